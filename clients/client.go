@@ -1,0 +1,140 @@
+package clients
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"latchkey/provider/oauth"
+)
+
+// Metadata is what an application says about itself (RFC 7591 §2, OIDC Registration §2).
+// Zero values mean "not said"; Validate fills in the defaults.
+type Metadata struct {
+	RedirectURIs            []string `bson:"redirect_uris,omitempty" json:"redirect_uris,omitempty"`
+	TokenEndpointAuthMethod string   `bson:"token_endpoint_auth_method,omitempty" json:"token_endpoint_auth_method,omitempty"`
+	TokenEndpointAuthAlg    string   `bson:"token_endpoint_auth_signing_alg,omitempty" json:"token_endpoint_auth_signing_alg,omitempty"`
+	GrantTypes              []string `bson:"grant_types,omitempty" json:"grant_types,omitempty"`
+	ResponseTypes           []string `bson:"response_types,omitempty" json:"response_types,omitempty"`
+	ApplicationType         string   `bson:"application_type,omitempty" json:"application_type,omitempty"` // web or native
+	Contacts                []string `bson:"contacts,omitempty" json:"contacts,omitempty"`
+	ClientName              string   `bson:"client_name,omitempty" json:"client_name,omitempty"`
+	ClientURI               string   `bson:"client_uri,omitempty" json:"client_uri,omitempty"`
+	LogoURI                 string   `bson:"logo_uri,omitempty" json:"logo_uri,omitempty"`
+	PolicyURI               string   `bson:"policy_uri,omitempty" json:"policy_uri,omitempty"`
+	TOSURI                  string   `bson:"tos_uri,omitempty" json:"tos_uri,omitempty"`
+	Scope                   string   `bson:"scope,omitempty" json:"scope,omitempty"` // what it may ask for, space separated; empty: every scope of the provider
+
+	JWKSURI string          `bson:"jwks_uri,omitempty" json:"jwks_uri,omitempty"`
+	JWKS    json.RawMessage `bson:"jwks,omitempty" json:"jwks,omitempty"`
+
+	SectorIdentifierURI string `bson:"sector_identifier_uri,omitempty" json:"sector_identifier_uri,omitempty"`
+	SubjectType         string `bson:"subject_type,omitempty" json:"subject_type,omitempty"` // public or pairwise (OIDC Core §8)
+
+	IDTokenSignedResponseAlg     string `bson:"id_token_signed_response_alg,omitempty" json:"id_token_signed_response_alg,omitempty"`
+	IDTokenEncryptedResponseAlg  string `bson:"id_token_encrypted_response_alg,omitempty" json:"id_token_encrypted_response_alg,omitempty"`
+	IDTokenEncryptedResponseEnc  string `bson:"id_token_encrypted_response_enc,omitempty" json:"id_token_encrypted_response_enc,omitempty"`
+	UserinfoSignedResponseAlg    string `bson:"userinfo_signed_response_alg,omitempty" json:"userinfo_signed_response_alg,omitempty"`
+	UserinfoEncryptedResponseAlg string `bson:"userinfo_encrypted_response_alg,omitempty" json:"userinfo_encrypted_response_alg,omitempty"`
+	UserinfoEncryptedResponseEnc string `bson:"userinfo_encrypted_response_enc,omitempty" json:"userinfo_encrypted_response_enc,omitempty"`
+	RequestObjectSigningAlg      string `bson:"request_object_signing_alg,omitempty" json:"request_object_signing_alg,omitempty"` // "none" permits unsigned ones, and only then
+	RequestObjectEncryptionAlg   string `bson:"request_object_encryption_alg,omitempty" json:"request_object_encryption_alg,omitempty"`
+	RequestObjectEncryptionEnc   string `bson:"request_object_encryption_enc,omitempty" json:"request_object_encryption_enc,omitempty"`
+	RequireSignedRequestObject   bool   `bson:"require_signed_request_object,omitempty" json:"require_signed_request_object,omitempty"` // RFC 9101 §10.5
+
+	DefaultMaxAge    *int64   `bson:"default_max_age,omitempty" json:"default_max_age,omitempty"` // seconds
+	RequireAuthTime  bool     `bson:"require_auth_time,omitempty" json:"require_auth_time,omitempty"`
+	DefaultACRValues []string `bson:"default_acr_values,omitempty" json:"default_acr_values,omitempty"`
+	InitiateLoginURI string   `bson:"initiate_login_uri,omitempty" json:"initiate_login_uri,omitempty"`
+	RequestURIs      []string `bson:"request_uris,omitempty" json:"request_uris,omitempty"`
+
+	PostLogoutRedirectURIs            []string `bson:"post_logout_redirect_uris,omitempty" json:"post_logout_redirect_uris,omitempty"`                       // RP-Initiated Logout §3.1
+	BackchannelLogoutURI              string   `bson:"backchannel_logout_uri,omitempty" json:"backchannel_logout_uri,omitempty"`                             // Back-Channel Logout §2.2
+	BackchannelLogoutSessionRequired  bool     `bson:"backchannel_logout_session_required,omitempty" json:"backchannel_logout_session_required,omitempty"`   // Back-Channel Logout §2.2
+	FrontchannelLogoutURI             string   `bson:"frontchannel_logout_uri,omitempty" json:"frontchannel_logout_uri,omitempty"`                           // Front-Channel Logout §2
+	FrontchannelLogoutSessionRequired bool     `bson:"frontchannel_logout_session_required,omitempty" json:"frontchannel_logout_session_required,omitempty"` // Front-Channel Logout §2
+
+	SoftwareID      string `bson:"software_id,omitempty" json:"software_id,omitempty"`
+	SoftwareVersion string `bson:"software_version,omitempty" json:"software_version,omitempty"`
+}
+
+// Types of application, as an administrator chooses them. They set the defaults that fit.
+const (
+	TypeWeb     = "web"     // runs on a server, keeps a secret
+	TypeSPA     = "spa"     // runs in a browser, public
+	TypeNative  = "native"  // runs on a device, public, loopback or private-use redirect (RFC 8252)
+	TypeService = "service" // no person: client_credentials only
+	TypeAPI     = "api"     // a resource server: introspects, is an audience, never asks for tokens
+)
+
+// Client is a registered application.
+type Client struct {
+	ID       string `bson:"_id" json:"client_id"`
+	Type     string `bson:"type" json:"type"`
+	Metadata `bson:",inline"`
+
+	// What an administrator decides about it; an application cannot say these of itself.
+
+	// WithoutPKCE lets a confidential client leave out code_challenge. PKCE is required otherwise (RFC 9700 §2.1.1).
+	WithoutPKCE bool `bson:"without_pkce,omitempty" json:"without_pkce,omitempty"`
+	// SkipConsent is for the operator's own applications: nobody is asked. Never effective for a public client
+	// without an https redirect URI (RFC 8252 §8.6).
+	SkipConsent bool `bson:"skip_consent,omitempty" json:"skip_consent,omitempty"`
+	// ClaimsInIDToken also puts the scopes' identity claims into ID tokens, for applications that read no userinfo.
+	ClaimsInIDToken bool `bson:"claims_in_id_token,omitempty" json:"claims_in_id_token,omitempty"`
+	// OpaqueAccessTokens issues random access tokens that only introspection can read, in place of JWTs (RFC 9068).
+	OpaqueAccessTokens bool `bson:"opaque_access_tokens,omitempty" json:"opaque_access_tokens,omitempty"`
+	// AllowedGroups names the groups whose members may use it; empty: everybody.
+	AllowedGroups []string `bson:"allowed_groups,omitempty" json:"allowed_groups,omitempty"`
+	// Audience lists the resource identifiers that its access tokens may name (RFC 8707 §2). The first is the audience
+	// of a request that names none; empty: the issuer. For an API it lists the identifiers that the API answers to.
+	Audience []string `bson:"audience,omitempty" json:"audience,omitempty"`
+	// Origins may call token, userinfo and revocation from a browser (CORS), beside the origins of its redirect URIs.
+	Origins []string `bson:"origins,omitempty" json:"origins,omitempty"`
+	// RefusalContact is whom the refusal page names when a person may not use the application.
+	RefusalContact string `bson:"refusal_contact,omitempty" json:"refusal_contact,omitempty"`
+	// LegacyAssertionAudience accepts the token endpoint as the aud of a client assertion beside the issuer (OIDC Core §9).
+	LegacyAssertionAudience bool `bson:"legacy_assertion_audience,omitempty" json:"legacy_assertion_audience,omitempty"`
+	Disabled                bool `bson:"disabled,omitempty" json:"disabled,omitempty"`
+
+	// What the provider keeps.
+
+	Dynamic               bool      `bson:"dynamic,omitempty" json:"dynamic,omitempty"` // came through the registration endpoint: nobody has vouched for it
+	SecretHash            []byte    `bson:"secret_hash,omitempty" json:"-"`             // keyed hash, see SecretHasher
+	SealedSecret          []byte    `bson:"sealed_secret,omitempty" json:"-"`           // only for client_secret_jwt, which needs the value
+	SecretExpiresAt       time.Time `bson:"secret_expires_at,omitempty" json:"-"`       // zero: never
+	RegistrationTokenHash string    `bson:"registration_token_hash,omitempty" json:"-"` // RFC 7592 §3, SHA-256
+	SectorHost            string    `bson:"sector_host,omitempty" json:"-"`             // of pairwise subjects (OIDC Core §8.1), resolved at registration
+	CreatedAt             time.Time `bson:"created_at" json:"created_at"`
+	UpdatedAt             time.Time `bson:"updated_at" json:"updated_at"`
+	Version               int64     `bson:"version" json:"-"`
+}
+
+// Public says whether the client has no way to prove who it is (RFC 6749 §2.1).
+func (c Client) Public() bool { return c.TokenEndpointAuthMethod == oauth.AuthNone }
+
+// RequiresPKCE says whether an authorization request without code_challenge is refused. It is, unless an
+// administrator switched it off for a confidential client.
+func (c Client) RequiresPKCE() bool { return c.Public() || !c.WithoutPKCE }
+
+// MayGrant says whether the client is registered for the grant type.
+func (c Client) MayGrant(grantType string) bool { return slices.Contains(c.GrantTypes, grantType) }
+
+// MayRespond says whether the client is registered for the response type, given in canonical order.
+func (c Client) MayRespond(responseType string) bool {
+	return slices.ContainsFunc(c.ResponseTypes, func(s string) bool {
+		rt, err := oauth.ParseResponseType(s)
+		return err == nil && rt.String() == responseType
+	})
+}
+
+// Name is what a person is shown.
+func (c Client) Name() string {
+	if c.ClientName != "" {
+		return c.ClientName
+	}
+	return c.ID
+}
+
+// LogsOut says whether the client wants to hear of the end of a session, so that its ID tokens need a sid.
+func (c Client) LogsOut() bool { return c.BackchannelLogoutURI != "" || c.FrontchannelLogoutURI != "" }

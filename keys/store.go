@@ -1,0 +1,35 @@
+package keys
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Store keeps one KeySet.
+type Store interface {
+	// KeySet returns the stored set; the zero KeySet (Version 0) when there is none yet.
+	KeySet(ctx context.Context) (KeySet, error)
+	// SwapKeySet stores the set if the stored Version is set.Version-1 (0 when there is none). Of any number of concurrent
+	// calls exactly one succeeds; for the others swapped is false and nothing changed.
+	SwapKeySet(ctx context.Context, set KeySet) (swapped bool, err error)
+}
+
+// KeySet is everything that is stored about the provider's keys.
+type KeySet struct {
+	Version int64       `bson:"version" json:"version"`
+	Keys    []StoredKey `bson:"keys" json:"keys"`
+}
+
+// StoredKey is one key pair at rest.
+type StoredKey struct {
+	ID        string          `bson:"kid" json:"kid"` // RFC 7638 thumbprint
+	Use       string          `bson:"use" json:"use"` // sig or enc
+	Algorithm string          `bson:"alg" json:"alg"`
+	Public    json.RawMessage `bson:"public" json:"public"` // JWK, as published
+	Sealed    []byte          `bson:"sealed" json:"-"`      // private JWK, sealed with "key:"+ID as additional data
+	CreatedAt time.Time       `bson:"created_at" json:"created_at"`
+	SignsFrom time.Time       `bson:"signs_from" json:"signs_from"`                     // zero: published, not yet in use
+	RetiredAt time.Time       `bson:"retired_at,omitempty" json:"retired_at,omitempty"` // zero: not replaced yet
+	RemoveAt  time.Time       `bson:"remove_at,omitempty" json:"remove_at,omitempty"`   // published until then
+}

@@ -1,0 +1,14 @@
+// Package storage is what must outlive a request: the records, and the promises about them.
+//
+// Store is one interface beside its records, with two implementations: SQLite, embedded, for one
+// machine, and MongoDB, a replica set or sharded cluster, for more. Both keep every promise that is
+// written at a method, races and crashes included, and both pass the same contract test.
+//
+// Every operation that decides on security is one atomic call: of any number of concurrent callers
+// exactly one wins, and the losers learn whether the thing was unknown or already used. No promise
+// rests on a multi-document transaction. Expiry is decided by the clock that the caller brings, never
+// by the database's own; Purge merely collects what no answer can depend on any more.
+//
+// Secrets never come here: codes, tokens and session references arrive as SHA-256 (see Hash), passwords
+// as argon2id strings, keys and client secrets that are needed in clear are sealed before.
+package storage
