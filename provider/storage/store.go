@@ -20,7 +20,11 @@ var (
 // Store keeps the records. All methods may be called concurrently and from several instances at once. What was
 // acknowledged survives a crash and loss of power. Returned records are the caller's own copies.
 //
-// Times are kept to the millisecond, in UTC. "At now" means by the clock that the caller passes.
+// Times are kept to the millisecond, in UTC. "At now" means by the clock that the caller passes; what expires at a
+// time has expired when now is that time. An empty slice or map may come back as nil, and the other way round.
+//
+// A method whose context ends, or that loses the store on the way, returns an error that is none of ErrNotFound,
+// ErrConsumed and ErrConflict; what it was to change may have been changed all the same.
 type Store interface {
 	// CreateUser stores a new user with Version 1. ErrConflict if the ID or the Username is taken.
 	CreateUser(ctx context.Context, u User) error
@@ -71,7 +75,7 @@ type Store interface {
 	// SessionsOfUser lists the user's sessions that are valid at now, last seen first.
 	SessionsOfUser(ctx context.Context, userID string, now time.Time) ([]Session, error)
 
-	// CreateInteraction stores a new interaction with Version 1.
+	// CreateInteraction stores a new interaction with Version 1. ErrConflict if the ID is taken.
 	CreateInteraction(ctx context.Context, i Interaction) error
 	// Interaction returns an interaction by ID, or ErrNotFound; the caller checks ExpiresAt and BrowserHash.
 	Interaction(ctx context.Context, id string) (Interaction, error)
@@ -95,13 +99,14 @@ type Store interface {
 	Grant(ctx context.Context, id string) (Grant, error)
 	// RedeemCode marks the code of the grant used at now and, if refreshIdleAt is not zero, begins refresh generation 1 with it,
 	// and returns the grant as it is then. Of any number of concurrent calls exactly one succeeds; the others get ErrConsumed along
-	// with the grant, so that the caller can revoke it (RFC 6749 §4.1.2). ErrNotFound if there is no grant with this code, it was revoked,
-	// or the code has expired at now: nothing is changed then. The grant's ExpiresAt and LastUsed become those given.
+	// with the grant, however long ago it was, so that the caller can revoke it (RFC 6749 §4.1.2). ErrNotFound if there is no grant with
+	// this code, it was revoked, or the code has expired at now without having been used: nothing is changed then. The grant's ExpiresAt and LastUsed become those given.
 	RedeemCode(ctx context.Context, grantID, codeHash string, now, refreshIdleAt, expiresAt time.Time) (Grant, error)
 	// RotateRefresh replaces the refresh token of the given generation by the next one: RefreshGeneration+1, RefreshedAt and LastUsed now,
 	// RefreshIdleAt as given, and returns the grant as it is then. Of any number of concurrent calls for one generation exactly one
 	// succeeds; the others get ErrConsumed along with the grant as it is (the caller decides whether that is reuse or within the grace).
-	// ErrNotFound if there is no such grant, it is revoked or expired at now, or its current token's RefreshIdleAt has passed.
+	// ErrNotFound if there is no such grant, it is revoked or expired at now, its current token's RefreshIdleAt has passed, or the
+	// generation was never issued.
 	RotateRefresh(ctx context.Context, grantID string, generation int64, now, refreshIdleAt time.Time) (Grant, error)
 	// UseRefresh marks use of a refresh token that does not rotate: LastUsed and RefreshIdleAt. Errors as RotateRefresh.
 	UseRefresh(ctx context.Context, grantID string, generation int64, now, refreshIdleAt time.Time) (Grant, error)
@@ -119,7 +124,7 @@ type Store interface {
 	// Token returns the token of that kind, consumed and expired ones too, or ErrNotFound.
 	Token(ctx context.Context, kind, hash string) (Token, error)
 	// ConsumeToken marks the token used at now and returns it. Of any number of concurrent calls exactly one succeeds; the others get
-	// ErrConsumed along with the token. ErrNotFound if there is no token of that kind or it has expired at now.
+	// ErrConsumed along with the token. ErrNotFound if there is no token of that kind or it has expired at now unused.
 	ConsumeToken(ctx context.Context, kind, hash string, now time.Time) (Token, error)
 	// DeleteToken removes the token of that kind. No error if there is none.
 	DeleteToken(ctx context.Context, kind, hash string) error
@@ -136,14 +141,15 @@ type Store interface {
 	// ForgiveAttempts takes n attempts off the counter of key, not below zero; n < 0 clears it.
 	ForgiveAttempts(ctx context.Context, key string, n int) error
 
-	// CreateLogoutDelivery stores a delivery.
+	// CreateLogoutDelivery stores a delivery. ErrConflict if the ID is taken.
 	CreateLogoutDelivery(ctx context.Context, d LogoutDelivery) error
 	// LeaseLogoutDelivery hands out one delivery that is due at now, not delivered and not expired: it moves NextAt to leaseUntil
 	// and counts the attempt. No two callers get the same one until then. ErrNotFound if none is due.
 	LeaseLogoutDelivery(ctx context.Context, now, leaseUntil time.Time) (LogoutDelivery, error)
-	// UpdateLogoutDelivery stores the outcome of an attempt: NextAt, DeliveredAt, LastError. No error if it is gone.
+	// UpdateLogoutDelivery stores the outcome of an attempt: NextAt, DeliveredAt, LastError. What was delivered stays so, and a failure
+	// of an attempt that is not the last any more (its lease ran out, and Attempts has grown) changes nothing. No error if it is gone.
 	UpdateLogoutDelivery(ctx context.Context, d LogoutDelivery) error
-	// LogoutDeliveries lists the deliveries of one logout by ClientID.
+	// LogoutDeliveries lists the deliveries of one logout, delivered ones too, by ClientID.
 	LogoutDeliveries(ctx context.Context, logoutID string) ([]LogoutDelivery, error)
 
 	// KeySet and SwapKeySet keep the signing keys; see keys.Store.
