@@ -77,8 +77,8 @@ type Client struct {
 
 	// WithoutPKCE lets a confidential client leave out code_challenge. PKCE is required otherwise (RFC 9700 §2.1.1).
 	WithoutPKCE bool `bson:"without_pkce,omitempty" json:"without_pkce,omitempty"`
-	// SkipConsent is for the operator's own applications: nobody is asked. Never effective for a public client
-	// without an https redirect URI (RFC 8252 §8.6).
+	// SkipConsent is for the operator's own applications: nobody is asked. Never effective for a native public
+	// client, which anybody on the device can pretend to be (RFC 8252 §8.6).
 	SkipConsent bool `bson:"skip_consent,omitempty" json:"skip_consent,omitempty"`
 	// ClaimsInIDToken also puts the scopes' identity claims into ID tokens, for applications that read no userinfo.
 	ClaimsInIDToken bool `bson:"claims_in_id_token,omitempty" json:"claims_in_id_token,omitempty"`
@@ -104,6 +104,7 @@ type Client struct {
 	SealedSecret          []byte    `bson:"sealed_secret,omitempty" json:"-"`           // only for client_secret_jwt, which needs the value
 	SecretExpiresAt       time.Time `bson:"secret_expires_at,omitempty" json:"-"`       // zero: never
 	RegistrationTokenHash string    `bson:"registration_token_hash,omitempty" json:"-"` // RFC 7592 §3, SHA-256
+	CORSOrigins           []string  `bson:"cors_origins,omitempty" json:"-"`            // origins of Origins and RedirectURIs, see Metadata validation; what Store.OriginAllowed looks at
 	SectorHost            string    `bson:"sector_host,omitempty" json:"-"`             // of pairwise subjects (OIDC Core §8.1), resolved at registration
 	CreatedAt             time.Time `bson:"created_at" json:"created_at"`
 	UpdatedAt             time.Time `bson:"updated_at" json:"updated_at"`

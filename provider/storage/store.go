@@ -9,9 +9,12 @@ import (
 	"latchkey/keys"
 )
 
-// What a Store answers besides success. Anything else is a fault of the store itself: the caller must not
-// conclude anything from it, least of all that a token was reused.
+// What a Store answers besides success. ErrUnavailable wraps every fault of the store itself (no connection, a deadline, a full
+// disk, a locked file): whether the change was made is not known, and the caller must not conclude anything from it, least of
+// all that a token was reused.
 var (
+	ErrUnavailable = errors.New("storage: unavailable")
+
 	ErrNotFound = errors.New("storage: not found")
 	ErrConsumed = errors.New("storage: already used")
 	ErrConflict = errors.New("storage: conflict")
@@ -151,6 +154,9 @@ type Store interface {
 	UpdateLogoutDelivery(ctx context.Context, d LogoutDelivery) error
 	// LogoutDeliveries lists the deliveries of one logout, delivered ones too, by ClientID.
 	LogoutDeliveries(ctx context.Context, logoutID string) ([]LogoutDelivery, error)
+
+	// OriginAllowed says whether any client that is not disabled lists the web origin in CORSOrigins.
+	OriginAllowed(ctx context.Context, origin string) (bool, error)
 
 	// KeySet and SwapKeySet keep the signing keys; see keys.Store.
 	keys.Store

@@ -1,0 +1,12 @@
+package provider
+
+import (
+	"net/http"
+
+	"latchkey/provider/oauth"
+)
+
+func (p *Provider) token(w http.ResponseWriter, r *http.Request) error {
+	return oauth.Errorf(oauth.TemporarilyUnavailable, "token")
+}
+
