@@ -17,4 +17,3 @@ func (p *Provider) changeAccount(w http.ResponseWriter, r *http.Request) error {
 func (p *Provider) home(w http.ResponseWriter, r *http.Request) error {
 	return oauth.Errorf(oauth.TemporarilyUnavailable, "home")
 }
-

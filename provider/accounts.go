@@ -13,4 +13,3 @@ func (p *Provider) showAccounts(w http.ResponseWriter, r *http.Request) error {
 func (p *Provider) chooseAccount(w http.ResponseWriter, r *http.Request) error {
 	return oauth.Errorf(oauth.TemporarilyUnavailable, "chooseAccount")
 }
-

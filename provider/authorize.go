@@ -9,4 +9,3 @@ import (
 func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) error {
 	return oauth.Errorf(oauth.TemporarilyUnavailable, "authorize")
 }
-

@@ -13,4 +13,3 @@ func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request) error {
 func (p *Provider) consent(w http.ResponseWriter, r *http.Request) error {
 	return oauth.Errorf(oauth.TemporarilyUnavailable, "consent")
 }
-

@@ -13,4 +13,3 @@ func (p *Provider) showLogin(w http.ResponseWriter, r *http.Request) error {
 func (p *Provider) login(w http.ResponseWriter, r *http.Request) error {
 	return oauth.Errorf(oauth.TemporarilyUnavailable, "login")
 }
-

@@ -17,4 +17,3 @@ func (p *Provider) webfinger(w http.ResponseWriter, r *http.Request) error {
 func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) error {
 	return oauth.Errorf(oauth.TemporarilyUnavailable, "jwks")
 }
-
