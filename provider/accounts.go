@@ -4,12 +4,57 @@ import (
 	"net/http"
 
 	"latchkey/provider/oauth"
+	"latchkey/templates"
 )
 
+// showAccounts lets the person choose with which account to go on (prompt=select_account, OIDC Core §3.1.2.1).
 func (p *Provider) showAccounts(w http.ResponseWriter, r *http.Request) error {
-	return oauth.Errorf(oauth.TemporarilyUnavailable, "showAccounts")
+	query, err := oauth.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	i, err := p.interaction(w, r, query.Get("i"))
+	if err != nil {
+		return err
+	}
+	if i.ReturnTo != "" {
+		return p.seeOther(w, "/authorize", i.ID)
+	}
+	at, err := p.reconsider(r, i)
+	if err != nil {
+		return err
+	}
+	if at.step.kind != stepAccounts {
+		return p.seeOther(w, "/authorize", i.ID)
+	}
+	browser, err := p.browser(w, r)
+	if err != nil {
+		return err
+	}
+	app := p.app(at.Client, at.redirect)
+	allowFormTo(w, at.Client)
+	return p.render(w, r, http.StatusOK, templates.Accounts{
+		App: &app, Person: person(at.User), Action: p.path + "/accounts?i=" + i.ID, CSRF: p.csrf(browser, "interaction:"+i.ID),
+	})
 }
 
+// chooseAccount records the choice.
 func (p *Provider) chooseAccount(w http.ResponseWriter, r *http.Request) error {
-	return oauth.Errorf(oauth.TemporarilyUnavailable, "chooseAccount")
+	form, i, err := p.formInteraction(w, r)
+	if err != nil {
+		return err
+	}
+	switch form.Get("account") {
+	case "current":
+		i.Selected = true
+		if err := p.updateInteraction(r, &i); err != nil {
+			return err
+		}
+		return p.seeOther(w, "/authorize", i.ID)
+	case "other":
+		w.Header().Set("Location", p.path+"/login?i="+i.ID+"&switch=1")
+		w.WriteHeader(http.StatusSeeOther)
+		return nil
+	}
+	return refusePage(http.StatusBadRequest, "No account was chosen", "The form did not say which account to go on with.", "Go back and choose one.")
 }

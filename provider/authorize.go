@@ -1,11 +1,334 @@
 package provider
 
 import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 
+	"latchkey/clients"
+	"latchkey/provider/access"
 	"latchkey/provider/oauth"
+	"latchkey/provider/storage"
+	"latchkey/templates"
 )
 
+// authorize is the authorization endpoint (RFC 6749 §4.1.1, OIDC Core §3.1.2). It also is where every page of an
+// interaction leads back to, as /authorize?i=…
 func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) error {
-	return oauth.Errorf(oauth.TemporarilyUnavailable, "authorize")
+	params, dupErr, err := authorizationParameters(r)
+	if err != nil {
+		return err
+	}
+	if id := params.Get("i"); id != "" && r.Method == http.MethodGet {
+		return p.resume(w, r, id)
+	}
+
+	// Who is the client, and may it be answered at that address? Until that is known a problem is a page, and stays here.
+	mention(r, "client_id", params.Get("client_id"))
+	params, dupErr, client, redirect, err := p.identify(r, params, dupErr)
+	if err != nil {
+		return err
+	}
+
+	// From here on a problem is the client's to hear.
+	req, err := oauth.ParseAuthorization(params)
+	req.ClientID, req.RedirectURI = client.ID, redirect.String()
+	to := response{redirect: redirect, mode: req.ResponseMode, appName: client.Name()}
+	if dupErr != nil {
+		return p.redirectError(w, r, to, params.Get("state"), dupErr)
+	}
+	if err == nil {
+		err = p.mayAsk(client, &req)
+	}
+	if err != nil {
+		return p.redirectError(w, r, to, req.State, err)
+	}
+
+	if r.Method == http.MethodPost {
+		// A form that was posted from another site comes without our cookies (SameSite=Lax). Once more by GET, they come along.
+		id, err := p.storeInteraction(r, storage.Interaction{Request: req})
+		if err != nil {
+			return err
+		}
+		return p.seeOther(w, "/authorize", id)
+	}
+	at, err := p.consider(r, client, redirect, req, storage.Interaction{})
+	if err != nil {
+		return err
+	}
+	return p.proceed(w, r, at)
+}
+
+// resume goes on with an interaction.
+func (p *Provider) resume(w http.ResponseWriter, r *http.Request, id string) error {
+	i, err := p.interaction(w, r, id)
+	if err != nil {
+		return err
+	}
+	if i.ReturnTo != "" {
+		if _, ok, err := p.session(r); err != nil || !ok {
+			if err != nil {
+				return err
+			}
+			return p.seeOther(w, "/login", i.ID)
+		}
+		if err := p.Store.FinishInteraction(r.Context(), i.ID); err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return fmt.Errorf("finish interaction: %w", err)
+		}
+		return p.seeOther(w, i.ReturnTo, "")
+	}
+	mention(r, "client_id", i.Request.ClientID)
+	at, err := p.reconsider(r, i)
+	if err != nil {
+		return err
+	}
+	return p.proceed(w, r, at)
+}
+
+// authorizationParameters reads the request from query or body. Parameters that are repeated come back as dupErr, because
+// the client may hear of those unless it is client_id or redirect_uri.
+func authorizationParameters(r *http.Request) (params oauth.Parameters, dupErr, err error) {
+	if r.Method == http.MethodPost {
+		params, err = oauth.ParseBody(r)
+	} else {
+		if len(r.URL.RawQuery) > oauth.MaxBody {
+			return params, nil, oauth.Errorf(oauth.InvalidRequest, "the query is too long").WithStatus(http.StatusRequestURITooLong)
+		}
+		params, err = oauth.ParseQuery(r.URL.RawQuery)
+	}
+	if err != nil && params.Has("client_id") && params.Has("redirect_uri") {
+		return params, err, nil
+	}
+	return params, nil, err
+}
+
+// identify finds the client and the address that it may be answered at, and takes in the request object, if there is
+// one, on the way: the redirect_uri may stand in it (OIDC Core §6.1).
+func (p *Provider) identify(r *http.Request, params oauth.Parameters, dupErr error) (oauth.Parameters, error, clients.Client, clients.Redirect, error) {
+	ctx := r.Context()
+	client, err := p.client(ctx, params.Get("client_id"))
+	if err != nil {
+		return params, dupErr, client, clients.Redirect{}, err
+	}
+	inside, objErr := p.requestObject(ctx, client, params)
+	if objErr != nil && dupErr == nil {
+		dupErr = objErr
+	}
+	if objErr == nil {
+		params = inside
+	}
+	_, redirect, err := p.verifyRedirect(ctx, client.ID, params.Get("redirect_uri"))
+	if err != nil && objErr != nil && unavailable(objErr) {
+		err = objErr
+	}
+	return params, dupErr, client, redirect, err
+}
+
+// client loads a client that may act. An unknown and a disabled one look the same from outside.
+func (p *Provider) client(ctx context.Context, id string) (clients.Client, error) {
+	if id == "" {
+		return clients.Client{}, oauth.Errorf(oauth.InvalidRequest, "client_id is missing")
+	}
+	unknown := refusePage(http.StatusBadRequest, "The application is not registered here",
+		"The application that sent you here gave a client_id that this provider does not know.",
+		"If you run the application: register it, or correct its client_id. Everybody else: tell the people who run it.")
+	if len(id) > 256 {
+		return clients.Client{}, unknown.because(errors.New("client_id is longer than 256 characters"))
+	}
+	c, err := p.Store.Client(ctx, id)
+	if errors.Is(err, storage.ErrNotFound) {
+		return c, unknown.because(fmt.Errorf("client_id %q is not registered", id))
+	}
+	if err != nil {
+		return c, fmt.Errorf("load client: %w", err)
+	}
+	if c.Disabled {
+		return clients.Client{}, unknown.because(fmt.Errorf("client %q is disabled", id))
+	}
+	return c, nil
+}
+
+// verifyRedirect answers the first question of every authorization request: may this client be answered at this address? The person
+// sees nothing of a wrong address; the log sees exactly what was received and what was registered.
+func (p *Provider) verifyRedirect(ctx context.Context, clientID, uri string) (clients.Client, clients.Redirect, error) {
+	client, err := p.client(ctx, clientID)
+	if err != nil {
+		return client, clients.Redirect{}, err
+	}
+	redirect, err := client.Redirect(uri)
+	if err != nil {
+		return client, redirect, refusePage(http.StatusBadRequest, "The application gave an address that is not registered",
+			"It asked us to send you to an address that is not registered for it, so we will not do that.",
+			"If you run the application: its redirect URI must be registered exactly as it is sent. Both are in this provider's log under the reference below.").
+			because(fmt.Errorf("redirect_uri received %q, registered %q: %w", clip(uri, 500), client.RedirectURIs, err))
+	}
+	return client, redirect, nil
+}
+
+// mayAsk checks a request against what the client is registered for.
+func (p *Provider) mayAsk(client clients.Client, req *oauth.AuthorizationRequest) error {
+	if req.ResponseType == "none" || !client.MayRespond(req.ResponseType) {
+		if req.ResponseType != "none" || !client.MayRespond("none") {
+			return oauth.Errorf(oauth.UnauthorizedClient, "the client is not registered for response_type %s", req.ResponseType)
+		}
+	}
+	rt, err := oauth.ParseResponseType(req.ResponseType)
+	if err != nil {
+		return err
+	}
+	if rt.Code && req.CodeChallenge == "" && client.RequiresPKCE() {
+		return oauth.Errorf(oauth.InvalidRequest, "code_challenge is required: send a PKCE code_challenge with code_challenge_method=S256 (RFC 7636)")
+	}
+	// Scopes that the client may not have are left out of what is asked and granted (RFC 6749 §3.3).
+	req.Scope = access.GrantableScope(client, req.Scope)
+	if len(req.Scope) == 0 {
+		return oauth.Errorf(oauth.InvalidScope, "none of the requested scopes may be given to this client; send scope=openid at least")
+	}
+	// Without a refresh token offline access is nothing, and it needs the person's word (OIDC Core §11).
+	if !rt.Code || !client.MayGrant(oauth.GrantRefreshToken) {
+		req.Scope = slices.DeleteFunc(req.Scope, func(s string) bool { return s == oauth.ScopeOfflineAccess })
+	}
+	if req.Resource, err = allowedResources(client, req.Resource); err != nil {
+		return err
+	}
+	if len(req.ACRValues) == 0 {
+		req.ACRValues = client.DefaultACRValues
+	}
+	if req.IDTokenHint != "" {
+		subject, err := p.hintedSubject(client, req.IDTokenHint)
+		if err != nil {
+			return err
+		}
+		req.HintSubject = subject
+	}
+	return nil
+}
+
+// proceed does what nextStep says.
+func (p *Provider) proceed(w http.ResponseWriter, r *http.Request, at pending) error {
+	to := response{redirect: at.redirect, mode: at.Request.ResponseMode, appName: at.Client.Name()}
+	switch at.step.kind {
+	case stepRespond:
+		return p.respond(w, r, at)
+	case stepError:
+		if err := p.finish(r, at.Interaction); err != nil {
+			return err
+		}
+		return p.redirectError(w, r, p.withSessionState(to, at), at.Request.State, at.step.err.Because(errors.New(at.step.reason)))
+	case stepRefuse:
+		note(r, at.step.err)
+		mention(r, "refused", at.step.reason)
+		back := to
+		back.values = [][2]string{{"error", string(at.step.err.Code)}, {"error_description", at.step.err.Description}, {"state", at.Request.State}, {"iss", p.Issuer}}
+		id := at.Interaction.ID
+		if id == "" {
+			var err error
+			if id, err = p.beginInteraction(w, r, storage.Interaction{Request: at.Request}); err != nil {
+				return err
+			}
+		}
+		browser, err := p.browser(w, r)
+		if err != nil {
+			return err
+		}
+		allowFormTo(w, at.Client)
+		return p.render(w, r, http.StatusForbidden, templates.Refused{
+			App: p.app(at.Client, at.redirect), Person: person(at.User), Reason: at.step.reason, Contact: at.Client.RefusalContact,
+			RequestID: requestID(r), BackAction: p.path + "/consent?i=" + id, CSRF: p.csrf(browser, "interaction:"+id),
+			SwitchURL: p.path + "/login?i=" + id + "&switch=1",
+		})
+	}
+	id := at.Interaction.ID
+	if id == "" {
+		var err error
+		if id, err = p.beginInteraction(w, r, storage.Interaction{Request: at.Request}); err != nil {
+			return err
+		}
+	}
+	return p.seeOther(w, stepPaths[at.step.kind], id)
+}
+
+// finish ends an interaction. Exactly one of several tabs gets past this.
+func (p *Provider) finish(r *http.Request, i storage.Interaction) error {
+	if i.ID == "" {
+		return nil
+	}
+	err := p.Store.FinishInteraction(r.Context(), i.ID)
+	if errors.Is(err, storage.ErrNotFound) {
+		return over()
+	}
+	if err != nil {
+		return fmt.Errorf("finish interaction: %w", err)
+	}
+	return nil
+}
+
+// withSessionState adds session_state to what goes back to an OpenID client (OIDC Session Management §2).
+func (p *Provider) withSessionState(to response, at pending) response {
+	if origin := at.redirect.Origin(); origin != "" && at.SignedIn && at.Request.HasScope(oauth.ScopeOpenID) {
+		to.values = append(to.values, [2]string{"session_state", sessionState(at.Client.ID, origin, at.Session.State)})
+	}
+	return to
+}
+
+// respond gives the application what it asked for: every check is done, the interaction is burnt first, then the grant and what
+// belongs to it is made, stored and sent (OIDC Core §3.1.2.5, §3.2.2.5, §3.3.2.5).
+func (p *Provider) respond(w http.ResponseWriter, r *http.Request, at pending) error {
+	ctx, now := r.Context(), p.now()
+	if err := p.finish(r, at.Interaction); err != nil {
+		return err
+	}
+	req, client := at.Request, at.Client
+	to := response{redirect: at.redirect, mode: req.ResponseMode, appName: client.Name()}
+	rt, err := oauth.ParseResponseType(req.ResponseType)
+	if err != nil {
+		return err
+	}
+	if at.Interaction.Consented {
+		if err := p.Store.AddConsent(ctx, storage.Consent{
+			UserID: at.User.ID, ClientID: client.ID, Scope: req.Scope, Claims: requestedClaims(req), Resource: req.Resource, CreatedAt: now, UpdatedAt: now,
+		}); err != nil {
+			return fmt.Errorf("store consent: %w", err)
+		}
+	}
+	grant := storage.Grant{
+		ID: rand.Text(), UserID: at.User.ID, ClientID: client.ID, SessionID: at.Session.ID,
+		Scope: req.Scope, Claims: req.Claims, Resource: req.Resource, Nonce: req.Nonce,
+		AuthTime: at.Session.AuthTime, AMR: at.Session.AMR, ACR: at.Session.ACR,
+		SendAuthTime: req.MaxAge != nil || client.RequireAuthTime || client.DefaultMaxAge != nil,
+		Offline:      slices.Contains(req.Scope, oauth.ScopeOfflineAccess),
+		CreatedAt:    now, LastUsed: now, ExpiresAt: now.Add(p.AccessTokenTTL),
+		RedirectURI: req.RedirectURI, CodeChallenge: req.CodeChallenge,
+	}
+	var code, token, idToken string
+	var expiresIn int64
+	if rt.Code {
+		code, grant.CodeHash = newCode(grant.ID)
+		grant.CodeExpiresAt = now.Add(p.CodeTTL)
+		grant.ExpiresAt = now.Add(max(p.CodeTTL, p.AccessTokenTTL))
+	}
+	if !rt.None {
+		if err := p.Store.CreateGrant(ctx, grant); err != nil {
+			return fmt.Errorf("store grant: %w", err)
+		}
+	}
+	if rt.Token {
+		if token, expiresIn, err = p.accessToken(ctx, client, grant, at.User, grant.Scope, grant.Resource); err != nil {
+			return fmt.Errorf("make access token: %w", err)
+		}
+		to.values = append(to.values, [2]string{"access_token", token}, [2]string{"token_type", "Bearer"},
+			[2]string{"expires_in", fmt.Sprint(expiresIn)}, [2]string{"scope", oauth.JoinScope(grant.Scope)})
+	}
+	if rt.IDToken {
+		idToken, err = p.idToken(ctx, client, grant, at.User, idTokenFor{Nonce: req.Nonce, AccessToken: token, Code: code, Alone: !rt.Code && !rt.Token})
+		if err != nil {
+			return fmt.Errorf("make id token: %w", err)
+		}
+		to.values = append(to.values, [2]string{"id_token", idToken})
+	}
+	to.values = append(to.values, [2]string{"code", code}, [2]string{"state", req.State}, [2]string{"iss", p.Issuer})
+	return p.send(w, r, p.withSessionState(to, at))
 }

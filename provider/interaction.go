@@ -1,0 +1,188 @@
+package provider
+
+import (
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"latchkey/clients"
+	"latchkey/provider/oauth"
+	"latchkey/provider/storage"
+	"latchkey/templates"
+)
+
+// An interaction is what a person is in the middle of. It is stored, bound to the browser that began it, and known by its identifier in the
+// URL, so that several tabs can be in the middle of different things. Every page shows (GET) or records (POST) and leads back to
+// /authorize?i=…, where nextStep is asked again.
+
+// beginInteraction stores an interaction for this browser and returns its identifier. The caller sets Request or ReturnTo.
+func (p *Provider) beginInteraction(w http.ResponseWriter, r *http.Request, i storage.Interaction) (string, error) {
+	browser, err := p.browser(w, r)
+	if err != nil {
+		return "", err
+	}
+	i.BrowserHash = storage.Hash(browser)
+	return p.storeInteraction(r, i)
+}
+
+func (p *Provider) storeInteraction(r *http.Request, i storage.Interaction) (string, error) {
+	i.ID = random()
+	i.CreatedAt = p.now()
+	i.ExpiresAt = i.CreatedAt.Add(p.InteractionTTL)
+	if err := p.Store.CreateInteraction(r.Context(), i); err != nil {
+		return "", fmt.Errorf("store interaction: %w", err)
+	}
+	return i.ID, nil
+}
+
+// over is shown when an interaction is gone: finished in another tab, by the back button, or too old.
+func over() *pageError {
+	return refusePage(http.StatusBadRequest, "This sign-in is over",
+		"It was finished already, perhaps in another tab, or it took too long.", "Go back to the application and open it again; if you are signed in, it will not ask.")
+}
+
+// interaction loads the interaction named by i, if it is this browser's. One that arrived by a cross-site POST belongs to nobody
+// yet, because the browser sent no cookie along; the first browser to come with its identifier is the one that was sent here.
+func (p *Provider) interaction(w http.ResponseWriter, r *http.Request, id string) (storage.Interaction, error) {
+	if id == "" {
+		return storage.Interaction{}, over()
+	}
+	i, err := p.Store.Interaction(r.Context(), id)
+	if errors.Is(err, storage.ErrNotFound) {
+		return storage.Interaction{}, over()
+	}
+	if err != nil {
+		return storage.Interaction{}, fmt.Errorf("load interaction: %w", err)
+	}
+	if !p.now().Before(i.ExpiresAt) {
+		return storage.Interaction{}, over()
+	}
+	if i.BrowserHash == "" {
+		browser, err := p.browser(w, r)
+		if err != nil {
+			return storage.Interaction{}, err
+		}
+		i.BrowserHash = storage.Hash(browser)
+		return i, p.updateInteraction(r, &i)
+	}
+	browser := p.cookie(r, browserCookie)
+	if browser == "" || subtle.ConstantTimeCompare([]byte(storage.Hash(browser)), []byte(i.BrowserHash)) != 1 {
+		return storage.Interaction{}, refusePage(http.StatusForbidden, "This sign-in was begun in another browser",
+			"The link only works in the browser that it was made for, and that browser's cookie was not sent.",
+			"Allow cookies for this site, then go back to the application and start again.")
+	}
+	return i, nil
+}
+
+// updateInteraction stores a change. Another tab that was faster has changed it too; the person can simply go on from there.
+func (p *Provider) updateInteraction(r *http.Request, i *storage.Interaction) error {
+	err := p.Store.UpdateInteraction(r.Context(), *i)
+	if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrNotFound) {
+		return over()
+	}
+	if err != nil {
+		return fmt.Errorf("update interaction: %w", err)
+	}
+	i.Version++
+	return nil
+}
+
+// seeOther leads the browser to a path of ours, with the interaction.
+func (p *Provider) seeOther(w http.ResponseWriter, path, interaction string) error {
+	location := p.path + path
+	if interaction != "" {
+		location += "?i=" + url.QueryEscape(interaction)
+	}
+	w.Header().Set("Location", location)
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// formInteraction reads a posted form and the interaction that it belongs to. The form must have been rendered for this browser and interaction.
+func (p *Provider) formInteraction(w http.ResponseWriter, r *http.Request) (oauth.Parameters, storage.Interaction, error) {
+	form, err := oauth.ParseBody(r)
+	if err != nil {
+		return form, storage.Interaction{}, err
+	}
+	query, err := oauth.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return form, storage.Interaction{}, err
+	}
+	i, err := p.interaction(w, r, query.Get("i"))
+	if err != nil {
+		return form, i, err
+	}
+	return form, i, p.checkCSRF(r, form.Get("csrf"), "interaction:"+i.ID)
+}
+
+// pending is an interaction together with what nextStep thinks of it now.
+type pending struct {
+	situation
+	redirect clients.Redirect
+	step     step
+}
+
+// reconsider loads everything that an interaction with an authorization request depends on, anew, and asks nextStep. The
+// client may have been disabled or changed meanwhile: it is checked like the first time.
+func (p *Provider) reconsider(r *http.Request, i storage.Interaction) (pending, error) {
+	client, redirect, err := p.verifyRedirect(r.Context(), i.Request.ClientID, i.Request.RedirectURI)
+	if err != nil {
+		return pending{}, err
+	}
+	return p.consider(r, client, redirect, i.Request, i)
+}
+
+// consider gathers the situation of a request and asks nextStep.
+func (p *Provider) consider(r *http.Request, client clients.Client, redirect clients.Redirect, req oauth.AuthorizationRequest, i storage.Interaction) (pending, error) {
+	at := pending{situation: situation{Request: req, Client: client, Interaction: i, Now: p.now()}, redirect: redirect}
+	session, ok, err := p.session(r)
+	if err != nil {
+		return at, err
+	}
+	if ok {
+		user, err := p.Store.User(r.Context(), session.UserID)
+		switch {
+		case errors.Is(err, storage.ErrNotFound):
+		case err != nil:
+			return at, fmt.Errorf("load person of session: %w", err)
+		case !user.Disabled:
+			at.SignedIn, at.Session, at.User, at.Subject = true, session, user, p.subject(client, user.ID)
+		}
+	}
+	if at.SignedIn && !client.SkipConsent {
+		at.Consent, err = p.Store.Consent(r.Context(), at.User.ID, client.ID)
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return at, fmt.Errorf("load consent: %w", err)
+		}
+	}
+	at.step = nextStep(at.situation)
+	return at, nil
+}
+
+// paths of the pages that ask.
+var stepPaths = map[stepKind]string{stepLogin: "/login", stepAccounts: "/accounts", stepConsent: "/consent"}
+
+// app describes the application to the person, in what is known about it.
+func (p *Provider) app(client clients.Client, redirect clients.Redirect) templates.App {
+	a := templates.App{
+		Name: client.Name(), HomeURI: client.ClientURI, PolicyURI: client.PolicyURI, TOSURI: client.TOSURI, Unverified: client.Dynamic,
+	}
+	if client.LogoURI != "" {
+		a.LogoURI = p.path + "/logo/" + url.PathEscape(client.ID)
+	}
+	if u, err := url.Parse(redirect.String()); err == nil {
+		a.Host = u.Hostname()
+	}
+	return a
+}
+
+// person describes somebody to themselves.
+func person(u storage.User) templates.Person {
+	name := u.Claims.Name
+	if name == "" {
+		name = u.Username
+	}
+	return templates.Person{Name: name, Username: u.Username, Email: u.Claims.Email}
+}
