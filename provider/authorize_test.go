@@ -1,0 +1,516 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/clients"
+	"latchkey/provider/storage"
+)
+
+func TestAuthorizationCodeFlow(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice")
+	c := w.addClient("web-a")
+	b := w.browser()
+
+	p := b.open(w.request(c, "login_hint", "alice"))
+	if p.StatusCode != http.StatusOK || !p.has("login-page") || !strings.HasPrefix(p.Request.URL.Path, "/login") {
+		t.Fatalf("%d %s: %s", p.StatusCode, p.Request.URL, p.body)
+	}
+	if !strings.Contains(p.body, "App web-a") || !strings.Contains(p.body, `value="alice"`) {
+		t.Error("the sign-in page shows who asks, and takes up login_hint")
+	}
+	p = b.signInAs(p, "alice")
+	if p.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%d: %s", p.StatusCode, p.body)
+	}
+	q := p.answer()
+	if q.Get("state") != "S1" || q.Get("iss") != w.Issuer || len(q["code"]) != 1 {
+		t.Fatalf("RFC 9207 §2: %s", p.Header.Get("Location"))
+	}
+	tokens := w.redeem(c, q.Get("code"))
+	if tokens.StatusCode != http.StatusOK {
+		t.Fatalf("%d %v", tokens.StatusCode, tokens.JSON)
+	}
+	id := claimsOf(t, tokens.str("id_token"))
+	if id["sub"] != "sub-alice" || id["nonce"] != "N1" || id["aud"] != "web-a" || id["iss"] != w.Issuer {
+		t.Errorf("%v", id)
+	}
+
+	t.Run("a second request of the signed-in person is answered without a page", func(t *testing.T) {
+		p := b.get(w.request(c, "prompt", "none"))
+		if p.answer().Get("code") == "" {
+			t.Fatalf("%d %s", p.StatusCode, p.Header.Get("Location"))
+		}
+	})
+}
+
+func TestWrongRedirectURIsAreNeverFollowed(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice")
+	a := w.addClient("web-a", func(c *clients.Client) { c.RedirectURIs = []string{"https://a.test/cb"} })
+	b := w.browser()
+	if b.code(a, "alice") == "" {
+		t.Fatal("the legal request must work")
+	}
+	stranger := w.browser()
+	for _, uri := range []string{
+		"https://a.test/cb/", "https://a.test/CB", "https://A.test/cb", "https://a.test:443/cb", "http://a.test/cb", "https://a.test/cb?x=1",
+		"https://a.test/cb?", "https://a.test/cb#", "https://a.test/cb#f", "https://a.test/./cb", "https://a.test/x/../cb", "https://a.test/cb;x",
+		"https://a.test/%63b", " https://a.test/cb", "https://a.test/cb ", "https://a.test//cb",
+		"https://a.test@evil.test/cb", "https://a.test:443@evil.test/cb", `https://evil.test\@a.test/cb`, "https://evil.test%5C@a.test/cb",
+		"https://a.test.evil.test/cb", "https://evila.test/cb", "https://evil.test/?u=https://a.test/cb", "https:///a.test/cb", "https:a.test/cb",
+		"//a.test/cb", "https://a\u3002test/cb", "javascript:alert(1)", "data:text/html,x", "http://127.0.0.1/cb",
+	} {
+		for name, br := range map[string]*browser{"signed in": b, "signed out": stranger} {
+			for _, also := range [][]string{nil, {"prompt", "none"}, {"response_type", "foo"}, {"scope", ""}, {"code_challenge", ""},
+				{"request", "garbage"}, {"request_uri", "urn:x"}, {"max_age", "-1"}, {"claims", "["}, {"response_mode", "zzz"}, {"response_mode", "form_post"}} {
+				p := br.get(w.request(a, append([]string{"redirect_uri", uri}, also...)...))
+				if p.StatusCode != http.StatusBadRequest || p.Header.Get("Location") != "" || !p.has("op-error") {
+					t.Errorf("%s, %q with %v: %d, Location %q", name, uri, also, p.StatusCode, p.Header.Get("Location"))
+				}
+				if strings.Contains(p.body, "evil.test") || strings.Contains(p.body, "alert(1)") {
+					t.Errorf("%q is on the page", uri)
+				}
+			}
+		}
+	}
+	if !strings.Contains(w.log.String(), "https://evila.test/cb") || !strings.Contains(w.log.String(), "https://a.test/cb") {
+		t.Error("the log says what was received and what was registered")
+	}
+	for name, target := range map[string]string{
+		"missing redirect_uri":      w.request(a, "redirect_uri", ""),
+		"unknown client":            w.request(a, "client_id", "nobody"),
+		"missing client":            w.request(a, "client_id", ""),
+		"endless client_id":         w.request(a, "client_id", strings.Repeat("x", 5000)),
+		"repeated client_id":        w.request(a) + "&client_id=web-b",
+		"repeated redirect_uri":     w.request(a) + "&redirect_uri=https%3A%2F%2Fevil.test%2F",
+		"client_id with invalid UTF-8": w.request(a, "client_id", "\xff"),
+	} {
+		p := b.get(target)
+		if p.StatusCode != http.StatusBadRequest || p.Header.Get("Location") != "" || !p.has("op-error") {
+			t.Errorf("%s: %d, Location %q", name, p.StatusCode, p.Header.Get("Location"))
+		}
+	}
+}
+
+func TestProblemsOfTheRequestGoToTheClient(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	c := w.addClient("web-a", func(c *clients.Client) { c.RedirectURIs = []string{"https://a.test/cb?tenant=1"} })
+	b := w.browser()
+	for _, x := range []struct {
+		name   string
+		target string
+		code   string
+	}{
+		{"PKCE is required", w.request(c, "code_challenge", "", "code_challenge_method", ""), "invalid_request"},
+		{"plain PKCE", w.request(c, "code_challenge_method", "plain"), "invalid_request"},
+		{"response_type missing", w.request(c, "response_type", ""), "invalid_request"},
+		{"response_type unknown", w.request(c, "response_type", "foo"), "unsupported_response_type"},
+		{"response_type token", w.request(c, "response_type", "token"), "unsupported_response_type"},
+		{"response_type not registered", w.request(c, "response_type", "code id_token"), "unauthorized_client"},
+		{"response_type none not registered", w.request(c, "response_type", "none"), "unauthorized_client"},
+		{"no scope", w.request(c, "scope", ""), "invalid_scope"},
+		{"no scope that is known", w.request(c, "scope", "admin"), "invalid_scope"},
+		{"prompt none with another", w.request(c, "prompt", "none login"), "invalid_request"},
+		{"prompt=none and nobody signed in", w.request(c, "prompt", "none"), "login_required"},
+		{"request_uri not registered", w.request(c, "request_uri", "https://a.test/r"), "request_uri_not_supported"},
+		{"request garbage", w.request(c, "request", "garbage"), "invalid_request_object"},
+		{"both request and request_uri", w.request(c, "request", "x", "request_uri", "https://a.test/r"), "invalid_request"},
+		{"a resource of somebody else", w.request(c, "resource", "https://api.test"), "invalid_target"},
+		{"id_token_hint garbage", w.request(c, "id_token_hint", "garbage"), "invalid_request"},
+		{"repeated scope", w.request(c) + "&scope=email", "invalid_request"},
+		{"repeated prompt", w.request(c, "prompt", "login") + "&prompt=none", "invalid_request"},
+	} {
+		p := b.get(x.target)
+		q := p.answer()
+		if p.StatusCode != http.StatusSeeOther || q.Get("error") != x.code || q.Get("iss") != w.Issuer || q.Has("code") ||
+			!strings.HasPrefix(p.Header.Get("Location"), "https://a.test/cb?tenant=1&error=") {
+			t.Errorf("%s: %d %s\n%s", x.name, p.StatusCode, p.Header.Get("Location"), p.body)
+		}
+		if x.name != "repeated state" && q.Get("state") != "S1" {
+			t.Errorf("%s: state is %q", x.name, q.Get("state"))
+		}
+	}
+	t.Run("state comes back byte for byte, and once", func(t *testing.T) {
+		state := `x&code=y "'<>` + "\u00e9" + strings.Repeat("s", 128)
+		p := b.get(w.request(c, "prompt", "none", "state", state))
+		if q := p.answer(); q.Get("state") != state || len(q["state"]) != 1 || q.Has("code") {
+			t.Errorf("%s", p.Header.Get("Location"))
+		}
+	})
+	t.Run("OAuth Form Post §2 the error comes as a form that is escaped", func(t *testing.T) {
+		p := b.get(w.request(c, "prompt", "none", "response_mode", "form_post", "state", `"><script>x</script>`))
+		if p.StatusCode != http.StatusOK || strings.Contains(p.body, "<script>x") || !strings.Contains(p.body, "login_required") {
+			t.Errorf("%d %s", p.StatusCode, p.body)
+		}
+		if csp := p.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action https://a.test") || strings.Contains(csp, "unsafe") {
+			t.Errorf("CSP %s", csp)
+		}
+	})
+}
+
+func TestRequestsByPOST(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice")
+	c := w.addClient("web-a")
+	b := w.browser()
+	b.code(c, "alice")
+	post := func(br *browser) page {
+		u, _ := url.Parse(w.request(c))
+		r, _ := http.NewRequest("POST", w.Issuer+"/authorize", strings.NewReader(u.RawQuery))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Origin", "https://web-a.example")
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		return br.do(r)
+	}
+	// The browser sends no cookie with a cross-site POST (SameSite=Lax): send it without, then follow with them.
+	p := post(w.browser())
+	if p.StatusCode != http.StatusSeeOther || !strings.HasPrefix(p.Header.Get("Location"), "/authorize?i=") {
+		t.Fatalf("%d %s %s", p.StatusCode, p.Header.Get("Location"), p.body)
+	}
+	if got := b.follow(p).answer().Get("code"); got == "" {
+		t.Error("the session that the browser has counts after the redirect")
+	}
+	if again := b.follow(p); !again.has("op-error") {
+		t.Error("an interaction that is over gives no second code")
+	}
+}
+
+func TestConsent(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice")
+	c := w.addClient("web-a", asksConsent)
+	b := w.browser()
+	p := b.signInAs(b.open(w.request(c, "scope", "openid email")), "alice")
+	if !p.has("consent-page") || !p.has("consent-allow") || !p.has("consent-deny") || !strings.HasPrefix(p.Request.URL.Path, "/consent") {
+		t.Fatalf("%s: %s", p.Request.URL, p.body)
+	}
+	t.Run("a form from another browser, without its token, or for another request does nothing", func(t *testing.T) {
+		action := p.Request.URL.RequestURI()
+		if q := b.post(action, url.Values{"decision": {"allow"}}); q.StatusCode != http.StatusForbidden {
+			t.Errorf("without token: %d", q.StatusCode)
+		}
+		if q := w.browser().submit(p, "consent-allow", url.Values{"decision": {"allow"}}); q.StatusCode != http.StatusForbidden {
+			t.Errorf("from another browser: %d", q.StatusCode)
+		}
+		other := b.open(w.request(c, "scope", "openid phone"))
+		crossed := regexpCSRF(other.body)
+		if q := b.post(action, url.Values{"decision": {"allow"}, "csrf": {crossed}}); q.StatusCode != http.StatusForbidden {
+			t.Errorf("with another request's token: %d", q.StatusCode)
+		}
+		r, _ := http.NewRequest("POST", w.absolute(action), strings.NewReader(url.Values{"decision": {"allow"}, "csrf": {regexpCSRF(p.body)}}.Encode()))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Sec-Fetch-Site", "cross-site")
+		r.Header.Set("Origin", "https://evil.test")
+		if q := b.do(r); q.StatusCode != http.StatusForbidden {
+			t.Errorf("from another site: %d", q.StatusCode)
+		}
+		if q := w.browser().get(action); q.StatusCode != http.StatusForbidden {
+			t.Errorf("the page in another browser: %d", q.StatusCode)
+		}
+	})
+	denied := b.submit(p, "consent-deny", url.Values{"decision": {"deny"}})
+	if q := denied.answer(); q.Get("error") != "access_denied" || q.Get("state") != "S1" || q.Has("code") {
+		t.Fatalf("%s", denied.Header.Get("Location"))
+	}
+	if over := b.follow(b.submit(p, "consent-allow", url.Values{"decision": {"allow"}})); !over.has("op-error") {
+		t.Error("what was denied cannot be allowed afterwards with the same form")
+	}
+	b.code(c, "alice", "scope", "openid email")
+	t.Run("remembered: the same is not asked again", func(t *testing.T) {
+		if b.get(w.request(c, "scope", "openid email", "prompt", "none")).answer().Get("code") == "" {
+			t.Error("no code")
+		}
+		if b.get(w.request(c, "scope", "openid")).answer().Get("code") == "" {
+			t.Error("no code for less")
+		}
+	})
+	t.Run("something new is asked, and marked", func(t *testing.T) {
+		if got := b.get(w.request(c, "scope", "openid email phone", "prompt", "none")).answer().Get("error"); got != "consent_required" {
+			t.Errorf("got %q", got)
+		}
+		if p := b.open(w.request(c, "scope", "openid email phone")); !p.has("consent-page") {
+			t.Error("not asked")
+		}
+	})
+}
+
+func regexpCSRF(body string) string {
+	for _, in := range inputTag.FindAllStringSubmatch(body, -1) {
+		if a := attributes(in[1]); a["name"] == "csrf" {
+			return a["value"]
+		}
+	}
+	return ""
+}
+
+func TestTwoTabsAndTheBackButton(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice")
+	a, c := w.addClient("web-a"), w.addClient("web-c")
+	b := w.browser()
+	tab1, tab2 := b.open(w.request(a)), b.open(w.request(c))
+	if got := b.signInAs(tab1, "alice").answer().Get("code"); got == "" {
+		t.Fatal("the first tab")
+	}
+	if got := b.open(tab2.Request.URL.RequestURI()).answer().Get("code"); got == "" {
+		t.Error("the second tab goes on by itself once it is reloaded")
+	}
+	tab3 := b.open(w.request(a, "prompt", "login"))
+	if got := b.signInAs(tab3, "alice").answer().Get("code"); got == "" {
+		t.Error("signing in again")
+	}
+	back := b.signInAs(tab3, "alice")
+	if !back.has("op-error") || back.StatusCode != http.StatusBadRequest {
+		t.Errorf("the back button leads to words, not to a second code: %d", back.StatusCode)
+	}
+}
+
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice")
+	w.addUser("bob")
+	c := w.addClient("web-a")
+	cookie := func(b *browser) string {
+		for _, c := range b.client.Jar.Cookies(w.base) {
+			if c.Name == sessionCookie {
+				return c.Value
+			}
+		}
+		return ""
+	}
+	b := w.browser()
+	b.code(c, "alice")
+	first := cookie(b)
+	if first == "" {
+		t.Fatal("no session cookie")
+	}
+	b.signInAs(b.open(w.request(c, "prompt", "login")), "alice")
+	if second := cookie(b); second == first {
+		t.Error("a new reference at every sign-in")
+	}
+	planted := w.browser()
+	planted.client.Jar.SetCookies(w.base, []*http.Cookie{{Name: sessionCookie, Value: first, Path: "/"}})
+	if got := planted.get(w.request(c, "prompt", "none")).answer().Get("error"); got != "login_required" {
+		t.Errorf("the old reference is worth nothing: %q", got)
+	}
+	for _, garbage := range []string{"", "x", strings.Repeat("A", 3000), "\x01", first[:len(first)-1]} {
+		g := w.browser()
+		g.client.Jar.SetCookies(w.base, []*http.Cookie{{Name: sessionCookie, Value: garbage, Path: "/"}, {Name: browserCookie, Value: garbage, Path: "/"}})
+		if got := g.get(w.request(c, "prompt", "none")).answer().Get("error"); got != "login_required" {
+			t.Errorf("a garbage cookie is no cookie: %q", got)
+		}
+	}
+	t.Run("another person in the same browser: the first one's session is ended", func(t *testing.T) {
+		x := w.browser()
+		p := x.open(w.request(c))
+		x.signInAs(p, "alice")
+		old := cookie(x)
+		p = x.open(w.request(c, "prompt", "select_account"))
+		if !strings.HasPrefix(p.Request.URL.Path, "/accounts") {
+			t.Fatalf("%s", p.Request.URL)
+		}
+		p = x.follow(x.post(p.Request.URL.RequestURI(), url.Values{"account": {"other"}, "csrf": {regexpCSRF(p.body)}}))
+		tokens := w.redeem(c, x.signInAs(p, "bob").answer().Get("code"))
+		if got := claimsOf(t, tokens.str("id_token"))["sub"]; got != "sub-bob" {
+			t.Errorf("sub is %v", got)
+		}
+		y := w.browser()
+		y.client.Jar.SetCookies(w.base, []*http.Cookie{{Name: sessionCookie, Value: old, Path: "/"}})
+		if got := y.get(w.request(c, "prompt", "none")).answer().Get("error"); got != "login_required" {
+			t.Errorf("alice's session lives on: %q", got)
+		}
+	})
+	t.Run("idle and absolute lifetime", func(t *testing.T) {
+		x := w.browser()
+		x.code(c, "alice")
+		w.clock.Advance(w.SessionIdle - time.Second)
+		if x.get(w.request(c, "prompt", "none")).answer().Get("code") == "" {
+			t.Error("ended before its idle time")
+		}
+		w.clock.Advance(w.SessionIdle)
+		if got := x.get(w.request(c, "prompt", "none")).answer().Get("error"); got != "login_required" {
+			t.Errorf("after its idle time: %q", got)
+		}
+		x.code(c, "alice")
+		for elapsed := time.Duration(0); elapsed < w.SessionAbsolute; elapsed += time.Hour {
+			x.get(w.request(c, "prompt", "none"))
+			w.clock.Advance(time.Hour)
+		}
+		if got := x.get(w.request(c, "prompt", "none")).answer().Get("error"); got != "login_required" {
+			t.Errorf("after its absolute time: %q", got)
+		}
+	})
+}
+
+func TestSigningInWrongly(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice")
+	c := w.addClient("web-a")
+	b := w.browser()
+	p := b.open(w.request(c))
+	wrong := b.submit(p, "login-submit", url.Values{"username": {"alice"}, "password": {"wrong password"}})
+	nobody := b.submit(p, "login-submit", url.Values{"username": {"nobody"}, "password": {"wrong password"}})
+	if wrong.StatusCode != http.StatusUnauthorized || nobody.StatusCode != wrong.StatusCode || !wrong.has("login-page") {
+		t.Fatalf("%d %d", wrong.StatusCode, nobody.StatusCode)
+	}
+	if strings.ReplaceAll(wrong.body, "alice", "nobody") != nobody.body {
+		t.Error("the same words whether or not the account exists")
+	}
+	if strings.Contains(wrong.body, "wrong password") || strings.Contains(w.log.String(), "wrong password") {
+		t.Error("the password is neither shown nor logged")
+	}
+	for range 20 {
+		p := b.submit(p, "login-submit", url.Values{"username": {"alice"}, "password": {"wrong password"}})
+		if p.StatusCode == http.StatusTooManyRequests {
+			blocked := b.submit(p, "login-submit", url.Values{"username": {"alice"}, "password": {testPassword}})
+			if blocked.StatusCode != http.StatusTooManyRequests {
+				t.Errorf("the right password while blocked: %d", blocked.StatusCode)
+			}
+			w.clock.Advance(time.Hour)
+			fresh := w.browser()
+			if fresh.code(c, "alice") == "" {
+				t.Error("blocked for good")
+			}
+			return
+		}
+	}
+	t.Error("guessing is not limited")
+}
+
+func TestWhoMayUseWhat(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice", "staff")
+	w.addUser("bob")
+	c := w.addClient("web-a", func(c *clients.Client) { c.AllowedGroups, c.RefusalContact = []string{"staff"}, "it@example.com" })
+	if w.browser().code(c, "alice") == "" {
+		t.Fatal("alice may")
+	}
+	b := w.browser()
+	p := b.signInAs(b.open(w.request(c)), "bob")
+	if p.StatusCode != http.StatusForbidden || p.Header.Get("Location") != "" || !strings.Contains(p.body, "it@example.com") || !strings.Contains(p.body, "App web-a") {
+		t.Fatalf("%d %s", p.StatusCode, p.body)
+	}
+	if !strings.HasPrefix(p.Request.URL.Path, "/authorize") {
+		t.Errorf("shown at %s", p.Request.URL)
+	}
+	grants, err := w.Store.GrantsOfUser(context.Background(), "sub-bob", w.now())
+	if err != nil || len(grants) > 0 {
+		t.Errorf("%v %v", grants, err)
+	}
+	if got := b.get(w.request(c, "prompt", "none")).answer().Get("error"); got != "access_denied" {
+		t.Errorf("prompt=none: %q", got)
+	}
+}
+
+func TestHybridAndImplicit(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice")
+	all := []string{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token", "none"}
+	c := w.addClient("web-a", func(c *clients.Client) {
+		c.ResponseTypes, c.GrantTypes = all, []string{"authorization_code", "implicit", "refresh_token"}
+	})
+	b := w.browser()
+	b.code(c, "alice")
+	for _, rt := range all {
+		for _, mode := range []string{"", "form_post"} {
+			p := b.get(w.request(c, "response_type", rt, "response_mode", mode))
+			q := p.answer()
+			if mode == "form_post" {
+				q = url.Values{}
+				for _, in := range inputTag.FindAllStringSubmatch(p.body, -1) {
+					if a := attributes(in[1]); a["name"] != "" {
+						q.Add(a["name"], a["value"])
+					}
+				}
+			} else if rt != "code" && rt != "none" && !strings.Contains(p.Header.Get("Location"), "#") {
+				t.Errorf("%s: tokens travel in the fragment: %s", rt, p.Header.Get("Location"))
+			}
+			words := strings.Fields(rt)
+			for param, word := range map[string]string{"code": "code", "id_token": "id_token", "access_token": "token"} {
+				if want := contains(words, word); q.Has(param) != want {
+					t.Errorf("%s %s: %s present is %v", rt, mode, param, !want)
+				}
+			}
+			if q.Get("state") != "S1" || q.Get("iss") != w.Issuer || q.Has("error") {
+				t.Errorf("%s %s: %v", rt, mode, q)
+			}
+			if q.Has("id_token") {
+				id := claimsOf(t, q.Get("id_token"))
+				if _, has := id["at_hash"]; has != q.Has("access_token") {
+					t.Errorf("%s: at_hash is %v (OIDC Core §3.3.2.11)", rt, has)
+				}
+				if _, has := id["c_hash"]; has != q.Has("code") {
+					t.Errorf("%s: c_hash is %v (OIDC Core §3.3.2.11)", rt, has)
+				}
+				if id["nonce"] != "N1" {
+					t.Errorf("%s: nonce is %v", rt, id["nonce"])
+				}
+			}
+			if q.Has("code") {
+				if tokens := w.redeem(c, q.Get("code")); tokens.StatusCode != http.StatusOK {
+					t.Errorf("%s: %d %v", rt, tokens.StatusCode, tokens.JSON)
+				}
+			}
+		}
+	}
+}
+
+func TestEveryPageKeepsItselfToItself(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice")
+	c := w.addClient("web-a", asksConsent)
+	b := w.browser()
+	login := b.open(w.request(c))
+	consent := b.signInAs(login, "alice")
+	for _, p := range []page{login, consent, b.get("/nowhere"), b.get("/authorize"), b.get("/token"), b.get("/account"), b.get("/logout")} {
+		csp := p.Header.Get("Content-Security-Policy")
+		if !strings.Contains(csp, "frame-ancestors 'none'") || strings.Contains(csp, "unsafe") || !strings.Contains(csp, "default-src 'none'") ||
+			p.Header.Get("X-Frame-Options") != "DENY" || p.Header.Get("Cache-Control") != "no-store" ||
+			p.Header.Get("Referrer-Policy") != "no-referrer" || p.Header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %v", p.Request.URL, p.Header)
+		}
+	}
+	if p := b.get("/token"); p.StatusCode != http.StatusMethodNotAllowed || !strings.Contains(p.Header.Get("Allow"), "POST") {
+		t.Errorf("%d, Allow %q", p.StatusCode, p.Header.Get("Allow"))
+	}
+	for _, ck := range append(login.Cookies(), consent.Cookies()...) {
+		if ck.Name != stateCookie && (!ck.HttpOnly || ck.SameSite != http.SameSiteLaxMode || ck.Domain != "" || ck.Path != "/") {
+			t.Errorf("cookie %s: %+v", ck.Name, ck)
+		}
+	}
+}
+
+func TestAStoreThatDoesNotAnswerIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice")
+	c := w.addClient("web-a")
+	b := w.browser()
+	b.code(c, "alice")
+	_ = w.Store.Close()
+	if p := b.get(w.request(c)); p.StatusCode != http.StatusServiceUnavailable || p.Header.Get("Location") != "" {
+		t.Errorf("%d %s", p.StatusCode, p.body)
+	}
+}
+
+var _ = json.Valid
+var _ = storage.ErrNotFound
