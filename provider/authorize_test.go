@@ -87,12 +87,12 @@ func TestWrongRedirectURIsAreNeverFollowed(t *testing.T) {
 		t.Error("the log says what was received and what was registered")
 	}
 	for name, target := range map[string]string{
-		"missing redirect_uri":      w.request(a, "redirect_uri", ""),
-		"unknown client":            w.request(a, "client_id", "nobody"),
-		"missing client":            w.request(a, "client_id", ""),
-		"endless client_id":         w.request(a, "client_id", strings.Repeat("x", 5000)),
-		"repeated client_id":        w.request(a) + "&client_id=web-b",
-		"repeated redirect_uri":     w.request(a) + "&redirect_uri=https%3A%2F%2Fevil.test%2F",
+		"missing redirect_uri":         w.request(a, "redirect_uri", ""),
+		"unknown client":               w.request(a, "client_id", "nobody"),
+		"missing client":               w.request(a, "client_id", ""),
+		"endless client_id":            w.request(a, "client_id", strings.Repeat("x", 5000)),
+		"repeated client_id":           w.request(a) + "&client_id=web-b",
+		"repeated redirect_uri":        w.request(a) + "&redirect_uri=https%3A%2F%2Fevil.test%2F",
 		"client_id with invalid UTF-8": w.request(a, "client_id", "\xff"),
 	} {
 		p := b.get(target)
