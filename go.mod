@@ -3,7 +3,10 @@ module latchkey
 go 1.26.0
 
 require (
+	github.com/go-jose/go-jose/v4 v4.1.9
 	go.mongodb.org/mongo-driver/v2 v2.10.0
+	golang.org/x/crypto v0.54.0
+	golang.org/x/text v0.41.0
 	modernc.org/sqlite v1.56.0
 )
 

@@ -1,0 +1,108 @@
+package access
+
+import (
+	"slices"
+	"strings"
+
+	"latchkey/clients"
+	"latchkey/provider/oauth"
+	"latchkey/provider/storage"
+)
+
+// Reason says why somebody may not use an application.
+type Reason string
+
+const (
+	ClientUnknown  Reason = "client_unknown"  // there is no such application (any more)
+	ClientDisabled Reason = "client_disabled" // an administrator switched the application off
+	UserUnknown    Reason = "user_unknown"    // there is no such person (any more)
+	UserDisabled   Reason = "user_disabled"   // an administrator switched the account off
+	NotInGroup     Reason = "not_in_group"    // the application is for other groups
+)
+
+// Decision is whether a person may use an application. The zero value refuses.
+type Decision struct {
+	Allowed bool
+	Reason  Reason   // why not; "" if allowed
+	Groups  []string // with NotInGroup: the groups whose members may use it, for administrators, not for the person
+	Contact string   // with NotInGroup: whom the person can ask, "" if nobody was named
+}
+
+// Decide says whether the person may use the application.
+func Decide(c clients.Client, u storage.User) Decision {
+	if d := DecideClient(c); !d.Allowed {
+		return d
+	}
+	switch {
+	case u.ID == "":
+		return Decision{Reason: UserUnknown}
+	case u.Disabled:
+		return Decision{Reason: UserDisabled}
+	case len(c.AllowedGroups) > 0 && !slices.ContainsFunc(c.AllowedGroups, func(g string) bool { return slices.Contains(u.Groups, g) }):
+		return Decision{Reason: NotInGroup, Groups: slices.Clone(c.AllowedGroups), Contact: c.RefusalContact}
+	}
+	return Decision{Allowed: true}
+}
+
+// DecideClient says whether the application may act at all. It is the whole decision where no person is involved
+// (client_credentials, RFC 6749 §4.4).
+func DecideClient(c clients.Client) Decision {
+	switch {
+	case c.ID == "":
+		return Decision{Reason: ClientUnknown}
+	case c.Disabled:
+		return Decision{Reason: ClientDisabled}
+	}
+	return Decision{Allowed: true}
+}
+
+// GrantableScope lists, in their order and each once, those of the requested scopes that the application may be given: what its
+// registration names (RFC 7591 §2), or, when that names nothing, every scope that the provider itself understands. offline_access
+// is left out for an application that may not use refresh tokens (OIDC Core §11). What is left out is not
+// granted; that the answer names the scope tells the application (RFC 6749 §3.3).
+func GrantableScope(c clients.Client, requested []string) []string {
+	allowed := oauth.Scopes
+	if c.Scope != "" {
+		allowed = strings.Fields(c.Scope)
+	}
+	var out []string
+	for _, s := range requested {
+		if !slices.Contains(allowed, s) || slices.Contains(out, s) {
+			continue
+		}
+		if s == oauth.ScopeOfflineAccess && !c.MayGrant(oauth.GrantRefreshToken) {
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// Renew says what an existing grant is still good for, whenever it is used again: by a refresh token, at userinfo, at
+// introspection. The person and the application are judged as they are now, and a scope that the application may
+// not have any more is dropped. It never adds one.
+func Renew(c clients.Client, u storage.User, g storage.Grant) (scope []string, d Decision) {
+	if d := Decide(c, u); !d.Allowed {
+		return nil, d
+	}
+	if g.ClientID != c.ID {
+		return nil, Decision{Reason: ClientUnknown}
+	}
+	if g.UserID != u.ID {
+		return nil, Decision{Reason: UserUnknown}
+	}
+	return GrantableScope(c, g.Scope), Decision{Allowed: true}
+}
+
+// Roles lists, sorted and each once, the values of the roles claim (RFC 9068 §2.2.3.1) that the person has by membership in groups.
+// Groups that the person names but that do not exist give nothing.
+func Roles(u storage.User, groups []storage.Group) []string {
+	var out []string
+	for _, g := range groups {
+		if slices.Contains(u.Groups, g.Name) {
+			out = append(out, g.Roles...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -1,0 +1,101 @@
+package people
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"latchkey/provider/storage"
+)
+
+// ErrWrong is the one answer for an unknown username, a wrong password, and an account that is disabled or has no password.
+var ErrWrong error = Refusal("The username or the password is not right.")
+
+// Users is what an Authenticator needs of the store.
+type Users interface {
+	UserByUsername(ctx context.Context, username string) (storage.User, error)
+	UpdateUser(ctx context.Context, u storage.User) error
+}
+
+// Authenticator checks who somebody is.
+type Authenticator struct {
+	Store    Users
+	Hasher   *Hasher
+	Throttle *Throttle
+	Now      func() time.Time
+	Logger   *slog.Logger // nil: none
+}
+
+// Password signs a person in by username and password. address is the client's IP address; device identifies a browser
+// in which this account was signed in before, "" if it is not known to be one. It answers ErrWrong, *ThrottledError, ErrBusy, or a fault
+// of ours. A password that was hashed at a lower cost is hashed anew.
+func (a *Authenticator) Password(ctx context.Context, username, password, address, device string) (storage.User, error) {
+	account, nameErr := CanonicalUsername(username)
+	if nameErr != nil {
+		// No account can have this name; it is counted all the same.
+		account = "\x00" + strings.ToLower(strings.TrimSpace(username[:min(len(username), maxUsernameBytes)]))
+	}
+	attempt, err := a.Throttle.Begin(ctx, account, address, device, a.Now())
+	if err != nil {
+		return storage.User{}, err
+	}
+	u, right, err := a.check(ctx, account, nameErr == nil, password)
+	if err != nil {
+		// Nothing was learned about the password, so it was no guess.
+		if back := attempt.Withdrawn(ctx); back != nil {
+			err = errors.Join(err, back)
+		}
+		return storage.User{}, err
+	}
+	if !right {
+		return storage.User{}, ErrWrong
+	}
+	if err := attempt.Succeeded(ctx); err != nil {
+		return storage.User{}, err
+	}
+	return u, nil
+}
+
+// check costs the same whatever it finds.
+func (a *Authenticator) check(ctx context.Context, account string, possible bool, password string) (u storage.User, right bool, err error) {
+	if possible {
+		u, err = a.Store.UserByUsername(ctx, account)
+		if err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return u, false, fmt.Errorf("load user: %w", err)
+		}
+	}
+	if u.ID == "" || u.PasswordHash == "" {
+		return storage.User{}, false, a.Hasher.VerifyNobody(ctx, password)
+	}
+	ok, rehash, err := a.Hasher.Verify(ctx, u.PasswordHash, password)
+	if err != nil {
+		return storage.User{}, false, fmt.Errorf("check the password of user %s: %w", u.ID, err)
+	}
+	if !ok || u.Disabled {
+		return storage.User{}, false, nil
+	}
+	if rehash {
+		u = a.rehash(ctx, u, password)
+	}
+	return u, true, nil
+}
+
+// rehash stores the password at today's cost. It is no reason to turn anybody away when that fails: the next sign-in tries again.
+func (a *Authenticator) rehash(ctx context.Context, u storage.User, password string) storage.User {
+	phc, err := a.Hasher.Hash(ctx, password)
+	if err == nil {
+		better := u
+		better.PasswordHash = phc
+		if err = a.Store.UpdateUser(ctx, better); err == nil {
+			better.Version++
+			return better
+		}
+	}
+	if a.Logger != nil && !errors.Is(err, storage.ErrConflict) {
+		a.Logger.WarnContext(ctx, "the password could not be hashed at the new cost", "sub", u.ID, "error", err)
+	}
+	return u
+}
