@@ -9,12 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/gorilla/sessions"
 
 	"latchkey/keys"
+	"latchkey/provider/people"
 	"latchkey/provider/storage"
 )
 
@@ -60,10 +62,14 @@ func (p *Provider) cookie(r *http.Request, name string) string {
 // setCookie seals a reference into a cookie for maxAge; 0 keeps it as long as the browser runs, < 0 takes it away.
 func (p *Provider) setCookie(w http.ResponseWriter, r *http.Request, name, ref string, maxAge time.Duration) error {
 	envelope := sessions.NewSession(p.cookies, p.cookieName(name))
+	envelope.Values["ref"] = ref
+	return p.saveCookie(w, r, envelope, maxAge)
+}
+
+func (p *Provider) saveCookie(w http.ResponseWriter, r *http.Request, envelope *sessions.Session, maxAge time.Duration) error {
 	options := *p.cookies.Options
 	options.MaxAge = int(maxAge / time.Second)
 	envelope.Options = &options
-	envelope.Values["ref"] = ref
 	if err := p.cookies.Save(r, w, envelope); err != nil {
 		return fmt.Errorf("seal cookie: %w", err)
 	}
@@ -84,6 +90,48 @@ func (p *Provider) browser(w http.ResponseWriter, r *http.Request) (string, erro
 	}
 	ref := random()
 	return ref, p.setCookie(w, r, browserCookie, ref, cookieLife)
+}
+
+// maxKnown is how many accounts a browser is remembered to have been signed in to.
+const maxKnown = 10
+
+// knownDevice is the reference of this browser if the account with this username was signed in here before, "" otherwise. Somebody who
+// guesses passwords elsewhere cannot lock such a browser out.
+func (p *Provider) knownDevice(r *http.Request, username string) string {
+	envelope, err := p.cookies.New(r, p.cookieName(browserCookie))
+	if err != nil {
+		return ""
+	}
+	ref, _ := envelope.Values["ref"].(string)
+	known, _ := envelope.Values["known"].(string)
+	if slices.Contains(strings.Fields(known), p.knownMark(username)) {
+		return ref
+	}
+	return ""
+}
+
+// rememberDevice notes in the browser cookie that this account was signed in here.
+func (p *Provider) rememberDevice(w http.ResponseWriter, r *http.Request, username string) error {
+	envelope, err := p.cookies.New(r, p.cookieName(browserCookie))
+	if err != nil {
+		return nil // without the cookie the form would not have been taken; there is nothing to add to
+	}
+	text, _ := envelope.Values["known"].(string)
+	known, mark := strings.Fields(text), p.knownMark(username)
+	if slices.Contains(known, mark) {
+		return nil
+	}
+	known = append(known, mark)
+	envelope.Values["known"] = strings.Join(known[max(0, len(known)-maxKnown):], " ")
+	return p.saveCookie(w, r, envelope, cookieLife)
+}
+
+// knownMark stands for an account in the browser cookie.
+func (p *Provider) knownMark(username string) string {
+	if canonical, err := people.CanonicalUsername(username); err == nil {
+		username = canonical
+	}
+	return p.csrf(username, "known device")[:22]
 }
 
 // session is the session of this browser, if somebody is signed in.

@@ -89,7 +89,7 @@ func (p *Provider) login(w http.ResponseWriter, r *http.Request) error {
 		page.Error = templates.LoginIncomplete
 		return p.renderLogin(w, r, http.StatusBadRequest, i, client, page)
 	}
-	user, err := p.People.Password(r.Context(), page.Username, form.Get("password"), p.clientAddress(r), p.cookie(r, browserCookie))
+	user, err := p.People.Password(r.Context(), page.Username, form.Get("password"), p.clientAddress(r), p.knownDevice(r, page.Username))
 	var throttled *people.ThrottledError
 	switch {
 	case errors.As(err, &throttled):
@@ -109,6 +109,9 @@ func (p *Provider) login(w http.ResponseWriter, r *http.Request) error {
 	mention(r, "sub", user.ID)
 	session, err := p.signIn(w, r, user, page.Remember)
 	if err != nil {
+		return err
+	}
+	if err := p.rememberDevice(w, r, user.Username); err != nil {
 		return err
 	}
 	i.SignedInAt = session.AuthTime

@@ -137,7 +137,34 @@ func (s *SQLite) CreateClient(ctx context.Context, client clients.Client) error 
 		return err
 	}
 	return set(ctx, s, "create client", func(c *conn) error {
-		return create(c, "INSERT INTO clients (id, version, doc) VALUES (?, 1, ?)", client.ID, doc)
+		if err := create(c, "INSERT INTO clients (id, version, doc) VALUES (?, 1, ?)", client.ID, doc); err != nil {
+			return err
+		}
+		return putOrigins(c, client)
+	})
+}
+
+// putOrigins keeps client_origins as the client says.
+func putOrigins(c *conn, client clients.Client) error {
+	if _, err := c.exec("DELETE FROM client_origins WHERE client_id = ?", client.ID); err != nil || client.Disabled {
+		return err
+	}
+	for _, origin := range client.CORSOrigins {
+		if _, err := c.exec("INSERT OR IGNORE INTO client_origins (origin, client_id) VALUES (?, ?)", origin, client.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *SQLite) OriginAllowed(ctx context.Context, origin string) (bool, error) {
+	return read(ctx, s, "look up origin", func(c *conn) (bool, error) {
+		var n int64
+		err := c.one([]any{&n}, "SELECT 1 FROM client_origins WHERE origin = ? LIMIT 1", origin)
+		if err == ErrNotFound {
+			return false, nil
+		}
+		return err == nil, err
 	})
 }
 
@@ -155,8 +182,11 @@ func (s *SQLite) UpdateClient(ctx context.Context, client clients.Client) error 
 		return err
 	}
 	return set(ctx, s, "update client", func(c *conn) error {
-		return replace(c, "SELECT version FROM clients WHERE id = ?", client.ID,
-			"UPDATE clients SET version = ?, doc = ? WHERE id = ? AND version = ?", client.Version, doc, client.ID, seen)
+		if err := replace(c, "SELECT version FROM clients WHERE id = ?", client.ID,
+			"UPDATE clients SET version = ?, doc = ? WHERE id = ? AND version = ?", client.Version, doc, client.ID, seen); err != nil {
+			return err
+		}
+		return putOrigins(c, client)
 	})
 }
 
@@ -166,6 +196,9 @@ func (s *SQLite) DeleteClient(ctx context.Context, id string, now time.Time) err
 			return err
 		}
 		if _, err := c.exec("DELETE FROM consents WHERE client_id = ?", id); err != nil {
+			return err
+		}
+		if _, err := c.exec("DELETE FROM client_origins WHERE client_id = ?", id); err != nil {
 			return err
 		}
 		_, err := revoke(c, GrantFilter{ClientID: id}, now)

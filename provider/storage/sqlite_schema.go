@@ -19,6 +19,10 @@ var migrations = [][]string{
 			id TEXT PRIMARY KEY, username TEXT NOT NULL UNIQUE, version INTEGER NOT NULL, doc BLOB NOT NULL) STRICT`,
 		`CREATE TABLE groups (name TEXT PRIMARY KEY, doc BLOB NOT NULL) STRICT`,
 		`CREATE TABLE clients (id TEXT PRIMARY KEY, version INTEGER NOT NULL, doc BLOB NOT NULL) STRICT`,
+		// The origins of clients that are not disabled.
+		`CREATE TABLE client_origins (
+			origin TEXT NOT NULL, client_id TEXT NOT NULL, PRIMARY KEY (origin, client_id)) STRICT, WITHOUT ROWID`,
+		`CREATE INDEX client_origins_client ON client_origins (client_id)`,
 		`CREATE TABLE consents (
 			user_id TEXT NOT NULL, client_id TEXT NOT NULL, doc BLOB NOT NULL, PRIMARY KEY (user_id, client_id)) STRICT`,
 		`CREATE INDEX consents_client ON consents (client_id)`,
