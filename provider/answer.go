@@ -40,6 +40,9 @@ func (p *Provider) page(h handler) http.Handler {
 // what applications post to across sites (authorize, token, logout …).
 func (p *Provider) form(h handler) http.Handler {
 	guard := http.NewCrossOriginProtection()
+	if err := guard.AddTrustedOrigin(p.base.Scheme + "://" + p.base.Host); err != nil {
+		panic(err) // New has checked the issuer
+	}
 	return p.page(func(w http.ResponseWriter, r *http.Request) error {
 		if err := guard.Check(r); err != nil {
 			return refusePage(http.StatusForbidden, "This form was sent from another site",
@@ -117,7 +120,8 @@ func setPageHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", pageCSP)
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	// Not no-referrer: with that, browsers send Origin: null along with our own forms, and older ones send nothing else to tell them by.
+	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
 	h.Set("Cache-Control", "no-store")

@@ -2,7 +2,6 @@ package provider
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"latchkey/clients"
-	"latchkey/provider/storage"
 )
 
 func TestAuthorizationCodeFlow(t *testing.T) {
@@ -485,7 +483,7 @@ func TestEveryPageKeepsItselfToItself(t *testing.T) {
 		csp := p.Header.Get("Content-Security-Policy")
 		if !strings.Contains(csp, "frame-ancestors 'none'") || strings.Contains(csp, "unsafe") || !strings.Contains(csp, "default-src 'none'") ||
 			p.Header.Get("X-Frame-Options") != "DENY" || p.Header.Get("Cache-Control") != "no-store" ||
-			p.Header.Get("Referrer-Policy") != "no-referrer" || p.Header.Get("X-Content-Type-Options") != "nosniff" {
+			p.Header.Get("Referrer-Policy") != "same-origin" || p.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %v", p.Request.URL, p.Header)
 		}
 	}
@@ -511,6 +509,3 @@ func TestAStoreThatDoesNotAnswerIsNoRefusal(t *testing.T) {
 		t.Errorf("%d %s", p.StatusCode, p.body)
 	}
 }
-
-var _ = json.Valid
-var _ = storage.ErrNotFound

@@ -21,7 +21,6 @@ import (
 	"latchkey/clients"
 	"latchkey/keys"
 	"latchkey/provider/outbound"
-	"latchkey/provider/people"
 	"latchkey/provider/storage"
 	"latchkey/templates"
 )
@@ -447,5 +446,3 @@ func claimsOf(t testing.TB, jws string) map[string]any {
 	}
 	return out
 }
-
-var _ = people.ErrWrong

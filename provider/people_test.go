@@ -5,7 +5,9 @@ import (
 )
 
 // testHasher hashes at a cost that only tests can afford to be so low.
-func testHasher() *people.Hasher { return people.NewHasher(people.Params{Memory: 64, Time: 1, Threads: 1}, 4) }
+func testHasher() *people.Hasher {
+	return people.NewHasher(people.Params{Memory: 64, Time: 1, Threads: 1}, 4)
+}
 
 func testPeople(cfg Config) *people.Authenticator {
 	return &people.Authenticator{Store: cfg.Store, Hasher: testHasher(), Now: cfg.Now,
