@@ -263,8 +263,19 @@ func (p *Provider) send(w http.ResponseWriter, r *http.Request, to response) err
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action "+cspSource(target))
 		return p.render(w, r, http.StatusOK, templates.FormPost{Action: target, Fields: values, AppName: to.appName})
 	}
+	w.Header().Set("Location", to.location())
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// location is where the browser is sent, with the values that are not empty in query or fragment.
+func (to response) location() string {
+	target := to.redirect.String()
 	var q strings.Builder
-	for _, kv := range values {
+	for _, kv := range to.values {
+		if kv[1] == "" {
+			continue
+		}
 		if q.Len() > 0 {
 			q.WriteByte('&')
 		}
@@ -272,18 +283,16 @@ func (p *Provider) send(w http.ResponseWriter, r *http.Request, to response) err
 	}
 	// The registered URI is continued, never parsed and written anew: what the application registered stays as it is, byte for byte.
 	switch {
+	case q.Len() == 0:
+		return target
 	case to.mode == oauth.ModeFragment:
-		target += "#" + q.String()
+		return target + "#" + q.String()
 	case strings.HasSuffix(target, "?") || strings.HasSuffix(target, "&"):
-		target += q.String()
+		return target + q.String()
 	case strings.Contains(target, "?"):
-		target += "&" + q.String()
-	default:
-		target += "?" + q.String()
+		return target + "&" + q.String()
 	}
-	w.Header().Set("Location", target)
-	w.WriteHeader(http.StatusSeeOther)
-	return nil
+	return target + "?" + q.String()
 }
 
 // cspSource is how a URI is named in a Content-Security-Policy: its origin, or its scheme when it has none.
