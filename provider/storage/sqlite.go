@@ -300,7 +300,7 @@ func read[T any](ctx context.Context, s *SQLite, what string, fn func(*conn) (T,
 	var none T
 	c, err := s.reader(ctx)
 	if err != nil {
-		return none, fmt.Errorf("%s: %w", what, err)
+		return none, wrap(what, err)
 	}
 	out, err := fn(c)
 	s.idle <- c
@@ -308,20 +308,6 @@ func read[T any](ctx context.Context, s *SQLite, what string, fn func(*conn) (T,
 		return none, wrap(what, err)
 	}
 	return out, nil
-}
-
-// wrap says what was being done, unless the error is an answer rather than a fault.
-func wrap(what string, err error) error {
-	if err == nil || answer(err) {
-		return err
-	}
-	return fmt.Errorf("%s: %w", what, err)
-}
-
-// answer says whether err is one of the answers of a Store. They are compared as they are: an error that merely wraps
-// one would be somebody's mistake.
-func answer(err error) bool {
-	return err == ErrNotFound || err == ErrConsumed || err == ErrConflict
 }
 
 func (s *SQLite) reader(ctx context.Context) (*conn, error) {

@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 	"errors"
-	"fmt"
 )
 
 // write is one change that waits to be committed along with others.
@@ -18,7 +17,8 @@ type write struct {
 // maxBatch bounds a transaction, so that the first of a crowd is not kept waiting for the last.
 const maxBatch = 512
 
-// change runs fn inside the next transaction and returns when that is on the disk. fn may be run more than once and
+// change runs fn inside the next transaction and returns when that is on the disk. Along with an error other than
+// ErrConsumed it returns nothing. fn may be run more than once and
 // must begin anew each time. If it returns ErrNotFound, ErrConsumed or ErrConflict it has changed nothing: whatever it has
 // written by then stays. With any other error everything it did is undone.
 func change[T any](ctx context.Context, s *SQLite, what string, fn func(*conn) (T, error)) (T, error) {
@@ -29,20 +29,20 @@ func change[T any](ctx context.Context, s *SQLite, what string, fn func(*conn) (
 		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return none, fmt.Errorf("%s: %w", what, err)
+		return none, wrap(what, err)
 	}
 	if !s.queue.add(w) {
-		return none, fmt.Errorf("%s: %w", what, errClosed)
+		return none, wrap(what, errClosed)
 	}
 	select {
 	case <-w.done:
-		if w.err != nil && !answer(w.err) {
-			return none, fmt.Errorf("%s: %w", what, w.err)
+		if w.err != nil && w.err != ErrConsumed {
+			return none, wrap(what, w.err)
 		}
 		return out, w.err
 	case <-ctx.Done():
 		// Whether it is written is not known, and out belongs to the writer.
-		return none, fmt.Errorf("%s: %w", what, ctx.Err())
+		return none, wrap(what, ctx.Err())
 	}
 }
 

@@ -70,15 +70,11 @@ func (s *SQLite) RedeemCode(ctx context.Context, grantID, codeHash string, now, 
 	now = millisecond(now)
 	return change(ctx, s, "redeem code", func(c *conn) (Grant, error) {
 		g, err := loadGrant(c, grantID)
-		switch {
-		case err != nil:
-			return Grant{}, err
-		case g.CodeHash == "" || g.CodeHash != codeHash || !g.RevokedAt.IsZero():
-			return Grant{}, ErrNotFound
-		case !g.CodeUsedAt.IsZero():
-			return g, ErrConsumed
-		case !now.Before(g.CodeExpiresAt):
-			return Grant{}, ErrNotFound
+		if err == nil {
+			err = g.redeemable(codeHash, now)
+		}
+		if err != nil {
+			return g, err
 		}
 		g.CodeUsedAt, g.LastUsed, g.ExpiresAt = now, now, millisecond(expiresAt)
 		if !refreshIdleAt.IsZero() {
@@ -91,7 +87,7 @@ func (s *SQLite) RedeemCode(ctx context.Context, grantID, codeHash string, now, 
 func (s *SQLite) RotateRefresh(ctx context.Context, grantID string, generation int64, now, refreshIdleAt time.Time) (Grant, error) {
 	now = millisecond(now)
 	return change(ctx, s, "rotate refresh token", func(c *conn) (Grant, error) {
-		g, err := refreshable(c, grantID, generation, now)
+		g, err := loadRefreshable(c, grantID, generation, now)
 		if err != nil {
 			return g, err
 		}
@@ -104,7 +100,7 @@ func (s *SQLite) RotateRefresh(ctx context.Context, grantID string, generation i
 func (s *SQLite) UseRefresh(ctx context.Context, grantID string, generation int64, now, refreshIdleAt time.Time) (Grant, error) {
 	now = millisecond(now)
 	return change(ctx, s, "use refresh token", func(c *conn) (Grant, error) {
-		g, err := refreshable(c, grantID, generation, now)
+		g, err := loadRefreshable(c, grantID, generation, now)
 		if err != nil {
 			return g, err
 		}
@@ -113,18 +109,13 @@ func (s *SQLite) UseRefresh(ctx context.Context, grantID string, generation int6
 	})
 }
 
-// refreshable loads a grant whose current refresh token is the one of this generation.
-func refreshable(c *conn, grantID string, generation int64, now time.Time) (Grant, error) {
+// loadRefreshable loads a grant whose current refresh token is the one of this generation.
+func loadRefreshable(c *conn, grantID string, generation int64, now time.Time) (Grant, error) {
 	g, err := loadGrant(c, grantID)
-	switch {
-	case err != nil:
-		return Grant{}, err
-	case !g.Stands(now) || generation < 1 || generation > g.RefreshGeneration || !now.Before(g.RefreshIdleAt):
-		return Grant{}, ErrNotFound
-	case g.RefreshGeneration != generation:
-		return g, ErrConsumed
+	if err == nil {
+		err = g.refreshable(generation, now)
 	}
-	return g, nil
+	return g, err
 }
 
 func (s *SQLite) RevokeGrant(ctx context.Context, id string, now time.Time) error {

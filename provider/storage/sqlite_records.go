@@ -403,13 +403,11 @@ func (s *SQLite) ConsumeToken(ctx context.Context, kind, hash string, now time.T
 	now = millisecond(now)
 	return change(ctx, s, "consume token", func(c *conn) (Token, error) {
 		t, err := record[Token](c, tokenByHash, hash, kind)
-		switch {
-		case err != nil:
-			return Token{}, err
-		case !t.ConsumedAt.IsZero():
-			return t, ErrConsumed
-		case !now.Before(t.ExpiresAt):
-			return Token{}, ErrNotFound
+		if err == nil {
+			err = t.consumable(kind, now)
+		}
+		if err != nil {
+			return t, err
 		}
 		t.ConsumedAt = now
 		doc, err := encode(t)

@@ -2,9 +2,24 @@ package storage
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
+
+// wrap says what was being done, and that the fault is the store's, unless the error is an answer.
+func wrap(what string, err error) error {
+	if err == nil || answer(err) {
+		return err
+	}
+	return fmt.Errorf("%s: %w: %w", what, ErrUnavailable, err)
+}
+
+// answer says whether err is one of the answers of a Store. They are compared as they are: an error that merely wraps
+// one would be somebody's mistake.
+func answer(err error) bool {
+	return err == ErrNotFound || err == ErrConsumed || err == ErrConflict
+}
 
 // How long things are kept beyond their use or expiry, before Purge takes them.
 const (
@@ -70,4 +85,41 @@ func validSessions(all []Session, now time.Time) []Session {
 		return cmp.Or(b.LastSeen.Compare(a.LastSeen), cmp.Compare(a.ID, b.ID))
 	})
 	return all
+}
+
+// redeemable says why the code cannot be redeemed at now, nil if it can.
+func (g Grant) redeemable(codeHash string, now time.Time) error {
+	switch {
+	case g.CodeHash == "" || g.CodeHash != codeHash || !g.RevokedAt.IsZero():
+		return ErrNotFound
+	case !g.CodeUsedAt.IsZero():
+		return ErrConsumed
+	case !now.Before(g.CodeExpiresAt):
+		return ErrNotFound
+	}
+	return nil
+}
+
+// refreshable says why the refresh token of this generation is not good at now, nil if it is.
+func (g Grant) refreshable(generation int64, now time.Time) error {
+	switch {
+	case !g.Stands(now) || generation < 1 || generation > g.RefreshGeneration || !now.Before(g.RefreshIdleAt):
+		return ErrNotFound
+	case g.RefreshGeneration != generation:
+		return ErrConsumed
+	}
+	return nil
+}
+
+// consumable says why the token cannot be consumed at now, nil if it can.
+func (t Token) consumable(kind string, now time.Time) error {
+	switch {
+	case t.Kind != kind:
+		return ErrNotFound
+	case !t.ConsumedAt.IsZero():
+		return ErrConsumed
+	case !now.Before(t.ExpiresAt):
+		return ErrNotFound
+	}
+	return nil
 }
