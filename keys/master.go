@@ -99,6 +99,9 @@ func ParseMasterKey(text string) ([]byte, error) {
 	if text == "" {
 		return nil, errors.New("the master key is empty; " + remedy)
 	}
+	if strings.Trim(strings.ToLower(text), "0123456789abcdef") == "" {
+		return nil, errors.New("the master key is hexadecimal, not base64; " + remedy)
+	}
 	plain := strings.TrimRight(strings.NewReplacer("-", "+", "_", "/").Replace(text), "=")
 	if len(text)-len(plain) > 2 || strings.ContainsAny(plain, "\r\n") {
 		return nil, errors.New("the master key is not base64; " + remedy)

@@ -353,7 +353,8 @@ func (r *Ring) EnsureAlgorithm(ctx context.Context, use, alg string) error {
 	}
 	has := func(set KeySet) bool {
 		return slices.ContainsFunc(set.Keys, func(k StoredKey) bool {
-			return k.Use == use && k.Algorithm == stored && inUse(k, r.now())
+			// Also one that begins to sign in a moment: another instance, with a clock a little ahead, has just made it.
+			return k.Use == use && k.Algorithm == stored && !k.SignsFrom.IsZero() && !retired(k, r.now())
 		})
 	}
 	if v := r.current.Load(); v != nil && has(v.set) {
@@ -543,9 +544,10 @@ func (r *Ring) scheduled(set KeySet, alg string, now time.Time) bool {
 	return r.expired(set, UseSignature, alg, now)
 }
 
+// expired says whether the key in use has been so for RotateEvery, or there is none.
 func (r *Ring) expired(set KeySet, use, alg string, now time.Time) bool {
 	for _, k := range set.Keys {
-		if k.Use == use && k.Algorithm == alg && inUse(k, now) {
+		if k.Use == use && k.Algorithm == alg && !k.SignsFrom.IsZero() && !retired(k, now) {
 			return !now.Before(k.SignsFrom.Add(r.rotateEvery))
 		}
 	}

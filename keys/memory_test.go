@@ -1,0 +1,86 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// memory is a Store for the tests of this package; the real ones have a contract test of their own.
+type memory struct {
+	mu    sync.Mutex
+	set   KeySet
+	reads int
+	swaps int
+	down  bool
+}
+
+func (m *memory) KeySet(context.Context) (KeySet, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reads++
+	if m.down {
+		return KeySet{}, errors.New("the store is down")
+	}
+	return KeySet{Version: m.set.Version, Keys: slices.Clone(m.set.Keys)}, nil
+}
+
+func (m *memory) SwapKeySet(_ context.Context, set KeySet) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down {
+		return false, errors.New("the store is down")
+	}
+	if set.Version != m.set.Version+1 {
+		return false, nil
+	}
+	m.set = KeySet{Version: set.Version, Keys: slices.Clone(set.Keys)}
+	m.swaps++
+	return true, nil
+}
+
+func (m *memory) stored() KeySet {
+	s, _ := m.KeySet(context.Background())
+	return s
+}
+
+// clock is held by the test.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func newClock() *clock { return &clock{at: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+func testSealer(t testing.TB) *Sealer {
+	t.Helper()
+	s, err := NewSealer([]byte("only tests use a master key like this"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func openRing(t testing.TB, m *memory, c *clock) *Ring {
+	t.Helper()
+	r, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
