@@ -130,8 +130,7 @@ func setPageHeaders(h http.Header) {
 // render writes a finished page.
 func (p *Provider) render(w http.ResponseWriter, r *http.Request, status int, page templates.Page) error {
 	var b bytes.Buffer
-	lang := p.Templates.Match(r.URL.Query().Get("ui_locales"), r.Header.Get("Accept-Language"))
-	if err := p.Templates.Render(&b, lang, page); err != nil {
+	if err := p.Templates.Render(&b, p.language(r), page); err != nil {
 		return fmt.Errorf("render page: %w", err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -139,6 +138,11 @@ func (p *Provider) render(w http.ResponseWriter, r *http.Request, status int, pa
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes()) // the person has gone away: nothing to do about it
 	return nil
+}
+
+// language is the one of ours that suits the person best: ui_locales of the request that they are in the middle of, then what the browser says.
+func (p *Provider) language(r *http.Request) string {
+	return p.Templates.Match(eventOf(r).locales, r.Header.Get("Accept-Language"))
 }
 
 // pageError is a problem in words for a person. It carries its status and where to go from here.
@@ -356,10 +360,11 @@ func methodNotAllowed(router *mux.Router) handler {
 
 // event is what one request leaves in the log: one line, when it ends.
 type event struct {
-	id    string
-	route string
-	err   error
-	attrs []slog.Attr
+	id      string
+	route   string
+	err     error
+	locales string // ui_locales of the authorization or logout request, space separated (OIDC Core §3.1.2.1)
+	attrs   []slog.Attr
 }
 
 type eventKey struct{}

@@ -33,12 +33,11 @@ func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	known := append(append(slices.Clone(at.Consent.Scope), at.Consent.Claims...), at.Consent.Resource...)
-	lang := p.Templates.Match(r.URL.Query().Get("ui_locales"), r.Header.Get("Accept-Language"))
 	allowFormTo(w, at.Client)
 	return p.render(w, r, http.StatusOK, templates.Consent{
 		App: p.app(at.Client, at.redirect), Person: person(at.User),
 		Action: p.path + "/consent?i=" + i.ID, CSRF: p.csrf(browser, "interaction:"+i.ID),
-		Scopes: p.Templates.Scopes(lang, at.Request.Scope, requestedClaims(at.Request), at.Request.Resource,
+		Scopes: p.Templates.Scopes(p.language(r), at.Request.Scope, requestedClaims(at.Request), at.Request.Resource,
 			func(name string) bool { return slices.Contains(known, name) }),
 		SwitchURL: p.path + "/login?i=" + i.ID + "&switch=1",
 	})
