@@ -75,9 +75,9 @@ func nextStep(s situation) step {
 	if d := access.Decide(s.Client, s.User); !d.Allowed {
 		denied := oauth.Errorf(oauth.AccessDenied, "the person may not use this application")
 		if silent {
-			return step{stepError, d.Reason, denied}
+			return step{stepError, string(d.Reason), denied}
 		}
-		return step{stepRefuse, d.Reason, denied}
+		return step{stepRefuse, string(d.Reason), denied}
 	}
 
 	// Do they allow it?

@@ -45,7 +45,7 @@ func (p *Provider) standing(ctx context.Context, client clients.Client, grant st
 		return storage.User{}, fmt.Errorf("load person of grant: %w", err)
 	}
 	if d := access.Decide(client, user); !d.Allowed {
-		return storage.User{}, oauth.Errorf(oauth.InvalidGrant, "the person may not use this client any more").Because(errors.New(d.Reason))
+		return storage.User{}, oauth.Errorf(oauth.InvalidGrant, "the person may not use this client any more").Because(errors.New(string(d.Reason)))
 	}
 	return user, nil
 }
