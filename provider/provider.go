@@ -87,6 +87,9 @@ type Provider struct {
 	stateKey []byte
 	metrics  *metrics
 	limits   *registrationLimits
+
+	clientKeys     clientKeys     // what clients publish at their jwks_uri
+	clientFailures clientFailures // failed client authentications
 }
 
 // New checks the configuration and makes a Provider.
