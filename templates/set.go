@@ -1,0 +1,186 @@
+package templates
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/text/language"
+)
+
+//go:embed html/*.html
+var htmlFiles embed.FS
+
+// Options is what pages need to know about where they are shown.
+type Options struct {
+	ProviderName string           // what people know the provider by; "Latchkey" when empty
+	Path         string           // path of the issuer, "" or like "/idp": what the addresses of assets start with
+	Overrides    fs.FS            // an operator's own templates and messages, or nil (see the package documentation)
+	Now          func() time.Time // the clock; time.Now when nil
+}
+
+// Set is every page in every language, ready to be rendered. It may be used by many goroutines.
+type Set struct {
+	options   Options
+	pages     map[string]*template.Template
+	languages map[string]*catalogue
+	matcher   language.Matcher
+	order     []string // languages in the order of the matcher
+}
+
+// New parses everything once, and renders a sample of every page in every language. What it returns as an error names the file.
+func New(o Options) (*Set, error) {
+	if o.ProviderName == "" {
+		o.ProviderName = "Latchkey"
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Set{options: o, pages: map[string]*template.Template{}}
+	if err := s.loadMessages(); err != nil {
+		return nil, err
+	}
+	sources, err := s.sources()
+	if err != nil {
+		return nil, err
+	}
+	layout, err := template.New("layout").Funcs(functions).Parse(sources["layout.html"])
+	if err != nil {
+		return nil, fmt.Errorf("templates: %w", err)
+	}
+	for _, page := range samples() {
+		name := page.name()
+		if s.pages[name] != nil {
+			continue
+		}
+		source, ok := sources[name+".html"]
+		if !ok {
+			return nil, fmt.Errorf("templates: there is no %s.html", name)
+		}
+		t, err := layout.Clone()
+		if err != nil {
+			return nil, fmt.Errorf("templates: %w", err)
+		}
+		if s.pages[name], err = t.Parse(source); err != nil {
+			return nil, fmt.Errorf("templates: %s.html: %w", name, err)
+		}
+	}
+	for _, page := range samples() {
+		for _, lang := range s.order {
+			if err := s.Render(io.Discard, lang, page); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return s, nil
+}
+
+// sources reads our templates and puts the operator's in their place.
+func (s *Set) sources() (map[string]string, error) {
+	out := map[string]string{}
+	names, err := fs.Glob(htmlFiles, "html/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("templates: %w", err)
+	}
+	for _, name := range names {
+		b, err := htmlFiles.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("templates: %w", err)
+		}
+		out[path.Base(name)] = string(b)
+	}
+	if s.options.Overrides == nil {
+		return out, nil
+	}
+	own, err := fs.ReadDir(s.options.Overrides, ".")
+	if err != nil {
+		return nil, fmt.Errorf("templates: own templates: %w", err)
+	}
+	for _, f := range own {
+		if f.IsDir() && f.Name() == "messages" {
+			continue
+		}
+		if _, ok := out[f.Name()]; !ok || f.IsDir() {
+			return nil, fmt.Errorf("templates: %q replaces nothing; there are %s and messages/", f.Name(), strings.Join(slices.Sorted(keysOf(out)), ", "))
+		}
+		b, err := fs.ReadFile(s.options.Overrides, f.Name())
+		if err != nil {
+			return nil, fmt.Errorf("templates: own templates: %w", err)
+		}
+		out[f.Name()] = string(b)
+	}
+	return out, nil
+}
+
+func keysOf[V any](m map[string]V) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// Render writes the page in a language that Match returned; "" or an unknown one is English. The page is finished in a buffer before the
+// first byte is written, so an error means that w is untouched, or cannot be written to.
+func (s *Set) Render(w io.Writer, lang string, page Page) error {
+	if page == nil {
+		return errors.New("templates: there is no page to render")
+	}
+	t := s.pages[page.name()]
+	var b bytes.Buffer
+	if err := t.ExecuteTemplate(&b, "page", s.view(lang, page)); err != nil {
+		return fmt.Errorf("templates: %w", err)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// view is what a template sees: the page, and what is the same for every page.
+type view struct {
+	Lang, Dir string
+	Provider  string // its name
+	Page      Page
+	words     *catalogue
+	now       time.Time
+	path      string
+}
+
+func (s *Set) view(lang string, page Page) view {
+	words, ok := s.languages[lang]
+	if !ok {
+		lang, words = "en", s.languages["en"]
+	}
+	return view{Lang: lang, Dir: words.Direction, Provider: shown(s.options.ProviderName), Page: page, words: words, now: s.options.Now(), path: s.options.Path}
+}
+
+// Name is the page's, for the stylesheet.
+func (v view) Name() string { return strings.ReplaceAll(v.Page.name(), "_", "-") }
+
+// Asset is the address of an asset.
+func (v view) Asset(name string) (string, error) {
+	if _, ok := assets[name]; !ok {
+		return "", fmt.Errorf("there is no asset %q", name)
+	}
+	return v.path + AssetPath(name), nil
+}
+
+// part is something on a page together with the page's view, for a template that is used in several places.
+type part struct {
+	view
+	Value any
+}
+
+// On makes a part.
+func (v view) On(value any) part { return part{v, value} }
+
+var functions = template.FuncMap{"shown": shown, "sentence": func(s string) string { return shownAtMost(s, maxSentence) }, "host": host, "initials": initials, "link": link}
