@@ -13,6 +13,7 @@ type idTokenClaims struct {
 	Subject  string `json:"sub"`
 	Audience string `json:"aud"` // ours always carry one
 	Session  string `json:"sid"`
+	IssuedAt int64  `json:"iat"`
 }
 
 // readIDToken reads an ID token that we issued, expired ones too. It says nothing about whom it was issued to: the caller checks Audience.

@@ -86,6 +86,7 @@ type Provider struct {
 	tokenKey []byte
 	stateKey []byte
 	metrics  *metrics
+	logouts  *logoutSignals
 	limits   *registrationLimits
 
 	clientKeys     clientKeys     // what clients publish at their jwks_uri
@@ -140,6 +141,7 @@ func New(cfg Config) (*Provider, error) {
 		tokenKey: cfg.Sealer.Derive("refresh tokens", 32),
 		stateKey: cfg.Sealer.Derive("signed-out pages", 32),
 		metrics:  newMetrics(),
+		logouts:  newLogoutSignals(),
 		limits:   newRegistrationLimits(cfg.RegistrationsPerHour),
 	}
 	p.cookies = newCookieStore(cfg.Sealer, p.secure)
