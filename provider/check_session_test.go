@@ -1,0 +1,91 @@
+package provider
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"latchkey/provider/storage"
+)
+
+func TestSessionState(t *testing.T) {
+	t.Parallel()
+
+	t.Run("OIDC Session Management §3.2 the value is a hash over client, origin, browser state and salt, and the salt", func(t *testing.T) {
+		t.Parallel()
+		got := sessionState("shop", "https://shop.example", "state")
+		hash, salt, ok := strings.Cut(got, ".")
+		sum := sha256.Sum256([]byte("shop https://shop.example state " + salt))
+		if !ok || hash != fmt.Sprintf("%x", sum) || len(salt) < 16 || strings.ContainsAny(got, " ") {
+			t.Errorf("%q", got)
+		}
+		if again := sessionState("shop", "https://shop.example", "state"); again == got {
+			t.Error("the salt is always the same, so that applications could compare what they were given")
+		}
+	})
+
+	t.Run("OIDC Session Management §2 the authorization response carries it for the state in the browser's cookie, and logout replaces that", func(t *testing.T) {
+		t.Parallel()
+		w := newTestProvider(t)
+		shop := w.addClient("shop", signsOutTo(outURI))
+		b, s := w.signedIn(w.addUser("alice"))
+		inCookie := func() string {
+			for _, c := range b.client.Jar.Cookies(w.base) {
+				if c.Name == w.cookieName(stateCookie) {
+					return c.Value
+				}
+			}
+			return ""
+		}
+		before := inCookie()
+		state := b.get(w.request(shop)).answer().Get("session_state")
+		_, salt, _ := strings.Cut(state, ".")
+		if before == "" || before != s.State || state != saltedSessionState("shop", "https://shop.example", before, salt) {
+			t.Errorf("session_state %q for the state %q", state, before)
+		}
+		b.get(logoutURL("id_token_hint", w.hint(s, shop, nil), "post_logout_redirect_uri", outURI))
+		if after := inCookie(); after == "" || after == before {
+			t.Errorf("after logout the browser state is %q, before %q", after, before)
+		}
+	})
+
+	t.Run("the cookie can be read by scripts and frames, and says nothing", func(t *testing.T) {
+		t.Parallel()
+		for issuer, want := range map[string]string{
+			"https://op.example":   "__Host-latchkey_state=abc; Path=/; Secure; SameSite=None",
+			"http://localhost:123": "latchkey_state=abc; Path=/; SameSite=Lax",
+		} {
+			p := &Provider{secure: strings.HasPrefix(issuer, "https")}
+			w := &headerOnly{h: http.Header{}}
+			p.setStateCookie(w, "abc", 0)
+			if got := w.h.Get("Set-Cookie"); got != want {
+				t.Errorf("%s: %q, want %q", issuer, got, want)
+			}
+		}
+		if s := (storage.Session{ID: "id", SecretHash: "h", State: random()[:22]}); strings.Contains(s.State, s.ID) {
+			t.Error("the browser state tells of the session")
+		}
+	})
+}
+
+func TestCheckSessionFrame(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	p := w.browser().get("/session")
+	csp := p.Header.Get("Content-Security-Policy")
+	if p.StatusCode != 200 || p.Header.Get("X-Frame-Options") != "" || !strings.Contains(csp, "frame-ancestors *") || !strings.Contains(csp, "default-src 'none'") ||
+		!strings.Contains(csp, "script-src 'self';") || strings.Contains(csp, "unsafe") || len(p.Cookies()) > 0 {
+		t.Errorf("%d %v", p.StatusCode, p.Header)
+	}
+	if !strings.Contains(p.Header.Get("Cache-Control"), "public, max-age=") || !strings.Contains(p.body, w.cookieName(stateCookie)) {
+		t.Errorf("%s\n%s", p.Header.Get("Cache-Control"), p.body)
+	}
+	for _, path := range []string{"/logout", "/logout/done", "/account", "/nothing"} {
+		p := w.browser().get(path)
+		if csp := p.Header.Get("Content-Security-Policy"); p.Header.Get("X-Frame-Options") != "DENY" && p.StatusCode != http.StatusSeeOther || !strings.Contains(csp, "frame-ancestors 'none'") {
+			t.Errorf("%s may be framed: %s", path, csp)
+		}
+	}
+}
