@@ -37,6 +37,10 @@ const startTimeout = 3 * time.Minute
 //go:embed testdata/mongoserver
 var mongoserver embed.FS
 
+// leash keeps the standard input of the server open. It ends when that does, which is when this process ends, however it does;
+// unless something refers to the pipe, that is when the garbage collector comes by.
+var leash io.WriteCloser
+
 // server is the connection string of the one server of this test process.
 var server = sync.OnceValues(startMongo)
 
@@ -147,8 +151,7 @@ func startMongo() (string, error) {
 	return startJava()
 }
 
-// startMongod starts a replica set of one node. The shell in between ends it when this process has ended, however it did: its
-// standard input is a pipe that then closes.
+// startMongod starts a replica set of one node. The shell in between ends it when its standard input does; see leash.
 func startMongod(mongod string) (string, error) {
 	folder, err := os.MkdirTemp("", "latchkey-mongod-")
 	if err != nil {
@@ -161,7 +164,7 @@ func startMongod(mongod string) (string, error) {
 	const script = `"$1" --dbpath "$2" --port "$3" --bind_ip 127.0.0.1 --replSet rs0 --quiet --logpath "$2/log" &
 		pid=$!; cat >/dev/null; kill "$pid"; wait "$pid"; rm -rf "$2"`
 	cmd := exec.Command("sh", "-c", script, "sh", mongod, folder, strconv.Itoa(port))
-	if _, err := cmd.StdinPipe(); err != nil {
+	if leash, err = cmd.StdinPipe(); err != nil {
 		return "", err
 	}
 	if err := cmd.Start(); err != nil {
@@ -211,7 +214,7 @@ func startJava() (string, error) {
 		return "", err
 	}
 	cmd := exec.Command("java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m", "-cp", classpath, "ReplicaSet")
-	if _, err := cmd.StdinPipe(); err != nil { // it ends when this pipe does
+	if leash, err = cmd.StdinPipe(); err != nil {
 		return "", err
 	}
 	out, err := cmd.StdoutPipe()

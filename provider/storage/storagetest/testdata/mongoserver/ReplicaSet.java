@@ -54,16 +54,17 @@ public class ReplicaSet extends MemoryBackend {
     public Document handleMessage(MongoMessage message) {
         Document command = message.getDocument();
         Object number = command.remove("txnNumber");
-        if (number == null) {
-            boolean hello = isHello(command.keySet().iterator().next());
-            Document answer = super.handleMessage(message);
-            return hello ? primary(answer) : answer;
-        }
+        // One at a time and with a copy: answers refer to the stored documents, and are sent while others change these.
         synchronized (answers) {
+            if (number == null) {
+                boolean hello = isHello(command.keySet().iterator().next());
+                Document answer = super.handleMessage(message).cloneDeeply();
+                return hello ? primary(answer) : answer;
+            }
             String write = command.get("lsid") + " " + number;
             Document answer = answers.get(write);
             if (answer == null) {
-                answer = super.handleMessage(message);
+                answer = super.handleMessage(message).cloneDeeply();
                 answers.put(write, answer);
             }
             return answer;
