@@ -91,8 +91,7 @@ func (p *Provider) account(w http.ResponseWriter, r *http.Request) error {
 		}
 		page.Sessions = append(page.Sessions, shown)
 	}
-	lang := p.Templates.Match(query.Get("ui_locales"), r.Header.Get("Accept-Language"))
-	if page.Apps, err = p.connected(r.Context(), lang, user.ID, sessions, &names); err != nil {
+	if page.Apps, err = p.connected(r.Context(), p.language(r), user.ID, sessions, &names); err != nil {
 		return err
 	}
 	return p.render(w, r, http.StatusOK, page)

@@ -142,7 +142,7 @@ func (p *Provider) render(w http.ResponseWriter, r *http.Request, status int, pa
 
 // language is the one of ours that suits the person best: ui_locales of the request that they are in the middle of, then what the browser says.
 func (p *Provider) language(r *http.Request) string {
-	return p.Templates.Match(strings.Fields(eventOf(r).locales), r.Header.Get("Accept-Language"))
+	return p.Templates.Match(eventOf(r).locales, r.Header.Get("Accept-Language"))
 }
 
 // pageError is a problem in words for a person. It carries its status and where to go from here.
@@ -363,7 +363,7 @@ type event struct {
 	id      string
 	route   string
 	err     error
-	locales string // ui_locales of the authorization or logout request, space separated (OIDC Core §3.1.2.1)
+	locales []string // ui_locales of the authorization or logout request (OIDC Core §3.1.2.1)
 	attrs   []slog.Attr
 }
 

@@ -109,33 +109,37 @@ func TestProblemsOfTheRequestGoToTheClient(t *testing.T) {
 		name   string
 		target string
 		code   string
+		joint  string // between the registered URI and what is added; & when empty
 	}{
-		{"PKCE is required", w.request(c, "code_challenge", "", "code_challenge_method", ""), "invalid_request"},
-		{"plain PKCE", w.request(c, "code_challenge_method", "plain"), "invalid_request"},
-		{"response_type missing", w.request(c, "response_type", ""), "invalid_request"},
-		{"response_type unknown", w.request(c, "response_type", "foo"), "unsupported_response_type"},
-		{"response_type token", w.request(c, "response_type", "token"), "unsupported_response_type"},
-		{"response_type not registered", w.request(c, "response_type", "code id_token"), "unauthorized_client"},
-		{"response_type none not registered", w.request(c, "response_type", "none"), "unauthorized_client"},
-		{"no scope", w.request(c, "scope", ""), "invalid_scope"},
-		{"no scope that is known", w.request(c, "scope", "admin"), "invalid_scope"},
-		{"prompt none with another", w.request(c, "prompt", "none login"), "invalid_request"},
-		{"prompt=none and nobody signed in", w.request(c, "prompt", "none"), "login_required"},
-		{"request_uri not registered", w.request(c, "request_uri", "https://a.test/r"), "request_uri_not_supported"},
-		{"request garbage", w.request(c, "request", "garbage"), "invalid_request_object"},
-		{"both request and request_uri", w.request(c, "request", "x", "request_uri", "https://a.test/r"), "invalid_request"},
-		{"a resource of somebody else", w.request(c, "resource", "https://api.test"), "invalid_target"},
-		{"id_token_hint garbage", w.request(c, "id_token_hint", "garbage"), "invalid_request"},
-		{"repeated scope", w.request(c) + "&scope=email", "invalid_request"},
-		{"repeated prompt", w.request(c, "prompt", "login") + "&prompt=none", "invalid_request"},
+		{"PKCE is required", w.request(c, "code_challenge", "", "code_challenge_method", ""), "invalid_request", ""},
+		{"plain PKCE", w.request(c, "code_challenge_method", "plain"), "invalid_request", ""},
+		{"response_type missing", w.request(c, "response_type", ""), "invalid_request", ""},
+		{"response_type unknown", w.request(c, "response_type", "foo"), "unsupported_response_type", ""},
+		{"response_type token", w.request(c, "response_type", "token"), "unsupported_response_type", ""},
+		{"response_type not registered", w.request(c, "response_type", "code id_token"), "unauthorized_client", "#"},
+		{"response_type none not registered", w.request(c, "response_type", "none"), "unauthorized_client", ""},
+		{"no scope", w.request(c, "scope", ""), "invalid_scope", ""},
+		{"no scope that is known", w.request(c, "scope", "admin"), "invalid_scope", ""},
+		{"prompt none with another", w.request(c, "prompt", "none login"), "invalid_request", ""},
+		{"prompt=none and nobody signed in", w.request(c, "prompt", "none"), "login_required", ""},
+		{"request_uri not registered", w.request(c, "request_uri", "https://a.test/r"), "request_uri_not_supported", ""},
+		{"request garbage", w.request(c, "request", "garbage"), "invalid_request_object", ""},
+		{"both request and request_uri", w.request(c, "request", "x", "request_uri", "https://a.test/r"), "invalid_request", ""},
+		{"a resource of somebody else", w.request(c, "resource", "https://api.test"), "invalid_target", ""},
+		{"id_token_hint garbage", w.request(c, "id_token_hint", "garbage"), "invalid_request", ""},
+		{"repeated scope", w.request(c) + "&scope=email", "invalid_request", ""},
+		{"repeated prompt", w.request(c, "prompt", "login") + "&prompt=none", "invalid_request", ""},
 	} {
+		if x.joint == "" {
+			x.joint = "&"
+		}
 		p := b.get(x.target)
 		q := p.answer()
 		if p.StatusCode != http.StatusSeeOther || q.Get("error") != x.code || q.Get("iss") != w.Issuer || q.Has("code") ||
-			!strings.HasPrefix(p.Header.Get("Location"), "https://a.test/cb?tenant=1&error=") {
+			!strings.HasPrefix(p.Header.Get("Location"), "https://a.test/cb?tenant=1"+x.joint+"error=") {
 			t.Errorf("%s: %d %s\n%s", x.name, p.StatusCode, p.Header.Get("Location"), p.body)
 		}
-		if x.name != "repeated state" && q.Get("state") != "S1" {
+		if q.Get("state") != "S1" {
 			t.Errorf("%s: state is %q", x.name, q.Get("state"))
 		}
 	}

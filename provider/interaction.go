@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"latchkey/clients"
 	"latchkey/provider/oauth"
@@ -137,7 +136,7 @@ func (p *Provider) reconsider(r *http.Request, i storage.Interaction) (pending, 
 
 // consider gathers the situation of a request and asks nextStep.
 func (p *Provider) consider(r *http.Request, client clients.Client, redirect clients.Redirect, req oauth.AuthorizationRequest, i storage.Interaction) (pending, error) {
-	eventOf(r).locales = strings.Join(req.UILocales, " ")
+	eventOf(r).locales = req.UILocales
 	at := pending{situation: situation{Request: req, Client: client, Interaction: i, Now: p.now()}, redirect: redirect}
 	session, ok, err := p.session(r)
 	if err != nil {
