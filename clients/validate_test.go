@@ -216,12 +216,14 @@ func TestMetadataThatIsRefused(t *testing.T) {
 		"assertion alg of the other method": bent(func(m *Metadata) {
 			m.TokenEndpointAuthMethod, m.JWKS, m.TokenEndpointAuthAlg = "private_key_jwt", json.RawMessage(testJWKS), "HS256"
 		}),
-		"HMAC assertion by RSA":       bent(func(m *Metadata) { m.TokenEndpointAuthMethod, m.TokenEndpointAuthAlg = "client_secret_jwt", "RS256" }),
-		"jwks and jwks_uri":           bent(func(m *Metadata) { m.JWKS, m.JWKSURI = json.RawMessage(testJWKS), "https://a.test/jwks" }),
-		"jwks empty":                  bent(func(m *Metadata) { m.JWKS = json.RawMessage(`{"keys":[]}`) }),
-		"jwks no set":                 bent(func(m *Metadata) { m.JWKS = json.RawMessage(`{"kty":"EC"}`) }),
-		"jwks private":                bent(func(m *Metadata) { m.JWKS = json.RawMessage(strings.Replace(testJWKS, `"kty"`, `"d":"AQ","kty"`, 1)) }),
-		"jwks symmetric beside":       bent(func(m *Metadata) { m.JWKS = json.RawMessage(strings.Replace(testJWKS, `[`, `[{"kty":"oct","k":"AQ"},`, 1)) }),
+		"HMAC assertion by RSA": bent(func(m *Metadata) { m.TokenEndpointAuthMethod, m.TokenEndpointAuthAlg = "client_secret_jwt", "RS256" }),
+		"jwks and jwks_uri":     bent(func(m *Metadata) { m.JWKS, m.JWKSURI = json.RawMessage(testJWKS), "https://a.test/jwks" }),
+		"jwks empty":            bent(func(m *Metadata) { m.JWKS = json.RawMessage(`{"keys":[]}`) }),
+		"jwks no set":           bent(func(m *Metadata) { m.JWKS = json.RawMessage(`{"kty":"EC"}`) }),
+		"jwks private":          bent(func(m *Metadata) { m.JWKS = json.RawMessage(strings.Replace(testJWKS, `"kty"`, `"d":"AQ","kty"`, 1)) }),
+		"jwks symmetric beside": bent(func(m *Metadata) {
+			m.JWKS = json.RawMessage(strings.Replace(testJWKS, `[`, `[{"kty":"oct","k":"AQ"},`, 1))
+		}),
 		"id_token alg":                bent(func(m *Metadata) { m.IDTokenSignedResponseAlg = "HS256" }),
 		"id_token alg none":           bent(func(m *Metadata) { m.IDTokenSignedResponseAlg = "none" }),
 		"userinfo alg":                bent(func(m *Metadata) { m.UserinfoSignedResponseAlg = "none" }),
@@ -232,40 +234,47 @@ func TestMetadataThatIsRefused(t *testing.T) {
 		"encryption alg dir":          bent(func(m *Metadata) { m.RequestObjectEncryptionAlg = "dir" }),
 		"encryption without keys":     bent(func(m *Metadata) { m.UserinfoEncryptedResponseAlg = "ECDH-ES" }),
 		"enc without alg":             bent(func(m *Metadata) { m.IDTokenEncryptedResponseEnc = "A128GCM" }),
-		"enc unknown":                 bent(func(m *Metadata) { m.RequestObjectEncryptionAlg, m.RequestObjectEncryptionEnc = "RSA-OAEP-256", "A192GCM" }),
-		"max_age":                     bent(func(m *Metadata) { m.DefaultMaxAge = &minus }),
-		"acr":                         bent(func(m *Metadata) { m.DefaultACRValues = []string{"a b"} }),
-		"acr empty":                   bent(func(m *Metadata) { m.DefaultACRValues = []string{""} }),
-		"scope":                       bent(func(m *Metadata) { m.Scope = "openid admin" }),
-		"scope grammar":               bent(func(m *Metadata) { m.Scope = `openid "` }),
-		"name long":                   bent(func(m *Metadata) { m.ClientName = strings.Repeat("x", 201) }),
-		"name bidi":                   bent(func(m *Metadata) { m.ClientName = "Bank\u202ekna" }),
-		"name isolate":                bent(func(m *Metadata) { m.ClientName = "Bank\u2066" }),
-		"name invisible":              bent(func(m *Metadata) { m.ClientName = "B\u200bank" }),
-		"name control":                bent(func(m *Metadata) { m.ClientName = "Bank\x00" }),
-		"name lines":                  bent(func(m *Metadata) { m.ClientName = "Bank\nof" }),
-		"name no UTF-8":               bent(func(m *Metadata) { m.ClientName = "\xff" }),
-		"software_id":                 bent(func(m *Metadata) { m.SoftwareID = "a\nb" }),
-		"contacts":                    bent(func(m *Metadata) { m.Contacts = []string{"a@a.test\r\nBcc: b@b.test"} }),
-		"contacts many":               bent(func(m *Metadata) { m.Contacts = long }),
-		"request_uris many":           bent(func(m *Metadata) { m.RequestURIs = long }),
-		"request_uris urn":            bent(func(m *Metadata) { m.RequestURIs = []string{"urn:ietf:params:oauth:request_uri:x"} }),
-		"request_uris http":           bent(func(m *Metadata) { m.RequestURIs = []string{"http://a.test/r"} }),
-		"request_uris long":           bent(func(m *Metadata) { m.RequestURIs = []string{"https://a.test/" + strings.Repeat("x", 500)} }),
-		"pairwise, two hosts":         bent(func(m *Metadata) { m.SubjectType = "pairwise"; m.RedirectURIs = append(m.RedirectURIs, "https://b.test/cb") }),
+		"enc unknown": bent(func(m *Metadata) {
+			m.RequestObjectEncryptionAlg, m.RequestObjectEncryptionEnc = "RSA-OAEP-256", "A192GCM"
+		}),
+		"max_age":           bent(func(m *Metadata) { m.DefaultMaxAge = &minus }),
+		"acr":               bent(func(m *Metadata) { m.DefaultACRValues = []string{"a b"} }),
+		"acr empty":         bent(func(m *Metadata) { m.DefaultACRValues = []string{""} }),
+		"scope":             bent(func(m *Metadata) { m.Scope = "openid admin" }),
+		"scope grammar":     bent(func(m *Metadata) { m.Scope = `openid "` }),
+		"name long":         bent(func(m *Metadata) { m.ClientName = strings.Repeat("x", 201) }),
+		"name bidi":         bent(func(m *Metadata) { m.ClientName = "Bank\u202ekna" }),
+		"name isolate":      bent(func(m *Metadata) { m.ClientName = "Bank\u2066" }),
+		"name invisible":    bent(func(m *Metadata) { m.ClientName = "B\u200bank" }),
+		"name control":      bent(func(m *Metadata) { m.ClientName = "Bank\x00" }),
+		"name lines":        bent(func(m *Metadata) { m.ClientName = "Bank\nof" }),
+		"name no UTF-8":     bent(func(m *Metadata) { m.ClientName = "\xff" }),
+		"software_id":       bent(func(m *Metadata) { m.SoftwareID = "a\nb" }),
+		"contacts":          bent(func(m *Metadata) { m.Contacts = []string{"a@a.test\r\nBcc: b@b.test"} }),
+		"contacts many":     bent(func(m *Metadata) { m.Contacts = long }),
+		"request_uris many": bent(func(m *Metadata) { m.RequestURIs = long }),
+		"request_uris urn":  bent(func(m *Metadata) { m.RequestURIs = []string{"urn:ietf:params:oauth:request_uri:x"} }),
+		"request_uris http": bent(func(m *Metadata) { m.RequestURIs = []string{"http://a.test/r"} }),
+		"request_uris long": bent(func(m *Metadata) { m.RequestURIs = []string{"https://a.test/" + strings.Repeat("x", 500)} }),
+		"pairwise, two hosts": bent(func(m *Metadata) {
+			m.SubjectType = "pairwise"
+			m.RedirectURIs = append(m.RedirectURIs, "https://b.test/cb")
+		}),
 		"pairwise, no host": bent(func(m *Metadata) {
 			m.SubjectType, m.ApplicationType, m.RedirectURIs = "pairwise", "native", []string{"com.example.app:/cb"}
 		}),
-		"initiate_login_uri http":     bent(func(m *Metadata) { m.InitiateLoginURI = "http://a.test/login" }),
-		"frontchannel elsewhere":      bent(func(m *Metadata) { m.FrontchannelLogoutURI = "https://b.test/out" }),
-		"frontchannel other port":     bent(func(m *Metadata) { m.FrontchannelLogoutURI = "https://a.test:8443/out" }),
-		"frontchannel session alone":  bent(func(m *Metadata) { m.FrontchannelLogoutSessionRequired = true }),
-		"backchannel session alone":   bent(func(m *Metadata) { m.BackchannelLogoutSessionRequired = true }),
-		"backchannel fragment":        bent(func(m *Metadata) { m.BackchannelLogoutURI = "https://a.test/out#x" }),
-		"post_logout wildcard":        bent(func(m *Metadata) { m.PostLogoutRedirectURIs = []string{"https://a.test/*"} }),
-		"post_logout state":           bent(func(m *Metadata) { m.PostLogoutRedirectURIs = []string{"https://a.test/?state=1"} }),
-		"post_logout javascript":      bent(func(m *Metadata) { m.PostLogoutRedirectURIs = []string{"javascript:alert(1)"} }),
-		"public client_credentials":   bent(func(m *Metadata) { m.TokenEndpointAuthMethod, m.GrantTypes = "none", []string{"authorization_code", "client_credentials"} }),
+		"initiate_login_uri http":    bent(func(m *Metadata) { m.InitiateLoginURI = "http://a.test/login" }),
+		"frontchannel elsewhere":     bent(func(m *Metadata) { m.FrontchannelLogoutURI = "https://b.test/out" }),
+		"frontchannel other port":    bent(func(m *Metadata) { m.FrontchannelLogoutURI = "https://a.test:8443/out" }),
+		"frontchannel session alone": bent(func(m *Metadata) { m.FrontchannelLogoutSessionRequired = true }),
+		"backchannel session alone":  bent(func(m *Metadata) { m.BackchannelLogoutSessionRequired = true }),
+		"backchannel fragment":       bent(func(m *Metadata) { m.BackchannelLogoutURI = "https://a.test/out#x" }),
+		"post_logout wildcard":       bent(func(m *Metadata) { m.PostLogoutRedirectURIs = []string{"https://a.test/*"} }),
+		"post_logout state":          bent(func(m *Metadata) { m.PostLogoutRedirectURIs = []string{"https://a.test/?state=1"} }),
+		"post_logout javascript":     bent(func(m *Metadata) { m.PostLogoutRedirectURIs = []string{"javascript:alert(1)"} }),
+		"public client_credentials": bent(func(m *Metadata) {
+			m.TokenEndpointAuthMethod, m.GrantTypes = "none", []string{"authorization_code", "client_credentials"}
+		}),
 		"require signed and alg none": bent(func(m *Metadata) { m.RequireSignedRequestObject, m.RequestObjectSigningAlg = true, "none" }),
 	} {
 		if _, err := Validate(m, dynamic); codeOf(t, err) != oauth.InvalidClientMetadata {
@@ -302,7 +311,10 @@ func TestMetadataThatIsAccepted(t *testing.T) {
 			m.TOSURI, m.PolicyURI, m.LogoURI = "https://terms.example/x", "http://p.example", "https://l.example/l.png"
 		}), dynamic},
 		"request_uris with fragment": {bent(func(m *Metadata) { m.RequestURIs = []string{"https://a.test/r#hash"} }), dynamic},
-		"pairwise at one host":       {bent(func(m *Metadata) { m.SubjectType = "pairwise"; m.RedirectURIs = append(m.RedirectURIs, "https://A.test:8443/cb2") }), dynamic},
+		"pairwise at one host": {bent(func(m *Metadata) {
+			m.SubjectType = "pairwise"
+			m.RedirectURIs = append(m.RedirectURIs, "https://A.test:8443/cb2")
+		}), dynamic},
 		"pairwise with a sector": {bent(func(m *Metadata) {
 			m.SubjectType, m.SectorIdentifierURI = "pairwise", "https://sector.example/list"
 			m.RedirectURIs = append(m.RedirectURIs, "https://b.test/cb")
@@ -336,7 +348,9 @@ func TestMetadataThatIsAccepted(t *testing.T) {
 		t.Errorf("alg none with response_type id_token: %v", err)
 	}
 	// Tokens in the front channel must not travel over http.
-	m = bent(func(m *Metadata) { m.RedirectURIs, m.ResponseTypes = []string{"http://localhost:3000/cb"}, []string{"id_token token"} })
+	m = bent(func(m *Metadata) {
+		m.RedirectURIs, m.ResponseTypes = []string{"http://localhost:3000/cb"}, []string{"id_token token"}
+	})
 	if _, err := Validate(m, Policy{}); codeOf(t, err) != oauth.InvalidRedirectURI {
 		t.Errorf("implicit over http: %v", err)
 	}
