@@ -212,7 +212,7 @@ func (p *Provider) errorJSON(w http.ResponseWriter, r *http.Request, err error) 
 	if e.Code == oauth.ServerError && unavailable(err) {
 		e = oauth.Errorf(oauth.TemporarilyUnavailable, "the provider cannot answer just now; try again in a moment")
 	}
-	if e.Code == oauth.TemporarilyUnavailable {
+	if e.Code == oauth.TemporarilyUnavailable && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", "2")
 	}
 	if e.Code == oauth.InvalidClient && e.HTTPStatus() == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {

@@ -168,6 +168,14 @@ func (p *Provider) verifyRedirect(ctx context.Context, clientID, uri string) (cl
 	return client, redirect, nil
 }
 
+// requiresPKCE says whether a request of the client without code_challenge is refused.
+func (p *Provider) requiresPKCE(client clients.Client) bool {
+	if p.InsecurePublicWithoutPKCE && client.Dynamic && client.Public() {
+		return false
+	}
+	return client.RequiresPKCE()
+}
+
 // mayAsk checks a request against what the client is registered for.
 func (p *Provider) mayAsk(client clients.Client, req *oauth.AuthorizationRequest) error {
 	if req.ResponseType == "none" || !client.MayRespond(req.ResponseType) {
@@ -179,7 +187,7 @@ func (p *Provider) mayAsk(client clients.Client, req *oauth.AuthorizationRequest
 	if err != nil {
 		return err
 	}
-	if rt.Code && req.CodeChallenge == "" && client.RequiresPKCE() {
+	if rt.Code && req.CodeChallenge == "" && p.requiresPKCE(client) {
 		return oauth.Errorf(oauth.InvalidRequest, "code_challenge is required: send a PKCE code_challenge with code_challenge_method=S256 (RFC 7636)")
 	}
 	// Scopes that the client may not have are left out of what is asked and granted (RFC 6749 §3.3).

@@ -1,9 +1,48 @@
 package provider
 
-import "net/http"
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+)
 
-// healthz says that the process answers.
-func (p *Provider) healthz(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusOK) }
+// readyWithin bounds how long /readyz waits for what it asks. Whoever asks wants to know in time to send people elsewhere.
+const readyWithin = 2 * time.Second
 
-// readyz says whether the store and the keys answer.
-func (p *Provider) readyz(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusOK) }
+// healthz says that the process answers. It asks nobody else, so that a store that is down does not get the process restarted.
+func (p *Provider) healthz(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// readyz says whether the store and the keys answer: 200 if both do, else 503. What is wrong with them is in the log only.
+func (p *Provider) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
+	defer cancel()
+	status, said := http.StatusOK, map[string]string{"status": "ready"}
+	for _, part := range []struct {
+		name string
+		ask  func(context.Context) error
+	}{{"store", p.Store.Ping}, {"keys", p.Keys.Ready}} {
+		// Something that does not heed its deadline must not keep the answer back.
+		done := make(chan error, 1)
+		go func() { done <- part.ask(ctx) }()
+		var err error
+		select {
+		case err = <-done:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		said[part.name] = "ok"
+		if err != nil {
+			note(r, fmt.Errorf("%s is not ready: %w", part.name, err))
+			said[part.name], said["status"], status = "unavailable", "unavailable", http.StatusServiceUnavailable
+		}
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	writeJSON(w, status, said)
+}

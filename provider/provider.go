@@ -71,6 +71,9 @@ type Config struct {
 	// InsecureAllowNone lets a client register for unsigned ID tokens and unsigned request objects (alg none).
 	// Only the certification suite needs it; never on in production.
 	InsecureAllowNone bool
+	// InsecurePublicWithoutPKCE lets public clients that registered themselves leave out code_challenge. Only the certification
+	// suite needs it; never on in production: whoever intercepts a code could then use it (RFC 7636 §1).
+	InsecurePublicWithoutPKCE bool
 }
 
 // Provider answers every endpoint. Make one with New.
@@ -88,6 +91,9 @@ type Provider struct {
 	metrics  *metrics
 	logouts  *logoutSignals
 	limits   *registrationLimits
+	logos    *logoCache
+
+	discovery document // what /.well-known says, made once
 
 	clientKeys     clientKeys     // what clients publish at their jwks_uri
 	clientFailures clientFailures // failed client authentications
@@ -140,11 +146,15 @@ func New(cfg Config) (*Provider, error) {
 		subKey:   cfg.Sealer.Derive("pairwise subjects", 32),
 		tokenKey: cfg.Sealer.Derive("refresh tokens", 32),
 		stateKey: cfg.Sealer.Derive("signed-out pages", 32),
-		metrics:  newMetrics(),
+		metrics:  newMetrics(cfg.Keys, cfg.Now),
 		logouts:  newLogoutSignals(),
 		limits:   newRegistrationLimits(cfg.RegistrationsPerHour),
+		logos:    newLogoCache(),
 	}
 	p.cookies = newCookieStore(cfg.Sealer, p.secure)
+	if p.discovery, err = newDocument(p.describe()); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 

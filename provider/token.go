@@ -12,8 +12,9 @@ import (
 )
 
 // token is the token endpoint (RFC 6749 §3.2): who is the client, which grant type, and then what that says.
-func (p *Provider) token(w http.ResponseWriter, r *http.Request) error {
-	ctx := r.Context()
+func (p *Provider) token(w http.ResponseWriter, r *http.Request) (err error) {
+	ctx, grantType := r.Context(), ""
+	defer func() { p.metrics.token(grantType, err) }()
 	params, err := oauth.ParseBody(r)
 	if err != nil {
 		return err
@@ -22,7 +23,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	grantType := params.Get("grant_type")
+	grantType = params.Get("grant_type")
 	mention(r, "grant_type", grantType)
 	var answer tokenResponse
 	switch grantType {
