@@ -2,8 +2,8 @@ package provider
 
 import "strings"
 
-// device names what a User-Agent header stands for, in words that a person recognises their own devices by: "Firefox on Windows". The
-// header says whatever its sender likes, so nothing is decided by it.
+// device names what a User-Agent header stands for, in words of every language by which a person recognises their own devices: "Firefox
+// (Windows)"; "" when it is nothing known. The header says whatever its sender likes, so nothing is decided by it.
 func device(userAgent string) string {
 	browser, system := "", ""
 	// The order matters: most browsers also name those that they want to be taken for.
@@ -26,13 +26,8 @@ func device(userAgent string) string {
 			break
 		}
 	}
-	switch {
-	case browser != "" && system != "":
-		return browser + " on " + system
-	case browser != "":
-		return browser
-	case system != "":
-		return "A browser on " + system
+	if browser != "" && system != "" {
+		return browser + " (" + system + ")"
 	}
-	return "An unknown browser"
+	return browser + system
 }
