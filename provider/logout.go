@@ -104,7 +104,7 @@ func logoutQuery(params oauth.Parameters) string {
 // nothing; with one it must be registered for that client, else nothing happens at all.
 func (p *Provider) verifyLogout(r *http.Request, params oauth.Parameters) (logoutRequest, error) {
 	req := logoutRequest{params: params}
-	eventOf(r).locales = params.Get("ui_locales")
+	eventOf(r).locales = strings.Fields(params.Get("ui_locales"))
 	if len(params.Get("state")) > signedOutMaxURL {
 		return req, oauth.Errorf(oauth.InvalidRequest, "state may have %d characters at most", signedOutMaxURL)
 	}
@@ -448,7 +448,7 @@ func (p *Provider) loggedOut(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	eventOf(r).locales = query.Get("ui_locales")
+	eventOf(r).locales = strings.Fields(query.Get("ui_locales"))
 	about, ok := p.openSignedOut(r, query.Get("r"))
 	if !ok {
 		_, signedIn, err := p.session(r)
