@@ -443,6 +443,64 @@ func TestSignOutEverywhere(t *testing.T) {
 		}
 	})
 
+	t.Run("Back-Channel Logout §2.4 after real sign-ins sid and sub are those of each application's ID token, and nothing of the session is good any more", func(t *testing.T) {
+		t.Parallel()
+		w := newTestProvider(t)
+		running(t, w)
+		rp := newRelyingParty(t)
+		w.addUser("alice")
+		apps := []clients.Client{
+			w.addClient("shop", rp.hears, signsOutTo(outURI)),
+			w.addClient("mail", rp.hears, func(c *clients.Client) { c.SubjectType = "pairwise" }),
+			w.addClient("wiki", rp.hears),
+		}
+		b := w.browser()
+		idTokens, refresh := map[any]string{}, map[any]string{}
+		for _, c := range apps {
+			tokens := w.redeem(c, b.code(c, "alice"))
+			idTokens[c.ID], refresh[c.ID] = tokens.str("id_token"), tokens.str("refresh_token")
+			if idTokens[c.ID] == "" {
+				t.Fatalf("%v", tokens.JSON)
+			}
+		}
+		cookies := b.request("/account").Cookies()
+		p := b.get(logoutURL("id_token_hint", idTokens["shop"], "post_logout_redirect_uri", outURI, "state", "S"))
+		if got := p.Header.Get("Location"); got != outURI+"?state=S" {
+			t.Fatalf("%d %q", p.StatusCode, got)
+		}
+		heard := rp.heard()
+		if len(heard) != len(apps) {
+			t.Fatalf("%d were told", len(heard))
+		}
+		for _, token := range heard {
+			claims := claimsOf(t, token)
+			id := claimsOf(t, idTokens[claims["aud"]])
+			if claims["sid"] == nil || claims["sid"] != id["sid"] || claims["sub"] != id["sub"] || claims["iss"] != id["iss"] {
+				t.Errorf("logout token %v, ID token %v", claims, id)
+			}
+		}
+		for _, c := range apps {
+			if refresh[c.ID] == "" {
+				continue
+			}
+			a := w.call("/token", c, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh[c.ID]}})
+			if a.StatusCode != 400 || a.str("error") != "invalid_grant" {
+				t.Errorf("%s can refresh: %d %v", c.ID, a.StatusCode, a.JSON)
+			}
+		}
+		for _, instance := range []*world{w, w.again()} {
+			r := httptest.NewRequest("GET", w.Issuer+"/account", nil)
+			for _, c := range cookies {
+				r.AddCookie(c)
+			}
+			rec := httptest.NewRecorder()
+			instance.Handler().ServeHTTP(rec, r)
+			if rec.Code != http.StatusSeeOther || !strings.HasPrefix(rec.Header().Get("Location"), "/login") {
+				t.Errorf("the cookie of before still opens the account page: %d", rec.Code)
+			}
+		}
+	})
+
 	t.Run("an application that does not answer keeps nobody waiting", func(t *testing.T) {
 		t.Parallel()
 		w := newTestProvider(t)

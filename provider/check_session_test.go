@@ -2,8 +2,12 @@ package provider
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -87,5 +91,81 @@ func TestCheckSessionFrame(t *testing.T) {
 		if csp := p.Header.Get("Content-Security-Policy"); p.Header.Get("X-Frame-Options") != "DENY" && p.StatusCode != http.StatusSeeOther || !strings.Contains(csp, "frame-ancestors 'none'") {
 			t.Errorf("%s may be framed: %s", path, csp)
 		}
+	}
+}
+
+// The frame's script is run as it is served, in a page that node makes up; where there is no node the test says so.
+func TestFrameAnswersWhatTheResponseSaid(t *testing.T) {
+	t.Parallel()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("needs node to run the frame's script")
+	}
+	w := newTestProvider(t)
+	shop := w.addClient("shop")
+	b, s := w.signedIn(w.addUser("alice"))
+	frame := b.get("/session")
+	src := regexp.MustCompile(`<script src="([^"]+)"`).FindStringSubmatch(frame.body)
+	if src == nil {
+		t.Fatal(frame.body)
+	}
+	script := b.get(html.UnescapeString(src[1]))
+	if script.StatusCode != 200 {
+		t.Fatalf("%s: %d", src[1], script.StatusCode)
+	}
+	state := b.get(w.request(shop)).answer().Get("session_state")
+	cookie := "other=1; " + w.cookieName(stateCookie) + "=" + s.State + "; x=y"
+	long := strings.Repeat("client ü😀 ", 30)
+	type question struct {
+		Cookie string `json:"cookie"`
+		Data   any    `json:"data"`
+		Origin string `json:"origin"`
+		Want   string `json:"want"`
+	}
+	questions := []question{
+		{cookie, "shop " + state, "https://shop.example", "unchanged"},
+		{strings.Replace(cookie, s.State, "another", 1), "shop " + state, "https://shop.example", "changed"},
+		{"other=1", "shop " + state, "https://shop.example", "changed"},
+		{"", "shop " + state, "https://shop.example", "changed"},
+		{cookie, "shop " + state, "https://evil.example", "changed"},
+		{cookie, "mail " + state, "https://shop.example", "changed"},
+		{cookie, long + " " + sessionState(long, "https://a.example:8443", s.State), "https://a.example:8443", "unchanged"},
+		{cookie, "shop", "https://shop.example", "error"},
+		{cookie, "shop nodot", "https://shop.example", "error"},
+		{cookie, "", "https://shop.example", "error"},
+		{cookie, map[string]any{"a": 1}, "https://shop.example", "error"},
+	}
+	for n := range 130 { // every length of the last block
+		id := strings.Repeat("c", n+1)
+		questions = append(questions, question{cookie, id + " " + sessionState(id, "https://shop.example", s.State), "https://shop.example", "unchanged"})
+	}
+	asked, err := json.Marshal(questions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := json.Marshal(w.cookieName(stateCookie))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(node, "-")
+	cmd.Stdin = strings.NewReader(`
+var listener, document = {cookie: '', body: {getAttribute: function (a) { return a === 'data-cookie' ? ` + string(name) + ` : null; }}};
+var window = {addEventListener: function (type, f) { if (type === 'message') { listener = f; } }};
+(function () {` + script.body + `
+}());
+var asked = ` + string(asked) + `, answered = 0;
+asked.forEach(function (q) {
+  document.cookie = q.cookie;
+  listener({data: q.data, origin: q.origin, source: {postMessage: function (got, to) {
+    answered++;
+    if (got !== q.want || to !== q.origin) { console.log(JSON.stringify(q.data).slice(0, 100) + ' from ' + q.origin + ': ' + got + ' to ' + to + ', want ' + q.want); }
+  }}});
+});
+if (answered !== asked.length) { console.log(answered + ' of ' + asked.length + ' were answered'); }
+console.log('done');
+`)
+	out, err := cmd.CombinedOutput()
+	if err != nil || string(out) != "done\n" {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
