@@ -20,7 +20,7 @@ import (
 const (
 	logoutAttempt     = 5 * time.Second        // one application may take so long to answer
 	logoutLease       = 30 * time.Second       // nobody else tries the same delivery for so long; more than an attempt and its bookkeeping
-	logoutParallel    = 8                      // attempts at a time, per instance
+	logoutParallel    = 16                     // attempts at a time, per instance
 	logoutGiveUp      = 24 * time.Hour         // after which an application is not tried any more
 	logoutBackoffMax  = time.Hour              // between two attempts
 	logoutRefusalsMax = 5                      // attempts, when the application answers that it will not

@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -357,6 +359,7 @@ func running(t *testing.T, all ...*world) {
 			case <-t.Context().Done():
 				return
 			default:
+				runtime.Gosched()
 			}
 		}
 	}
@@ -501,6 +504,25 @@ func TestSignOutEverywhere(t *testing.T) {
 		}
 	})
 
+	t.Run("applications are told also when the session had run out by itself", func(t *testing.T) {
+		t.Parallel()
+		w := newTestProvider(t)
+		running(t, w)
+		rp := newRelyingParty(t)
+		shop, mail := w.addClient("shop", rp.hears, signsOutTo(outURI)), w.addClient("mail", rp.hears)
+		b, s := w.signedIn(w.addUser("alice"))
+		w.granted(s, shop)
+		w.granted(s, mail)
+		hint := w.hint(s, shop, nil)
+		w.clock.Advance(w.SessionIdle)
+		if w.stillSignedIn(b, s) {
+			t.Fatal("the session has not run out")
+		}
+		if got := b.get(logoutURL("id_token_hint", hint, "post_logout_redirect_uri", outURI)).Header.Get("Location"); got != outURI || len(rp.heard()) != 2 {
+			t.Errorf("%q, %d were told", got, len(rp.heard()))
+		}
+	})
+
 	t.Run("an application that does not answer keeps nobody waiting", func(t *testing.T) {
 		t.Parallel()
 		w := newTestProvider(t)
@@ -528,5 +550,44 @@ func TestLogoutBackoff(t *testing.T) {
 		if got := logoutBackoff(attempts); got != want {
 			t.Errorf("after %d attempts: %v, want %v", attempts, got, want)
 		}
+	}
+}
+
+func TestManyApplicationsKeepNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.logouts.patience = 20 * time.Millisecond
+	release := make(chan struct{})
+	rp := newRelyingParty(t)
+	var trying atomic.Int32
+	var most atomic.Int32
+	rp.answers(func(http.ResponseWriter, *http.Request) {
+		n := trying.Add(1)
+		defer trying.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		<-release
+	})
+	running(t, w)
+	t.Cleanup(func() { close(release) })
+	shop := w.addClient("shop", signsOutTo(outURI))
+	b, s := w.signedIn(w.addUser("alice"))
+	w.granted(s, shop)
+	for i := range 500 {
+		w.granted(s, w.addClient(fmt.Sprintf("app%03d", i), rp.hears))
+	}
+	begun := time.Now()
+	if got := b.get(logoutURL("id_token_hint", w.hint(s, shop, nil), "post_logout_redirect_uri", outURI)).Header.Get("Location"); got != outURI {
+		t.Fatalf("%q", got)
+	}
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("the person waited %v", took)
+	}
+	all, err := w.Store.LogoutDeliveries(context.Background(), s.ID)
+	if err != nil || len(all) != 500 {
+		t.Errorf("%d deliveries: %v", len(all), err)
+	}
+	if n := most.Load(); n > logoutParallel {
+		t.Errorf("%d at a time", n)
 	}
 }

@@ -134,8 +134,8 @@ func (p *Provider) knownMark(username string) string {
 	return p.csrf(username, "known device")[:22]
 }
 
-// session is the session of this browser, if somebody is signed in.
-func (p *Provider) session(r *http.Request) (storage.Session, bool, error) {
+// lastSession is the session that this browser was signed in with last, if its cookie is there: one that has ended, or ran out, too.
+func (p *Provider) lastSession(r *http.Request) (storage.Session, bool, error) {
 	id, secret, ok := strings.Cut(p.cookie(r, sessionCookie), ".")
 	if !ok {
 		return storage.Session{}, false, nil
@@ -147,9 +147,18 @@ func (p *Provider) session(r *http.Request) (storage.Session, bool, error) {
 	if err != nil {
 		return storage.Session{}, false, fmt.Errorf("load session: %w", err)
 	}
-	now := p.now()
-	if subtle.ConstantTimeCompare([]byte(s.SecretHash), []byte(storage.Hash(secret))) != 1 || !s.Valid(now) {
+	if subtle.ConstantTimeCompare([]byte(s.SecretHash), []byte(storage.Hash(secret))) != 1 {
 		return storage.Session{}, false, nil
+	}
+	return s, true, nil
+}
+
+// session is the session of this browser, if somebody is signed in.
+func (p *Provider) session(r *http.Request) (storage.Session, bool, error) {
+	now := p.now()
+	s, ok, err := p.lastSession(r)
+	if err != nil || !ok || !s.Valid(now) {
+		return storage.Session{}, false, err
 	}
 	// Seen within the last minute is near enough: a write on every request would cost more than it tells.
 	if now.Sub(s.LastSeen) >= time.Minute {

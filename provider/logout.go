@@ -56,7 +56,7 @@ func (p *Provider) logout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	session, ok, err := p.session(r)
+	session, ok, err := p.sessionToEnd(r)
 	switch {
 	case err != nil:
 		return err
@@ -157,6 +157,13 @@ func (p *Provider) hintsAt(req logoutRequest, session storage.Session) bool {
 	return h.Session == session.ID || h.Session == "" && h.IssuedAt >= session.CreatedAt.Unix()
 }
 
+// sessionToEnd is the session of this browser that has not ended yet. One that ran out counts: the applications that it reached may go on
+// for longer, and who signs out now means them too.
+func (p *Provider) sessionToEnd(r *http.Request) (storage.Session, bool, error) {
+	s, ok, err := p.lastSession(r)
+	return s, ok && s.EndedAt.IsZero(), err
+}
+
 // askToSignOut asks the person whether they want to sign out.
 func (p *Provider) askToSignOut(w http.ResponseWriter, r *http.Request, session storage.Session, req logoutRequest) error {
 	browser, err := p.browser(w, r)
@@ -195,7 +202,7 @@ func (p *Provider) confirmLogout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	session, ok, err := p.session(r)
+	session, ok, err := p.sessionToEnd(r)
 	if err != nil {
 		return err
 	}
