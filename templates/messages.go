@@ -122,6 +122,7 @@ type span struct {
 	Text string
 	Name bool   // comes from outside
 	Lang string // when it is not the page's
+	Link string // when there is somewhere to go
 }
 
 // String is the phrase where there is no markup: in a title or an attribute.
@@ -148,6 +149,8 @@ func format(message string, values ...any) phrase {
 		switch v := values[message[i+1]-'0'].(type) {
 		case phrase:
 			out = append(out, v...)
+		case span:
+			out = append(out, v)
 		case string:
 			out = append(out, span{Text: shown(v), Name: true})
 		default:

@@ -183,4 +183,4 @@ type part struct {
 // On makes a part.
 func (v view) On(value any) part { return part{v, value} }
 
-var functions = template.FuncMap{"shown": shown, "sentence": func(s string) string { return shownAtMost(s, maxSentence) }, "host": host, "initials": initials, "link": link}
+var functions = template.FuncMap{"shown": shown, "sentence": func(s string) string { return shownAtMost(s, maxSentence) }, "host": host, "initials": initials, "link": link, "contact": contact}

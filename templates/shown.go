@@ -2,6 +2,7 @@ package templates
 
 import (
 	"html/template"
+	"net/mail"
 	"net/url"
 	"strings"
 	"unicode"
@@ -9,7 +10,7 @@ import (
 )
 
 const (
-	maxShown    = 120 // characters of a name
+	maxShown    = 80  // characters of a name
 	maxSentence = 600 // characters of a sentence
 	maxMarks    = 2   // combining marks on one letter
 )
@@ -101,4 +102,15 @@ func link(address string) any {
 		return template.URL(address)
 	}
 	return nil
+}
+
+// contact is whom to ask: a mail or https address can be followed, anything else is words.
+func contact(whom string) span {
+	s := span{Text: shown(whom), Name: true}
+	if at, err := mail.ParseAddress(whom); err == nil && at.Name == "" && at.Address == whom {
+		s.Link = "mailto:" + (&url.URL{Path: whom}).EscapedPath()
+	} else if strings.HasPrefix(whom, "https://") && host(whom) != "" {
+		s.Link = whom
+	}
+	return s
 }
