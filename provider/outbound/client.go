@@ -183,7 +183,11 @@ func (c *Client) try(ctx context.Context, method, rawURL string, header http.Hea
 	case <-ctx.Done():
 		return 0, nil, fmt.Errorf("wait for other requests: %w", ctx.Err())
 	}
-	ctx = context.WithValue(ctx, plainKey{}, u.Scheme == "http")
+	if err := ctx.Err(); err != nil { // a place that became free at the last moment
+		return 0, nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	ctx = context.WithValue(ctx, dialKey{}, dialRules{u.Scheme == "http", deadline})
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), strings.NewReader(body))
 	if err != nil {
 		return 0, nil, err
@@ -255,7 +259,14 @@ func (c *Client) check(rawURL string) (*url.URL, error) {
 	return u, nil
 }
 
-type plainKey struct{}
+type dialKey struct{}
+
+// dialRules travel with the request to the dialer.
+type dialRules struct {
+	plain bool // http, so loopback only
+	// The transport dials under a context that outlives the request, so that another request could use the connection. None does here.
+	deadline time.Time
+}
 
 // dial resolves the host, insists that every address is permitted, and connects to the first that answers.
 func (c *Client) dial(ctx context.Context, network, hostport string) (net.Conn, error) {
@@ -267,13 +278,15 @@ func (c *Client) dial(ctx context.Context, network, hostport string) (net.Conn, 
 	if err != nil || port == 0 {
 		return nil, fmt.Errorf("%w: port %q", ErrForbidden, portText)
 	}
+	rules, _ := ctx.Value(dialKey{}).(dialRules)
+	ctx, cancel := context.WithDeadline(ctx, rules.deadline)
+	defer cancel()
 	addrs, err := c.resolve(ctx, host)
 	if err != nil {
 		return nil, err
 	}
-	plain, _ := ctx.Value(plainKey{}).(bool)
 	for _, a := range addrs {
-		if err := c.permitted(a, plain); err != nil {
+		if err := c.permitted(a, rules.plain); err != nil {
 			return nil, fmt.Errorf("%s is %s: %w", host, a, err)
 		}
 		if !c.permittedPort(a, uint16(port)) {
@@ -283,14 +296,14 @@ func (c *Client) dial(ctx context.Context, network, hostport string) (net.Conn, 
 	var errs []error
 	for i, a := range addrs {
 		// Each address gets its share of what is left, so that one silent address does not take it all.
-		attempt, cancel := ctx, context.CancelFunc(func() {})
-		if deadline, ok := ctx.Deadline(); ok && i < len(addrs)-1 {
-			attempt, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(len(addrs)-i))
-		}
+		attempt, cancel := context.WithTimeout(ctx, time.Until(rules.deadline)/time.Duration(len(addrs)-i))
 		conn, err := c.c.Dial(attempt, "tcp", netip.AddrPortFrom(a.Unmap(), uint16(port)).String())
 		cancel()
 		if err == nil {
-			return conn, nil
+			if err = conn.SetDeadline(rules.deadline); err == nil { // for the TLS handshake too
+				return conn, nil
+			}
+			conn.Close()
 		}
 		errs = append(errs, err)
 	}
@@ -327,6 +340,6 @@ func (c *Client) control(ctx context.Context, _, address string, _ syscall.RawCo
 	if err != nil {
 		return fmt.Errorf("%w: %s", ErrForbidden, address)
 	}
-	plain, _ := ctx.Value(plainKey{}).(bool)
-	return c.permitted(ap.Addr(), plain)
+	rules, _ := ctx.Value(dialKey{}).(dialRules)
+	return c.permitted(ap.Addr(), rules.plain)
 }

@@ -202,6 +202,9 @@ func (h *Hasher) parse(phc string) (encoded, error) {
 	if e.hash, err = base64.RawStdEncoding.Strict().DecodeString(parts[5]); err != nil || len(e.hash) < 16 || len(e.hash) > 64 {
 		return e, errHash
 	}
+	if e.String() != phc { // the decoder overlooks line breaks
+		return e, errHash
+	}
 	return e, nil
 }
 

@@ -3,6 +3,7 @@ package people
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -73,7 +74,8 @@ func easy(plain string) bool {
 	for _, r := range plain {
 		distinct[r] = true
 	}
-	if len(distinct) < 5 || repeats(plain) || walks(plain) {
+	squeezed := string(slices.Compact([]rune(plain))) // 112233 is 123
+	if len(distinct) < 5 || repeats(plain) || walks(plain) || walks(squeezed) {
 		return true
 	}
 	for _, p := range []string{plain, unleet(plain)} {
@@ -106,9 +108,9 @@ func twoCommon(letters string) bool {
 	return false
 }
 
-// repeats says whether the whole is one part of at most half its length again and again.
+// repeats says whether the whole is one part again and again that would be too short by itself.
 func repeats(s string) bool {
-	for n := 1; n <= len(s)/2; n++ {
+	for n := 1; n <= min(len(s)/2, MinPassword-1); n++ {
 		if strings.HasPrefix(s[n:], s[:len(s)-n]) {
 			return true
 		}

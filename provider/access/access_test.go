@@ -1,0 +1,137 @@
+package access
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+
+	"latchkey/clients"
+	"latchkey/provider/oauth"
+	"latchkey/provider/storage"
+)
+
+func TestWhoMayUseWhat(t *testing.T) {
+	t.Parallel()
+	alice := storage.User{ID: "u1", Username: "alice", Groups: []string{"staff"}}
+	open := clients.Client{ID: "c1"}
+	staffOnly := clients.Client{ID: "c2", AllowedGroups: []string{"admins", "staff"}}
+	adminsOnly := clients.Client{ID: "c3", AllowedGroups: []string{"admins"}, RefusalContact: "it@example.com"}
+	disabled := func(u storage.User) storage.User { u.Disabled = true; return u }
+	off := func(c clients.Client) clients.Client { c.Disabled = true; return c }
+	for _, c := range []struct {
+		sentence string
+		client   clients.Client
+		user     storage.User
+		want     Decision
+	}{
+		{"everybody may use an application without groups", open, alice, Decision{Allowed: true}},
+		{"also who is in no group", open, storage.User{ID: "u2"}, Decision{Allowed: true}},
+		{"one of the groups is enough", staffOnly, alice, Decision{Allowed: true}},
+		{"a group that one is not in is refused, with whom to ask", adminsOnly, alice, Decision{Reason: NotInGroup, Groups: []string{"admins"}, Contact: "it@example.com"}},
+		{"no group at all is refused", adminsOnly, storage.User{ID: "u2"}, Decision{Reason: NotInGroup, Groups: []string{"admins"}, Contact: "it@example.com"}},
+		{"group names are compared exactly", adminsOnly, storage.User{ID: "u2", Groups: []string{"Admins", "admins ", "adminsx", ""}}, Decision{Reason: NotInGroup, Groups: []string{"admins"}, Contact: "it@example.com"}},
+		{"a disabled person is refused", open, disabled(alice), Decision{Reason: UserDisabled}},
+		{"a disabled person is refused before groups are looked at", adminsOnly, disabled(alice), Decision{Reason: UserDisabled}},
+		{"a disabled application is refused to everybody", off(staffOnly), alice, Decision{Reason: ClientDisabled}},
+		{"a person who is gone is refused", open, storage.User{}, Decision{Reason: UserUnknown}},
+		{"an application that is gone is refused", clients.Client{}, alice, Decision{Reason: ClientUnknown}},
+		{"nothing at all is refused", clients.Client{}, storage.User{}, Decision{Reason: ClientUnknown}},
+	} {
+		if got := Decide(c.client, c.user); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %+v, want %+v", c.sentence, got, c.want)
+		}
+		g := storage.Grant{ID: "g", UserID: c.user.ID, ClientID: c.client.ID, Scope: []string{"openid"}}
+		scope, got := Renew(c.client, c.user, g)
+		if !reflect.DeepEqual(got, c.want) || (scope != nil) != c.want.Allowed {
+			t.Errorf("%s, when a grant is used again: %v %+v", c.sentence, scope, got)
+		}
+	}
+}
+
+func TestWhatAnExistingGrantIsStillGoodFor(t *testing.T) {
+	t.Parallel()
+	alice := storage.User{ID: "u1"}
+	refreshes := clients.Metadata{GrantTypes: []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}}
+	with := func(scope string) clients.Client {
+		m := refreshes
+		m.Scope = scope
+		return clients.Client{ID: "c1", Metadata: m}
+	}
+	grant := storage.Grant{ID: "g", UserID: "u1", ClientID: "c1", Scope: []string{"openid", "email", "offline_access"}}
+	for _, c := range []struct {
+		sentence string
+		client   clients.Client
+		want     []string
+	}{
+		{"everything, while nothing changed", with(""), []string{"openid", "email", "offline_access"}},
+		{"not a scope that was taken from the application", with("openid offline_access profile"), []string{"openid", "offline_access"}},
+		{"nothing that was added since", with("openid email offline_access profile api"), []string{"openid", "email", "offline_access"}},
+		{"no offline_access without refresh tokens", clients.Client{ID: "c1", Metadata: clients.Metadata{GrantTypes: []string{oauth.GrantAuthorizationCode}}}, []string{"openid", "email"}},
+		{"nothing, if nothing is left", with("profile"), nil},
+	} {
+		if got, d := Renew(c.client, alice, grant); !d.Allowed || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v %+v", c.sentence, got, d)
+		}
+	}
+	if _, d := Renew(with(""), storage.User{ID: "u2"}, grant); d.Allowed {
+		t.Error("another person's grant is renewed")
+	}
+	other := with("")
+	other.ID = "c2"
+	if _, d := Renew(other, alice, grant); d.Allowed {
+		t.Error("another application's grant is renewed")
+	}
+}
+
+func TestGrantableScope(t *testing.T) {
+	t.Parallel()
+	refreshes := []string{oauth.GrantRefreshToken}
+	for _, c := range []struct {
+		sentence   string
+		registered string
+		grants     []string
+		requested  []string
+		want       []string
+	}{
+		{"an application without a list may have the provider's own", "", refreshes, oauth.Scopes, oauth.Scopes},
+		{"and nothing else", "", refreshes, []string{"openid", "admin", "api:write"}, []string{"openid"}},
+		{"a list is a limit", "openid api:read", refreshes, []string{"openid", "profile", "api:read", "api:write"}, []string{"openid", "api:read"}},
+		{"compared exactly", "openid", refreshes, []string{"OpenID", "openid", "open"}, []string{"openid"}},
+		{"each once", "", refreshes, []string{"openid", "openid"}, []string{"openid"}},
+		{"offline_access needs refresh tokens", "", nil, []string{"openid", "offline_access"}, []string{"openid"}},
+		{"offline_access has to be on a list too", "openid", refreshes, []string{"openid", "offline_access"}, []string{"openid"}},
+		{"nothing for nothing", "", refreshes, nil, nil},
+	} {
+		client := clients.Client{ID: "c", Metadata: clients.Metadata{Scope: c.registered, GrantTypes: c.grants}}
+		if got := GrantableScope(client, c.requested); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.sentence, got, c.want)
+		}
+	}
+	if d := DecideClient(clients.Client{ID: "c", Disabled: true}); d.Allowed || d.Reason != ClientDisabled {
+		t.Errorf("a disabled application: %+v", d)
+	}
+	if d := DecideClient(clients.Client{ID: "c"}); !d.Allowed {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestRoles(t *testing.T) {
+	t.Parallel()
+	groups := []storage.Group{{Name: "admins", Roles: []string{"admin", "editor"}}, {Name: "staff", Roles: []string{"reader", "editor"}}, {Name: "guests"}}
+	for _, c := range []struct {
+		in, want []string
+	}{
+		{nil, nil},
+		{[]string{"guests"}, nil},
+		{[]string{"staff"}, []string{"editor", "reader"}},
+		{[]string{"staff", "admins", "gone"}, []string{"admin", "editor", "reader"}},
+		{[]string{"gone"}, nil},
+	} {
+		if got := Roles(storage.User{ID: "u", Groups: c.in}, groups); !slices.Equal(got, c.want) {
+			t.Errorf("member of %v: %v, want %v", c.in, got, c.want)
+		}
+	}
+	if groups[0].Roles[0] != "admin" || groups[1].Roles[0] != "reader" {
+		t.Error("the groups were changed")
+	}
+}
