@@ -210,12 +210,12 @@ func (p *Provider) checkAddresses(ctx context.Context, client clients.Client) er
 			return oauth.Errorf(oauth.InvalidClientMetadata, "%s must be an https address that this provider may call", a[0]).Because(err)
 		}
 	}
-	return p.checkSector(ctx, client)
+	return p.CheckSector(ctx, client)
 }
 
-// checkSector insists that whoever owns the sector knows of every redirect URI (OIDC Core §8.1, OIDC Registration §5). There is one answer to
+// CheckSector insists that whoever owns the sector knows of every redirect URI (OIDC Core §8.1, OIDC Registration §5). There is one answer to
 // everything that can be wrong, so that nobody can look around in our network by it.
-func (p *Provider) checkSector(ctx context.Context, client clients.Client) error {
+func (p *Provider) CheckSector(ctx context.Context, client clients.Client) error {
 	if client.SectorIdentifierURI == "" {
 		return nil
 	}
