@@ -36,6 +36,13 @@ func contract(t *testing.T, run func(t *testing.T, s storage.Store)) {
 	storagetest.Each(t, run)
 }
 
+// patient is a context for a machine that is busy with other things: these tests are about who wins, not how soon.
+func patient(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // race runs call from many goroutines at once and returns how many succeeded. Every other one must have got refusal.
 func race(t *testing.T, refusal error, call func(i int) error) (won int) {
 	t.Helper()
@@ -218,7 +225,7 @@ func kept[T any](v T) T {
 
 func TestRecordsComeBackAsTheyWereStored(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 
 		u := full[storage.User]()
 		must(t, s.CreateUser(ctx, u))
@@ -304,7 +311,7 @@ func TestRecordsComeBackAsTheyWereStored(t *testing.T) {
 
 func TestReturnedRecordsAreTheCallersOwn(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		must(t, s.CreateUser(ctx, storage.User{ID: "u", Username: "u", Groups: []string{"staff"}}))
 		u, err := s.User(ctx, "u")
 		must(t, err)
@@ -317,7 +324,7 @@ func TestReturnedRecordsAreTheCallersOwn(t *testing.T) {
 
 func TestUsers(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		must(t, s.CreateUser(ctx, storage.User{ID: "1", Username: "ada"}))
 		want(t, s.CreateUser(ctx, storage.User{ID: "1", Username: "other"}), storage.ErrConflict)
 		want(t, s.CreateUser(ctx, storage.User{ID: "2", Username: "ada"}), storage.ErrConflict)
@@ -389,9 +396,9 @@ func TestUsers(t *testing.T) {
 func TestOneOfManyCreatesAUsername(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
 		oneWins(t, storage.ErrConflict, func(i int) error {
-			return s.CreateUser(t.Context(), storage.User{ID: fmt.Sprint("id", i), Username: "ada"})
+			return s.CreateUser(patient(t), storage.User{ID: fmt.Sprint("id", i), Username: "ada"})
 		})
-		users, err := s.Users(t.Context(), "", 10)
+		users, err := s.Users(patient(t), "", 10)
 		must(t, err)
 		equal(t, len(users), 1)
 	})
@@ -399,7 +406,7 @@ func TestOneOfManyCreatesAUsername(t *testing.T) {
 
 func TestOneOfManyUpdatesAVersion(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		must(t, s.CreateUser(ctx, storage.User{ID: "u", Username: "u"}))
 		must(t, s.CreateClient(ctx, clients.Client{ID: "c"}))
 		must(t, s.CreateInteraction(ctx, storage.Interaction{ID: "i", ExpiresAt: clock(time.Hour)}))
@@ -424,7 +431,7 @@ func TestOneOfManyUpdatesAVersion(t *testing.T) {
 
 func TestGroups(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		_, err := s.Group(ctx, "staff")
 		want(t, err, storage.ErrNotFound)
 		must(t, s.PutGroup(ctx, storage.Group{Name: "staff"}))
@@ -447,7 +454,7 @@ func TestGroups(t *testing.T) {
 
 func TestClients(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		c := clients.Client{ID: "a", CORSOrigins: []string{"https://a.example", "https://b.example"}}
 		must(t, s.CreateClient(ctx, c))
 		want(t, s.CreateClient(ctx, c), storage.ErrConflict)
@@ -523,7 +530,7 @@ func session(id string) storage.Session {
 
 func TestSessions(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		first := session("1")
 		must(t, s.CreateSession(ctx, first))
 		want(t, s.CreateSession(ctx, first), storage.ErrConflict)
@@ -580,7 +587,7 @@ func TestSessions(t *testing.T) {
 
 func TestSessionsOfUserAreThoseThatAreValid(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		for i, change := range []func(*storage.Session){
 			func(s *storage.Session) {},
 			func(s *storage.Session) { s.LastSeen = clock(time.Minute) },
@@ -609,9 +616,9 @@ func TestSessionsOfUserAreThoseThatAreValid(t *testing.T) {
 
 func TestOneOfManyEndsASession(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		must(t, s.CreateSession(t.Context(), session("1")))
+		must(t, s.CreateSession(patient(t), session("1")))
 		oneWins(t, storage.ErrConsumed, func(i int) error {
-			ended, err := s.EndSession(t.Context(), "1", clock(time.Duration(i)*time.Second))
+			ended, err := s.EndSession(patient(t), "1", clock(time.Duration(i)*time.Second))
 			if ended.ID != "1" || ended.EndedAt.IsZero() {
 				t.Errorf("got %+v along with %v", ended, err)
 			}
@@ -622,18 +629,18 @@ func TestOneOfManyEndsASession(t *testing.T) {
 
 func TestOneOfManyRenewsASession(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		must(t, s.CreateSession(t.Context(), session("1")))
+		must(t, s.CreateSession(patient(t), session("1")))
 		oneWins(t, storage.ErrConflict, func(i int) error {
 			renewed := session("1")
 			renewed.SecretHash = fmt.Sprint("secret ", i)
-			return s.RenewSession(t.Context(), renewed, "secret of 1")
+			return s.RenewSession(patient(t), renewed, "secret of 1")
 		})
 	})
 }
 
 func TestInteractions(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		i := storage.Interaction{ID: "i", ExpiresAt: clock(-time.Minute)}
 		must(t, s.CreateInteraction(ctx, i)) // also an expired one: the caller looks at that
 		want(t, s.CreateInteraction(ctx, i), storage.ErrConflict)
@@ -657,7 +664,7 @@ func TestInteractions(t *testing.T) {
 
 func TestConsents(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		_, err := s.Consent(ctx, "u", "b")
 		want(t, err, storage.ErrNotFound)
 		must(t, s.AddConsent(ctx, storage.Consent{UserID: "u", ClientID: "b", Scope: []string{"openid", "email"},
@@ -688,11 +695,11 @@ func TestConsents(t *testing.T) {
 func TestConcurrentConsentsAllSurvive(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
 		if won := race(t, nil, func(i int) error {
-			return s.AddConsent(t.Context(), storage.Consent{UserID: "u", ClientID: "c", Scope: []string{fmt.Sprint(i)}, CreatedAt: clock(0), UpdatedAt: clock(0)})
+			return s.AddConsent(patient(t), storage.Consent{UserID: "u", ClientID: "c", Scope: []string{fmt.Sprint(i)}, CreatedAt: clock(0), UpdatedAt: clock(0)})
 		}); won != callers {
 			t.Errorf("%d of %d succeeded", won, callers)
 		}
-		c, err := s.Consent(t.Context(), "u", "c")
+		c, err := s.Consent(patient(t), "u", "c")
 		must(t, err)
 		equal(t, len(c.Scope), callers)
 	})
@@ -714,7 +721,7 @@ func withRefresh(id string, generation int64) storage.Grant {
 
 func TestGrants(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		g := withCode("g")
 		must(t, s.CreateGrant(ctx, g))
 		want(t, s.CreateGrant(ctx, g), storage.ErrConflict)
@@ -733,7 +740,7 @@ func TestGrants(t *testing.T) {
 
 func TestRedeemCode(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		redeem := func(id, code string, at time.Duration) (storage.Grant, error) {
 			return s.RedeemCode(ctx, id, code, clock(at), clock(time.Hour), clock(24*time.Hour))
 		}
@@ -797,9 +804,9 @@ func TestOneOfManyRedeemsACode(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
 		for round := range 3 {
 			id := fmt.Sprint("g", round)
-			must(t, s.CreateGrant(t.Context(), withCode(id)))
+			must(t, s.CreateGrant(patient(t), withCode(id)))
 			oneWins(t, storage.ErrConsumed, func(int) error {
-				g, err := s.RedeemCode(t.Context(), id, "code of "+id, clock(0), clock(time.Hour), clock(time.Hour))
+				g, err := s.RedeemCode(patient(t), id, "code of "+id, clock(0), clock(time.Hour), clock(time.Hour))
 				if g.ID != id || g.CodeUsedAt.IsZero() {
 					t.Errorf("got %+v along with %v", g, err)
 				}
@@ -811,7 +818,7 @@ func TestOneOfManyRedeemsACode(t *testing.T) {
 
 func TestRefresh(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		for name, use := range map[string]func(id string, generation int64, at time.Duration) (storage.Grant, error){
 			"rotate": func(id string, generation int64, at time.Duration) (storage.Grant, error) {
 				return s.RotateRefresh(ctx, id, generation, clock(at), clock(at+time.Hour))
@@ -866,10 +873,10 @@ func TestRefresh(t *testing.T) {
 
 func TestOneOfManyRotatesAGeneration(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		must(t, s.CreateGrant(t.Context(), withRefresh("g", 1)))
+		must(t, s.CreateGrant(patient(t), withRefresh("g", 1)))
 		for generation := range int64(3) {
 			oneWins(t, storage.ErrConsumed, func(int) error {
-				g, err := s.RotateRefresh(t.Context(), "g", generation+1, clock(0), clock(time.Hour))
+				g, err := s.RotateRefresh(patient(t), "g", generation+1, clock(0), clock(time.Hour))
 				if g.RefreshGeneration != generation+2 {
 					t.Errorf("generation %d along with %v, want %d", g.RefreshGeneration, err, generation+2)
 				}
@@ -881,7 +888,7 @@ func TestOneOfManyRotatesAGeneration(t *testing.T) {
 
 func TestRevokeGrants(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		all := []storage.Grant{
 			{ID: "1", UserID: "u", ClientID: "a", SessionID: "s1"},
 			{ID: "2", UserID: "u", ClientID: "b", SessionID: "s1", Offline: true},
@@ -935,7 +942,7 @@ func TestRevokeGrants(t *testing.T) {
 
 func TestGrantsOfUser(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		for i, change := range []func(*storage.Grant){
 			func(g *storage.Grant) {},
 			func(g *storage.Grant) { g.CreatedAt = clock(time.Minute) },
@@ -978,14 +985,14 @@ func TestGrantsOfUserAreAtMost500(t *testing.T) {
 				for i := w; i < 510; i += 16 {
 					g := withRefresh(fmt.Sprint(i), 1)
 					g.CreatedAt = clock(time.Duration(i) * time.Second)
-					if err := s.CreateGrant(t.Context(), g); err != nil {
+					if err := s.CreateGrant(patient(t), g); err != nil {
 						t.Error(err)
 					}
 				}
 			})
 		}
 		wg.Wait()
-		all, err := s.GrantsOfUser(t.Context(), "u", clock(0))
+		all, err := s.GrantsOfUser(patient(t), "u", clock(0))
 		must(t, err)
 		if len(all) != 500 || all[0].ID != "509" || all[499].ID != "10" {
 			t.Errorf("%d grants", len(all))
@@ -995,7 +1002,7 @@ func TestGrantsOfUserAreAtMost500(t *testing.T) {
 
 func TestClientsOfSession(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		for i, g := range []storage.Grant{
 			{ClientID: "b", SessionID: "s"}, {ClientID: "a", SessionID: "s", RevokedAt: clock(0)}, {ClientID: "b", SessionID: "s"}, {ClientID: "c", SessionID: "t"},
 		} {
@@ -1013,7 +1020,7 @@ func TestClientsOfSession(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		const kind, other = storage.TokenInitialAccess, storage.TokenAccess
 		token := storage.Token{Hash: "h", Kind: kind, ExpiresAt: clock(time.Minute)}
 		must(t, s.CreateToken(ctx, token))
@@ -1057,9 +1064,9 @@ func TestTokens(t *testing.T) {
 
 func TestOneOfManyConsumesAToken(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		must(t, s.CreateToken(t.Context(), storage.Token{Hash: "h", Kind: "k", ExpiresAt: clock(time.Minute)}))
+		must(t, s.CreateToken(patient(t), storage.Token{Hash: "h", Kind: "k", ExpiresAt: clock(time.Minute)}))
 		oneWins(t, storage.ErrConsumed, func(int) error {
-			token, err := s.ConsumeToken(t.Context(), "k", "h", clock(0))
+			token, err := s.ConsumeToken(patient(t), "k", "h", clock(0))
 			if token.Hash != "h" || token.ConsumedAt.IsZero() {
 				t.Errorf("got %+v along with %v", token, err)
 			}
@@ -1070,7 +1077,7 @@ func TestOneOfManyConsumesAToken(t *testing.T) {
 
 func TestSpend(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		spent := func(kind, id string, at time.Duration, want bool) {
 			t.Helper()
 			got, err := s.Spent(ctx, kind, id, clock(at))
@@ -1101,7 +1108,7 @@ func TestOneOfManySpends(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
 		for _, at := range []time.Duration{0, time.Minute} { // as a new entry, and as one that has expired
 			oneWins(t, storage.ErrConsumed, func(int) error {
-				return s.Spend(t.Context(), "k", "id", clock(at), clock(at+time.Minute))
+				return s.Spend(patient(t), "k", "id", clock(at), clock(at+time.Minute))
 			})
 		}
 	})
@@ -1109,7 +1116,7 @@ func TestOneOfManySpends(t *testing.T) {
 
 func TestAttempts(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		count := func(key string, at time.Duration, want int, reset time.Duration) {
 			t.Helper()
 			n, resetAt, err := s.CountAttempt(ctx, key, clock(at), time.Minute)
@@ -1144,7 +1151,7 @@ func TestConcurrentAttemptsGetDistinctCounts(t *testing.T) {
 			var mu sync.Mutex
 			var counts []int
 			race(t, nil, func(int) error {
-				n, _, err := s.CountAttempt(t.Context(), "k", clock(at), time.Minute)
+				n, _, err := s.CountAttempt(patient(t), "k", clock(at), time.Minute)
 				mu.Lock()
 				defer mu.Unlock()
 				counts = append(counts, n)
@@ -1157,8 +1164,8 @@ func TestConcurrentAttemptsGetDistinctCounts(t *testing.T) {
 				}
 			}
 		}
-		race(t, nil, func(int) error { return s.ForgiveAttempts(t.Context(), "k", 1) })
-		n, _, err := s.CountAttempt(t.Context(), "k", clock(time.Minute), time.Minute)
+		race(t, nil, func(int) error { return s.ForgiveAttempts(patient(t), "k", 1) })
+		n, _, err := s.CountAttempt(patient(t), "k", clock(time.Minute), time.Minute)
 		must(t, err)
 		equal(t, n, 1)
 	})
@@ -1170,7 +1177,7 @@ func delivery(id string) storage.LogoutDelivery {
 
 func TestLogoutDeliveries(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		lease := func(at, until time.Duration) (storage.LogoutDelivery, error) {
 			return s.LeaseLogoutDelivery(ctx, clock(at), clock(until))
 		}
@@ -1244,11 +1251,11 @@ func TestNoTwoLeaseTheSameDelivery(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
 		const due = 5
 		for i := range due {
-			must(t, s.CreateLogoutDelivery(t.Context(), delivery(fmt.Sprint(i))))
+			must(t, s.CreateLogoutDelivery(patient(t), delivery(fmt.Sprint(i))))
 		}
 		var leased sync.Map
 		won := race(t, storage.ErrNotFound, func(int) error {
-			d, err := s.LeaseLogoutDelivery(t.Context(), clock(0), clock(time.Minute))
+			d, err := s.LeaseLogoutDelivery(patient(t), clock(0), clock(time.Minute))
 			if err == nil {
 				if _, twice := leased.LoadOrStore(d.ID, true); twice {
 					t.Errorf("delivery %s was leased twice", d.ID)
@@ -1262,7 +1269,7 @@ func TestNoTwoLeaseTheSameDelivery(t *testing.T) {
 
 func TestKeySet(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		set, err := s.KeySet(ctx)
 		must(t, err)
 		equal(t, set, keys.KeySet{})
@@ -1292,7 +1299,7 @@ func TestOneOfManySwapsTheKeySet(t *testing.T) {
 		errLost := errors.New("not swapped")
 		for version := range int64(3) {
 			oneWins(t, errLost, func(i int) error {
-				swapped, err := s.SwapKeySet(t.Context(), keys.KeySet{Version: version + 1, Keys: []keys.StoredKey{{ID: fmt.Sprint(i)}}})
+				swapped, err := s.SwapKeySet(patient(t), keys.KeySet{Version: version + 1, Keys: []keys.StoredKey{{ID: fmt.Sprint(i)}}})
 				if err == nil && !swapped {
 					return errLost
 				}
@@ -1304,7 +1311,7 @@ func TestOneOfManySwapsTheKeySet(t *testing.T) {
 
 func TestSetOnceGivesEverybodyTheSame(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		_, err := s.Setting(ctx, "name")
 		want(t, err, storage.ErrNotFound)
 		values := make([]string, callers)
@@ -1334,7 +1341,7 @@ func TestSetOnceGivesEverybodyTheSame(t *testing.T) {
 
 func TestPurgeTakesNothingThatAnAnswerDependsOn(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		must(t, s.CreateUser(ctx, storage.User{ID: "u", Username: "u"}))
 		must(t, s.CreateClient(ctx, clients.Client{ID: "c"}))
 		must(t, s.AddConsent(ctx, storage.Consent{UserID: "u", ClientID: "c"}))
@@ -1407,14 +1414,14 @@ func TestPurgeTakesAnyNumber(t *testing.T) {
 		for w := range 16 {
 			wg.Go(func() {
 				for i := w; i < n; i += 16 {
-					if err := s.Spend(t.Context(), "k", fmt.Sprint(i), clock(0), clock(time.Minute)); err != nil {
+					if err := s.Spend(patient(t), "k", fmt.Sprint(i), clock(0), clock(time.Minute)); err != nil {
 						t.Error(err)
 					}
 				}
 			})
 		}
 		wg.Wait()
-		got, err := s.Purge(t.Context(), clock(100*time.Hour))
+		got, err := s.Purge(patient(t), clock(100*time.Hour))
 		must(t, err)
 		equal(t, got, n)
 	})
@@ -1422,8 +1429,8 @@ func TestPurgeTakesAnyNumber(t *testing.T) {
 
 func TestAnEndedContextIsNoAnswer(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		must(t, s.CreateGrant(t.Context(), withCode("g")))
-		ctx, cancel := context.WithCancel(t.Context())
+		must(t, s.CreateGrant(patient(t), withCode("g")))
+		ctx, cancel := context.WithCancel(patient(t))
 		cancel()
 		_, read := s.Grant(ctx, "g")
 		_, write := s.RedeemCode(ctx, "g", "code of g", clock(0), clock(0), clock(0))
@@ -1437,14 +1444,14 @@ func TestAnEndedContextIsNoAnswer(t *testing.T) {
 				}
 			}
 		}
-		_, err := s.RedeemCode(t.Context(), "g", "code of g", clock(0), clock(0), clock(time.Hour))
+		_, err := s.RedeemCode(patient(t), "g", "code of g", clock(0), clock(0), clock(time.Hour))
 		must(t, err)
 	})
 }
 
 func TestAClosedStoreAnswersNothing(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
-		ctx := t.Context()
+		ctx := patient(t)
 		must(t, s.Ping(ctx))
 		must(t, s.CreateGrant(ctx, withCode("g")))
 		must(t, s.Close())

@@ -9,7 +9,7 @@ import (
 // TestMain lets more tests run at once than there are cores: most of them wait for a driver that waits.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "24"); err != nil {
+	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())

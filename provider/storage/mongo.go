@@ -37,6 +37,8 @@ const (
 	mongoTimeout = 4 * time.Second
 	// mongoSelectionTimeout bounds the wait for a primary.
 	mongoSelectionTimeout = 3 * time.Second
+	// mongoFirstTimeout bounds the first connection: whoever starts the program with a wrong address waits for the error.
+	mongoFirstTimeout = 10 * time.Second
 	// mongoStartTimeout bounds making the indexes, which takes a while on a database that is large already.
 	mongoStartTimeout = time.Minute
 	// mongoSchema is the version of the stored form that this program writes.
@@ -130,8 +132,7 @@ func redactURI(err error, uri string) error {
 func (m *MongoDB) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, mongoStartTimeout)
 	defer cancel()
-	// Not as patient as the rest: nobody is there to make indexes for if there is no primary.
-	first, cancelFirst := context.WithTimeout(ctx, mongoTimeout)
+	first, cancelFirst := context.WithTimeout(ctx, mongoFirstTimeout)
 	defer cancelFirst()
 	if err := m.client.Ping(first, readpref.Primary()); err != nil {
 		return err

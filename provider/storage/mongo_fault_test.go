@@ -115,7 +115,7 @@ func broken(t *testing.T, run func(t *testing.T, d decision, s storage.Store, p 
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, p := behindProxy(t)
-			must(t, d.begin(t.Context(), s))
+			must(t, d.begin(patient(t), s))
 			run(t, d, s, p)
 		})
 	}
@@ -124,7 +124,7 @@ func broken(t *testing.T, run func(t *testing.T, d decision, s storage.Store, p 
 func behindProxy(t *testing.T) (storage.Store, *storagetest.Proxy) {
 	t.Helper()
 	p := storagetest.NewProxy(t, storagetest.MongoURI(t))
-	s, err := storage.OpenMongoDB(t.Context(), p.URI())
+	s, err := storage.OpenMongoDB(patient(t), p.URI())
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s, p
@@ -144,27 +144,27 @@ func unclear(t *testing.T, err error) {
 func TestALostAnswerIsNotALostRace(t *testing.T) {
 	broken(t, func(t *testing.T, d decision, s storage.Store, p *storagetest.Proxy) {
 		p.Next(d.command, storagetest.CutAfter())
-		must(t, d.call(t.Context(), s))
+		must(t, d.call(patient(t), s))
 		equal(t, p.Left(), 0)
-		want(t, d.call(t.Context(), s), d.lost)
+		want(t, d.call(patient(t), s), d.lost)
 	})
 }
 
 func TestALostAnswerIsNotALostRaceOnAServerThatForgets(t *testing.T) {
 	broken(t, func(t *testing.T, d decision, s storage.Store, p *storagetest.Proxy) {
 		p.Next(d.command, storagetest.CutAndForget(), storagetest.CutAndForget())
-		must(t, d.call(t.Context(), s))
+		must(t, d.call(patient(t), s))
 		equal(t, p.Left(), 0)
-		want(t, d.call(t.Context(), s), d.lost)
+		want(t, d.call(patient(t), s), d.lost)
 	})
 }
 
 func TestALostCommandIsSentAgain(t *testing.T) {
 	broken(t, func(t *testing.T, d decision, s storage.Store, p *storagetest.Proxy) {
 		p.Next(d.command, storagetest.CutBefore())
-		must(t, d.call(t.Context(), s))
+		must(t, d.call(patient(t), s))
 		equal(t, p.Left(), 0)
-		want(t, d.call(t.Context(), s), d.lost)
+		want(t, d.call(patient(t), s), d.lost)
 	})
 }
 
@@ -175,9 +175,9 @@ func TestAnElectionIsWaitedFor(t *testing.T) {
 			storagetest.Refuse(189, "PrimarySteppedDown"),
 			storagetest.Refuse(11602, "InterruptedDueToReplStateChange"),
 			storagetest.Refuse(91, "ShutdownInProgress"))
-		must(t, d.call(t.Context(), s))
+		must(t, d.call(patient(t), s))
 		equal(t, p.Left(), 0)
-		want(t, d.call(t.Context(), s), d.lost)
+		want(t, d.call(patient(t), s), d.lost)
 	})
 }
 
@@ -189,11 +189,15 @@ func TestAnAnswerThatNeverComesIsUnclear(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			broken(t, func(t *testing.T, d decision, s storage.Store, p *storagetest.Proxy) {
 				p.Next(d.command, fault)
-				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+				ctx, cancel := context.WithCancel(patient(t))
 				defer cancel()
+				go func() {
+					<-p.Withheld()
+					cancel()
+				}()
 				unclear(t, d.call(ctx, s))
 				p.Clear()
-				want(t, d.call(t.Context(), s), d.lost) // it had happened
+				want(t, d.call(patient(t), s), d.lost) // it had happened
 			})
 		})
 	}
@@ -202,32 +206,32 @@ func TestAnAnswerThatNeverComesIsUnclear(t *testing.T) {
 func TestWhatNoMajorityHasConfirmedIsUnclear(t *testing.T) {
 	broken(t, func(t *testing.T, d decision, s storage.Store, p *storagetest.Proxy) {
 		p.Next(d.command, storagetest.NoMajority())
-		unclear(t, d.call(t.Context(), s))
+		unclear(t, d.call(patient(t), s))
 		equal(t, p.Left(), 0)
-		want(t, d.call(t.Context(), s), d.lost)
+		want(t, d.call(patient(t), s), d.lost)
 	})
 }
 
 func TestWithoutAServerNothingIsDecided(t *testing.T) {
 	broken(t, func(t *testing.T, d decision, s storage.Store, p *storagetest.Proxy) {
 		p.Down()
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(patient(t), 300*time.Millisecond)
 		defer cancel()
 		unclear(t, d.call(ctx, s))
 		p.Up()
-		must(t, d.call(t.Context(), s))
-		want(t, d.call(t.Context(), s), d.lost)
+		must(t, d.call(patient(t), s))
+		want(t, d.call(patient(t), s), d.lost)
 	})
 }
 
 func TestOneOfManyWinsWhileAnswersAreLost(t *testing.T) {
 	t.Parallel()
 	s, p := behindProxy(t)
-	must(t, s.CreateGrant(t.Context(), withCode("g")))
+	must(t, s.CreateGrant(patient(t), withCode("g")))
 	// No more of them: after each, the driver waits half a second before it tries the server again.
 	p.Next("findAndModify", storagetest.CutAfter(), storagetest.CutBefore(), storagetest.CutAndForget())
 	oneWins(t, storage.ErrConsumed, func(int) error {
-		_, err := s.RedeemCode(t.Context(), "g", "code of g", clock(0), clock(time.Hour), clock(time.Hour))
+		_, err := s.RedeemCode(patient(t), "g", "code of g", clock(0), clock(time.Hour), clock(time.Hour))
 		return err
 	})
 	equal(t, p.Left(), 0)
@@ -237,10 +241,10 @@ func TestRevokingManyCountsWhatALostAnswerRevoked(t *testing.T) {
 	t.Parallel()
 	s, p := behindProxy(t)
 	for i := range 3 {
-		must(t, s.CreateGrant(t.Context(), withCode(fmt.Sprint(i))))
+		must(t, s.CreateGrant(patient(t), withCode(fmt.Sprint(i))))
 	}
 	p.Next("update", storagetest.CutAfter())
-	n, err := s.RevokeGrants(t.Context(), storage.GrantFilter{SessionID: "s"}, clock(0))
+	n, err := s.RevokeGrants(patient(t), storage.GrantFilter{SessionID: "s"}, clock(0))
 	must(t, err)
 	equal(t, n, 3)
 	equal(t, p.Left(), 0)
@@ -249,7 +253,7 @@ func TestRevokingManyCountsWhatALostAnswerRevoked(t *testing.T) {
 func TestMongoDBRefusesWhatItCannotUse(t *testing.T) {
 	t.Parallel()
 	for _, uri := range []string{"", "localhost:27017", "postgres://localhost/", "mongodb://", "mongodb://user:hunter2%zz@localhost/x", "mongodb://localhost/%zz"} {
-		s, err := storage.OpenMongoDB(t.Context(), uri)
+		s, err := storage.OpenMongoDB(patient(t), uri)
 		if err == nil {
 			s.Close()
 			t.Errorf("%q was accepted", uri)

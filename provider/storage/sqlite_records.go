@@ -2,7 +2,7 @@ package storage
 
 import (
 	"context"
-	"fmt"
+	"os"
 	"time"
 
 	"latchkey/clients"
@@ -620,11 +620,23 @@ func (s *SQLite) Ping(ctx context.Context) error {
 	})
 }
 
-// Backup writes a consistent copy of the database to a new file at path, with mode 0600, while the store is in use.
+// Backup writes a consistent copy of the database to path, a new file, with mode 0600, while the store is in use.
 func (s *SQLite) Backup(ctx context.Context, path string) error {
+	what := "back up to " + path
 	if err := createFile(path); err != nil {
-		return fmt.Errorf("back up to %s: %w", path, err)
+		return wrap(what, err)
 	}
-	_, err := read(ctx, s, "back up", func(c *conn) (int, error) { return c.exec("VACUUM INTO ?", path) })
+	_, err := read(ctx, s, what, func(c *conn) (struct{}, error) {
+		if _, err := c.exec("VACUUM INTO ?", path); err != nil {
+			return struct{}{}, err
+		}
+		// SQLite does not sync what VACUUM INTO has written.
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return struct{}{}, err
+		}
+		defer f.Close()
+		return struct{}{}, f.Sync()
+	})
 	return err
 }

@@ -30,6 +30,9 @@ type Proxy struct {
 	foreign  map[string]int     // commands whose next retry is to look like a new one
 	down     bool
 	inflight map[net.Conn]bool
+
+	withheld     chan struct{}
+	withheldOnce sync.Once
 }
 
 // Fault is what happens to one command on its way.
@@ -90,7 +93,7 @@ func NewProxy(t testing.TB, uri string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{t: t, uri: uri, target: target, listen: l, next: make(map[string][]Fault), foreign: make(map[string]int), inflight: make(map[net.Conn]bool)}
+	p := &Proxy{t: t, uri: uri, target: target, listen: l, next: make(map[string][]Fault), foreign: make(map[string]int), inflight: make(map[net.Conn]bool), withheld: make(chan struct{})}
 	var done sync.WaitGroup
 	done.Go(func() {
 		for {
@@ -147,6 +150,9 @@ func (p *Proxy) Left() int {
 	}
 	return n
 }
+
+// Withheld is closed once an answer of the server was kept from the driver: what it had asked for is done by then.
+func (p *Proxy) Withheld() <-chan struct{} { return p.withheld }
 
 // Clear forgets the faults that have not happened yet.
 func (p *Proxy) Clear() {
@@ -247,7 +253,7 @@ func (p *Proxy) serve(driver net.Conn) {
 	done.Go(func() {
 		defer driver.Close()
 		defer server.Close()
-		c.answer()
+		c.answer(p)
 	})
 	c.ask(p)
 	driver.Close()
@@ -292,7 +298,7 @@ func (c *pair) ask(p *Proxy) {
 }
 
 // answer passes answers back to the driver.
-func (c *pair) answer() {
+func (c *pair) answer(p *Proxy) {
 	for {
 		frame, err := readFrame(c.server)
 		if err != nil {
@@ -305,8 +311,10 @@ func (c *pair) answer() {
 		c.mu.Unlock()
 		switch f.kind {
 		case cutAfter, cutAndForget:
+			p.withheldOnce.Do(func() { close(p.withheld) })
 			return
 		case stall:
+			p.withheldOnce.Do(func() { close(p.withheld) })
 			continue
 		case noMajority:
 			var doc bson.D

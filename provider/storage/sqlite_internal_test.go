@@ -1,0 +1,379 @@
+package storage
+
+import (
+	"context"
+	"database/sql/driver"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func openFile(t *testing.T, path string) *SQLite {
+	t.Helper()
+	s, err := OpenSQLite(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// hold takes the database's write lock on a connection of its own, as another process would.
+func hold(t *testing.T, s *SQLite) (release func()) {
+	t.Helper()
+	c, err := s.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	release = sync.OnceFunc(func() {
+		if err := rollback(c); err != nil {
+			t.Error(err)
+		}
+		if err := c.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(release)
+	return release
+}
+
+// occupy keeps the writer busy inside a transaction until release, so that the writes which follow gather behind it.
+func occupy(t *testing.T, s *SQLite) (release func()) {
+	t.Helper()
+	begun, gate, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		done <- set(context.Background(), s, "occupy", func(*conn) error {
+			close(begun)
+			<-gate
+			return nil
+		})
+	}()
+	<-begun
+	return func() {
+		close(gate)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// await returns when n writes stand in line.
+func await(s *SQLite, n int) {
+	for {
+		s.queue.mu.Lock()
+		waiting := len(s.queue.waiting)
+		s.queue.mu.Unlock()
+		if waiting >= n {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+// transactions counts the commits in a write-ahead log: after a header of 32 bytes, each page has one of 24, whose second word is
+// not zero in the last page of a transaction.
+func transactions(t *testing.T, s *SQLite) int {
+	t.Helper()
+	log, err := os.ReadFile(s.path + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for at := 32; at+24 <= len(log); at += 24 + 4096 {
+		if binary.BigEndian.Uint32(log[at+4:]) != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func TestConcurrentWritersShareATransaction(t *testing.T) {
+	t.Parallel()
+	s := openFile(t, filepath.Join(t.TempDir(), "db"))
+	before := transactions(t, s)
+	release := occupy(t, s)
+	const n = 100
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			if err := s.CreateUser(t.Context(), User{ID: fmt.Sprint(i), Username: fmt.Sprint(i)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	await(s, n)
+	release()
+	wg.Wait()
+	if got := transactions(t, s) - before; got != 1 {
+		t.Errorf("%d writes took %d transactions, want 1", n, got)
+	}
+}
+
+func TestAFailingWriteHarmsNoOther(t *testing.T) {
+	t.Parallel()
+	s := openFile(t, filepath.Join(t.TempDir(), "db"))
+	release := occupy(t, s)
+	errBroken := errors.New("broken")
+	const n = 20
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			errs[i] = set(t.Context(), s, "test", func(c *conn) error {
+				if _, err := c.exec("INSERT INTO settings (name, value) VALUES (?, x'00')", fmt.Sprint(i)); err != nil {
+					return err
+				}
+				switch i % 4 {
+				case 1:
+					return errBroken // after it has written
+				case 3:
+					return create(c, "INSERT INTO settings (name, value) VALUES ('0', x'00')") // perhaps before '0' is there
+				}
+				return nil
+			})
+		})
+	}
+	await(s, n)
+	release()
+	wg.Wait()
+	for i, err := range errs {
+		_, loadErr := s.Setting(t.Context(), fmt.Sprint(i))
+		switch {
+		case i%4 == 1 && (!errors.Is(err, errBroken) || !errors.Is(err, ErrUnavailable) || loadErr != ErrNotFound):
+			t.Errorf("write %d, which failed: %v; its row: %v", i, err, loadErr)
+		case i%2 == 0 && i > 0 && (err != nil || loadErr != nil):
+			t.Errorf("write %d: %v; its row: %v", i, err, loadErr)
+		}
+	}
+}
+
+func TestAFailedCommitFailsEveryWriteInIt(t *testing.T) {
+	t.Parallel()
+	s := openFile(t, filepath.Join(t.TempDir(), "db"))
+	c, err := s.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	for _, q := range []string{
+		"PRAGMA foreign_keys = ON",
+		"CREATE TABLE parent (id INTEGER PRIMARY KEY) STRICT",
+		"CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED) STRICT",
+	} {
+		if _, err := c.exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var batch []*write
+	for _, run := range []func(*conn) error{
+		func(c *conn) error { return create(c, "INSERT INTO settings (name, value) VALUES ('a', x'00')") },
+		func(c *conn) error { return create(c, "INSERT INTO child (id) VALUES (1)") }, // found out by COMMIT
+		func(c *conn) error { return ErrConsumed },                                    // an answer that rests on what is undone
+	} {
+		batch = append(batch, &write{ctx: t.Context(), run: run, done: make(chan struct{})})
+	}
+	if !transact(c, batch) {
+		t.Fatal("the writes were not answered")
+	}
+	for i, w := range batch {
+		if <-w.done; w.err == nil || answer(w.err) {
+			t.Errorf("write %d: %v", i, w.err)
+		}
+	}
+	if _, err := s.Setting(t.Context(), "a"); err != ErrNotFound {
+		t.Errorf("the row of a failed commit: %v", err)
+	}
+	if err := s.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALockedDatabaseIsAFault(t *testing.T) {
+	t.Parallel()
+	s := openFile(t, filepath.Join(t.TempDir(), "db"))
+	if err := set(t.Context(), s, "test", func(c *conn) error {
+		_, err := c.exec("PRAGMA busy_timeout = 1")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	release := hold(t, s)
+	if err := s.CreateUser(t.Context(), User{ID: "u", Username: "u"}); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "locked") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.User(t.Context(), "u"); err != ErrNotFound { // readers do not wait
+		t.Errorf("got %v", err)
+	}
+	release()
+	if err := s.CreateUser(t.Context(), User{ID: "u", Username: "u"}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFullDiskIsAFault(t *testing.T) {
+	t.Parallel()
+	s := openFile(t, filepath.Join(t.TempDir(), "db"))
+	pages := func(n int) {
+		t.Helper()
+		if err := set(t.Context(), s, "test", func(c *conn) error {
+			return c.query(func([]driver.Value) error { return nil }, fmt.Sprintf("PRAGMA max_page_count = %d", n))
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pages(1) // that is, as many as there are
+	var full error
+	stored := 0
+	for ; full == nil && stored < 10_000; stored++ {
+		full = s.CreateUser(t.Context(), User{ID: fmt.Sprint(stored), Username: fmt.Sprint(stored), PasswordHash: strings.Repeat("x", 1000)})
+	}
+	if !errors.Is(full, ErrUnavailable) || !strings.Contains(full.Error(), "full") {
+		t.Fatalf("after %d: %v", stored, full)
+	}
+	pages(1 << 20)
+	if err := s.CreateUser(t.Context(), User{ID: "after", Username: "after"}); err != nil {
+		t.Error(err)
+	}
+	users, err := s.Users(t.Context(), "", 20_000)
+	if err != nil || len(users) != stored { // the last of them failed, and one came after
+		t.Errorf("%d users (%v), want %d", len(users), err, stored)
+	}
+}
+
+func TestAWriteWhoseCallerLeftMayStillHappen(t *testing.T) {
+	t.Parallel()
+	s := openFile(t, filepath.Join(t.TempDir(), "db"))
+	release := hold(t, s)
+	ctx, cancel := context.WithCancel(t.Context())
+	got := make(chan error)
+	go func() { got <- s.CreateUser(ctx, User{ID: "u", Username: "u"}) }()
+	cancel()
+	if err := <-got; !errors.Is(err, context.Canceled) || !errors.Is(err, ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	release()
+	if err := s.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.User(t.Context(), "u"); err != nil && err != ErrNotFound {
+		t.Error(err)
+	}
+}
+
+func TestCloseWaitsForWritesThatHaveBegun(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "db")
+	s := openFile(t, path)
+	release := occupy(t, s)
+	const n = 50
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = s.CreateUser(t.Context(), User{ID: fmt.Sprint(i), Username: fmt.Sprint(i)}) })
+	}
+	await(s, n)
+	wg.Go(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for !s.queue.isClosed() {
+		runtime.Gosched()
+	}
+	if err := s.Ping(t.Context()); !errors.Is(err, errClosed) {
+		t.Errorf("a write after Close: %v", err)
+	}
+	release()
+	wg.Wait()
+	again := openFile(t, path)
+	for i, err := range errs {
+		_, loadErr := again.User(t.Context(), fmt.Sprint(i))
+		if err != nil || loadErr != nil {
+			t.Errorf("write %d: %v; its row: %v", i, err, loadErr)
+		}
+	}
+}
+
+func TestEveryCommitIsSynced(t *testing.T) {
+	t.Parallel()
+	s := openFile(t, filepath.Join(t.TempDir(), "db"))
+	var synchronous int64
+	var journal string
+	err := set(t.Context(), s, "test", func(c *conn) error { // on the connection that writes
+		return errors.Join(c.one([]any{&synchronous}, "PRAGMA synchronous"), c.one([]any{&journal}, "PRAGMA journal_mode"))
+	})
+	if err != nil || synchronous != 2 || journal != "wal" {
+		t.Errorf("synchronous %d, journal_mode %s, %v; want 2 (FULL) and wal", synchronous, journal, err)
+	}
+}
+
+func TestMigrations(t *testing.T) {
+	t.Parallel()
+	first := []string{"CREATE TABLE t (a TEXT) STRICT", "INSERT INTO t VALUES ('kept')"}
+	second := []string{"ALTER TABLE t ADD COLUMN b TEXT", "UPDATE t SET b = a || '!'"}
+	s := &SQLite{dsn: filepath.Join(t.TempDir(), "db")}
+	do := func(migrations ...[]string) error {
+		t.Helper()
+		c, err := s.connect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.close()
+		return migrate(t.Context(), c, migrations)
+	}
+	read := func(query string) (value string) {
+		t.Helper()
+		c, err := s.connect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.close()
+		if err := c.one([]any{&value}, query); err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	if err := do(first); err != nil {
+		t.Fatal(err)
+	}
+	if err := do(first); err != nil {
+		t.Fatal(err)
+	}
+	// One that ends half way has not happened.
+	if err := do(first, append(second[:1:1], "this is no SQL")); err == nil || !strings.Contains(err.Error(), "schema version 2") {
+		t.Errorf("got %v", err)
+	}
+	if got := read("SELECT group_concat(name) FROM pragma_table_info('t')"); got != "a" {
+		t.Errorf("columns %s", got)
+	}
+	// Several processes at once.
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if err := do(first, second); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if got := read("SELECT b FROM t"); got != "kept!" {
+		t.Errorf("got %q", got)
+	}
+	// And no way back.
+	if err := do(first); err == nil || !strings.Contains(err.Error(), "newer latchkey") {
+		t.Errorf("got %v", err)
+	}
+}
