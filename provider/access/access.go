@@ -60,6 +60,9 @@ func DecideClient(c clients.Client) Decision {
 // registration names (RFC 7591 §2), or, when that names nothing, every scope that the provider itself understands. offline_access
 // is left out for an application that may not use refresh tokens (OIDC Core §11). What is left out is not
 // granted; that the answer names the scope tells the application (RFC 6749 §3.3).
+//
+// It is asked again, about the scope of the grant, whenever a grant is used: a scope that was taken from the application
+// meanwhile is not issued any more.
 func GrantableScope(c clients.Client, requested []string) []string {
 	allowed := oauth.Scopes
 	if c.Scope != "" {
@@ -76,22 +79,6 @@ func GrantableScope(c clients.Client, requested []string) []string {
 		out = append(out, s)
 	}
 	return out
-}
-
-// Renew says what an existing grant is still good for, whenever it is used again: by a refresh token, at userinfo, at
-// introspection. The person and the application are judged as they are now, and a scope that the application may
-// not have any more is dropped. It never adds one.
-func Renew(c clients.Client, u storage.User, g storage.Grant) (scope []string, d Decision) {
-	if d := Decide(c, u); !d.Allowed {
-		return nil, d
-	}
-	if g.ClientID != c.ID {
-		return nil, Decision{Reason: ClientUnknown}
-	}
-	if g.UserID != u.ID {
-		return nil, Decision{Reason: UserUnknown}
-	}
-	return GrantableScope(c, g.Scope), Decision{Allowed: true}
 }
 
 // Roles lists, sorted and each once, the values of the roles claim (RFC 9068 §2.2.3.1) that the person has by membership in groups.

@@ -40,46 +40,6 @@ func TestWhoMayUseWhat(t *testing.T) {
 		if got := Decide(c.client, c.user); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, want %+v", c.sentence, got, c.want)
 		}
-		g := storage.Grant{ID: "g", UserID: c.user.ID, ClientID: c.client.ID, Scope: []string{"openid"}}
-		scope, got := Renew(c.client, c.user, g)
-		if !reflect.DeepEqual(got, c.want) || (scope != nil) != c.want.Allowed {
-			t.Errorf("%s, when a grant is used again: %v %+v", c.sentence, scope, got)
-		}
-	}
-}
-
-func TestWhatAnExistingGrantIsStillGoodFor(t *testing.T) {
-	t.Parallel()
-	alice := storage.User{ID: "u1"}
-	refreshes := clients.Metadata{GrantTypes: []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}}
-	with := func(scope string) clients.Client {
-		m := refreshes
-		m.Scope = scope
-		return clients.Client{ID: "c1", Metadata: m}
-	}
-	grant := storage.Grant{ID: "g", UserID: "u1", ClientID: "c1", Scope: []string{"openid", "email", "offline_access"}}
-	for _, c := range []struct {
-		sentence string
-		client   clients.Client
-		want     []string
-	}{
-		{"everything, while nothing changed", with(""), []string{"openid", "email", "offline_access"}},
-		{"not a scope that was taken from the application", with("openid offline_access profile"), []string{"openid", "offline_access"}},
-		{"nothing that was added since", with("openid email offline_access profile api"), []string{"openid", "email", "offline_access"}},
-		{"no offline_access without refresh tokens", clients.Client{ID: "c1", Metadata: clients.Metadata{GrantTypes: []string{oauth.GrantAuthorizationCode}}}, []string{"openid", "email"}},
-		{"nothing, if nothing is left", with("profile"), nil},
-	} {
-		if got, d := Renew(c.client, alice, grant); !d.Allowed || !slices.Equal(got, c.want) {
-			t.Errorf("%s: %v %+v", c.sentence, got, d)
-		}
-	}
-	if _, d := Renew(with(""), storage.User{ID: "u2"}, grant); d.Allowed {
-		t.Error("another person's grant is renewed")
-	}
-	other := with("")
-	other.ID = "c2"
-	if _, d := Renew(other, alice, grant); d.Allowed {
-		t.Error("another application's grant is renewed")
 	}
 }
 

@@ -500,9 +500,9 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		_, _ = w.Write(make([]byte, 1<<20))
 	}, func(c *Config) { c.Timeout = 50 * time.Millisecond })
 	before := runtime.NumGoroutine()
-	for i := range 300 {
+	for i := range 100 {
 		path := "https://example.com/large"
-		if i%100 == 0 {
+		if i%25 == 0 {
 			path = "https://example.com/hang"
 		}
 		_, _ = c.Get(context.Background(), path, 100)
