@@ -33,28 +33,20 @@ class Refused(Exception):
         self.status, self.error, self.description = status, error, description
 
 
-class NoKeys(Exception):
-    """The provider cannot be asked. That is no fault of the caller, and never a way in."""
-
-
 class Keys:
     """The provider's published keys. Looks again after max-age, or sooner for an unknown key, but not all the time."""
 
     def __init__(self):
         self.lock, self.keys, self.fetched, self.fresh_until = threading.Lock(), {}, float("-inf"), float("-inf")
 
-    def find(self, kid, algorithm):
+    def find(self, kid):
         with self.lock:
             now = time.monotonic()
             if now >= self.fresh_until or (kid not in self.keys and now >= self.fetched + 10):
-                try:
-                    self.fetch(now)
-                except Exception as problem:
-                    raise NoKeys from problem
-            bound_to, key = self.keys.get(kid, (None, None))
-        if key is None or bound_to not in (None, algorithm):
-            raise Refused(401, "invalid_token", "the token is signed with an unknown key")
-        return key
+                self.fetch(now)
+            if kid not in self.keys:
+                raise Refused(401, "invalid_token", "the token is signed with an unknown key")
+            return self.keys[kid]
 
     def fetch(self, now):
         with urllib.request.urlopen(ISSUER.rstrip("/") + "/.well-known/openid-configuration", timeout=5) as answer:
@@ -62,17 +54,10 @@ class Keys:
         if metadata["issuer"] != ISSUER:
             raise ValueError("the discovery document is of another issuer")
         with urllib.request.urlopen(metadata["jwks_uri"], timeout=5) as answer:
-            published = json.load(answer)["keys"]
+            keys = jwt.PyJWKSet.from_dict(json.load(answer)).keys
             age = re.search(r"max-age=(\d+)", answer.headers.get("Cache-Control", ""))
-        keys = {}
-        for jwk in published:
-            try:
-                if jwk.get("use", "sig") == "sig":
-                    keys[jwk["kid"]] = jwk.get("alg"), jwt.PyJWK(jwk).key
-            except (jwt.PyJWTError, KeyError):
-                pass  # a kind of key that is not known here
-        self.keys, self.fetched = keys, now
-        self.fresh_until = now + max(10, min(int(age.group(1)) if age else 300, 86400))
+        self.keys = {k.key_id: k for k in keys if k.key_id and k.public_key_use in (None, "sig")}
+        self.fetched, self.fresh_until = now, now + max(10, min(int(age.group(1)) if age else 300, 86400))
 
 
 keys = Keys()
@@ -80,7 +65,8 @@ keys = Keys()
 
 def claims():
     """The verified claims of the access token that the request brought, or Refused (RFC 6750, RFC 9068 section 4)."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    sent = request.environ.get("HTTP_AUTHORIZATION")
+    scheme, _, token = (sent or "").partition(" ")
     if scheme.lower() != "bearer":
         raise Refused(401, None, "send an access token in the Authorization header")
     token = token.strip(" ")
@@ -93,23 +79,19 @@ def claims():
         if len(parts) != 3 or parts != [base64.urlsafe_b64encode(d).rstrip(b"=").decode() for d in decoded]:
             raise ValueError("not a JWT")
         header = json.loads(decoded[0])
-        kid, algorithm = header["kid"], header["alg"]
-        if algorithm not in ALGORITHMS or "crit" in header or not isinstance(kid, str):
+        if header.get("typ", "").lower() not in ("at+jwt", "application/at+jwt"):
+            raise Refused(401, "invalid_token", "the token is not an access token: typ is not at+jwt")
+        if header["alg"] not in ALGORITHMS or "crit" in header:
             raise ValueError("not an accepted header")
-        if header.get("typ", "").lower() not in ("at+jwt", "application/at+jwt"):  # ID tokens have the same signer
-            raise ValueError("not an access token")
+        kid = header["kid"]
     except (ValueError, KeyError, AttributeError, TypeError):
-        raise Refused(401, "invalid_token", "the token is not an access token signed with an accepted algorithm")
-    key = keys.find(kid, algorithm)
+        raise Refused(401, "invalid_token", "the token is not a JWT signed with an accepted algorithm")
+    key = keys.find(kid)
     try:
-        verified = jwt.decode(token, key, algorithms=[algorithm], issuer=ISSUER, audience=AUDIENCE, options={
-            "require": ["iss", "sub", "aud", "exp", "iat"], "verify_iat": False, "verify_nbf": False})
-        # The provider's clock may be a minute ahead of ours; the end of a token is not put off.
-        if max(verified["iat"], verified.get("nbf", 0)) > time.time() + 60 or not verified["sub"]:
-            raise ValueError("from the future")
-    except (jwt.PyJWTError, ValueError, TypeError):
-        raise Refused(401, "invalid_token", "the token is not valid now, not for us, or its signature is wrong")
-    return verified
+        return jwt.decode(token, key.key, algorithms=ALGORITHMS, issuer=ISSUER, audience=AUDIENCE,
+                          options={"require": ["iss", "sub", "aud", "exp", "iat"]})
+    except (jwt.PyJWTError, TypeError, ValueError):
+        raise Refused(401, "invalid_token", "the token has expired, is not for us, or its signature is wrong")
 
 
 @app.get("/public")
@@ -127,8 +109,7 @@ def me():
 @app.get("/admin")
 def admin():
     who = claims()
-    roles = who.get("roles")
-    if not isinstance(roles, list) or "admin" not in roles:
+    if "admin" not in who.get("roles", []):
         raise Refused(403, "insufficient_scope", "this needs the role admin")
     return {"message": "Welcome, administrator.", "sub": who["sub"]}
 
@@ -144,7 +125,7 @@ def refused(no):
     return answer
 
 
-@app.errorhandler(NoKeys)
+@app.errorhandler(OSError)
 def no_keys(_):
     return {"error": "temporarily_unavailable", "error_description": "the keys cannot be fetched at the moment"}, 503
 

@@ -359,8 +359,7 @@ func (p *Provider) sign(kind string, header, claims map[string]any) string {
 		p.Edit(kind, header, claims)
 	}
 	key := p.keys[0]
-	id, _ := header["kid"].(string)
-	_, named := header["kid"]
+	id, named := header["kid"].(string)
 	for _, k := range p.keys {
 		if k.id == id {
 			key = k
@@ -468,7 +467,7 @@ func signature(alg string, key signer, input string) []byte {
 	switch k := key.private.(type) {
 	case *rsa.PrivateKey:
 		if strings.HasPrefix(alg, "PS") {
-			sig, err := rsa.SignPSS(rand.Reader, k, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+			sig, err := rsa.SignPSS(rand.Reader, k, crypto.SHA256, digest[:], nil)
 			if err != nil {
 				panic(err)
 			}

@@ -1,0 +1,644 @@
+package main
+
+import (
+	"crypto/tls"
+	"encoding"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"latchkey/keys"
+	"latchkey/provider"
+)
+
+// Config is everything that can be configured. Each key of the file is also an environment variable: tls.cert_file is
+// LATCHKEY_TLS_CERT_FILE; lists are separated by commas there. A flag beats the environment, the environment beats the file.
+type Config struct {
+	// Issuer is the address that people and applications know the provider by: https://id.example.com. Required.
+	Issuer string `json:"issuer"`
+	// Name is what the pages call it. Default Latchkey.
+	Name string `json:"name"`
+	// Listen is where it answers: address and port. Default 127.0.0.1:8080.
+	Listen string `json:"listen"`
+	// Data is the folder of the database and of the master key. Default ./data.
+	Data string `json:"data"`
+	// MongoDB is the connection string of a replica set or a sharded cluster, which then holds everything in place of the
+	// embedded database. Default none.
+	MongoDB string `json:"mongodb" secret:"true"`
+	// MongoDBFile is a file with that connection string.
+	MongoDBFile string `json:"mongodb_file" path:"true"`
+	// MasterKey seals private keys and client secrets, and hashes the others: base64 of 32 random bytes. Default: the file
+	// master.key in the data folder, made at the first start.
+	MasterKey string `json:"master_key" secret:"true"`
+	// MasterKeyFile is a file with the master key, readable by its owner only.
+	MasterKeyFile string `json:"master_key_file" path:"true"`
+
+	TLS struct {
+		// CertFile is the certificate with its chain, PEM. With it, the provider speaks https itself.
+		CertFile string `json:"cert_file" path:"true"`
+		// KeyFile is the certificate's private key, PEM. A changed file is taken up without a restart.
+		KeyFile string `json:"key_file" path:"true"`
+	} `json:"tls"`
+
+	// TrustedProxies are the addresses of the proxies in front: only they may say with X-Forwarded-For and X-Forwarded-Proto whom
+	// they speak for. Default none.
+	TrustedProxies []string `json:"trusted_proxies"`
+	// MetricsListen is where /metrics, /healthz and /readyz answer beside the public address. Empty: nowhere. Default 127.0.0.1:9464.
+	MetricsListen string `json:"metrics_listen"`
+
+	Log struct {
+		// Format is text or json. Default text.
+		Format string `json:"format"`
+		// Level is debug, info, warn or error. Default info.
+		Level string `json:"level"`
+	} `json:"log"`
+
+	Lifetimes struct {
+		// Code is how long an authorization code is good, at most 10m. Default 60s.
+		Code Duration `json:"code"`
+		// AccessToken is how long an access token is good. Default 10m.
+		AccessToken Duration `json:"access_token"`
+		// IDToken is how long an ID token is good. Default 10m.
+		IDToken Duration `json:"id_token"`
+		// RefreshIdle ends a refresh token that is not used for so long. Default 30d.
+		RefreshIdle Duration `json:"refresh_idle"`
+		// RefreshAbsolute ends a grant with offline access. Default 180d.
+		RefreshAbsolute Duration `json:"refresh_absolute"`
+		// RefreshGrace is how long a replaced refresh token still yields the one that replaced it, for applications that lost
+		// the answer. Default 10s.
+		RefreshGrace Duration `json:"refresh_grace"`
+		// SessionIdle ends a session in which nothing happens for so long. Default 2h.
+		SessionIdle Duration `json:"session_idle"`
+		// SessionAbsolute ends a session whatever happens. Default 12h.
+		SessionAbsolute Duration `json:"session_absolute"`
+		// RememberedIdle is SessionIdle for those who chose to stay signed in. Default 14d.
+		RememberedIdle Duration `json:"remembered_idle"`
+		// RememberedAbsolute is SessionAbsolute for those who chose to stay signed in. Default 30d.
+		RememberedAbsolute Duration `json:"remembered_absolute"`
+		// Interaction is how long a person may take to sign in. Default 1h.
+		Interaction Duration `json:"interaction"`
+		// SigningKey is how long a key signs before the next one takes over. Default 90d.
+		SigningKey Duration `json:"signing_key"`
+	} `json:"lifetimes"`
+
+	// Registration says who may register applications over HTTP: closed, token (whoever has an initial access token, see
+	// latchkey token create), or open (anybody). Default closed.
+	Registration string `json:"registration"`
+	// RegistrationsPerHour limits registration per client address; 0 is no limit. Default 60.
+	RegistrationsPerHour int `json:"registrations_per_hour"`
+
+	Outbound struct {
+		// AllowLoopback lets the provider call addresses of this machine that applications registered. For demonstrations and
+		// certification runs only. Default false.
+		AllowLoopback bool `json:"allow_loopback"`
+		// AllowPrivate lists networks that are not public and that the provider may call: 10.20.0.0/16. Default none.
+		AllowPrivate []string `json:"allow_private"`
+		// CAFile has further certificate authorities, PEM, to trust in these calls beside the system's.
+		CAFile string `json:"ca_file" path:"true"`
+	} `json:"outbound"`
+
+	Passwords struct {
+		// MemoryKiB is what one password costs in memory. Default 19456.
+		MemoryKiB int `json:"memory_kib"`
+		// Passes is how often that memory is gone through. Default 2.
+		Passes int `json:"passes"`
+		// Concurrency is how many are computed at once; 0 is one per processor. Default 0.
+		Concurrency int `json:"concurrency"`
+		// AttemptsPerAccount is how many failures close an account for the rest of 15 minutes. Default 10.
+		AttemptsPerAccount int `json:"attempts_per_account"`
+		// AttemptsPerAddress is the same for one client address, over all accounts. Default 100.
+		AttemptsPerAddress int `json:"attempts_per_address"`
+	} `json:"passwords"`
+
+	// InsecureAllowNone lets applications register for unsigned ID tokens and request objects (alg none). Only the certification
+	// suite needs it. Default false.
+	InsecureAllowNone bool `json:"insecure_allow_none"`
+	// InsecurePublicClientsWithoutPKCE lets public clients that registered themselves leave out PKCE, so that whoever sees a code can
+	// use it. Only the certification suite needs it. Default false.
+	InsecurePublicClientsWithoutPKCE bool `json:"insecure_public_clients_without_pkce"`
+
+	file    string   // what was read, "" for none
+	notices []string // what was changed silently, to be said aloud
+}
+
+func defaultConfig() Config {
+	var c Config
+	c.Name = "Latchkey"
+	c.Listen = "127.0.0.1:8080"
+	c.Data = "data"
+	c.MetricsListen = "127.0.0.1:9464"
+	c.Log.Format, c.Log.Level = "text", "info"
+	l := &c.Lifetimes
+	l.Code, l.AccessToken, l.IDToken = Duration(time.Minute), Duration(10*time.Minute), Duration(10*time.Minute)
+	l.RefreshIdle, l.RefreshAbsolute, l.RefreshGrace = 30*day, 180*day, Duration(10*time.Second)
+	l.SessionIdle, l.SessionAbsolute = Duration(2*time.Hour), Duration(12*time.Hour)
+	l.RememberedIdle, l.RememberedAbsolute, l.Interaction, l.SigningKey = 14*day, 30*day, Duration(time.Hour), 90*day
+	c.Registration, c.RegistrationsPerHour = string(provider.RegistrationClosed), 60
+	c.Passwords.MemoryKiB, c.Passwords.Passes = 19456, 2
+	c.Passwords.AttemptsPerAccount, c.Passwords.AttemptsPerAddress = 10, 100
+	return c
+}
+
+// Duration is a time.Duration that is written with days too: 90s, 10m, 12h, 30d.
+type Duration time.Duration
+
+const day = Duration(24 * time.Hour)
+
+// UnmarshalText reads a duration.
+func (d *Duration) UnmarshalText(text []byte) error {
+	s := string(text)
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			*d = Duration(n) * day
+			return nil
+		}
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return errors.New("must be a duration such as 90s, 10m, 12h or 30d")
+	}
+	*d = Duration(v)
+	return nil
+}
+
+func (d Duration) String() string {
+	if d >= day && d%day == 0 {
+		return strconv.Itoa(int(d/day)) + "d"
+	}
+	s := time.Duration(d).String() // 12h0m0s
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// setting is one key of the configuration.
+type setting struct {
+	key    string // tls.cert_file
+	env    string // LATCHKEY_TLS_CERT_FILE
+	value  reflect.Value
+	secret bool // never printed
+	path   bool // of a file
+}
+
+// settings lists every key, in the order of the struct.
+func (c *Config) settings() []setting {
+	var out []setting
+	var walk func(v reflect.Value, prefix string)
+	walk = func(v reflect.Value, prefix string) {
+		for i := range v.NumField() {
+			f := v.Type().Field(i)
+			name := f.Tag.Get("json")
+			if name == "" {
+				continue
+			}
+			if f.Type.Kind() == reflect.Struct {
+				walk(v.Field(i), prefix+name+".")
+				continue
+			}
+			key := prefix + name
+			out = append(out, setting{key: key, env: envName(key), value: v.Field(i), secret: f.Tag.Get("secret") != "", path: f.Tag.Get("path") != ""})
+		}
+	}
+	walk(reflect.ValueOf(c).Elem(), "")
+	return out
+}
+
+func envName(key string) string {
+	return "LATCHKEY_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
+// set reads a setting from text, as it stands in the environment or a flag.
+func (s setting) set(text string) error {
+	if t, ok := s.value.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		return t.UnmarshalText([]byte(text))
+	}
+	switch s.value.Kind() {
+	case reflect.String:
+		s.value.SetString(text)
+	case reflect.Bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return errors.New("must be true or false")
+		}
+		s.value.SetBool(b)
+	case reflect.Int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return errors.New("must be a whole number")
+		}
+		s.value.SetInt(int64(n))
+	case reflect.Slice:
+		var list []string
+		for _, part := range strings.Split(text, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				list = append(list, part)
+			}
+		}
+		s.value.Set(reflect.ValueOf(list))
+	default:
+		panic("config: no reader for " + s.key)
+	}
+	return nil
+}
+
+func (s setting) String() string {
+	switch v := s.value.Interface().(type) {
+	case []string:
+		return strings.Join(v, ", ")
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// siblings are pairs of which only one may be set: the value, or the file that has it.
+var siblings = map[string]string{"mongodb": "mongodb_file", "mongodb_file": "mongodb", "master_key": "master_key_file", "master_key_file": "master_key"}
+
+// defaultConfigFile is read from the working directory when no other is named.
+const defaultConfigFile = "latchkey.yaml"
+
+// notOurs are variables that a container platform sets for a service that happens to be called latchkey, and those of the tests.
+var notOurs = regexp.MustCompile(`^LATCHKEY_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)\w*)?|TEST_\w+)$`)
+
+// loadConfig reads the configuration from the file, the environment (KEY=value pairs) and flags (by key), in this order of precedence. All
+// that is wrong with it as text is returned at once; Validate says what is wrong with its meaning.
+func loadConfig(file string, environ []string, flags map[string]string) (Config, error) {
+	c := defaultConfig()
+	var fs faults
+
+	vars := map[string]string{}
+	for _, kv := range environ {
+		if k, v, ok := strings.Cut(kv, "="); ok && strings.HasPrefix(k, "LATCHKEY_") {
+			vars[k] = v
+		}
+	}
+	if file == "" {
+		file = vars["LATCHKEY_CONFIG"]
+	}
+	if file == "" {
+		if _, err := os.Stat(defaultConfigFile); err == nil {
+			file = defaultConfigFile
+		}
+	}
+	if file != "" {
+		c.file = file
+		lines, err := readYAMLFile(file, nil, &c)
+		var wrong faults
+		var one fault
+		switch {
+		case errors.As(err, &wrong):
+			fs = append(fs, wrong...)
+		case errors.As(err, &one):
+			fs = append(fs, one)
+		case err != nil:
+			return c, fmt.Errorf("configuration: %w", err)
+		}
+		for _, s := range c.settings() {
+			if _, said := lines[s.key]; s.path && said && s.value.String() != "" {
+				s.value.SetString(relativeTo(file, s.value.String()))
+			}
+			if sib := siblings[s.key]; sib != "" && lines[s.key] > 0 && lines[sib] > lines[s.key] {
+				fs = append(fs, fault{file, lines[sib], sib, "is set, and so is " + s.key + "; keep one of them"})
+			}
+		}
+		if lines["data"] > 0 {
+			c.Data = relativeTo(file, c.Data)
+		}
+		if runtime.GOOS != "windows" && (c.MasterKey != "" || hasPassword(c.MongoDB)) {
+			if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o077 != 0 {
+				fs = append(fs, fault{file, 0, "", "holds a secret and can be read by others; run: chmod 600 " + file})
+			}
+		}
+	}
+
+	set := func(source string, s setting, text string) {
+		if err := s.set(text); err != nil {
+			fs = append(fs, fault{"", 0, source, err.Error()})
+		}
+		if sib := siblings[s.key]; sib != "" {
+			for _, o := range c.settings() {
+				if o.key == sib {
+					o.value.SetString("") // what a stronger source says replaces both forms
+				}
+			}
+		}
+	}
+	known := map[string]bool{"LATCHKEY_CONFIG": true}
+	fields := map[string]reflect.Value{}
+	for _, s := range c.settings() {
+		known[s.env], fields[s.env] = true, s.value
+		text, ok := vars[s.env]
+		if !ok {
+			continue
+		}
+		if sib := siblings[s.key]; sib != "" && s.key < sib {
+			if _, both := vars[envName(sib)]; both {
+				fs = append(fs, fault{"", 0, envName(sib), "is set, and so is " + s.env + "; keep one of them"})
+			}
+		}
+		set(s.env, s, text)
+	}
+	for k := range vars {
+		if !known[k] && !notOurs.MatchString(k) {
+			fs = append(fs, fault{"", 0, k, "there is no such variable" + suggestion(k, fields)})
+		}
+	}
+	for _, s := range c.settings() {
+		if text, ok := flags[s.key]; ok {
+			set("--"+s.key, s, text)
+		}
+	}
+	slices.SortStableFunc(fs, func(a, b fault) int { return a.line - b.line })
+	if len(fs) > 0 {
+		return c, fs
+	}
+	if trimmed := strings.TrimRight(c.Issuer, "/"); trimmed != c.Issuer && trimmed != "" {
+		c.notices = append(c.notices, fmt.Sprintf("issuer: the slash at the end was taken away; applications have to be told %s", trimmed))
+		c.Issuer = trimmed
+	}
+	return c, nil
+}
+
+// relativeTo resolves a path in a configuration file: it is meant from where the file is.
+func relativeTo(file, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(file), path)
+}
+
+func hasPassword(uri string) bool {
+	_, rest, _ := strings.Cut(uri, "://")
+	hosts, _, _ := strings.Cut(rest, "/")
+	user, _, ok := cutLast(hosts, "@")
+	return ok && strings.Contains(user, ":")
+}
+
+func cutLast(s, sep string) (before, after string, ok bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// checkStore says what is wrong with where things are kept; that is all that most commands need to know.
+func (c *Config) checkStore() (fs faults) {
+	bad := func(key, format string, args ...any) {
+		fs = append(fs, fault{c.file, 0, key, fmt.Sprintf(format, args...)})
+	}
+	if c.Data == "" {
+		bad("data", "is empty; it names a folder, such as ./data")
+	}
+	if uri := c.MongoDB; uri != "" {
+		switch u, err := url.Parse(uri); {
+		case !strings.HasPrefix(uri, "mongodb://") && !strings.HasPrefix(uri, "mongodb+srv://"):
+			bad("mongodb", "must begin with mongodb:// or mongodb+srv://, such as mongodb://db1,db2,db3/latchkey?replicaSet=rs0")
+		case err == nil && (u.Query().Has("w") && u.Query().Get("w") != "majority" || u.Query().Get("journal") == "false"):
+			bad("mongodb", "must not ask for less than w=majority and journal=true: what was acknowledged could be lost. Leave both out")
+		}
+	}
+	if c.MasterKey != "" {
+		if _, err := keys.ParseMasterKey(c.MasterKey); err != nil {
+			bad("master_key", "%v", err)
+		}
+	}
+	if c.Passwords.MemoryKiB < 7168 || c.Passwords.Passes < 1 || c.Passwords.MemoryKiB*c.Passwords.Passes < 35840 {
+		bad("passwords", "cost too little to compute: memory_kib × passes must be 35840 or more, and memory_kib 7168 or more; 19456 and 2 are usual")
+	}
+	if c.Passwords.MemoryKiB > 4<<20 || c.Passwords.Passes > 100 || c.Passwords.Concurrency < 0 || c.Passwords.Concurrency > 1024 {
+		bad("passwords", "cost more than any machine can bear; memory_kib 19456, passes 2, concurrency 0 are usual")
+	}
+	return fs
+}
+
+// Validate says everything that is wrong with the configuration of a server, each with the key to fix and an example of a right value.
+func (c *Config) Validate() error {
+	fs := c.checkStore()
+	bad := func(key, format string, args ...any) {
+		fs = append(fs, fault{c.file, 0, key, fmt.Sprintf(format, args...)})
+	}
+
+	if err := checkIssuer(c.Issuer); err != nil {
+		bad("issuer", "%v", err)
+	}
+	secure := strings.HasPrefix(c.Issuer, "https:")
+	if c.Name == "" || len(c.Name) > 100 {
+		bad("name", "must be a short text, such as Example Accounts")
+	}
+	if err := checkListen(c.Listen); err != nil {
+		bad("listen", "%v", err)
+	}
+	if c.MetricsListen != "" {
+		if err := checkListen(c.MetricsListen); err != nil {
+			bad("metrics_listen", "%v", err)
+		} else if host, _, _ := net.SplitHostPort(c.MetricsListen); host == "" {
+			bad("metrics_listen", "must name an address, such as 127.0.0.1:9464, or 0.0.0.0:9464 if the network around it is trusted")
+		} else if c.MetricsListen == c.Listen {
+			bad("metrics_listen", "must be another port than listen, such as 127.0.0.1:9464")
+		}
+	}
+	switch {
+	case (c.TLS.CertFile == "") != (c.TLS.KeyFile == ""):
+		bad("tls", "needs both cert_file and key_file, such as /etc/latchkey/tls.crt and /etc/latchkey/tls.key")
+	case c.TLS.CertFile != "":
+		if err := checkTLS(c.TLS.CertFile, c.TLS.KeyFile); err != nil {
+			bad("tls", "%v", err)
+		}
+		if strings.HasPrefix(c.Issuer, "http:") {
+			bad("issuer", "must begin with https:// because tls.cert_file is set")
+		}
+	case secure && len(c.TrustedProxies) == 0:
+		bad("tls", "is missing, and the issuer is https. Either set tls.cert_file and tls.key_file, or let a proxy speak https and name its address in trusted_proxies, such as 127.0.0.1")
+	}
+	for _, p := range c.TrustedProxies {
+		prefix, err := parsePrefix(p)
+		switch {
+		case err != nil:
+			bad("trusted_proxies", "%q is no address; use one such as 10.0.0.5 or 10.0.0.0/24", p)
+		case prefix.Addr().Is4() && prefix.Bits() < 8 || prefix.Addr().Is6() && prefix.Bits() < 7:
+			bad("trusted_proxies", "%s is half the world: anybody could say they are anybody. Name the proxies, such as 10.0.0.5", p)
+		}
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		bad("log.format", "must be text or json")
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
+		bad("log.level", "must be debug, info, warn or error")
+	}
+	for _, b := range []struct {
+		key         string
+		v, min, max Duration
+	}{
+		{"code", c.Lifetimes.Code, Duration(5 * time.Second), Duration(10 * time.Minute)},
+		{"access_token", c.Lifetimes.AccessToken, Duration(10 * time.Second), day},
+		{"id_token", c.Lifetimes.IDToken, Duration(10 * time.Second), day},
+		{"refresh_idle", c.Lifetimes.RefreshIdle, Duration(time.Minute), 3650 * day},
+		{"refresh_absolute", c.Lifetimes.RefreshAbsolute, Duration(time.Minute), 3650 * day},
+		{"refresh_grace", c.Lifetimes.RefreshGrace, Duration(time.Second), Duration(5 * time.Minute)},
+		{"session_idle", c.Lifetimes.SessionIdle, Duration(time.Minute), 90 * day},
+		{"session_absolute", c.Lifetimes.SessionAbsolute, Duration(time.Minute), 90 * day},
+		{"remembered_idle", c.Lifetimes.RememberedIdle, Duration(time.Minute), 400 * day},
+		{"remembered_absolute", c.Lifetimes.RememberedAbsolute, Duration(time.Minute), 400 * day},
+		{"interaction", c.Lifetimes.Interaction, Duration(time.Minute), day},
+		{"signing_key", c.Lifetimes.SigningKey, day, 3650 * day},
+	} {
+		if b.v < b.min || b.v > b.max {
+			bad("lifetimes."+b.key, "%v is out of bounds; it may be from %v to %v", b.v, b.min, b.max)
+		}
+	}
+	for _, pair := range [][2]setting{
+		{{key: "refresh_idle", value: reflect.ValueOf(c.Lifetimes.RefreshIdle)}, {key: "refresh_absolute", value: reflect.ValueOf(c.Lifetimes.RefreshAbsolute)}},
+		{{key: "session_idle", value: reflect.ValueOf(c.Lifetimes.SessionIdle)}, {key: "session_absolute", value: reflect.ValueOf(c.Lifetimes.SessionAbsolute)}},
+		{{key: "remembered_idle", value: reflect.ValueOf(c.Lifetimes.RememberedIdle)}, {key: "remembered_absolute", value: reflect.ValueOf(c.Lifetimes.RememberedAbsolute)}},
+	} {
+		if pair[0].value.Int() > pair[1].value.Int() {
+			bad("lifetimes."+pair[0].key, "%v is longer than lifetimes.%s, %v", pair[0], pair[1].key, pair[1])
+		}
+	}
+	if !slices.Contains([]string{"closed", "token", "open"}, c.Registration) {
+		bad("registration", "must be closed, token or open")
+	}
+	if c.RegistrationsPerHour < 0 {
+		bad("registrations_per_hour", "must be 0 (no limit) or more, such as 60")
+	}
+	for _, p := range c.Outbound.AllowPrivate {
+		if prefix, err := parsePrefix(p); err != nil || prefix.Bits() == 0 {
+			bad("outbound.allow_private", "%q is no network; use one such as 10.20.0.0/16", p)
+		}
+	}
+	if c.Outbound.CAFile != "" {
+		if _, err := readCAs(c.Outbound.CAFile); err != nil {
+			bad("outbound.ca_file", "%v", err)
+		}
+	}
+	if c.Passwords.AttemptsPerAccount < 1 || c.Passwords.AttemptsPerAddress < 1 {
+		bad("passwords", "attempts_per_account and attempts_per_address must be 1 or more; 10 and 100 are usual")
+	}
+	return fs.orNil()
+}
+
+// warnings are what is permitted and still should not surprise anybody.
+func (c *Config) warnings() []string {
+	out := slices.Clone(c.notices)
+	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if c.InsecureAllowNone {
+		warn("insecure_allow_none: applications may register for unsigned ID tokens and request objects; only the certification suite needs that")
+	}
+	if c.InsecurePublicClientsWithoutPKCE {
+		warn("insecure_public_clients_without_pkce: whoever sees the code of a public client can use it; only the certification suite needs that")
+	}
+	if c.Outbound.AllowLoopback {
+		warn("outbound.allow_loopback: whoever can register an application can make the provider call programs on this machine; only demonstrations and certification runs need that")
+	}
+	if c.Registration == string(provider.RegistrationOpen) {
+		warn("registration: open: anybody can register an application")
+		if c.RegistrationsPerHour == 0 {
+			warn("registrations_per_hour: 0: and as many as they like")
+		}
+	}
+	if strings.HasPrefix(c.Issuer, "http:") {
+		warn("issuer: http is for trying things out on this machine; people on others need https")
+	}
+	if host, _, err := net.SplitHostPort(c.MetricsListen); err == nil && c.MetricsListen != "" && !loopbackHost(host) {
+		warn("metrics_listen: %s can be read from other machines", c.MetricsListen)
+	}
+	if c.MongoDB != "" && !hasPassword(c.MongoDB) && !strings.Contains(c.MongoDB, "authMechanism=") {
+		warn("mongodb: connects without a password; whoever reaches that database reads and writes everything")
+	}
+	return out
+}
+
+// checkIssuer says what is wrong with an issuer (OIDC Discovery §3, RFC 8414 §2).
+func checkIssuer(issuer string) error {
+	const example = "such as https://id.example.com"
+	if issuer == "" {
+		return errors.New("is missing; it is the address that people and applications know the provider by, " + example)
+	}
+	if strings.TrimSpace(issuer) != issuer || strings.ContainsAny(issuer, " \t\r\n\"'\\<>") {
+		return errors.New("has blanks or quotes in it; it must look like an address, " + example)
+	}
+	u, err := url.Parse(issuer)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return errors.New("must be an address that begins with https://, " + example)
+	case u.User != nil:
+		return errors.New("must have no user name or password in it, " + example)
+	case strings.ContainsAny(issuer, "?#"):
+		return errors.New("must have no query and no fragment, " + example)
+	case u.Host != strings.ToLower(u.Host):
+		return errors.New("must have its host in lower case, " + example)
+	case strings.HasSuffix(u.Host, ":") || u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80":
+		return errors.New("must leave out the port that browsers leave out, " + example)
+	case strings.Contains(u.Path, "//") || strings.Contains(issuer, "%") || strings.Contains(u.Path+"/", "/../") || strings.Contains(u.Path+"/", "/./"):
+		return errors.New("must have a plain path or none, such as https://example.com/id")
+	case strings.HasSuffix(u.Path, "/"):
+		return errors.New("must not end in a slash, " + example)
+	case u.Scheme == "http" && !loopbackHost(u.Hostname()):
+		return errors.New("must be https; http is only for loopback hosts (localhost, *.localhost, 127.0.0.1, [::1]), such as http://localhost:8080")
+	}
+	return nil
+}
+
+// loopbackHost says whether a host is this machine: a loopback address or a name below localhost (RFC 6761 §6.3).
+func loopbackHost(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+func checkListen(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if n, bad := strconv.Atoi(port); err != nil || bad != nil || n < 1 || n > 65535 {
+		return errors.New("must be an address and a port, such as 127.0.0.1:8080, or :8080 for all addresses")
+	}
+	if _, err := netip.ParseAddr(host); host != "" && host != "localhost" && err != nil {
+		return errors.New("must be an IP address and a port, such as 127.0.0.1:8080, or :8080 for all addresses")
+	}
+	return nil
+}
+
+func parsePrefix(s string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(s); err == nil {
+		ip = ip.Unmap().WithZone("")
+		return netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	return p.Masked(), err
+}
+
+func parsePrefixes(list []string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range list {
+		if p, err := parsePrefix(s); err == nil { // Validate has told of the others
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// checkTLS says whether the two files are a certificate and its key, and the key is nobody else's to read.
+func checkTLS(certFile, keyFile string) error {
+	if _, err := tls.LoadX509KeyPair(certFile, keyFile); err != nil {
+		return fmt.Errorf("cert_file and key_file cannot be used: %w", err)
+	}
+	if info, err := os.Stat(keyFile); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
+		return fmt.Errorf("key_file can be read or written by everybody; run: chmod 600 %s", keyFile)
+	}
+	return nil
+}

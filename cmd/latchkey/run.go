@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// shell is what the process was given. Commands read and write nothing else.
+type shell struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	env    []string
+
+	configFile string
+	json       bool
+}
+
+// usageError says that a command was asked for in the wrong way.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+func usage(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// Run is the whole program: it carries out the command that args name and returns the exit code. Servers run until ctx ends.
+// env has KEY=value pairs, as os.Environ.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
+	sh := &shell{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+	root := sh.rootCommand()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintln(stderr, "latchkey: "+line)
+	}
+	var wrong usageError
+	if errors.As(err, &wrong) || strings.HasPrefix(err.Error(), "unknown command") {
+		fmt.Fprintf(stderr, "See: %s --help\n", cmd.CommandPath())
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func (sh *shell) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "latchkey",
+		Short: "A single sign-on provider: OpenID Connect and OAuth 2.0 in one program",
+		Long: `Latchkey lets people sign in once, on one page, to every application that is registered here.
+
+Try it:    latchkey demo
+Run it:    latchkey init, then latchkey serve
+People:    latchkey user create ada --email ada@example.com
+An app:    latchkey client create --name Notes --type web --redirect-uri https://notes.example.com/callback`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return cmd.Help()
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err.Error()} })
+	root.AddCommand(
+		sh.serveCommand(), sh.initCommand(), sh.configCommand(),
+		sh.userCommand(), sh.groupCommand(), sh.clientCommand(), sh.tokenCommand(), sh.keysCommand(),
+		sh.applyCommand(), sh.exportCommand(), sh.healthcheckCommand(), sh.versionCommand(),
+	)
+	return root
+}
+
+// family makes a command that only has commands below it.
+func family(use, short string, sub ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
+		var names []string
+		for _, s := range cmd.Commands() {
+			if s.Name() != "help" {
+				names = append(names, s.Name())
+			}
+		}
+		if len(args) > 0 {
+			return usage("%s has no command %q; it has %s", cmd.CommandPath(), args[0], strings.Join(names, ", "))
+		}
+		return usage("%s needs one of %s", cmd.CommandPath(), strings.Join(names, ", "))
+	}}
+	c.AddCommand(sub...)
+	return c
+}
+
+// exactly insists on n arguments, and says which.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			if n == 0 {
+				return usage("%s takes no argument, but got %q", cmd.CommandPath(), args)
+			}
+			return usage("%s needs %s", cmd.CommandPath(), what)
+		}
+		return nil
+	}
+}
+
+func atLeast(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < n {
+			return usage("%s needs %s", cmd.CommandPath(), what)
+		}
+		return nil
+	}
+}
+
+// storeFlags are those of every command that works on what a server keeps.
+func (sh *shell) storeFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&sh.configFile, "config", "", "configuration `FILE` (default: latchkey.yaml if it is there)")
+	f.String("data", "", "`FOLDER` of database and master key")
+	f.String("mongodb", "", "connection `URI` of MongoDB, in place of the embedded database")
+	f.String("issuer", "", "the provider's `URL`")
+}
+
+// jsonFlag is that of every command that prints data.
+func (sh *shell) jsonFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&sh.json, "json", false, "print JSON")
+}
+
+// config loads the configuration that applies to a command.
+func (sh *shell) config(cmd *cobra.Command) (Config, error) {
+	flags := map[string]string{}
+	for _, key := range []string{"listen", "issuer", "data", "mongodb"} {
+		if f := cmd.Flags().Lookup(key); f != nil && f.Changed {
+			flags[key] = f.Value.String()
+		}
+	}
+	return loadConfig(sh.configFile, sh.env, flags)
+}
+
+func (sh *shell) printf(format string, args ...any) { fmt.Fprintf(sh.stdout, format, args...) }
+
+// notef writes what is not the command's result.
+func (sh *shell) notef(format string, args ...any) { fmt.Fprintf(sh.stderr, format, args...) }
+
+// printJSON writes a value for programs.
+func (sh *shell) printJSON(v any) error {
+	e := json.NewEncoder(sh.stdout)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// table writes rows for people, the first one being the head.
+func (sh *shell) table(rows [][]string) error {
+	w := tabwriter.NewWriter(sh.stdout, 0, 0, 3, ' ', 0)
+	for _, row := range rows {
+		for i, cell := range row {
+			row[i] = printable(cell)
+		}
+		fmt.Fprintln(w, strings.TrimRight(strings.Join(row, "\t"), "\t"))
+	}
+	return w.Flush()
+}
+
+// printable takes out of a text what a terminal would obey.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// version is what was built: the module's version, or the commit.
+func version() (number, commit string) {
+	number = "development"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return number, ""
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		number = v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			commit = s.Value
+		}
+	}
+	return number, commit
+}
+
+func (sh *shell) versionCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Say which version this is",
+		Args:  exactly(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			number, commit := version()
+			if sh.json {
+				return sh.printJSON(map[string]string{"version": number, "commit": commit})
+			}
+			sh.printf("latchkey %s\n", number)
+			return nil
+		},
+	}
+	sh.jsonFlag(cmd)
+	return cmd
+}

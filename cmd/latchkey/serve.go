@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"latchkey/provider"
+	"latchkey/provider/storage"
+)
+
+// Limits of the listeners. They bound what an idle or slow connection can hold.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+
+	stopTimeout   = 10 * time.Second // for requests that are under way at the end
+	maintainEvery = time.Minute      // of the keys
+	purgeEvery    = 10 * time.Minute
+)
+
+func (sh *shell) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the provider",
+		Long: `Run the provider until it is told to stop by SIGTERM or SIGINT. Then it says at /readyz that it is not ready any more, finishes
+what is under way, at most 10 seconds, and ends; a second signal ends it at once.
+
+What is missing at the first start, database, master key and signing keys, is made.`,
+		Example: `  latchkey serve --config /etc/latchkey.yaml
+  latchkey serve --issuer http://localhost:8080
+  LATCHKEY_ISSUER=https://id.example.com LATCHKEY_TRUSTED_PROXIES=10.0.0.5 latchkey serve --listen :8080`,
+		Args: exactly(0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := sh.config(cmd)
+			if err != nil {
+				return err
+			}
+			if err := c.Validate(); err != nil {
+				return err
+			}
+			return serve(cmd.Context(), c, newLogger(sh.stderr, c))
+		},
+	}
+	cmd.Flags().String("listen", "", "`ADDRESS` and port to answer at, such as :8080")
+	sh.storeFlags(cmd)
+	return cmd
+}
+
+// newLogger writes structured lines.
+func newLogger(w io.Writer, c Config) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Log.Level)) // Validate has seen it
+	options := &slog.HandlerOptions{Level: level}
+	if c.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// serve is the wiring of the server: it opens everything, answers until ctx ends, and closes everything in the opposite order.
+func serve(ctx context.Context, c Config, logger *slog.Logger) error {
+	// The ports come first: a second server by mistake should fail for that reason, before it touches anything.
+	public, err := listen(ctx, c.Listen, "--listen")
+	if err != nil {
+		return err
+	}
+	defer public.Close()
+	var inner net.Listener
+	if c.MetricsListen != "" {
+		inner, err = listen(ctx, c.MetricsListen, "metrics_listen")
+		switch {
+		case err == nil:
+			defer inner.Close()
+		case c.MetricsListen == defaultConfig().MetricsListen:
+			// Nobody asked for this port by name: the second of two servers on one machine does without it.
+			logger.Warn("no metrics", "reason", err.Error())
+			c.MetricsListen = ""
+		default:
+			return err
+		}
+	}
+
+	s, err := open(ctx, c, logger, true)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if db, ok := s.store.(*storage.SQLite); ok {
+		release, err := db.LockServe()
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
+	p, err := s.provider()
+	if err != nil {
+		return err
+	}
+
+	var stopping atomic.Bool
+	handler := readyUntil(&stopping, p.Handler())
+	if c.TLS.CertFile != "" {
+		cert, err := loadCertificate(c.TLS.CertFile, c.TLS.KeyFile, logger)
+		if err != nil {
+			return err
+		}
+		public = tls.NewListener(public, cert.config())
+	}
+	background, endBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer endBackground()
+	work := s.work(background, p)
+
+	failed := make(chan error, 2)
+	server := newServer(handler, logger)
+	go func() { failed <- server.Serve(public) }()
+	side := newServer(innerHandler(p, handler), logger)
+	if inner != nil {
+		go func() { failed <- side.Serve(inner) }()
+	}
+	for _, w := range c.warnings() {
+		logger.Warn(w)
+	}
+	number, _ := version()
+	logger.Info("ready", "issuer", c.Issuer, "listen", c.Listen, "metrics_listen", c.MetricsListen, "version", number)
+
+	select {
+	case err = <-failed: // a listener that ends by itself is broken
+	case <-ctx.Done():
+		logger.Info("stopping")
+	}
+	stopping.Store(true)
+	patience, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if unfinished := server.Shutdown(patience); unfinished != nil {
+		logger.Warn("requests were cut off", "reason", unfinished.Error())
+		_ = server.Close()
+	}
+	endBackground()
+	work.Wait()
+	// Last, so that until the end somebody can see that it is stopping.
+	_ = side.Close()
+	if err != nil {
+		return err
+	}
+	logger.Info("stopped")
+	return nil
+}
+
+// listen opens a port. setting is how to change it.
+func listen(ctx context.Context, addr, setting string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		_, port, _ := net.SplitHostPort(addr)
+		return nil, fmt.Errorf("port %s is taken: something is listening at %s already; choose another with %s", port, addr, setting)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s may not be listened at by this user; choose a port above 1023 with %s", addr, setting)
+	case err != nil:
+		return nil, fmt.Errorf("listen at %s (change it with %s): %w", addr, setting, err)
+	}
+	return l, nil
+}
+
+func newServer(h http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		// Handshakes that failed and the like: somebody else's fault, and theirs to repeat as often as they like.
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// readyUntil answers /readyz with 503 as soon as the server is about to stop, so that nobody new is sent here.
+func readyUntil(stopping *atomic.Bool, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/readyz" && stopping.Load() {
+			w.Header().Set("Cache-Control", "no-store")
+			http.Error(w, "stopping", http.StatusServiceUnavailable)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// innerHandler serves what only operators see.
+func innerHandler(p *provider.Provider, public http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", p.MetricsHandler())
+	mux.Handle("GET /healthz", public)
+	mux.Handle("GET /readyz", public)
+	return mux
+}
+
+// work does what has to be done without anybody asking, until ctx ends.
+func (s *site) work(ctx context.Context, p *provider.Provider) *sync.WaitGroup {
+	var wg sync.WaitGroup
+	wg.Go(func() { p.DeliverLogouts(ctx) })
+	wg.Go(func() {
+		every(ctx, maintainEvery, func() error { return s.ring.Maintain(ctx) }, func(err error) {
+			s.logger.Error("maintain keys", "reason", err.Error())
+		})
+	})
+	wg.Go(func() {
+		every(ctx, purgeEvery, func() error {
+			n, err := s.store.Purge(ctx, s.now())
+			if n > 0 {
+				s.logger.Debug("purged", "records", n)
+			}
+			return err
+		}, func(err error) { s.logger.Error("purge", "reason", err.Error()) })
+	})
+	return &wg
+}
+
+// every does something now and then again and again, until ctx ends.
+func every(ctx context.Context, interval time.Duration, do func() error, report func(error)) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		if err := do(); err != nil && ctx.Err() == nil {
+			report(err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
