@@ -396,7 +396,7 @@ func checkAlgorithms(m *Metadata, pol Policy, typ string) error {
 		switch {
 		case !pol.AllowNone:
 			return invalid("id_token_signed_response_alg must be one of %s", strings.Join(keys.SigningAlgorithms, ", "))
-		case slices.Contains(m.GrantTypes, oauth.GrantImplicit):
+		case slices.ContainsFunc(m.ResponseTypes, func(s string) bool { rt, err := oauth.ParseResponseType(s); return err == nil && rt.IDToken }):
 			return invalid("id_token_signed_response_alg none is not possible where ID tokens come from the authorization endpoint (OpenID Connect Registration section 2)")
 		}
 	} else if err := oneOf("id_token_signed_response_alg", m.IDTokenSignedResponseAlg, keys.SigningAlgorithms); err != nil {

@@ -319,7 +319,10 @@ func TestMetadataThatIsAccepted(t *testing.T) {
 			m.SubjectType, m.SectorIdentifierURI = "pairwise", "https://sector.example/list"
 			m.RedirectURIs = append(m.RedirectURIs, "https://b.test/cb")
 		}), dynamic},
-		"unsigned ID token":       {bent(func(m *Metadata) { m.IDTokenSignedResponseAlg = "none" }), allowNone},
+		"unsigned ID token": {bent(func(m *Metadata) { m.IDTokenSignedResponseAlg = "none" }), allowNone},
+		"unsigned ID token beside an access token from the authorization endpoint": {bent(func(m *Metadata) {
+			m.IDTokenSignedResponseAlg, m.ResponseTypes, m.GrantTypes = "none", []string{"code token"}, []string{"authorization_code", "implicit"}
+		}), allowNone},
 		"unsigned request object": {bent(func(m *Metadata) { m.RequestObjectSigningAlg = "none" }), allowNone},
 		"max_age 0":               {bent(func(m *Metadata) { m.DefaultMaxAge = &zero }), dynamic},
 		"name with joiners":       {bent(func(m *Metadata) { m.ClientName = "👩\u200d💻 Bücher" }), dynamic},
