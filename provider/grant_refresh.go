@@ -81,7 +81,7 @@ func (p *Provider) refresh(ctx context.Context, r *http.Request, client clients.
 // withinGrace says whether a replaced refresh token still yields its successor: it is the one before the current, so nobody has used that
 // one yet, and it was replaced only just now.
 func (p *Provider) withinGrace(grant storage.Grant, generation int64, now time.Time) bool {
-	return generation == grant.RefreshGeneration-1 && now.Sub(grant.RefreshedAt) < p.RefreshGrace
+	return p.RefreshGrace > 0 && generation == grant.RefreshGeneration-1 && now.Sub(grant.RefreshedAt) < p.RefreshGrace
 }
 
 // narrowed is the scope of the tokens of one refresh: all that was granted and that the client may still have, or the part of it that was asked for.

@@ -56,7 +56,7 @@ type Config struct {
 	IDTokenTTL      time.Duration // default 10 min
 	RefreshIdle     time.Duration // a refresh token that is not used for so long ends; default 30 days
 	RefreshAbsolute time.Duration // a grant with offline access ends after; default 180 days
-	RefreshGrace    time.Duration // a replaced refresh token yields its same successor for so long; default 10 s
+	RefreshGrace    time.Duration // a replaced refresh token yields its same successor for so long; default 10 s, negative: never
 	SessionIdle     time.Duration // default 2 h
 	SessionAbsolute time.Duration // default 12 h
 	RememberedIdle  time.Duration // of a session that the person wanted remembered; default 14 days

@@ -1,0 +1,252 @@
+package provider
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/clients"
+	"latchkey/provider/oauth"
+	"latchkey/provider/storage"
+)
+
+func TestCodeBelongsToItsClient(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	alice, a, b := w.addUser("alice"), w.addClient("web-a"), w.addClient("web-b")
+	spa := w.addClient("spa", public)
+	code, _ := w.authorized(a, alice, "openid")
+
+	t.Run("RFC 6749 §4.1.3 another client cannot redeem it", func(t *testing.T) {
+		mustRefuse(t, w.redeem(b, code, "redirect_uri", a.RedirectURIs[0]), http.StatusBadRequest, oauth.InvalidGrant)
+		mustRefuse(t, w.redeem(b, code), http.StatusBadRequest, oauth.InvalidGrant)
+		mustRefuse(t, w.redeem(spa, code, "redirect_uri", a.RedirectURIs[0]), http.StatusBadRequest, oauth.InvalidGrant)
+		mustRefuse(t, w.redeem(b, code, "client_id", "web-a"), http.StatusBadRequest, oauth.InvalidRequest)
+		if !strings.Contains(w.log.String(), "a code was presented by another client") {
+			t.Error("nobody was warned")
+		}
+	})
+	t.Run("RFC 6749 §4.1.3 redirect_uri is the one of the request", func(t *testing.T) {
+		mustRefuse(t, w.redeem(a, code, "redirect_uri", ""), http.StatusBadRequest, oauth.InvalidRequest)
+		mustRefuse(t, w.redeem(a, code, "redirect_uri", a.RedirectURIs[0]+"/"), http.StatusBadRequest, oauth.InvalidGrant)
+	})
+	t.Run("RFC 7636 §4.6 the verifier must fit", func(t *testing.T) {
+		mustRefuse(t, w.redeem(a, code, "code_verifier", ""), http.StatusBadRequest, oauth.InvalidGrant)
+		for _, verifier := range []string{testChallenge, strings.Repeat("a", 42), strings.Repeat("a", 129), testVerifier + "x", testVerifier[:42], strings.Repeat("%", 50)} {
+			mustRefuse(t, w.redeem(a, code, "code_verifier", verifier), http.StatusBadRequest, oauth.InvalidGrant)
+		}
+	})
+	t.Run("a code that was cut, extended or changed is unknown", func(t *testing.T) {
+		last := code[len(code)-1:]
+		for _, c := range []string{code[:len(code)-1], code[:len(code)-8], code + "A", code + "=", code + " ", code + "\n", code + ".", code + ".x",
+			strings.ToLower(code), strings.ToUpper(code), " " + code, strings.Replace(code, last, "_", 1), strings.TrimPrefix(code, codePrefix),
+			refreshPrefix + strings.TrimPrefix(code, codePrefix), codePrefix, codePrefix + ".", strings.Repeat("x", 5000), "x"} {
+			if c != code {
+				mustRefuse(t, w.redeem(a, c), http.StatusBadRequest, oauth.InvalidGrant)
+			}
+		}
+		mustRefuse(t, w.redeem(a, code, "code", ""), http.StatusBadRequest, oauth.InvalidRequest)
+	})
+	t.Run("none of the failed tries used the code", func(t *testing.T) { mustWork(t, w.redeem(a, code)) })
+	t.Run("RFC 9700 §4.8.2 a verifier without a challenge is refused", func(t *testing.T) {
+		code, _ := w.authorized(a, alice, "openid", func(g *storage.Grant) { g.CodeChallenge = "" })
+		mustRefuse(t, w.redeem(a, code), http.StatusBadRequest, oauth.InvalidGrant)
+		mustWork(t, w.redeem(a, code, "code_verifier", ""))
+	})
+	if strings.Contains(w.log.String(), code) {
+		t.Error("a code is in the log")
+	}
+}
+
+func TestCodeIsUsedOnce(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	alice, a := w.addUser("alice"), w.addClient("web-a")
+
+	for name, wait := range map[string]time.Duration{"at once": 0, "after 30 seconds": 30 * time.Second, "after the code expired": 2 * time.Minute} {
+		t.Run("RFC 6749 §4.1.2 a second use revokes what the first one gave, "+name, func(t *testing.T) {
+			code, _ := w.authorized(a, alice, "openid offline_access")
+			first := w.redeem(a, code)
+			mustWork(t, first)
+			mustWork(t, w.whois(first.str("access_token")))
+			w.clock.Advance(wait)
+			if wait > 0 {
+				mustWork(t, w.whois(first.str("access_token")))
+			}
+			mustRefuse(t, w.redeem(a, code, "code_verifier", strings.Repeat("w", 43)), http.StatusBadRequest, oauth.InvalidGrant)
+			mustWork(t, w.whois(first.str("access_token"))) // who has no verifier cannot revoke either
+			mustRefuse(t, w.redeem(a, code), http.StatusBadRequest, oauth.InvalidGrant)
+			mustRefuse(t, w.whois(first.str("access_token")), http.StatusUnauthorized, oauth.InvalidToken)
+			mustRefuse(t, w.renew(a, first.str("refresh_token")), http.StatusBadRequest, oauth.InvalidGrant)
+			if got := w.asks(a, first.str("access_token")); got.JSON["active"] != false {
+				t.Errorf("%v", got.JSON)
+			}
+			if !strings.Contains(w.log.String(), "code was used again; its grant is revoked") {
+				t.Error("nobody was warned")
+			}
+		})
+	}
+	t.Run("RFC 6749 §4.1.2 fifty at once yield exactly one token set", func(t *testing.T) {
+		for range 5 {
+			code, _ := w.authorized(a, alice, "openid offline_access")
+			won, lost := atOnce(50, func() answerJSON { return w.redeem(a, code) })
+			if len(won) != 1 {
+				t.Fatalf("%d token sets", len(won))
+			}
+			for _, l := range lost {
+				mustRefuse(t, l, http.StatusBadRequest, oauth.InvalidGrant)
+			}
+			mustRefuse(t, w.whois(won[0].str("access_token")), http.StatusUnauthorized, oauth.InvalidToken)
+		}
+	})
+}
+
+func TestCodeExpires(t *testing.T) {
+	t.Parallel()
+	for after, works := range map[time.Duration]bool{59*time.Second + 999*time.Millisecond: true, time.Minute: false, 61 * time.Second: false, 24 * time.Hour: false} {
+		w := newTestProvider(t)
+		alice, a := w.addUser("alice"), w.addClient("web-a")
+		code, grant := w.authorized(a, alice, "openid", func(g *storage.Grant) { g.ExpiresAt = g.CreatedAt.Add(48 * time.Hour) })
+		w.clock.Advance(after)
+		got := w.redeem(a, code)
+		if works {
+			mustWork(t, got)
+			continue
+		}
+		mustRefuse(t, got, http.StatusBadRequest, oauth.InvalidGrant)
+		if g, err := w.Store.Grant(context.Background(), grant.ID); err != nil || !g.CodeUsedAt.IsZero() || !g.RevokedAt.IsZero() {
+			t.Errorf("an expired code changes nothing: %+v %v", g, err)
+		}
+	}
+}
+
+func TestCodesAreRandomAndOnlyTheirHashIsKept(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for range 10000 {
+		code, hash := newCode("G")
+		if seen[code] || len(code) < 40 || url.QueryEscape(code) != code || strings.Contains(hash, code) || hash != storage.Hash(code) {
+			t.Fatalf("%q %q", code, hash)
+		}
+		seen[code] = true
+	}
+}
+
+func TestWhatChangedSinceTheCodeWasIssuedCounts(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		change func(w *world, a clients.Client, u storage.User, g storage.Grant) error
+		status int
+		code   oauth.Code
+	}{
+		{"the person was disabled", func(w *world, a clients.Client, u storage.User, g storage.Grant) error {
+			u.Disabled, u.Version = true, 1
+			return w.Store.UpdateUser(context.Background(), u)
+		}, 400, oauth.InvalidGrant},
+		{"the person was deleted", func(w *world, a clients.Client, u storage.User, g storage.Grant) error {
+			return w.Store.DeleteUser(context.Background(), u.ID)
+		}, 400, oauth.InvalidGrant},
+		{"the person may not use the client any more", func(w *world, a clients.Client, u storage.User, g storage.Grant) error {
+			a.AllowedGroups, a.Version = []string{"staff"}, 1
+			return w.Store.UpdateClient(context.Background(), a)
+		}, 400, oauth.InvalidGrant},
+		{"the person signed out", func(w *world, a clients.Client, u storage.User, g storage.Grant) error {
+			_, err := w.Store.EndSession(context.Background(), g.SessionID, w.now())
+			return err
+		}, 400, oauth.InvalidGrant},
+		{"the grant was revoked", func(w *world, a clients.Client, u storage.User, g storage.Grant) error {
+			return w.Store.RevokeGrant(context.Background(), g.ID, w.now())
+		}, 400, oauth.InvalidGrant},
+		{"the client was disabled", func(w *world, a clients.Client, u storage.User, g storage.Grant) error {
+			a.Disabled, a.Version = true, 1
+			return w.Store.UpdateClient(context.Background(), a)
+		}, 401, oauth.InvalidClient},
+		{"the client was deleted", func(w *world, a clients.Client, u storage.User, g storage.Grant) error {
+			return w.Store.DeleteClient(context.Background(), a.ID, w.now())
+		}, 401, oauth.InvalidClient},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newTestProvider(t)
+			alice, a := w.addUser("alice"), w.addClient("web-a")
+			mustWork(t, w.tokens(a, alice, "openid"))
+			code, grant := w.authorized(a, alice, "openid")
+			if err := c.change(w, a, alice, grant); err != nil {
+				t.Fatal(err)
+			}
+			mustRefuse(t, w.redeem(a, code), c.status, c.code)
+		})
+	}
+}
+
+func TestCodeIsKeptWhenTheStoreFails(t *testing.T) {
+	t.Parallel()
+	var f *faults
+	w := newTestProvider(t, withFaults(&f))
+	alice, a := w.addUser("alice"), w.addClient("web-a")
+	code, _ := w.authorized(a, alice, "openid")
+	for _, method := range []string{"Client", "Grant", "Session", "User", "RedeemCode"} {
+		f.set(true, method)
+		got := w.redeem(a, code)
+		mustRefuse(t, got, http.StatusServiceUnavailable, oauth.TemporarilyUnavailable)
+		if got.Header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		f.set(false, method)
+	}
+	mustWork(t, w.redeem(a, code))
+	t.Run("a reuse that could not be acted on is a fault, not a refusal", func(t *testing.T) {
+		f.set(true, "RevokeGrant")
+		mustRefuse(t, w.redeem(a, code), http.StatusServiceUnavailable, oauth.TemporarilyUnavailable)
+		f.set(false, "RevokeGrant")
+		mustRefuse(t, w.redeem(a, code), http.StatusBadRequest, oauth.InvalidGrant)
+	})
+}
+
+func TestResourceOfACode(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	alice := w.addUser("alice")
+	a := w.addClient("web-a", func(c *clients.Client) { c.Audience = []string{"https://api1.test", "https://api2.test"} })
+	both := func(g *storage.Grant) { g.Resource = []string{"https://api1.test", "https://api2.test"} }
+	aud := func(a answerJSON) any { return claimsOf(t, a.str("access_token"))["aud"] }
+
+	if got := w.tokens(a, alice, "openid"); aud(got) != "https://api1.test" {
+		t.Errorf("the first audience of the client is the default: %v", aud(got))
+	}
+	if got := w.tokens(w.addClient("web-b"), alice, "openid"); aud(got) != w.Issuer {
+		t.Errorf("without one it is the issuer: %v", aud(got))
+	}
+	code, _ := w.authorized(a, alice, "openid", both)
+	mustRefuse(t, w.redeem(a, code, "resource", "https://api3.test"), http.StatusBadRequest, oauth.InvalidTarget)
+	got := w.redeem(a, code, "resource", "https://api2.test")
+	mustWork(t, got)
+	if aud(got) != "https://api2.test" {
+		t.Errorf("RFC 8707 §2.2: %v", aud(got))
+	}
+	code, _ = w.authorized(a, alice, "openid")
+	mustRefuse(t, w.redeem(a, code, "resource", "https://api2.test"), http.StatusBadRequest, oauth.InvalidTarget)
+	code, _ = w.authorized(a, alice, "openid", both)
+	if list, ok := aud(w.redeem(a, code)).([]any); !ok || len(list) != 2 {
+		t.Errorf("all that was granted: %v", list)
+	}
+}
+
+func FuzzParseCode(f *testing.F) {
+	code, _ := newCode("GRANT")
+	f.Add(code)
+	f.Add(codePrefix + "..")
+	f.Fuzz(func(t *testing.T, s string) {
+		id, hash, ok := parseCode(s)
+		if !ok {
+			return
+		}
+		if id == "" || hash != storage.Hash(s) || !strings.HasPrefix(s, codePrefix+id+".") {
+			t.Fatalf("%q: %q %q", s, id, hash)
+		}
+	})
+}
