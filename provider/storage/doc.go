@@ -9,6 +9,12 @@
 // rests on a multi-document transaction. Expiry is decided by the clock that the caller brings, never
 // by the database's own; Purge merely collects what no answer can depend on any more.
 //
+// SQLite runs as one goroutine that writes, and puts whatever waits into one transaction with one sync of the disk
+// (sqlite_commit.go), beside connections that only read. MongoDB makes each decision one conditional change of one document that
+// also carries a mark of the call, so that an answer lost on the way is not taken for a lost race (mongo.go). What both keep
+// of a record, and for how long, is in decide.go. Package storagetest gives tests a store of either kind, and a
+// proxy that breaks the connection to MongoDB.
+//
 // Secrets never come here: codes, tokens and session references arrive as SHA-256 (see Hash), passwords
 // as argon2id strings, keys and client secrets that are needed in clear are sealed before.
 package storage

@@ -35,8 +35,9 @@ const (
 	// mongoTimeout bounds a call, retries included, unless its context has a deadline. The driver goes on trying through an
 	// election, which takes a second or two, and a person still waits for a page that takes this long.
 	mongoTimeout = 4 * time.Second
-	// mongoSelectionTimeout bounds the wait for a primary.
-	mongoSelectionTimeout = 3 * time.Second
+	// mongoSelectionTimeout bounds the wait for a primary of a call whose context allows more than mongoTimeout: an election
+	// after the loss of a machine takes that long.
+	mongoSelectionTimeout = 15 * time.Second
 	// mongoFirstTimeout bounds the first connection: whoever starts the program with a wrong address waits for the error.
 	mongoFirstTimeout = 10 * time.Second
 	// mongoStartTimeout bounds making the indexes, which takes a while on a database that is large already.
@@ -181,8 +182,12 @@ func (m *MongoDB) prepare(ctx context.Context) error {
 		{m.attempts, []mongo.IndexModel{ttl}},
 		{m.deliveries, []mongo.IndexModel{plain("logout_id", "client_id"), due, ttl}},
 	} {
-		if _, err := of.collection.Indexes().CreateMany(ctx, of.indexes); err != nil {
-			return fmt.Errorf("make indexes of %s: %w", of.collection.Name(), err)
+		err := again(ctx, "make indexes of "+of.collection.Name(), func(ctx context.Context) error {
+			_, err := of.collection.Indexes().CreateMany(ctx, of.indexes)
+			return err
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -365,14 +370,15 @@ func decide[T any](ctx context.Context, m *MongoDB, what string, c *mongo.Collec
 
 // again repeats a change of many documents, which the driver does not, when the connection or the primary was lost.
 // It must be one that may be done twice.
-func again(ctx context.Context, what string, change func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, mongoTimeout)
-	defer cancel()
+func again(ctx context.Context, what string, change func(context.Context) error) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, mongoTimeout)
+		defer cancel()
+	}
 	for {
-		err := change()
-		var labeled mongo.LabeledError
-		retry := mongo.IsNetworkError(err) || errors.As(err, &labeled) && labeled.HasErrorLabel("RetryableWriteError")
-		if err == nil || !retry || mongo.IsTimeout(err) {
+		err := change(ctx)
+		if err == nil || !passing(err) {
 			return wrap(what, err)
 		}
 		select {
@@ -381,4 +387,33 @@ func again(ctx context.Context, what string, change func() error) error {
 		case <-time.After(50 * time.Millisecond): // an election does not end sooner for being asked more often
 		}
 	}
+}
+
+// passing says whether an error is of a kind that ends by itself: the connection was lost, or the server is not the primary now.
+// Only for writes that it can recognise does a server say so with a label.
+func passing(err error) bool {
+	if mongo.IsTimeout(err) {
+		return false
+	}
+	if mongo.IsNetworkError(err) {
+		return true
+	}
+	var server mongo.ServerError
+	if !errors.As(err, &server) {
+		return false
+	}
+	for _, code := range []int{
+		91,    // ShutdownInProgress
+		189,   // PrimarySteppedDown
+		10107, // NotWritablePrimary
+		11600, // InterruptedAtShutdown
+		11602, // InterruptedDueToReplStateChange
+		13435, // NotPrimaryNoSecondaryOk
+		13436, // NotPrimaryOrSecondary
+	} {
+		if server.HasErrorCode(code) {
+			return true
+		}
+	}
+	return server.HasErrorLabel("RetryableWriteError")
 }

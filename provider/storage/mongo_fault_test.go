@@ -243,10 +243,30 @@ func TestRevokingManyCountsWhatALostAnswerRevoked(t *testing.T) {
 	for i := range 3 {
 		must(t, s.CreateGrant(patient(t), withCode(fmt.Sprint(i))))
 	}
-	p.Next("update", storagetest.CutAfter())
+	p.Next("update", storagetest.CutAfter(), storagetest.Refuse(10107, "NotWritablePrimary"), storagetest.CutBefore())
 	n, err := s.RevokeGrants(patient(t), storage.GrantFilter{SessionID: "s"}, clock(0))
 	must(t, err)
 	equal(t, n, 3)
+	equal(t, p.Left(), 0)
+}
+
+func TestAnElectionIsWaitedForByWhatChangesMany(t *testing.T) {
+	t.Parallel()
+	s, p := behindProxy(t)
+	ctx := patient(t)
+	must(t, s.CreateUser(ctx, storage.User{ID: "u", Username: "u"}))
+	must(t, s.AddConsent(ctx, storage.Consent{UserID: "u", ClientID: "c"}))
+	must(t, s.CreateSession(ctx, session("1")))
+	p.Next("delete", storagetest.Refuse(189, "PrimarySteppedDown"), storagetest.CutAfter())
+	must(t, s.DeleteUser(ctx, "u"))
+	p.Next("delete", storagetest.Refuse(11600, "InterruptedAtShutdown"), storagetest.CutBefore())
+	n, err := s.Purge(ctx, clock(1000*time.Hour))
+	must(t, err)
+	equal(t, []int{n, p.Left()}, []int{1, 0})
+	p.Next("createIndexes", storagetest.Refuse(10107, "NotWritablePrimary"), storagetest.CutAfter())
+	again, err := storage.OpenMongoDB(ctx, p.URI())
+	must(t, err)
+	must(t, again.Close())
 	equal(t, p.Left(), 0)
 }
 

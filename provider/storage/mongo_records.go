@@ -75,7 +75,7 @@ func (m *MongoDB) deleteOne(ctx context.Context, what string, c *mongo.Collectio
 }
 
 func (m *MongoDB) deleteMany(ctx context.Context, what string, c *mongo.Collection, filter bson.D) error {
-	return again(ctx, what, func() error {
+	return again(ctx, what, func(ctx context.Context) error {
 		_, err := c.DeleteMany(ctx, filter)
 		return err
 	})
@@ -526,7 +526,7 @@ func (m *MongoDB) Purge(ctx context.Context, now time.Time) (int, error) {
 			for i, f := range found {
 				ids[i] = f.ID
 			}
-			err = again(ctx, "purge", func() error {
+			err = again(ctx, "purge", func(ctx context.Context) error {
 				res, err := c.DeleteMany(ctx, append(document("_id", document("$in", ids)), gone...))
 				if err == nil {
 					total += int(res.DeletedCount)
@@ -623,7 +623,7 @@ func (m *MongoDB) RevokeGrants(ctx context.Context, f GrantFilter, now time.Time
 	standing := append(slices.Clone(filter), bson.E{Key: "revoked_at", Value: nil})
 	change := document("$set", document("revoked_at", now, "revoked_by", own), "$min", document("purge", purgeField(now.Add(keepUsed))))
 	n, tries := 0, 0
-	err := again(ctx, what, func() error {
+	err := again(ctx, what, func(ctx context.Context) error {
 		tries++
 		res, err := m.grants.UpdateMany(ctx, standing, change)
 		if err == nil {

@@ -39,6 +39,8 @@ var mongoserver embed.FS
 
 // leash keeps the standard input of the server open. It ends when that does, which is when this process ends, however it does;
 // unless something refers to the pipe, that is when the garbage collector comes by.
+//
+//lint:ignore U1000 nobody reads it: that it refers to the pipe is all it is for
 var leash io.WriteCloser
 
 // server is the connection string of the one server of this test process.
@@ -120,19 +122,20 @@ func withDatabase(uri, name string) string {
 	return scheme + "://" + hosts + "/" + name + strings.Replace(query, "?&", "?", 1)
 }
 
+// dropDatabase tidies up; that it could not, during an election say, is no failure of the test.
 func dropDatabase(t testing.TB, uri string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	client, err := mongo.Connect(options.Client().ApplyURI(uri))
 	if err != nil {
-		t.Errorf("drop the test's database: %v", err)
+		t.Logf("drop the test's database: %v", err)
 		return
 	}
 	defer client.Disconnect(ctx)
 	name := uri[strings.LastIndex(uri, "/")+1:]
 	name, _, _ = strings.Cut(name, "?")
 	if err := client.Database(name).Drop(ctx); err != nil {
-		t.Errorf("drop the test's database: %v", err)
+		t.Logf("drop the test's database: %v", err)
 	}
 }
 

@@ -277,10 +277,11 @@ func (c *pair) ask(p *Proxy) {
 		case cutBefore:
 			return
 		case refuse:
-			doc, err := bson.Marshal(bson.D{
-				{Key: "ok", Value: 0.0}, {Key: "code", Value: f.code}, {Key: "codeName", Value: f.name}, {Key: "errmsg", Value: f.name},
-				{Key: "errorLabels", Value: bson.A{"RetryableWriteError"}},
-			})
+			answer := bson.D{{Key: "ok", Value: 0.0}, {Key: "code", Value: f.code}, {Key: "codeName", Value: f.name}, {Key: "errmsg", Value: f.name}}
+			if bytes.Contains(frame, []byte("\x12txnNumber\x00")) { // a server says so of writes that it would recognise
+				answer = append(answer, bson.E{Key: "errorLabels", Value: bson.A{"RetryableWriteError"}})
+			}
+			doc, err := bson.Marshal(answer)
 			if err != nil || c.send(answerFrame(request, doc)) != nil {
 				return
 			}
