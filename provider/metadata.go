@@ -98,7 +98,7 @@ func (p *Provider) describe() Metadata {
 		DisplayValuesSupported: []string{"page"},
 		ClaimTypesSupported:    []string{"normal"},
 		ClaimsSupported:        append([]string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr"}, oauth.Claims()...),
-		UILocalesSupported:     []string{"en", "de"},
+		UILocalesSupported:     p.Templates.Locales(),
 
 		IDTokenSigningAlgs: signing, IDTokenEncryptionAlgs: keys.EncryptionAlgorithms, IDTokenEncryptionEncs: keys.ContentEncryptionAlgorithms,
 		UserinfoSigningAlgs: keys.SigningAlgorithms, UserinfoEncryptionAlgs: keys.EncryptionAlgorithms, UserinfoEncryptionEncs: keys.ContentEncryptionAlgorithms,

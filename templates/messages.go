@@ -83,6 +83,9 @@ func (s *Set) loadMessages() error {
 	return errors.Join(problems...)
 }
 
+// Locales lists the languages that pages can be in, as language tags (RFC 5646 §2.2), English first.
+func (s *Set) Locales() []string { return slices.Clone(s.order) }
+
 // How much of what a browser or an application says about languages is looked at.
 const (
 	maxLocales = 10  // entries of ui_locales
