@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/netip"
@@ -259,6 +260,7 @@ type registrationLimits struct {
 
 	mu      sync.Mutex
 	windows map[string]registrationWindow
+	swept   time.Time // when windows that had ended were last looked for
 }
 
 type registrationWindow struct {
@@ -282,10 +284,9 @@ func (l *registrationLimits) count(address string, now time.Time) time.Duration 
 	defer l.mu.Unlock()
 	key := limitKey(address)
 	if _, known := l.windows[key]; !known && len(l.windows) >= maxWindows {
-		for k, w := range l.windows {
-			if !now.Before(w.ends) {
-				delete(l.windows, k)
-			}
+		if now.Sub(l.swept) >= time.Minute { // not at every request: there are many windows
+			l.swept = now
+			maps.DeleteFunc(l.windows, func(_ string, w registrationWindow) bool { return !now.Before(w.ends) })
 		}
 		if len(l.windows) >= maxWindows {
 			key = "others"
