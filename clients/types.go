@@ -46,7 +46,7 @@ func Prepare(c Client, pol Policy) (Client, error) {
 	if !slices.Contains(Types, c.Type) {
 		return Client{}, invalid("type must be one of %s", strings.Join(Types, ", "))
 	}
-	m, err := validate(clone(c.Metadata), pol, c.Type)
+	m, err := validate(c.Metadata, pol, c.Type)
 	if err != nil {
 		return Client{}, err
 	}
@@ -68,12 +68,6 @@ func Prepare(c Client, pol Policy) (Client, error) {
 		}
 	}
 	return c, nil
-}
-
-// clone copies the lists that validation changes, so that the caller's stay as they are.
-func clone(m Metadata) Metadata {
-	m.GrantTypes, m.ResponseTypes = slices.Clone(m.GrantTypes), slices.Clone(m.ResponseTypes)
-	return m
 }
 
 // checkDecisions checks what an administrator decides about the client.

@@ -64,6 +64,7 @@ func Validate(m Metadata, pol Policy) (Metadata, error) { return validate(m, pol
 
 // validate is Validate for a type of application; service and api have no redirects.
 func validate(m Metadata, pol Policy, typ string) (Metadata, error) {
+	m.ResponseTypes = slices.Clone(m.ResponseTypes) // written in canonical order below; the caller's stay as they are
 	for _, check := range []func(*Metadata, Policy, string) error{
 		checkKind, checkGrants, checkRedirects, checkTexts, checkAddresses, checkAuthentication, checkAlgorithms, checkSubject, checkSignIn,
 	} {
@@ -268,8 +269,8 @@ func pairs(name string, values []string) [][2]string {
 }
 
 // CheckText says what is wrong with a short text that people will read: 200 characters at most, no control characters, none that
-// are invisible or turn the direction of what follows (two names that look alike must not be different ones). Joiners stay, because
-// scripts and emoji need them.
+// are invisible or turn the direction of what follows (two names that look alike must not be different ones). Joiners stay where scripts
+// and emoji need them, which is not behind an ASCII character.
 func CheckText(s string) error {
 	if !utf8.ValidString(s) {
 		return errors.New("must be valid UTF-8")
@@ -277,12 +278,14 @@ func CheckText(s string) error {
 	if utf8.RuneCountInString(s) > maxName {
 		return fmt.Errorf("must not be longer than %d characters", maxName)
 	}
+	before := ' '
 	for _, r := range s {
 		switch {
-		case r == '\u200c' || r == '\u200d':
+		case (r == '\u200c' || r == '\u200d') && before > unicode.MaxASCII:
 		case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co) || r == utf8.RuneError:
 			return errors.New("must not have control characters, line breaks, or invisible or direction-changing characters")
 		}
+		before = r
 	}
 	return nil
 }
@@ -442,8 +445,20 @@ func checkAlgorithms(m *Metadata, pol Policy, typ string) error {
 		if err := oneOf(e.name+"_enc", *e.enc, keys.ContentEncryptionAlgorithms); err != nil {
 			return err
 		}
-		if e.toClient && !m.hasKeys() {
+		if !e.toClient {
+			continue
+		}
+		if !m.hasKeys() {
 			return invalid("%s_alg needs jwks or jwks_uri: there is no key to encrypt to", e.name)
+		}
+		if len(m.JWKS) > 0 {
+			set, err := keys.ParseSet(m.JWKS)
+			if err == nil {
+				_, err = set.Encrypt([]byte("{}"), *e.alg, *e.enc, "JWT")
+			}
+			if err != nil {
+				return invalid("%s_alg %s needs a key in jwks that it can be used with", e.name, *e.alg)
+			}
 		}
 	}
 	return nil

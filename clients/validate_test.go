@@ -141,7 +141,7 @@ func TestDefaultsAreThoseOfTheStandards(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(again, m) {
 		t.Errorf("a second time: %+v %v", again, err)
 	}
-	m.IDTokenEncryptedResponseAlg, m.JWKS = "ECDH-ES", json.RawMessage(testJWKS)
+	m.IDTokenEncryptedResponseAlg, m.JWKS = "ECDH-ES", json.RawMessage(strings.Replace(testJWKS, `"use":"sig","alg":"ES256"`, `"use":"enc"`, 1))
 	if m, err = Validate(m, dynamic); err != nil || m.IDTokenEncryptedResponseEnc != "A128CBC-HS256" {
 		t.Errorf("id_token_encrypted_response_enc %q %v", m.IDTokenEncryptedResponseEnc, err)
 	}
@@ -237,25 +237,27 @@ func TestMetadataThatIsRefused(t *testing.T) {
 		"enc unknown": bent(func(m *Metadata) {
 			m.RequestObjectEncryptionAlg, m.RequestObjectEncryptionEnc = "RSA-OAEP-256", "A192GCM"
 		}),
-		"max_age":           bent(func(m *Metadata) { m.DefaultMaxAge = &minus }),
-		"acr":               bent(func(m *Metadata) { m.DefaultACRValues = []string{"a b"} }),
-		"acr empty":         bent(func(m *Metadata) { m.DefaultACRValues = []string{""} }),
-		"scope":             bent(func(m *Metadata) { m.Scope = "openid admin" }),
-		"scope grammar":     bent(func(m *Metadata) { m.Scope = `openid "` }),
-		"name long":         bent(func(m *Metadata) { m.ClientName = strings.Repeat("x", 201) }),
-		"name bidi":         bent(func(m *Metadata) { m.ClientName = "Bank\u202ekna" }),
-		"name isolate":      bent(func(m *Metadata) { m.ClientName = "Bank\u2066" }),
-		"name invisible":    bent(func(m *Metadata) { m.ClientName = "B\u200bank" }),
-		"name control":      bent(func(m *Metadata) { m.ClientName = "Bank\x00" }),
-		"name lines":        bent(func(m *Metadata) { m.ClientName = "Bank\nof" }),
-		"name no UTF-8":     bent(func(m *Metadata) { m.ClientName = "\xff" }),
-		"software_id":       bent(func(m *Metadata) { m.SoftwareID = "a\nb" }),
-		"contacts":          bent(func(m *Metadata) { m.Contacts = []string{"a@a.test\r\nBcc: b@b.test"} }),
-		"contacts many":     bent(func(m *Metadata) { m.Contacts = long }),
-		"request_uris many": bent(func(m *Metadata) { m.RequestURIs = long }),
-		"request_uris urn":  bent(func(m *Metadata) { m.RequestURIs = []string{"urn:ietf:params:oauth:request_uri:x"} }),
-		"request_uris http": bent(func(m *Metadata) { m.RequestURIs = []string{"http://a.test/r"} }),
-		"request_uris long": bent(func(m *Metadata) { m.RequestURIs = []string{"https://a.test/" + strings.Repeat("x", 500)} }),
+		"max_age":                    bent(func(m *Metadata) { m.DefaultMaxAge = &minus }),
+		"acr":                        bent(func(m *Metadata) { m.DefaultACRValues = []string{"a b"} }),
+		"acr empty":                  bent(func(m *Metadata) { m.DefaultACRValues = []string{""} }),
+		"scope":                      bent(func(m *Metadata) { m.Scope = "openid admin" }),
+		"scope grammar":              bent(func(m *Metadata) { m.Scope = `openid "` }),
+		"name long":                  bent(func(m *Metadata) { m.ClientName = strings.Repeat("x", 201) }),
+		"name bidi":                  bent(func(m *Metadata) { m.ClientName = "Bank\u202ekna" }),
+		"name isolate":               bent(func(m *Metadata) { m.ClientName = "Bank\u2066" }),
+		"name invisible":             bent(func(m *Metadata) { m.ClientName = "B\u200bank" }),
+		"name joined":                bent(func(m *Metadata) { m.ClientName = "B\u200dank" }),
+		"encryption, no fitting key": bent(func(m *Metadata) { m.IDTokenEncryptedResponseAlg, m.JWKS = "RSA-OAEP-256", json.RawMessage(testJWKS) }),
+		"name control":               bent(func(m *Metadata) { m.ClientName = "Bank\x00" }),
+		"name lines":                 bent(func(m *Metadata) { m.ClientName = "Bank\nof" }),
+		"name no UTF-8":              bent(func(m *Metadata) { m.ClientName = "\xff" }),
+		"software_id":                bent(func(m *Metadata) { m.SoftwareID = "a\nb" }),
+		"contacts":                   bent(func(m *Metadata) { m.Contacts = []string{"a@a.test\r\nBcc: b@b.test"} }),
+		"contacts many":              bent(func(m *Metadata) { m.Contacts = long }),
+		"request_uris many":          bent(func(m *Metadata) { m.RequestURIs = long }),
+		"request_uris urn":           bent(func(m *Metadata) { m.RequestURIs = []string{"urn:ietf:params:oauth:request_uri:x"} }),
+		"request_uris http":          bent(func(m *Metadata) { m.RequestURIs = []string{"http://a.test/r"} }),
+		"request_uris long":          bent(func(m *Metadata) { m.RequestURIs = []string{"https://a.test/" + strings.Repeat("x", 500)} }),
 		"pairwise, two hosts": bent(func(m *Metadata) {
 			m.SubjectType = "pairwise"
 			m.RedirectURIs = append(m.RedirectURIs, "https://b.test/cb")

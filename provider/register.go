@@ -178,8 +178,9 @@ func (p *Provider) dynamicClient(client clients.Client, m clients.Metadata) (cli
 	if m.TokenEndpointAuthMethod == "" {
 		client.TokenEndpointAuthMethod = oauth.AuthClientSecretBasic // the default of RFC 7591 §2, whatever the type
 	}
-	// OpenID Connect knows no PKCE: a client that only follows that standard must be able to sign people in, as long as it can prove who it is.
-	client.WithoutPKCE = client.TokenEndpointAuthMethod != oauth.AuthNone
+	// OpenID Connect knows no PKCE: an application that only follows that standard must be able to sign people in, as long as it can prove who
+	// it is. One on a device cannot, whatever it says: its secret is in everybody's hands (RFC 8252 §8.5).
+	client.WithoutPKCE = client.TokenEndpointAuthMethod != oauth.AuthNone && client.Type != clients.TypeNative
 	client.LegacyAssertionAudience = true
 	return clients.Prepare(client, clients.Policy{
 		Dynamic: true, AllowHTTPLoopback: p.loopback(), AllowNone: p.InsecureAllowNone, KnownScopes: oauth.Scopes,

@@ -189,6 +189,10 @@ func TestRegistrationFillsInDefaults(t *testing.T) {
 	if c.Type != clients.TypeNative {
 		t.Errorf("native: %+v", c)
 	}
+	_, c = w.registered(object{"redirect_uris": []string{"com.example.app:/cb"}, "application_type": "native"})
+	if c.Public() || !c.RequiresPKCE() {
+		t.Errorf("RFC 8252 §8.5 native with a secret: %+v", c)
+	}
 	// client_secret_jwt needs the value of the secret.
 	a, c = w.registered(goodMetadata.with(object{"token_endpoint_auth_method": "client_secret_jwt"}))
 	plain, err := w.Sealer.Open(c.SealedSecret, "client-secret:"+c.ID)
@@ -280,6 +284,23 @@ func TestRegistrationTakesJSONOnly(t *testing.T) {
 	}
 	if n := w.countClients(); n != 0 {
 		t.Errorf("%d clients were stored", n)
+	}
+}
+
+func TestRegistrationIsNotForOtherSites(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t, openRegistration)
+	w.addClient("spa-p", func(c *clients.Client) { c.CORSOrigins = []string{"https://spa.test"} })
+	for _, method := range []string{"OPTIONS", "POST"} {
+		for _, origin := range []string{"https://spa.test", "https://evil.test", "null"} {
+			r, _ := http.NewRequest(method, w.Issuer+"/register", strings.NewReader(`{"redirect_uris":["https://a.test/cb"]}`))
+			r.Header.Set("Origin", origin)
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Access-Control-Request-Method", "POST")
+			if a := w.send(r); a.Header.Get("Access-Control-Allow-Origin") != "" || a.Header.Get("Access-Control-Allow-Credentials") != "" {
+				t.Errorf("%s from %s: %v", method, origin, a.Header)
+			}
+		}
 	}
 }
 
