@@ -142,7 +142,7 @@ func (p *Provider) verifyAssertion(ctx context.Context, client clients.Client, a
 	if !client.SecretExpiresAt.IsZero() && !now.Before(client.SecretExpiresAt) {
 		return errors.New("the client secret has expired")
 	}
-	secret, err := p.Sealer.Open(client.SealedSecret, "client-secret:"+client.ID)
+	secret, err := p.Sealer.Open(client.SealedSecret, clients.SealedSecretData(client.ID))
 	if err != nil {
 		return fmt.Errorf("open client secret: %w", err)
 	}

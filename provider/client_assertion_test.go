@@ -261,7 +261,7 @@ func TestAssertionSignatures(t *testing.T) {
 	w.addClient("jwt-k", byKey(t, "ES256", map[string]any{"k1": other.Public()}))
 	w.addClient("any", byKey(t, "", map[string]any{"e": key.Public(), "r": rsaKey().Public()}))
 	w.addClient("web-a")
-	sealed, err := w.Sealer.Seal([]byte(testSecret), "client-secret:hs")
+	sealed, err := w.Sealer.Seal([]byte(testSecret), clients.SealedSecretData("hs"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"latchkey/clients"
-	"latchkey/provider/access"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )
@@ -63,7 +62,10 @@ func (p *Provider) redeemCode(ctx context.Context, r *http.Request, client clien
 		return tokenResponse{}, err
 	}
 	mention(r, "sub", user.ID)
-	scope := access.GrantableScope(client, grant.Scope)
+	scope, err := scopeOf(client, grant, "")
+	if err != nil {
+		return tokenResponse{}, err
+	}
 	audience, err := p.audienceOf(client, grant, params.Resource)
 	if err != nil {
 		return tokenResponse{}, err

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"latchkey/clients"
-	"latchkey/provider/access"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )
@@ -52,7 +50,7 @@ func (p *Provider) refresh(ctx context.Context, r *http.Request, client clients.
 		return tokenResponse{}, err
 	}
 	mention(r, "sub", user.ID)
-	scope, err := narrowed(client, grant, params.Get("scope"))
+	scope, err := scopeOf(client, grant, params.Get("scope"))
 	if err != nil {
 		return tokenResponse{}, err
 	}
@@ -82,23 +80,4 @@ func (p *Provider) refresh(ctx context.Context, r *http.Request, client clients.
 // one yet, and it was replaced only just now.
 func (p *Provider) withinGrace(grant storage.Grant, generation int64, now time.Time) bool {
 	return p.RefreshGrace > 0 && generation == grant.RefreshGeneration-1 && now.Sub(grant.RefreshedAt) < p.RefreshGrace
-}
-
-// narrowed is the scope of the tokens of one refresh: all that was granted and that the client may still have, or the part of it that was asked for.
-// The grant itself stays as it is (RFC 6749 §6).
-func narrowed(client clients.Client, grant storage.Grant, requested string) ([]string, error) {
-	scope := access.GrantableScope(client, grant.Scope)
-	if requested == "" {
-		return scope, nil
-	}
-	asked, err := oauth.ParseScope(requested)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range asked {
-		if !slices.Contains(grant.Scope, s) {
-			return nil, oauth.Errorf(oauth.InvalidScope, "scope names something that was not granted; a refresh can only narrow it")
-		}
-	}
-	return access.GrantableScope(client, asked), nil
 }

@@ -212,6 +212,32 @@ func TestRefreshCannotWiden(t *testing.T) {
 	}
 }
 
+func TestWithdrawnResourcesAreNotGivenAgain(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	alice := w.addUser("alice")
+	a := w.addClient("web-a", func(c *clients.Client) { c.Audience = []string{"https://api1.test", "https://api2.test"} })
+	got := w.tokens(a, alice, offline, func(g *storage.Grant) { g.Resource = a.Audience })
+	for _, left := range [][]string{{"https://api2.test"}, {"https://api3.test"}} {
+		a.Version++
+		a.Audience = left
+		if err := w.Store.UpdateClient(context.Background(), a); err != nil {
+			t.Fatal(err)
+		}
+		next := w.renew(a, got.str("refresh_token"))
+		if left[0] == "https://api3.test" {
+			mustRefuse(t, next, http.StatusBadRequest, oauth.InvalidTarget)
+			continue
+		}
+		mustWork(t, next)
+		if aud := claimsOf(t, next.str("access_token"))["aud"]; aud != "https://api2.test" {
+			t.Errorf("%v", aud)
+		}
+		mustRefuse(t, w.renew(a, next.str("refresh_token"), "resource", "https://api1.test"), http.StatusBadRequest, oauth.InvalidTarget)
+		got = next
+	}
+}
+
 func TestRefreshAsksAgainWhatStillStands(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -293,6 +319,7 @@ func TestRefreshAsksAgainWhatStillStands(t *testing.T) {
 			t.Errorf("%v", who.JSON)
 		}
 		mustRefuse(t, w.renew(a, got.str("refresh_token"), "scope", "openid admin"), http.StatusBadRequest, oauth.InvalidScope)
+		mustRefuse(t, w.renew(a, got.str("refresh_token"), "scope", "email"), http.StatusBadRequest, oauth.InvalidScope)
 	})
 }
 

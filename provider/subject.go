@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/url"
+	"strings"
 
 	"latchkey/clients"
 )
@@ -29,7 +30,7 @@ func sector(client clients.Client) string {
 	}
 	for _, uri := range client.RedirectURIs {
 		if u, err := url.Parse(uri); err == nil && u.Hostname() != "" {
-			return u.Hostname()
+			return strings.ToLower(u.Hostname())
 		}
 	}
 	return "client:" + client.ID

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"latchkey/clients"
+	"latchkey/provider/access"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )
@@ -81,11 +82,36 @@ func (p *Provider) mint(ctx context.Context, client clients.Client, grant storag
 	return answer, nil
 }
 
-// audienceOf chooses the audience of a token among what was granted (RFC 8707 §2.2).
+// scopeOf is the scope of a grant's tokens: what was granted, or the part of it that is asked for now, as far as the client may still have
+// it. The grant itself stays as it is (RFC 6749 §6).
+func scopeOf(client clients.Client, grant storage.Grant, requested string) ([]string, error) {
+	scope := grant.Scope
+	if requested != "" {
+		asked, err := oauth.ParseScope(requested)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range asked {
+			if !slices.Contains(grant.Scope, s) {
+				return nil, oauth.Errorf(oauth.InvalidScope, "scope names something that was not granted; it can only be narrowed")
+			}
+		}
+		scope = asked
+	}
+	if scope = access.GrantableScope(client, scope); len(scope) == 0 {
+		return nil, oauth.Errorf(oauth.InvalidScope, "the client may not have any of these scopes any more")
+	}
+	return scope, nil
+}
+
+// audienceOf chooses the audience of a token among what was granted and what the client may still ask for (RFC 8707 §2.2).
 func (p *Provider) audienceOf(client clients.Client, grant storage.Grant, requested []string) ([]string, error) {
-	granted := grant.Resource
-	if len(granted) == 0 {
+	granted := slices.DeleteFunc(slices.Clone(grant.Resource), func(r string) bool { return !slices.Contains(client.Audience, r) })
+	if len(grant.Resource) == 0 {
 		granted = p.defaultAudience(client)
+	}
+	if len(granted) == 0 {
+		return nil, oauth.Errorf(oauth.InvalidTarget, "the client may not ask for tokens for this resource any more")
 	}
 	if len(requested) == 0 {
 		return granted, nil

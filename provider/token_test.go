@@ -3,11 +3,15 @@ package provider
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"latchkey/clients"
 	"latchkey/provider/oauth"
@@ -386,5 +390,59 @@ func TestTokenEndpointFromABrowserOnAnotherOrigin(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestSeveralInstancesAgree(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	alice, spa := w.addUser("alice"), w.addClient("spa", public)
+	key := ecKey(t)
+	w.addClient("jwt-j", byKey(t, "ES256", map[string]any{"j1": key.Public()}))
+	cfg := w.Config
+	cfg.Keys = testRing(t, cfg)
+	second, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(second.Handler())
+	t.Cleanup(server.Close)
+	var turn atomic.Int32
+	// half sends every other request to the second instance, which knows the first one's name.
+	half := func(form url.Values) func() answerJSON {
+		return func() answerJSON {
+			at := w.Issuer
+			if turn.Add(1)%2 == 0 {
+				at = server.URL
+			}
+			r, err := http.NewRequest("POST", at+"/token", strings.NewReader(form.Encode()))
+			if err != nil {
+				t.Error(err)
+			}
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			return w.send(r)
+		}
+	}
+	for range 4 {
+		code, _ := w.authorized(spa, alice, offline)
+		won, lost := atOnce(50, half(url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {spa.RedirectURIs[0]}, "code_verifier": {testVerifier}, "client_id": {"spa"}}))
+		if len(won) != 1 || len(lost) != 49 {
+			t.Errorf("RFC 6749 §4.1.2: %d token sets", len(won))
+		}
+		got := w.tokens(spa, alice, offline)
+		won, _ = atOnce(50, half(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {got.str("refresh_token")}, "client_id": {"spa"}}))
+		successors := map[string]bool{}
+		for _, a := range won {
+			successors[a.str("refresh_token")] = true
+		}
+		if len(successors) != 1 {
+			t.Errorf("%d successors", len(successors))
+		}
+		assertion := signJWT(t, jose.ES256, key, w.assertionOf("jwt-j", nil), kid("j1"))
+		won, _ = atOnce(16, half(url.Values{"grant_type": {"client_credentials"}, "client_assertion_type": {oauth.ClientAssertionTypeJWT}, "client_assertion": {assertion}}))
+		if len(won) != 1 {
+			t.Errorf("RFC 7523 §3: %d of one assertion", len(won))
+		}
+		w.clock.Advance(2 * time.Minute)
 	}
 }
