@@ -567,11 +567,15 @@ func (b *browser) request(path string) *http.Request {
 type failingStore struct {
 	storage.Store
 	endSession, deliveries atomic.Bool
+	meanwhile              func() // just before a session ends
 }
 
 func (s *failingStore) EndSession(ctx context.Context, id string, now time.Time) (storage.Session, error) {
 	if s.endSession.Load() {
 		return storage.Session{}, storage.ErrUnavailable
+	}
+	if s.meanwhile != nil {
+		s.meanwhile()
 	}
 	return s.Store.EndSession(ctx, id, now)
 }
@@ -664,6 +668,24 @@ func TestEndingASession(t *testing.T) {
 		w.deliverDue()
 		if n := len(rp.heard()); n != 1 {
 			t.Errorf("announced %d times", n)
+		}
+	})
+
+	t.Run("an application that is being signed in to at that moment is told too", func(t *testing.T) {
+		t.Parallel()
+		store := &failingStore{}
+		w := newTestProvider(t, func(c *Config) { store.Store = c.Store; c.Store = store })
+		rp := newRelyingParty(t)
+		shop, mail := w.addClient("shop", rp.hears), w.addClient("mail", rp.hears)
+		_, s := w.signedIn(w.addUser("alice"))
+		w.granted(s, shop)
+		store.meanwhile = func() { w.granted(s, mail) }
+		if _, err := w.endSession(ctx, s); err != nil {
+			t.Fatal(err)
+		}
+		w.deliverDue()
+		if n := len(rp.heard()); n != 2 {
+			t.Errorf("%d were told", n)
 		}
 	})
 
