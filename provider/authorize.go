@@ -120,7 +120,7 @@ func (p *Provider) identify(r *http.Request, params oauth.Parameters, dupErr err
 	if objErr == nil {
 		params = inside
 	}
-	_, redirect, err := p.verifyRedirect(ctx, client.ID, params.Get("redirect_uri"))
+	redirect, err := verifyRedirect(client, params.Get("redirect_uri"))
 	if err != nil && objErr != nil && unavailable(objErr) {
 		err = objErr
 	}
@@ -153,19 +153,15 @@ func (p *Provider) client(ctx context.Context, id string) (clients.Client, error
 
 // verifyRedirect answers the first question of every authorization request: may this client be answered at this address? The person
 // sees nothing of a wrong address; the log sees exactly what was received and what was registered.
-func (p *Provider) verifyRedirect(ctx context.Context, clientID, uri string) (clients.Client, clients.Redirect, error) {
-	client, err := p.client(ctx, clientID)
-	if err != nil {
-		return client, clients.Redirect{}, err
-	}
+func verifyRedirect(client clients.Client, uri string) (clients.Redirect, error) {
 	redirect, err := client.Redirect(uri)
 	if err != nil {
-		return client, redirect, refusePage(http.StatusBadRequest, "The application gave an address that is not registered",
+		return redirect, refusePage(http.StatusBadRequest, "The application gave an address that is not registered",
 			"It asked us to send you to an address that is not registered for it, so we will not do that.",
 			"If you run the application: its redirect URI must be registered exactly as it is sent. Both are in this provider's log under the reference below.").
 			because(fmt.Errorf("redirect_uri received %q, registered %q: %w", clip(uri, 500), client.RedirectURIs, err))
 	}
-	return client, redirect, nil
+	return redirect, nil
 }
 
 // requiresPKCE says whether a request of the client without code_challenge is refused.
@@ -178,10 +174,8 @@ func (p *Provider) requiresPKCE(client clients.Client) bool {
 
 // mayAsk checks a request against what the client is registered for.
 func (p *Provider) mayAsk(client clients.Client, req *oauth.AuthorizationRequest) error {
-	if req.ResponseType == "none" || !client.MayRespond(req.ResponseType) {
-		if req.ResponseType != "none" || !client.MayRespond("none") {
-			return oauth.Errorf(oauth.UnauthorizedClient, "the client is not registered for response_type %s", req.ResponseType)
-		}
+	if !client.MayRespond(req.ResponseType) {
+		return oauth.Errorf(oauth.UnauthorizedClient, "the client is not registered for response_type %s", req.ResponseType)
 	}
 	rt, err := oauth.ParseResponseType(req.ResponseType)
 	if err != nil {
@@ -229,8 +223,6 @@ func (p *Provider) proceed(w http.ResponseWriter, r *http.Request, at pending) e
 	case stepRefuse:
 		note(r, at.step.err)
 		mention(r, "refused", at.step.reason)
-		back := to
-		back.values = [][2]string{{"error", string(at.step.err.Code)}, {"error_description", at.step.err.Description}, {"state", at.Request.State}, {"iss", p.Issuer}}
 		id := at.Interaction.ID
 		if id == "" {
 			var err error

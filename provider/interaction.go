@@ -127,7 +127,11 @@ type pending struct {
 // reconsider loads everything that an interaction with an authorization request depends on, anew, and asks nextStep. The
 // client may have been disabled or changed meanwhile: it is checked like the first time.
 func (p *Provider) reconsider(r *http.Request, i storage.Interaction) (pending, error) {
-	client, redirect, err := p.verifyRedirect(r.Context(), i.Request.ClientID, i.Request.RedirectURI)
+	client, err := p.client(r.Context(), i.Request.ClientID)
+	if err != nil {
+		return pending{}, err
+	}
+	redirect, err := verifyRedirect(client, i.Request.RedirectURI)
 	if err != nil {
 		return pending{}, err
 	}
