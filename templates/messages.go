@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,9 @@ type catalogue struct {
 	Sentences map[string]string `json:"sentences"` // by the English sentence: what the endpoints say on an error page
 }
 
+// slot is where a value goes in a message.
+var slot = regexp.MustCompile(`\{\d\}`)
+
 // loadMessages reads our messages and merges the operator's into them. Every language must have every message.
 func (s *Set) loadMessages() error {
 	s.languages = map[string]*catalogue{}
@@ -32,7 +36,8 @@ func (s *Set) loadMessages() error {
 	if s.options.Overrides != nil {
 		sources = append(sources, s.options.Overrides)
 	}
-	for _, source := range sources {
+	given := map[string][]string{} // the values that the pages give each message
+	for i, source := range sources {
 		names, err := fs.Glob(source, "messages/*.json")
 		if err != nil {
 			return fmt.Errorf("templates: %w", err)
@@ -55,6 +60,11 @@ func (s *Set) loadMessages() error {
 				return fmt.Errorf("templates: %s: %w", name, err)
 			}
 		}
+		if i == 0 {
+			for key, message := range s.languages["en"].Messages {
+				given[key] = slot.FindAllString(message, -1)
+			}
+		}
 	}
 	s.order = slices.Sorted(keysOf(s.languages))
 	if i := slices.Index(s.order, "en"); i > 0 {
@@ -68,13 +78,18 @@ func (s *Set) loadMessages() error {
 		if c.Direction != "ltr" && c.Direction != "rtl" {
 			problems = append(problems, fmt.Errorf("templates: messages/%s.json: direction is ltr or rtl, not %q", lang, c.Direction))
 		}
-		for _, key := range slices.Sorted(keysOf(s.languages["en"].Messages)) {
+		for _, key := range slices.Sorted(keysOf(given)) {
 			if c.Messages[key] == "" {
 				problems = append(problems, fmt.Errorf("templates: messages/%s.json lacks %q", lang, key))
 			}
+			for _, want := range slot.FindAllString(c.Messages[key], -1) {
+				if !slices.Contains(given[key], want) {
+					problems = append(problems, fmt.Errorf("templates: messages/%s.json: %q is not given %s", lang, key, want))
+				}
+			}
 		}
 		for _, key := range slices.Sorted(keysOf(c.Messages)) {
-			if s.languages["en"].Messages[key] == "" {
+			if _, ok := given[key]; !ok {
 				problems = append(problems, fmt.Errorf("templates: messages/%s.json: nothing uses %q", lang, key))
 			}
 		}
@@ -186,16 +201,30 @@ func (v view) Known(prefix, text string, values ...any) phrase {
 	return v.Say(text)
 }
 
-// Say is an English sentence in the page's language, as far as the catalogue knows it. Otherwise it is marked as English, so that a screen
-// reader does not read it as German.
-func (v view) Say(sentence string) phrase {
-	if s, ok := v.words.Sentences[sentence]; ok {
-		return phrase{{Text: s}}
+// Say is an English text in the page's language, sentence by sentence as far as the catalogue knows them. What it does not know is marked
+// as English, so that a screen reader does not read it as German.
+func (v view) Say(text string) phrase {
+	text = shownAtMost(text, maxSentence)
+	if known, ok := v.words.Sentences[text]; ok {
+		return phrase{{Text: known}}
 	}
-	if v.Lang == "en" {
-		return phrase{{Text: shownAtMost(sentence, maxSentence)}}
+	if v.Lang == "en" || text == "" {
+		return phrase{{Text: text}}
 	}
-	return phrase{{Text: shownAtMost(sentence, maxSentence), Lang: "en"}}
+	var out phrase
+	for text != "" {
+		sentence := text
+		if i := strings.Index(text, ". "); i >= 0 {
+			sentence = text[:i+2]
+		}
+		text = text[len(sentence):]
+		s := span{Text: sentence, Lang: "en"}
+		if known, ok := v.words.Sentences[strings.TrimSpace(sentence)]; ok {
+			s = span{Text: known + sentence[len(strings.TrimRight(sentence, " ")):]}
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // When says a time that people look at: near ones by how long ago, others by date. The zero time is "".

@@ -2,10 +2,21 @@ package templates
 
 import (
 	"bytes"
+	"encoding/xml"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 )
+
+var update = flag.Bool("update", false, "write the golden files anew")
 
 // testNow is a quarter of an hour after most of what happens in the samples.
 var testNow = time.Date(2026, 11, 23, 20, 30, 0, 0, time.UTC)
@@ -32,28 +43,481 @@ func render(t testing.TB, s *Set, lang string, page Page) string {
 	return b.String()
 }
 
-func TestEveryPageHasTheIdsThatAutomationKnows(t *testing.T) {
+// element is a tag of a page, with the text inside.
+type element struct {
+	tag    string
+	attr   map[string]string
+	text   string
+	within []string // tags around it
+}
+
+func (e *element) id() string { return e.attr["id"] }
+
+// parse reads a page strictly: every element but the void ones is closed, in order, and no id is there twice.
+func parse(t testing.TB, page string) []*element {
+	t.Helper()
+	d := xml.NewDecoder(strings.NewReader(page))
+	d.Strict, d.AutoClose, d.Entity = false, []string{"meta", "link", "input", "img"}, xml.HTMLEntity
+	var all, open []*element
+	ids := map[string]bool{}
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%v\n%s", err, page)
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			e := &element{tag: token.Name.Local, attr: map[string]string{}}
+			for _, a := range token.Attr {
+				if _, twice := e.attr[a.Name.Local]; twice {
+					t.Errorf("<%s> has %s twice", e.tag, a.Name.Local)
+				}
+				e.attr[a.Name.Local] = a.Value
+			}
+			for _, o := range open {
+				e.within = append(e.within, o.tag)
+			}
+			if id := e.id(); id != "" {
+				if ids[id] {
+					t.Errorf("#%s is there twice\n%s", id, page)
+				}
+				ids[id] = true
+			}
+			all, open = append(all, e), append(open, e)
+		case xml.EndElement:
+			open = open[:len(open)-1]
+		case xml.CharData:
+			for _, o := range open {
+				o.text += string(token)
+			}
+		}
+	}
+	return all
+}
+
+func find(all []*element, match func(*element) bool) []*element {
+	return slices.DeleteFunc(slices.Clone(all), func(e *element) bool { return !match(e) })
+}
+
+func tagged(all []*element, tag string) []*element {
+	return find(all, func(e *element) bool { return e.tag == tag })
+}
+
+func byID(t testing.TB, all []*element, id string) *element {
+	t.Helper()
+	found := find(all, func(e *element) bool { return e.id() == id })
+	if len(found) != 1 {
+		t.Fatalf("not exactly one #%s", id)
+	}
+	return found[0]
+}
+
+// everyPage calls check for every sample in every language.
+func everyPage(t *testing.T, check func(t *testing.T, lang string, page Page, out string)) {
+	s := newSet(t)
+	for _, lang := range s.order {
+		for i, page := range samples() {
+			t.Run(fmt.Sprintf("%02d %s %s", i, page.name(), lang), func(t *testing.T) {
+				t.Parallel()
+				check(t, lang, page, render(t, s, lang, page))
+			})
+		}
+	}
+}
+
+func TestPagesLookAsReviewed(t *testing.T) {
 	t.Parallel()
 	s := newSet(t)
-	for name, ids := range map[string][]string{
-		"login": {"login-page", "password", "login-submit"}, "consent": {"consent-page", "consent-allow", "consent-deny"},
-		"accounts": {"accounts-page"}, "error": {"op-error"}, "refused": {"refused"}, "logout_confirm": {"logout-confirm"},
-		"logged_out": {"logged-out"}, "account": {"account-page"},
-	} {
-		for _, page := range samples() {
-			if page.name() != name {
+	seen := map[string]bool{}
+	for i, page := range samples() {
+		for _, lang := range s.order {
+			if lang != "en" && seen[page.name()] {
+				continue // one of each kind shows the words
+			}
+			name := filepath.Join("testdata", fmt.Sprintf("%02d_%s.%s.html", i, page.name(), lang))
+			got := render(t, s, lang, page)
+			if *update {
+				if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
 				continue
 			}
-			out := render(t, s, "en", page)
-			if l, ok := page.(Login); ok && l.Reauthenticate == nil {
-				ids = append(ids[:3:3], "username")
+			want, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
 			}
-			for _, id := range ids {
-				if strings.Count(out, ` id="`+id+`"`) != 1 {
-					t.Errorf("%s: not exactly one #%s\n%s", name, id, out)
+			if got != string(want) {
+				t.Errorf("%s is not what is rendered; see the difference after go test ./templates -update\n%s", name, got)
+			}
+		}
+		seen[page.name()] = true
+	}
+}
+
+func TestEveryPageHasTheIdsThatAutomationKnows(t *testing.T) {
+	t.Parallel()
+	contract := map[string][]string{
+		"login": {"login-page", "password", "login-submit"}, "consent": {"consent-page", "consent-allow", "consent-deny"},
+		"accounts": {"accounts-page", "account-current", "account-other"}, "error": {"op-error"}, "refused": {"refused"},
+		"logout_confirm": {"logout-page", "logout-confirm"}, "logged_out": {"logged-out"}, "account": {"account-page"},
+		"form_post": {"form-post"}, "check_session": nil,
+	}
+	everyPage(t, func(t *testing.T, _ string, page Page, out string) {
+		all := parse(t, out)
+		ids, ok := contract[page.name()]
+		if !ok {
+			t.Fatalf("no contract for %s", page.name())
+		}
+		for _, id := range ids {
+			byID(t, all, id)
+		}
+		if l, ok := page.(Login); ok {
+			if l.Reauthenticate == nil {
+				u := byID(t, all, "username")
+				if _, readonly := u.attr["readonly"]; readonly || u.attr["name"] != "username" || u.attr["value"] != l.Username {
+					t.Errorf("username: %v", u.attr)
+				}
+			} else if len(find(all, func(e *element) bool { return e.id() == "username" })) != 0 {
+				t.Error("whoever has to prove who they are once more is asked for a username that is known")
+			}
+		}
+	})
+}
+
+func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
+	t.Parallel()
+	everyPage(t, func(t *testing.T, lang string, page Page, out string) {
+		all := parse(t, out)
+		html := tagged(all, "html")[0]
+		if html.attr["lang"] != lang || html.attr["dir"] != "ltr" {
+			t.Errorf("html: %v", html.attr)
+		}
+		if h := tagged(all, "h1"); len(h) != 1 {
+			t.Errorf("%d h1", len(h))
+		}
+		if title := tagged(all, "title"); len(title) != 1 || !strings.HasSuffix(title[0].text, " – Latchkey") {
+			t.Errorf("title: %v", title)
+		}
+		labels := map[string]bool{}
+		for _, l := range tagged(all, "label") {
+			if strings.TrimSpace(l.text) == "" {
+				t.Error("an empty label")
+			}
+			labels[l.attr["for"]] = true
+		}
+		for _, in := range tagged(all, "input") {
+			if _, hidden := in.attr["hidden"]; in.attr["type"] != "hidden" && !hidden && !labels[in.id()] {
+				t.Errorf("no label for %v", in.attr)
+			}
+			if in.attr["placeholder"] != "" {
+				t.Error("a placeholder is no label")
+			}
+			if by := in.attr["aria-describedby"]; by != "" && byID(t, all, by).attr["role"] != "alert" {
+				t.Errorf("#%s is not an alert", by)
+			}
+		}
+		for _, b := range tagged(all, "button") {
+			if b.attr["type"] != "submit" || strings.TrimSpace(b.text) == "" || !slices.Contains(b.within, "form") {
+				t.Errorf("button %v %q", b.attr, b.text)
+			}
+		}
+		for _, e := range all {
+			if _, ok := e.attr["alt"]; e.tag == "img" && !ok {
+				t.Error("a picture without alt")
+			}
+			for _, name := range []string{"aria-labelledby", "aria-describedby"} {
+				if to := e.attr[name]; to != "" {
+					byID(t, all, to)
 				}
 			}
-			ids = ids[:min(3, len(ids))]
+			if e.tag == "iframe" && e.attr["title"] == "" {
+				t.Error("a frame without title")
+			}
+		}
+		if focus := find(all, func(e *element) bool { _, ok := e.attr["autofocus"]; return ok }); len(focus) > 1 {
+			t.Error("the focus can be in one place only")
+		}
+	})
+}
+
+func TestPagesOfDifferentKindsHaveDifferentTitles(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	for _, lang := range s.order {
+		kinds := map[string]string{}
+		for _, page := range samples() {
+			title := tagged(parse(t, render(t, s, lang, page)), "title")[0].text
+			if other, ok := kinds[title]; ok && other != page.name() && !strings.HasPrefix(title, " –") {
+				t.Errorf("%s and %s are both called %q", other, page.name(), title)
+			}
+			kinds[title] = page.name()
+		}
+	}
+	if title := tagged(parse(t, render(t, s, "en", samples()[0])), "title")[0].text; title != "Sign in to Field Notes – Latchkey" {
+		t.Errorf("title: %q", title)
+	}
+}
+
+func TestNoPageNeedsMoreThanItsPolicyAllows(t *testing.T) {
+	t.Parallel()
+	everyPage(t, func(t *testing.T, _ string, page Page, out string) {
+		if strings.Contains(out, "ZgotmplZ") {
+			t.Errorf("an address was refused:\n%s", out)
+		}
+		for _, e := range parse(t, out) {
+			for name, value := range e.attr {
+				if strings.HasPrefix(name, "on") || name == "style" || strings.HasPrefix(strings.ToLower(value), "javascript:") {
+					t.Errorf("<%s %s=%q>", e.tag, name, value)
+				}
+			}
+			switch e.tag {
+			case "style", "base", "object", "embed":
+				t.Errorf("<%s>", e.tag)
+			case "script":
+				if (page.name() != "form_post" && page.name() != "check_session") || !strings.HasPrefix(e.attr["src"], "/assets/") || e.text != "" {
+					t.Errorf("script on %s: %v", page.name(), e.attr)
+				}
+			case "link":
+				if !strings.HasPrefix(e.attr["href"], "/assets/") {
+					t.Errorf("link %v", e.attr)
+				}
+			case "img":
+				if e.attr["referrerpolicy"] != "no-referrer" {
+					t.Errorf("img %v", e.attr)
+				}
+			case "iframe":
+				if page.name() != "logged_out" || strings.Contains(e.attr["sandbox"], "top-navigation") || !strings.Contains(e.attr["sandbox"], "allow-scripts") {
+					t.Errorf("iframe %v", e.attr)
+				}
+			case "a":
+				if rel := e.attr["rel"]; e.attr["target"] == "_blank" && rel != "noopener noreferrer" {
+					t.Errorf("a %v", e.attr)
+				}
+			case "form":
+				if e.attr["method"] != "post" {
+					t.Errorf("form %v", e.attr)
+				}
+			}
+		}
+	})
+}
+
+func TestEveryFormOfOursCarriesItsCSRFValue(t *testing.T) {
+	t.Parallel()
+	everyPage(t, func(t *testing.T, _ string, page Page, out string) {
+		all := parse(t, out)
+		forms, values := len(tagged(all, "form")), len(find(all, func(e *element) bool { return e.tag == "input" && e.attr["name"] == "csrf" }))
+		if page.name() == "form_post" {
+			forms = 0 // it goes to the application, which must not learn one
+		}
+		if forms != values {
+			t.Errorf("%d forms, %d with csrf", forms, values)
+		}
+	})
+}
+
+func TestAPageIsSmall(t *testing.T) {
+	t.Parallel()
+	sheet, mark := len(assets["style.css"].content), len(assets["mark.svg"].content)
+	if sheet > 12<<10 {
+		t.Errorf("the stylesheet has %d bytes", sheet)
+	}
+	everyPage(t, func(t *testing.T, _ string, _ Page, out string) {
+		if total := len(out) + sheet + mark; total > 50<<10 {
+			t.Errorf("%d bytes", total)
+		}
+	})
+}
+
+func TestLoginErrorsAreLinkedToTheFieldThatNeedsAttention(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	focus := func(l Login) string {
+		all := parse(t, render(t, s, "en", l))
+		if l.Error != "" {
+			byID(t, all, "login-error")
+			if p := byID(t, all, "password"); p.attr["aria-invalid"] != "true" || p.attr["aria-describedby"] != "login-error" {
+				t.Errorf("password: %v", p.attr)
+			}
+		}
+		if p := byID(t, all, "password"); p.attr["value"] != "" || p.attr["autocomplete"] != "current-password" {
+			t.Errorf("password: %v", p.attr)
+		}
+		f := find(all, func(e *element) bool { _, ok := e.attr["autofocus"]; return ok })
+		if len(f) != 1 {
+			t.Fatalf("%d elements have the focus", len(f))
+		}
+		return f[0].id()
+	}
+	for _, c := range []struct {
+		page Login
+		want string
+	}{
+		{Login{}, "username"},
+		{Login{Username: "ada"}, "password"},
+		{Login{Error: LoginIncomplete}, "username"},
+		{Login{Username: "ada", Error: LoginIncomplete}, "password"},
+		{Login{Username: "ada", Error: LoginWrong}, "password"},
+		{Login{Username: "ada", Reauthenticate: &Person{Username: "ada"}}, "password"},
+		{Login{Reauthenticate: &Person{Username: "ada"}, Error: LoginWrong}, "password"},
+	} {
+		if got := focus(c.page); got != c.want {
+			t.Errorf("%+v: focus on %s", c.page, got)
+		}
+	}
+	throttled := render(t, s, "en", Login{Error: LoginThrottled, ThrottledUntil: testNow.Add(4*time.Minute + time.Second)})
+	if !strings.Contains(throttled, "Wait 5 min") || !strings.Contains(throttled, "from 20:34 UTC") {
+		t.Error(throttled)
+	}
+}
+
+func TestConsentMarksWhatIsNewOnlyBesideWhatIsNot(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	marks := func(items ...ScopeItem) int {
+		return strings.Count(render(t, s, "en", Consent{Scopes: items}), `class="tag">new<`)
+	}
+	old, fresh := ScopeItem{Title: "old"}, ScopeItem{Title: "fresh", New: true}
+	if marks(fresh, fresh) != 0 || marks(old, fresh) != 1 || marks(old) != 0 {
+		t.Error("when everything is new, nothing is marked; otherwise what is new")
+	}
+}
+
+func TestAllowAndDenyHaveTheSameWeight(t *testing.T) {
+	t.Parallel()
+	all := parse(t, render(t, newSet(t), "en", Consent{}))
+	allow, deny := byID(t, all, "consent-allow"), byID(t, all, "consent-deny")
+	if allow.attr["class"] != deny.attr["class"] || !slices.Equal(allow.within, deny.within) || allow.attr["value"] != "allow" || deny.attr["value"] != "deny" {
+		t.Errorf("%v %v", allow.attr, deny.attr)
+	}
+}
+
+func TestLoggedOutGoesOnOrLooksAgainByItself(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	refresh := func(p LoggedOut) string {
+		for _, m := range tagged(parse(t, render(t, s, "en", p)), "meta") {
+			if m.attr["http-equiv"] == "refresh" {
+				return m.attr["content"]
+			}
+		}
+		return ""
+	}
+	for _, c := range []struct {
+		page LoggedOut
+		want string
+	}{
+		{LoggedOut{ContinueURL: "https://a.example/?state='\";url=x"}, ""},
+		{LoggedOut{ContinueURL: "https://a.example/?state=1&b=2", RefreshSeconds: 2}, "2; url=https://a.example/?state=1&b=2"},
+		{LoggedOut{ContinueURL: "https://a.example/", ReloadURL: "/logout/done?look=1", RefreshSeconds: 3}, "3; url=/logout/done?look=1"},
+		{LoggedOut{ContinueURL: "org.example.app:/bye", RefreshSeconds: 2}, "2; url=org.example.app:/bye"},
+		{LoggedOut{ContinueURL: "javascript:alert(1)", RefreshSeconds: 2}, ""},
+	} {
+		if got := refresh(c.page); got != c.want {
+			t.Errorf("%+v: %q", c.page, got)
+		}
+	}
+}
+
+func TestErrorPagesSpeakThePersonsLanguageOrSayWhichTheySpeak(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	s.languages["de"].Sentences["It rains."] = "Es regnet."
+	out := render(t, s, "de", Error{Title: "It rains.", Message: "It <snows>."})
+	if !strings.Contains(out, "<h1>Es regnet.</h1>") || !strings.Contains(out, `<span lang="en">It &lt;snows&gt;.</span>`) {
+		t.Error(out)
+	}
+	if out := render(t, s, "de", Error{Title: "It snows. It rains."}); !strings.Contains(out, `<h1><span lang="en">It snows. </span>Es regnet.</h1>`) {
+		t.Error(out)
+	}
+	if out := render(t, s, "en", Error{Title: "It rains."}); !strings.Contains(out, "<h1>It rains.</h1>") {
+		t.Error(out)
+	}
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("gone") }
+
+func TestRenderWritesAWholePageOrNothing(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	if err := s.Render(brokenWriter{}, "en", Error{}); err == nil {
+		t.Error("an error of the writer was lost")
+	}
+	var b bytes.Buffer
+	if err := s.Render(&b, "en", nil); err == nil || b.Len() > 0 {
+		t.Error("no page was rendered")
+	}
+	delete(s.languages["en"].Messages, "account.title")
+	if err := s.Render(&b, "en", Account{}); err == nil || b.Len() > 0 {
+		t.Errorf("%v, and %d bytes were written", err, b.Len())
+	}
+	if got, want := render(t, s, "xx", Login{}), render(t, s, "en", Login{}); got != want {
+		t.Error("an unknown language is not English")
+	}
+}
+
+func TestAnIssuerWithAPathHasItsAssetsBelowIt(t *testing.T) {
+	t.Parallel()
+	s := newSet(t, func(o *Options) { o.Path, o.ProviderName = "/idp", "Acme <3" })
+	out := render(t, s, "en", Login{})
+	if !strings.Contains(out, `href="/idp`+AssetPath("style.css")+`"`) || !strings.Contains(out, "<title>Sign in – Acme &lt;3</title>") {
+		t.Error(out)
+	}
+}
+
+func TestOperatorsReplaceTemplatesAndWords(t *testing.T) {
+	t.Parallel()
+	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
+	own := newSet(t, func(o *Options) {
+		o.Overrides = fstest.MapFS{
+			"error.html":       file(`{{define "title"}}Oops{{end}}{{define "main"}}<main id="op-error"><h1>{{.T "error.help"}}</h1></main>{{end}}`),
+			"messages/en.json": file(`{"messages":{"error.help":"Call Bob."}}`),
+		}
+	})
+	if out := render(t, own, "en", Error{}); !strings.Contains(out, "<h1>Call Bob.</h1>") || !strings.Contains(out, "<title>Oops – Latchkey</title>") {
+		t.Error(out)
+	}
+	if out := render(t, own, "en", Login{}); !strings.Contains(out, `id="login-page"`) {
+		t.Error("what was not replaced is gone")
+	}
+	for name, c := range map[string]struct {
+		files fstest.MapFS
+		want  string
+	}{
+		"a file that replaces nothing":        {fstest.MapFS{"logni.html": file("")}, `"logni.html" replaces nothing`},
+		"a template that does not parse":      {fstest.MapFS{"login.html": file("{{if}}")}, "login.html"},
+		"a field that is not there":           {fstest.MapFS{"login.html": file(`{{define "title"}}x{{end}}{{define "main"}}{{.Page.Pasword}}{{end}}`)}, "Pasword"},
+		"a message that is not there":         {fstest.MapFS{"login.html": file(`{{define "title"}}x{{end}}{{define "main"}}{{.T "nope"}}{{end}}`)}, "nope"},
+		"a page without main":                 {fstest.MapFS{"layout.html": file(`{{define "page"}}{{template "mian" .}}{{end}}`)}, "mian"},
+		"a language that is not complete":     {fstest.MapFS{"messages/fr.json": file(`{"messages":{"back":"Retour"}}`)}, `messages/fr.json lacks "account.apps"`},
+		"a message that nothing uses":         {fstest.MapFS{"messages/de.json": file(`{"messages":{"bakc":"x"}}`)}, `"bakc"`},
+		"a language that is none":             {fstest.MapFS{"messages/klingon!.json": file(`{}`)}, "language tag"},
+		"messages that are not JSON":          {fstest.MapFS{"messages/de.json": file(`{`)}, "messages/de.json"},
+		"a direction that is neither":         {fstest.MapFS{"messages/de.json": file(`{"direction":"up"}`)}, "ltr or rtl"},
+		"a message with a value it never has": {fstest.MapFS{"messages/de.json": file(`{"messages":{"back-to":"{7}"}}`)}, `"back-to"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := New(Options{Overrides: c.files})
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+func BenchmarkRenderLogin(b *testing.B) {
+	s := newSet(b)
+	page := samples()[0]
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Render(io.Discard, "en", page); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

@@ -43,12 +43,12 @@ func shownAtMost(s string, limit int) string {
 		default:
 			marks = 0
 		}
-		if n == limit {
-			return strings.TrimSpace(b.String()) + "…"
+		if n == limit || space && n+1 == limit {
+			return b.String() + "…"
 		}
 		if space {
 			b.WriteByte(' ')
-			space = false
+			space, n = false, n+1
 		}
 		b.WriteRune(r)
 		previous, n = r, n+1

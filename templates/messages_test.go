@@ -1,0 +1,225 @@
+package templates
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+)
+
+func TestEveryMessageIsThereInEveryLanguageWithTheSameValues(t *testing.T) {
+	t.Parallel()
+	s := newSet(t) // New refuses a language that lacks one
+	if len(s.order) < 2 || s.order[0] != "en" {
+		t.Fatalf("languages: %v", s.order)
+	}
+	for _, lang := range s.order {
+		for key, m := range s.languages[lang].Messages {
+			got, want := slot.FindAllString(m, -1), slot.FindAllString(s.languages["en"].Messages[key], -1)
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("%s %s: %v, in English %v", lang, key, got, want)
+			}
+		}
+	}
+}
+
+func TestEveryMessageIsUsed(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	sources, err := s.sources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, text := range sources {
+		all.WriteString(text)
+	}
+	for _, name := range []string{"messages.go", "scopes.go", "pages.go"} {
+		all.Write(readFile(t, name))
+	}
+	for key := range s.languages["en"].Messages {
+		chosen := false // by a value: a scope, a claim, a reason, a state
+		for _, prefix := range []string{"scope.", "claim.", "refused.reason.", "logged-out."} {
+			chosen = chosen || strings.HasPrefix(key, prefix)
+		}
+		if !chosen && !strings.Contains(all.String(), `"`+key+`"`) {
+			t.Errorf("nothing uses %q", key)
+		}
+	}
+}
+
+func TestMatchChoosesTheLanguage(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	for _, c := range []struct {
+		locales []string
+		accept  string
+		want    string
+	}{
+		{nil, "", "en"},
+		{nil, "de", "de"},
+		{nil, "de-AT,de;q=0.9,en;q=0.8", "de"},
+		{nil, "fr,de;q=0.5", "de"},
+		{nil, "fr", "en"},
+		{nil, "en-GB,de;q=0.9", "en"},
+		{nil, ";;;=", "en"},
+		{[]string{"de"}, "en", "de"},
+		{[]string{"fr", "de-CH"}, "en", "de"},
+		{[]string{"fr", "xx-invalid-tag-that-is-too-long-for-anything"}, "de", "de"},
+		{[]string{"fr"}, "de", "de"},
+		{[]string{"\x00", "de"}, "", "de"},
+		{slices.Repeat([]string{"fr"}, 10), "de", "de"},
+		{append(slices.Repeat([]string{"fr"}, 10), "de"), "en", "en"},
+		{nil, "de," + strings.Repeat("x", 1<<20), "de"},
+		{nil, strings.Repeat("x", 1<<20), "en"},
+	} {
+		if got := s.Match(c.locales, c.accept); got != c.want {
+			t.Errorf("%.3q %.40q: %s", c.locales, c.accept, got)
+		}
+	}
+}
+
+func FuzzMatch(f *testing.F) {
+	s := newSet(f)
+	f.Add("de en", "de-AT,de;q=0.9")
+	f.Add("zh-Hant-TW x-y", "*;q=0,und-u-co-x")
+	f.Fuzz(func(t *testing.T, locales, accept string) {
+		if lang := s.Match(strings.Split(locales, " "), accept); !slices.Contains(s.order, lang) {
+			t.Errorf("%q", lang)
+		}
+	})
+}
+
+func TestTimesAreSaidAsPeopleSayThem(t *testing.T) {
+	t.Parallel()
+	v := newSet(t).view("en", nil)
+	for want, at := range map[string]time.Time{
+		"":                       {},
+		"just now":               testNow.Add(-time.Minute),
+		"59 minutes ago":         testNow.Add(-time.Hour + time.Second),
+		"an hour ago":            testNow.Add(-time.Hour),
+		"2 hours ago":            testNow.Add(-2 * time.Hour),
+		"23 hours ago":           testNow.Add(-24*time.Hour + time.Second),
+		"22 Nov 2026, 20:30 UTC": testNow.Add(-24 * time.Hour),
+		"24 Nov 2026, 20:30 UTC": testNow.Add(24 * time.Hour),
+	} {
+		if got := v.When(at).String(); got != want {
+			t.Errorf("%s: %q", want, got)
+		}
+	}
+	for want, left := range map[string]time.Duration{"1 s": -time.Hour, "30 s": 30 * time.Second, "2 min": 61 * time.Second, "2 h": 61 * time.Minute} {
+		if got := v.Wait(testNow.Add(left)).String(); got != want {
+			t.Errorf("%v: %q", left, got)
+		}
+	}
+}
+
+func TestScopesAreSentences(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	names := func(items []ScopeItem) string {
+		var out []string
+		for _, i := range items {
+			n := i.Name
+			if i.New {
+				n += "*"
+			}
+			out = append(out, n)
+		}
+		return strings.Join(out, " ")
+	}
+	known := func(name string) bool { return name == "openid" || name == "email" }
+	items := s.Scopes("en", []string{"openid", "email", "openid", "offline_access", "orders:read", ""},
+		[]string{"email", "email_verified", "birthdate", "sub", "phone_number", "phone_number_verified", "badge"}, []string{"https://api.example/v1", "urn:x"}, known)
+	if got := names(items); got != "openid email offline_access* orders:read* birthdate* phone_number* badge* https://api.example/v1* urn:x*" {
+		t.Error(got)
+	}
+	titles := map[string]string{}
+	for _, i := range items {
+		titles[i.Name] = i.Title
+	}
+	for name, want := range map[string]string{
+		"orders:read": "Use “orders:read”", "birthdate": "See one detail of your profile: Birthday", "badge": "See one detail of your profile: badge",
+		"https://api.example/v1": "Act for you at api.example", "urn:x": "Act for you at urn:x", "offline_access": "Stay connected while you are away",
+	} {
+		if titles[name] != want {
+			t.Errorf("%s: %q", name, titles[name])
+		}
+	}
+	if all := s.Scopes("de", []string{"openid"}, nil, nil, nil); len(all) != 1 || !all[0].New || all[0].Title != "Wissen, dass Sie es sind" {
+		t.Errorf("%+v", all)
+	}
+	for _, lang := range s.order {
+		for _, scope := range []string{"openid", "profile", "email", "address", "phone", "groups", "roles", "offline_access"} {
+			if i := s.Scopes(lang, []string{scope}, nil, nil, nil); strings.Contains(i[0].Title, scope) && strings.Contains(i[0].Title, "“") || i[0].Detail == "" {
+				t.Errorf("%s in %s: %+v", scope, lang, i)
+			}
+		}
+	}
+}
+
+// TestWhatTheEndpointsSayIsKnownInEveryLanguage reads the sentences out of the calls that make pages of problems.
+func TestWhatTheEndpointsSayIsKnownInEveryLanguage(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	files, err := filepath.Glob("../provider/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no endpoints: %v", err)
+	}
+	said := map[string]bool{}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if f, ok := call.Fun.(*ast.Ident); !ok || f.Name != "refusePage" && f.Name != "refuseLogout" && f.Name != "nothingOfYours" {
+				return true
+			}
+			for _, arg := range call.Args {
+				ast.Inspect(arg, func(n ast.Node) bool {
+					if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+						sentence, err := strconv.Unquote(lit.Value)
+						if err != nil {
+							t.Fatal(err)
+						}
+						sentence = strings.TrimSpace(sentence)
+						// Of a text that is put together only the whole sentences can be known.
+						if n == arg || sentence != "" && unicode.IsUpper(rune(sentence[0])) && strings.HasSuffix(sentence, ".") {
+							said[sentence] = true
+						}
+					}
+					_, inner := n.(*ast.CallExpr)
+					return !inner
+				})
+			}
+			return true
+		})
+	}
+	delete(said, "")
+	if len(said) < 20 {
+		t.Fatalf("found only %d sentences", len(said))
+	}
+	for _, lang := range s.order[1:] {
+		for sentence := range said {
+			if s.languages[lang].Sentences[sentence] == "" {
+				t.Errorf("messages/%s.json, sentences: translate %q", lang, sentence)
+			}
+		}
+	}
+}
