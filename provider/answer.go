@@ -264,7 +264,7 @@ func (p *Provider) send(w http.ResponseWriter, r *http.Request, to response) err
 		}
 	}
 	if to.mode == oauth.ModeFormPost {
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action "+cspSource(target))
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action "+cspSource(target))
 		return p.render(w, r, http.StatusOK, templates.FormPost{Action: target, Fields: values, AppName: to.appName})
 	}
 	w.Header().Set("Location", to.location())
