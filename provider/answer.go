@@ -299,9 +299,12 @@ func (to response) location() string {
 	return target + "?" + q.String()
 }
 
-// cspSource is how a URI is named in a Content-Security-Policy: its origin, or its scheme when it has none.
+// cspSource is how a URI is named in a Content-Security-Policy: its origin, or its scheme when it has none. A host that would mean something
+// there, *.example say, is named by nothing.
 func cspSource(uri string) string {
-	if o := clients.Origin(uri); o != "" {
+	if o := clients.Origin(uri); strings.ContainsAny(o, "* ;,'\"") {
+		return "'none'"
+	} else if o != "" {
 		return o
 	}
 	if scheme, _, ok := strings.Cut(uri, ":"); ok && strings.Trim(strings.ToLower(scheme), "abcdefghijklmnopqrstuvwxyz0123456789+-.") == "" {
