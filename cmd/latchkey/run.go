@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -189,16 +190,20 @@ func printable(s string) string {
 	}, s)
 }
 
-// version is what was built: the module's version, or the commit.
+// release is set by the build of a release, which has no repository around it: -ldflags "-X main.release=v1.2.3".
+var release string
+
+// version is what was built: the release, else the module's version, and the commit.
 func version() (number, commit string) {
 	number = "development"
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return number, ""
+		return cmp.Or(release, number), ""
 	}
 	if v := info.Main.Version; v != "" && v != "(devel)" {
 		number = v
 	}
+	number = cmp.Or(release, number)
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
 			commit = s.Value
