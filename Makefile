@@ -1,0 +1,93 @@
+# make test is all that a fresh Debian-like machine with Go needs: it installs what is missing, then checks everything.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO          ?= go
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK ?= golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# What is made outside of the repository, and kept for the next time: a Python with Flask, if this machine has none.
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache,/tmp)/latchkey
+export LATCHKEY_CACHE := $(CACHE)
+export PATH := $(CACHE)/venv/bin:$(PATH)
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+LDFLAGS  = -s -w -X main.release=$(VERSION)
+
+# Go keeps compiled packages per set of build flags. There are two sets here, not one per tool: the program and the tools
+# that read the code share the first, everything that is tested has the second, with the race detector.
+STATIC   = CGO_ENABLED=0 GOFLAGS=-trimpath
+RACE     = CGO_ENABLED=1 GOFLAGS=
+TIMEOUT ?= 15m
+# In CI nothing is taken from an earlier run.
+COUNT    = $(if $(filter true,$(CI)),-count=1)
+PKG     ?= ./...
+FUZZTIME  ?= 5s
+BENCH     ?= .
+BENCHTIME ?= 1s
+ARGS    ?=
+
+help: ## say what there is
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
+
+prepare: ## install what the tests need and this machine lacks
+	@.ci/prepare
+
+test: prepare ## everything: formatting, vet, staticcheck, known holes, all tests with the race detector, the browser test
+	@.ci/stage gofmt $(MAKE) format
+	@.ci/stage vet $(MAKE) vet
+	@.ci/stage staticcheck $(MAKE) staticcheck
+	@.ci/stage govulncheck $(MAKE) vulnerabilities
+	@.ci/stage build $(MAKE) build
+	@.ci/stage 'go test' $(MAKE) race
+
+format: ## fail on files that gofmt would change
+	@found=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go' 2>/dev/null || find . -name '*.go')); \
+	if [[ -n $$found ]]; then echo "gofmt would change:"; echo "$$found"; exit 1; fi
+
+vet: ## go vet
+	@$(STATIC) $(GO) vet $(PKG)
+
+staticcheck: ## staticcheck
+	@$(STATIC) $(GO) run $(STATICCHECK) $(PKG)
+
+vulnerabilities: ## look for known holes in what is used, if the list of them can be reached
+	@.ci/vulnerabilities $(GO) run $(GOVULNCHECK) $(PKG)
+
+race: ## all tests, with the race detector
+	@$(RACE) $(GO) test -race -timeout $(TIMEOUT) $(COUNT) $(PKG)
+
+short: ## all tests, without the race detector and without anything to install
+	@$(GO) test -timeout $(TIMEOUT) $(PKG)
+
+build: ## the program, static, in bin/latchkey
+	@$(STATIC) $(GO) build -ldflags '$(LDFLAGS)' -o bin/latchkey ./cmd/latchkey
+
+run: build ## latchkey serve on this machine, with its data in ./data
+	@exec bin/latchkey serve --issuer http://localhost:8080 $(ARGS)
+
+demo: build ## the provider with sample applications, seeded
+	@exec bin/latchkey demo $(ARGS)
+
+bench: ## the benchmarks
+	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem $(PKG)
+
+fuzz: ## each fuzz target for FUZZTIME
+	@.ci/fuzz $(FUZZTIME)
+
+cover: ## which lines the tests reach: bin/cover.html
+	@mkdir -p bin
+	@$(GO) test -timeout $(TIMEOUT) -coverpkg=./... -coverprofile bin/cover.out $(PKG)
+	@$(GO) tool cover -html bin/cover.out -o bin/cover.html
+	@$(GO) tool cover -func bin/cover.out | tail -1
+
+conformance: ## the OpenID certification plans; needs SUITE_JAR and HARNESS, see docs/conformance
+	@docs/conformance/run.sh $(ARGS)
+
+clean: ## remove what was built
+	@rm -rf bin latchkey
+
+.PHONY: help prepare test format vet staticcheck vulnerabilities race short build run demo bench fuzz cover conformance clean
