@@ -19,12 +19,11 @@ HARNESS=$(cd "$HARNESS" && pwd)
 SUITE_JAR=$(cd "$(dirname "$SUITE_JAR")" && pwd)/$(basename "$SUITE_JAR")
 WORK=${WORK:-$(mktemp -d -t latchkey-conformance.XXXXXX)}
 export SUITE_JAR WORK PYTHONDONTWRITEBYTECODE=1
-if [[ -z ${JAVA_HOME:-} ]]; then
-  for jdk in /usr/lib/jvm/*; do
-    version=$("$jdk/bin/java" -version 2>&1 | sed -n '1s/.*"\([0-9]*\).*/\1/p') || true
-    if [[ ${version:-0} -ge 21 ]]; then export JAVA_HOME=$jdk; break; fi
-  done
-fi
+# release prints the number of a JDK's release, 0 for what is none.
+release() { "$1/bin/java" -version 2>&1 | sed -n '1s/[^"]*"\([0-9]*\).*/\1/p' | grep . || echo 0; }
+for jdk in "${JAVA_HOME:-/nowhere}" /usr/lib/jvm/*; do
+  if [[ $(release "$jdk" 2>/dev/null) -ge 21 ]]; then export JAVA_HOME=$jdk; break; fi
+done
 
 (cd "$top" && CGO_ENABLED=0 go build -o "$WORK/latchkey" ./cmd/latchkey)
 
