@@ -54,7 +54,7 @@ latchkey() { "$WORK/latchkey" "$@" --config "$here/latchkey.yaml"; }
 rm -rf "$WORK/data"
 latchkey apply "$here/people.yaml" >/dev/null
 latchkey apply "$WORK/clients.yaml" >/dev/null
-latchkey serve >"$WORK/latchkey.log" 2>&1 &
+"$WORK/latchkey" serve --config "$here/latchkey.yaml" >"$WORK/latchkey.log" 2>&1 &
 server=$!
 for _ in {1..100}; do
   curl -sk -o /dev/null --connect-timeout 1 --resolve op.localtest:8443:127.0.0.1 https://op.localtest:8443/readyz && break
