@@ -2,6 +2,8 @@ package keys
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"slices"
 	"sync"
@@ -16,6 +18,29 @@ type memory struct {
 	reads int
 	swaps int
 	down  bool
+	rsa   int
+}
+
+// rsaKeys are shared by all tests, because making them takes most of the time. No store gets one twice.
+var rsaKeys struct {
+	sync.Mutex
+	list []*rsa.PrivateKey
+}
+
+func (m *memory) newRSA() (*rsa.PrivateKey, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	rsaKeys.Lock()
+	defer rsaKeys.Unlock()
+	if m.rsa == len(rsaKeys.list) {
+		k, err := rsa.GenerateKey(rand.Reader, minRSA)
+		if err != nil {
+			return nil, err
+		}
+		rsaKeys.list = append(rsaKeys.list, k)
+	}
+	m.rsa++
+	return rsaKeys.list[m.rsa-1], nil
 }
 
 func (m *memory) KeySet(context.Context) (KeySet, error) {
@@ -78,7 +103,7 @@ func testSealer(t testing.TB) *Sealer {
 
 func openRing(t testing.TB, m *memory, c *clock) *Ring {
 	t.Helper()
-	r, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.now})
+	r, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.now, newRSA: m.newRSA})
 	if err != nil {
 		t.Fatal(err)
 	}

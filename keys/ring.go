@@ -36,6 +36,8 @@ type Config struct {
 	// long as an ID token should be recognised as id_token_hint. 0: 30 days.
 	KeepAfter time.Duration
 	Logger    *slog.Logger // nil: none
+
+	newRSA func() (*rsa.PrivateKey, error) // for tests, which need many; nil: a new key of minRSA bits
 }
 
 const (
@@ -65,6 +67,7 @@ type Ring struct {
 	now                                  func() time.Time
 	rotateEvery, publishAhead, keepAfter time.Duration
 	log                                  *slog.Logger
+	newRSA                               func() (*rsa.PrivateKey, error)
 
 	current atomic.Pointer[view]
 	load    sync.Mutex // one reader of the store at a time
@@ -101,7 +104,7 @@ func Open(ctx context.Context, c Config) (*Ring, error) {
 	if c.Store == nil || c.Sealer == nil {
 		return nil, errors.New("keys: a ring needs a store and a sealer")
 	}
-	r := &Ring{store: c.Store, sealer: c.Sealer, now: c.Now, rotateEvery: c.RotateEvery, publishAhead: c.PublishAhead, keepAfter: c.KeepAfter, log: c.Logger}
+	r := &Ring{store: c.Store, sealer: c.Sealer, now: c.Now, rotateEvery: c.RotateEvery, publishAhead: c.PublishAhead, keepAfter: c.KeepAfter, log: c.Logger, newRSA: c.newRSA}
 	if r.now == nil {
 		r.now = time.Now
 	}
@@ -113,6 +116,9 @@ func Open(ctx context.Context, c Config) (*Ring, error) {
 	}
 	if r.keepAfter <= 0 {
 		r.keepAfter = 30 * 24 * time.Hour
+	}
+	if r.newRSA == nil {
+		r.newRSA = func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, minRSA) }
 	}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
@@ -699,7 +705,7 @@ func (r *Ring) generate(use, alg string) (StoredKey, error) {
 	var err error
 	switch alg {
 	case "RS256", "PS256", "RSA-OAEP-256":
-		private, err = rsa.GenerateKey(rand.Reader, minRSA)
+		private, err = r.newRSA()
 	case "ES256", "ECDH-ES":
 		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	case "EdDSA":

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -196,6 +197,14 @@ func TestFirstStartMakesOneKeyAndKeepsIt(t *testing.T) {
 	if err := r.Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
+	// Without the keys that tests share.
+	plain, err := Open(t.Context(), Config{Store: &memory{}, Sealer: testSealer(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k, ok := publishedKeys(t, plain)[0].Key.(*rsa.PublicKey); !ok || k.N.BitLen() != 2048 {
+		t.Error("the first key is not RSA with 2048 bits")
+	}
 }
 
 func TestAWrongMasterKeyNeverLeadsToNewKeys(t *testing.T) {
@@ -207,7 +216,7 @@ func TestAWrongMasterKeyNeverLeadsToNewKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Open(t.Context(), Config{Store: m, Sealer: other, Now: c.now})
+	_, err = Open(t.Context(), Config{Store: m, Sealer: other, Now: c.now, newRSA: m.newRSA})
 	if !errors.Is(err, ErrSealed) || !strings.Contains(err.Error(), "master key") {
 		t.Fatalf("Open with another master key: %v", err)
 	}
@@ -230,7 +239,7 @@ func TestStoredKeysThatWereTamperedWithAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		tamper(&m.set.Keys[0], &m.set.Keys[1])
-		if _, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.now}); err == nil {
+		if _, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.now, newRSA: m.newRSA}); err == nil {
 			t.Errorf("%s: opened", name)
 		}
 	}
@@ -239,7 +248,7 @@ func TestStoredKeysThatWereTamperedWithAreRefused(t *testing.T) {
 func TestRotationOnScheduleIsPublishedAheadAndKeptAfter(t *testing.T) {
 	t.Parallel()
 	m, c := &memory{}, newClock()
-	r, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.now, RotateEvery: 10 * 24 * time.Hour, PublishAhead: 24 * time.Hour, KeepAfter: 48 * time.Hour})
+	r, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.now, newRSA: m.newRSA, RotateEvery: 10 * 24 * time.Hour, PublishAhead: 24 * time.Hour, KeepAfter: 48 * time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -428,12 +437,12 @@ func TestRotationHasALimit(t *testing.T) {
 func TestRacingInstancesAgree(t *testing.T) {
 	t.Parallel()
 	m, c := &memory{}, newClock()
-	const instances = 8
+	const instances = 5
 	rings := make([]*Ring, instances)
 	var wait sync.WaitGroup
 	for i := range rings {
 		wait.Go(func() {
-			r, err := Open(context.Background(), Config{Store: m, Sealer: testSealer(t), Now: c.now})
+			r, err := Open(context.Background(), Config{Store: m, Sealer: testSealer(t), Now: c.now, newRSA: m.newRSA})
 			if err != nil {
 				t.Error(err)
 				return
@@ -505,7 +514,7 @@ func TestRacingInstancesAgree(t *testing.T) {
 func TestUnknownKidsReadTheStoreAtMostOnceASecond(t *testing.T) {
 	t.Parallel()
 	m, c := &memory{}, newClock()
-	r, elsewhere := openRing(t, m, c), openRing(t, &memory{}, c)
+	r, elsewhere := openRing(t, m, c), openRing(t, &memory{rsa: 1}, c)
 	foreign := sign(t, elsewhere, "RS256")
 	c.advance(10 * time.Second)
 	before := m.reads

@@ -359,7 +359,8 @@ func (p *Provider) sign(kind string, header, claims map[string]any) string {
 		p.Edit(kind, header, claims)
 	}
 	key := p.keys[0]
-	id, named := header["kid"].(string)
+	id, _ := header["kid"].(string)
+	_, named := header["kid"]
 	for _, k := range p.keys {
 		if k.id == id {
 			key = k
@@ -467,7 +468,7 @@ func signature(alg string, key signer, input string) []byte {
 	switch k := key.private.(type) {
 	case *rsa.PrivateKey:
 		if strings.HasPrefix(alg, "PS") {
-			sig, err := rsa.SignPSS(rand.Reader, k, crypto.SHA256, digest[:], nil)
+			sig, err := rsa.SignPSS(rand.Reader, k, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
 			if err != nil {
 				panic(err)
 			}
