@@ -3,38 +3,18 @@ package provider
 import (
 	"net/http"
 
-	"latchkey/provider/oauth"
 	"latchkey/templates"
 )
 
 // showAccounts lets the person choose with which account to go on (prompt=select_account, OIDC Core §3.1.2.1).
 func (p *Provider) showAccounts(w http.ResponseWriter, r *http.Request) error {
-	query, err := oauth.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return err
-	}
-	i, err := p.interaction(w, r, query.Get("i"))
-	if err != nil {
-		return err
-	}
-	if i.ReturnTo != "" {
-		return p.seeOther(w, "/authorize", i.ID)
-	}
-	at, err := p.reconsider(r, i)
-	if err != nil {
-		return err
-	}
-	if at.step.kind != stepAccounts {
-		return p.seeOther(w, "/authorize", i.ID)
-	}
-	browser, err := p.browser(w, r)
-	if err != nil {
+	at, csrf, asked, err := p.question(w, r, stepAccounts)
+	if err != nil || !asked {
 		return err
 	}
 	app := p.app(at.Client, at.redirect)
-	allowFormTo(w, at.Client)
 	return p.render(w, r, http.StatusOK, templates.Accounts{
-		App: &app, Person: person(at.User), Action: p.path + "/accounts?i=" + i.ID, CSRF: p.csrf(browser, "interaction:"+i.ID),
+		App: &app, Person: person(at.User), Action: p.path + "/accounts?i=" + at.Interaction.ID, CSRF: csrf,
 	})
 }
 

@@ -4,42 +4,22 @@ import (
 	"net/http"
 	"slices"
 
-	"latchkey/provider/oauth"
 	"latchkey/templates"
 )
 
 // showConsent asks the person what the application may have (OIDC Core §3.1.2.4).
 func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request) error {
-	query, err := oauth.ParseQuery(r.URL.RawQuery)
-	if err != nil {
+	at, csrf, asked, err := p.question(w, r, stepConsent)
+	if err != nil || !asked {
 		return err
 	}
-	i, err := p.interaction(w, r, query.Get("i"))
-	if err != nil {
-		return err
-	}
-	if i.ReturnTo != "" {
-		return p.seeOther(w, "/authorize", i.ID)
-	}
-	at, err := p.reconsider(r, i)
-	if err != nil {
-		return err
-	}
-	if at.step.kind != stepConsent {
-		return p.seeOther(w, "/authorize", i.ID)
-	}
-	browser, err := p.browser(w, r)
-	if err != nil {
-		return err
-	}
-	known := append(append(slices.Clone(at.Consent.Scope), at.Consent.Claims...), at.Consent.Resource...)
-	allowFormTo(w, at.Client)
+	id := at.Interaction.ID
+	known := slices.Concat(at.Consent.Scope, at.Consent.Claims, at.Consent.Resource)
 	return p.render(w, r, http.StatusOK, templates.Consent{
-		App: p.app(at.Client, at.redirect), Person: person(at.User),
-		Action: p.path + "/consent?i=" + i.ID, CSRF: p.csrf(browser, "interaction:"+i.ID),
+		App: p.app(at.Client, at.redirect), Person: person(at.User), Action: p.path + "/consent?i=" + id, CSRF: csrf,
 		Scopes: p.Templates.Scopes(p.language(r), at.Request.Scope, requestedClaims(at.Request), at.Request.Resource,
 			func(name string) bool { return slices.Contains(known, name) }),
-		SwitchURL: p.path + "/login?i=" + i.ID + "&switch=1",
+		SwitchURL: p.path + "/login?i=" + id + "&switch=1",
 	})
 }
 

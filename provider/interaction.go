@@ -100,6 +100,34 @@ func (p *Provider) seeOther(w http.ResponseWriter, path, interaction string) err
 	return nil
 }
 
+// question prepares a page that asks the person something about an authorization request, and says with which form value. asked is false when
+// nextStep is no longer at that question: the browser has been led on then.
+func (p *Provider) question(w http.ResponseWriter, r *http.Request, kind stepKind) (at pending, csrf string, asked bool, err error) {
+	query, err := oauth.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return at, "", false, err
+	}
+	i, err := p.interaction(w, r, query.Get("i"))
+	if err != nil {
+		return at, "", false, err
+	}
+	if i.ReturnTo != "" {
+		return at, "", false, p.seeOther(w, "/authorize", i.ID)
+	}
+	if at, err = p.reconsider(r, i); err != nil {
+		return at, "", false, err
+	}
+	if at.step.kind != kind {
+		return at, "", false, p.seeOther(w, "/authorize", i.ID)
+	}
+	browser, err := p.browser(w, r)
+	if err != nil {
+		return at, "", false, err
+	}
+	allowFormTo(w, at.Client)
+	return at, p.csrf(browser, "interaction:"+i.ID), true, nil
+}
+
 // formInteraction reads a posted form and the interaction that it belongs to. The form must have been rendered for this browser and interaction.
 func (p *Provider) formInteraction(w http.ResponseWriter, r *http.Request) (oauth.Parameters, storage.Interaction, error) {
 	form, err := oauth.ParseBody(r)
