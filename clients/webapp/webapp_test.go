@@ -24,7 +24,6 @@ type world struct {
 	op           *optest.Provider
 	notes, tasks string // base URLs
 	log          *safeBuffer
-	now          func() time.Time
 }
 
 type safeBuffer struct {
