@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -69,8 +70,10 @@ func (c Config) withDefaults() (Config, error) {
 	address("base URL", c.BaseURL, "http://board.localhost:9104")
 	address("issuer", c.Issuer, "http://id.localhost:9100")
 	c.BaseURL = strings.TrimSuffix(c.BaseURL, "/")
+	c.APIs = slices.Clone(c.APIs)
 	seen := map[string]bool{}
-	for _, a := range c.APIs {
+	for i, a := range c.APIs {
+		c.APIs[i].URL = strings.TrimSuffix(a.URL, "/")
 		address("API", a.URL, "http://api.localhost:9110")
 		if !keyPattern.MatchString(a.Key) || seen[a.Key] {
 			faults = append(faults, fmt.Errorf("API key %q is not of lower-case letters and digits, or used twice", a.Key))

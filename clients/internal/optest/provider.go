@@ -40,18 +40,19 @@ type Provider struct {
 	HTTP   *http.Client // reaches names below localhost
 
 	sync.Mutex
-	Now      func() time.Time
-	Clients  map[string]Client
-	Groups   []string
-	Roles    []string
-	MaxAge   int  // of the key set, seconds
-	Down     bool // every request fails
-	HideIss  bool // no iss in the response (RFC 9207), and none promised
-	Deny     string
-	Refuse   string // error of the token endpoint
-	Edit     func(kind string, header, claims map[string]any)
-	Response func(q url.Values) // edits the authorization response
-	keys     []signer
+	Now       func() time.Time
+	Clients   map[string]Client
+	Groups    []string
+	Roles     []string
+	MaxAge    int  // of the key set, seconds
+	Down      bool // every request fails
+	HideIss   bool // no iss in the response (RFC 9207), and none promised
+	Deny      string
+	Refuse    string // error of the token endpoint
+	Edit      func(kind string, header, claims map[string]any)
+	Response  func(q url.Values) // edits the authorization response
+	SpoilNext bool               // the next signature is wrong
+	keys      []signer
 
 	sessions    map[string]map[string]string // sid -> client -> subject
 	codes       map[string]grant
@@ -204,7 +205,8 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	case sid == "" && q.Get("prompt") == "none":
 		answer.Set("error", "login_required")
 	case sid == "" && (r.Method != http.MethodPost || r.PostForm.Get("username") != Username):
-		fmt.Fprintf(w, `<form method="post"><input name="username"><button id="login-submit">Sign in</button></form>`)
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, `<!doctype html><title>Sign in</title><form method="post"><input name="username"><button id="login-submit">Sign in</button></form>`)
 		return
 	default:
 		if sid == "" {
@@ -379,7 +381,12 @@ func (p *Provider) sign(kind string, header, claims map[string]any) string {
 		header["alg"] = alg
 	}
 	input := encode(header) + "." + encode(claims)
-	return input + "." + base64.RawURLEncoding.EncodeToString(signature(alg, key, input))
+	sig := signature(alg, key, input)
+	if p.SpoilNext {
+		p.SpoilNext = false
+		sig[0] ^= 1
+	}
+	return input + "." + base64.RawURLEncoding.EncodeToString(sig)
 }
 
 // Session returns the ids of the provider's sessions.
