@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -137,6 +138,8 @@ func serve(ctx context.Context, c Config, logger *slog.Logger) error {
 	}
 	number, _ := version()
 	logger.Info("ready", "issuer", c.Issuer, "listen", c.Listen, "metrics_listen", c.MetricsListen, "version", number)
+
+	debug.FreeOSMemory() // the start leaves several times of what idling needs
 
 	select {
 	case err = <-failed: // a listener that ends by itself is broken
