@@ -83,7 +83,7 @@ An app:    latchkey client create --name Notes --type web --redirect-uri https:/
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err.Error()} })
 	root.AddCommand(
-		sh.serveCommand(), sh.initCommand(), sh.configCommand(),
+		sh.demoCommand(), sh.serveCommand(), sh.initCommand(), sh.configCommand(),
 		sh.userCommand(), sh.groupCommand(), sh.clientCommand(), sh.tokenCommand(), sh.keysCommand(),
 		sh.applyCommand(), sh.exportCommand(), sh.healthcheckCommand(), sh.versionCommand(),
 	)

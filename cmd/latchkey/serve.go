@@ -126,42 +126,75 @@ func serve(ctx context.Context, c Config, logger *slog.Logger) error {
 	defer endBackground()
 	work := s.work(background, p)
 
-	failed := make(chan error, 2)
-	server := newServer(handler, logger)
-	go func() { failed <- server.Serve(public) }()
-	side := newServer(innerHandler(p, handler), logger)
+	outer, side := newServers(logger), newServers(logger)
+	outer.start(public, handler)
 	if inner != nil {
-		go func() { failed <- side.Serve(inner) }()
+		side.start(inner, innerHandler(p, handler))
 	}
 	for _, w := range c.warnings() {
 		logger.Warn(w)
 	}
 	number, _ := version()
 	logger.Info("ready", "issuer", c.Issuer, "listen", c.Listen, "metrics_listen", c.MetricsListen, "version", number)
-
 	debug.FreeOSMemory() // the start leaves several times of what idling needs
 
 	select {
-	case err = <-failed: // a listener that ends by itself is broken
+	case err = <-outer.failed: // a listener that ends by itself is broken
+	case err = <-side.failed:
 	case <-ctx.Done():
 		logger.Info("stopping")
 	}
 	stopping.Store(true)
-	patience, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	if unfinished := server.Shutdown(patience); unfinished != nil {
-		logger.Warn("requests were cut off", "reason", unfinished.Error())
-		_ = server.Close()
-	}
+	outer.stop()
 	endBackground()
 	work.Wait()
 	// Last, so that until the end somebody can see that it is stopping.
-	_ = side.Close()
+	side.stop()
 	if err != nil {
 		return err
 	}
 	logger.Info("stopped")
 	return nil
+}
+
+// servers answer at one or several listeners until they are stopped together.
+type servers struct {
+	logger *slog.Logger
+	all    []*http.Server
+	failed chan error // the first listener that ended by itself
+}
+
+func newServers(logger *slog.Logger) *servers {
+	return &servers{logger: logger, failed: make(chan error, 1)}
+}
+
+func (s *servers) start(l net.Listener, h http.Handler) {
+	server := newServer(h, s.logger)
+	s.all = append(s.all, server)
+	go func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			select {
+			case s.failed <- fmt.Errorf("listen at %s: %w", l.Addr(), err):
+			default:
+			}
+		}
+	}()
+}
+
+// stop lets requests that are under way finish, for a while, and then cuts them off.
+func (s *servers) stop() {
+	patience, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, server := range s.all {
+		wg.Go(func() {
+			if err := server.Shutdown(patience); err != nil {
+				s.logger.Warn("requests were cut off", "reason", err.Error())
+				_ = server.Close()
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // listen opens a port. setting is how to change it.
