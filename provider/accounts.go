@@ -24,8 +24,19 @@ func (p *Provider) chooseAccount(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if i.ReturnTo != "" {
+		return p.seeOther(w, "/authorize", i.ID)
+	}
 	switch form.Get("account") {
 	case "current":
+		at, err := p.reconsider(r, i)
+		if err != nil {
+			return err
+		}
+		if at.step.kind != stepAccounts || !p.askedOf(r, form, at) {
+			return p.seeOther(w, "/authorize", i.ID) // the account that was shown is not the one that is signed in now
+		}
+		hear(&i, at.User)
 		i.Selected = true
 		if err := p.updateInteraction(r, &i); err != nil {
 			return err

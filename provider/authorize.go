@@ -287,7 +287,7 @@ func (p *Provider) respond(w http.ResponseWriter, r *http.Request, at pending) e
 	if err != nil {
 		return err
 	}
-	if at.Interaction.Consented {
+	if at.Interaction.Consented && ownWord(at.situation) {
 		if err := p.Store.AddConsent(ctx, storage.Consent{
 			UserID: at.User.ID, ClientID: client.ID, Scope: req.Scope, Claims: requestedClaims(req), Resource: req.Resource, CreatedAt: now, UpdatedAt: now,
 		}); err != nil {

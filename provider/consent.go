@@ -39,9 +39,11 @@ func (p *Provider) consent(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch form.Get("decision") {
 	case "allow":
-		if at.step.kind != stepConsent {
-			return p.seeOther(w, "/authorize", i.ID) // something comes before the question, so the answer does not count
+		if at.step.kind != stepConsent || !p.askedOf(r, form, at) {
+			// Something comes before the question, or it was put to somebody else, so the answer does not count.
+			return p.seeOther(w, "/authorize", i.ID)
 		}
+		hear(&i, at.User)
 		i.Consented = true
 		if err := p.updateInteraction(r, &i); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"latchkey/clients"
 	"latchkey/provider/oauth"
@@ -125,7 +126,7 @@ func (p *Provider) question(w http.ResponseWriter, r *http.Request, kind stepKin
 		return at, "", false, err
 	}
 	allowFormTo(w, at.Client)
-	return at, p.csrf(browser, "interaction:"+i.ID), true, nil
+	return at, p.personalCSRF(browser, at), true, nil
 }
 
 // formInteraction reads a posted form and the interaction that it belongs to. The form must have been rendered for this browser and interaction.
@@ -142,7 +143,26 @@ func (p *Provider) formInteraction(w http.ResponseWriter, r *http.Request) (oaut
 	if err != nil {
 		return form, i, err
 	}
-	return form, i, p.checkCSRF(r, form.Get("csrf"), "interaction:"+i.ID)
+	sent, _, _ := strings.Cut(form.Get("csrf"), ".")
+	return form, i, p.checkCSRF(r, sent, "interaction:"+i.ID)
+}
+
+// personalCSRF is the value of a form that asks one person something: beside the interaction it names whom.
+func (p *Provider) personalCSRF(browser string, at pending) string {
+	return p.csrf(browser, "interaction:"+at.Interaction.ID) + "." + p.csrf(browser, "person:"+at.Interaction.ID+":"+at.User.ID)
+}
+
+// askedOf says whether a form was shown to the person who is signed in now. Another tab may have signed somebody else in since.
+func (p *Provider) askedOf(r *http.Request, form oauth.Parameters, at pending) bool {
+	_, sent, _ := strings.Cut(form.Get("csrf"), ".")
+	return at.SignedIn && p.checkCSRF(r, sent, "person:"+at.Interaction.ID+":"+at.User.ID) == nil
+}
+
+// hear notes that what is answered in the interaction from now on is the word of this person; what another one said counts no more.
+func hear(i *storage.Interaction, user storage.User) {
+	if i.PersonID != user.ID {
+		i.PersonID, i.Selected, i.Consented = user.ID, false, false
+	}
 }
 
 // pending is an interaction together with what nextStep thinks of it now.

@@ -54,7 +54,7 @@ func nextStep(s situation) step {
 		}
 		return step{kind: stepLogin, reason: why}
 	}
-	if s.Request.HasPrompt("select_account") && !s.Interaction.Selected && !signedInHere(s) {
+	if s.Request.HasPrompt("select_account") && !(s.Interaction.Selected && ownWord(s)) && !signedInHere(s) {
 		return step{kind: stepAccounts, reason: "prompt=select_account"}
 	}
 	if why := otherPerson(s); why != "" {
@@ -96,6 +96,10 @@ func signedInHere(s situation) bool {
 	return s.SignedIn && !at.IsZero() && !s.Session.AuthTime.Before(at)
 }
 
+// ownWord says whether what was answered in the interaction is the word of the person who is signed in now. In between somebody else may have
+// signed in, here or in another tab, and nobody allows anything for somebody else.
+func ownWord(s situation) bool { return s.SignedIn && s.Interaction.PersonID == s.User.ID }
+
 // needsLogin says why the person has to prove who they are, "" if they need not.
 func needsLogin(s situation) string {
 	switch {
@@ -131,7 +135,7 @@ func otherPerson(s situation) string {
 
 // needsConsent says why the person has to be asked, "" if they need not.
 func needsConsent(s situation) string {
-	if s.Interaction.Consented {
+	if s.Interaction.Consented && ownWord(s) {
 		return ""
 	}
 	impersonable := s.Client.ApplicationType == "native" && s.Client.Public()

@@ -76,8 +76,11 @@ func TestNextStep(t *testing.T) {
 		}, stepError, oauth.LoginRequired},
 		{"prompt=select_account: choose", func(s *situation) { s.Request.Prompt = []string{"select_account"} }, stepAccounts, ""},
 		{"prompt=select_account, chosen: respond", func(s *situation) {
-			s.Request.Prompt, s.Interaction.Selected = []string{"select_account"}, true
+			s.Request.Prompt, s.Interaction = []string{"select_account"}, storage.Interaction{Selected: true, PersonID: "u"}
 		}, stepRespond, ""},
+		{"prompt=select_account, chosen by somebody else: choose", func(s *situation) {
+			s.Request.Prompt, s.Interaction = []string{"select_account"}, storage.Interaction{Selected: true, PersonID: "v"}
+		}, stepAccounts, ""},
 		{"prompt=select_account, nobody signed in: sign in", func(s *situation) { out(s); s.Request.Prompt = []string{"select_account"} }, stepLogin, ""},
 		{"essential acr that is reached: respond", func(s *situation) {
 			s.Request.Claims.IDToken = map[string]oauth.ClaimRequest{"acr": {Essential: true, Values: []string{"x", ACRPassword}}}
@@ -100,8 +103,11 @@ func TestNextStep(t *testing.T) {
 		{"a resource that is new: consent", func(s *situation) { s.Request.Resource = []string{"https://api.example"} }, stepConsent, ""},
 		{"prompt=consent: ask although allowed before", func(s *situation) { s.Request.Prompt = []string{"consent"} }, stepConsent, ""},
 		{"prompt=consent, answered: respond", func(s *situation) {
-			s.Request.Prompt, s.Interaction.Consented = []string{"consent"}, true
+			s.Request.Prompt, s.Interaction = []string{"consent"}, storage.Interaction{Consented: true, PersonID: "u"}
 		}, stepRespond, ""},
+		{"allowed by somebody else: consent", func(s *situation) {
+			s.Consent, s.Interaction = storage.Consent{}, storage.Interaction{Consented: true, PersonID: "v"}
+		}, stepConsent, ""},
 		{"prompt=none without consent: consent_required", func(s *situation) {
 			s.Consent, s.Request.Prompt = storage.Consent{}, []string{"none"}
 		}, stepError, oauth.ConsentRequired},

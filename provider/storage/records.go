@@ -101,6 +101,7 @@ type Interaction struct {
 	Request     oauth.AuthorizationRequest `bson:"request"`
 	ReturnTo    string                     `bson:"return_to,omitempty"`    // a path of ours, in place of Request
 	SignedInAt  time.Time                  `bson:"signed_in_at,omitempty"` // when the person proved who they are for this very request
+	PersonID    string                     `bson:"person_id,omitempty"`    // User.ID of whose word Selected and Consented are
 	Selected    bool                       `bson:"selected,omitempty"`     // the person chose the account
 	Consented   bool                       `bson:"consented,omitempty"`    // the person allowed it
 	CreatedAt   time.Time                  `bson:"created_at"`
