@@ -10,6 +10,7 @@
 //	serve.go     the wiring of the provider, from top to bottom
 //	demo.go      the provider and the sample applications, seeded, in one process
 //	apply.go     people, groups and clients from one file
+//	samples.go   the sample applications on hosts of their own, beside a real provider
 //
 // The commands work on the store directly, whether or not a server runs on it, and use the provider's own logic for whatever
 // else has to happen: who ends a person's sessions here ends them as the pages do.
