@@ -34,19 +34,26 @@ type credentials struct {
 // registered for. Every failure looks the same from outside, whether the client exists or not; the cause is for the log.
 func (p *Provider) authenticateClient(ctx context.Context, r *http.Request, params oauth.Parameters) (clients.Client, error) {
 	cred, err := readCredentials(r, params)
+	if len(cred.id) > maxClientID {
+		cred.id = "" // nobody's; it is not remembered either
+	}
 	mention(r, "client_id", cred.id)
 	if err != nil {
 		return clients.Client{}, err
 	}
 	now, who := p.now(), cred.id+"\x00"+network(p.clientAddress(r))
-	if p.clientFailures.tooMany(who, now) {
+	// Who sends no secret guesses none: otherwise anybody could shut a public client out for a whole network, by failing in its name.
+	guess := cred.secret != "" || cred.assertion != ""
+	if guess && p.clientFailures.tooMany(who, now) {
 		return clients.Client{}, oauth.Errorf(oauth.TemporarilyUnavailable, "too many failed client authentications from this address; wait a minute").
 			WithStatus(http.StatusTooManyRequests)
 	}
 	client, err := p.provenClient(ctx, r, cred)
 	var failed *failedAuthentication
 	if errors.As(err, &failed) {
-		p.clientFailures.add(who, now)
+		if guess {
+			p.clientFailures.add(who, now)
+		}
 		return clients.Client{}, oauth.Errorf(oauth.InvalidClient,
 			"client authentication failed: check client_id, the secret or key, and that the method is the registered token_endpoint_auth_method").Because(err)
 	}
@@ -66,7 +73,7 @@ func notProven(format string, args ...any) error {
 // provenClient loads the client and checks its credentials. What the client has not proved is a failedAuthentication; any other error is ours.
 func (p *Provider) provenClient(ctx context.Context, r *http.Request, cred credentials) (clients.Client, error) {
 	client, err := clients.Client{}, storage.ErrNotFound
-	if cred.id != "" && len(cred.id) <= maxClientID {
+	if cred.id != "" {
 		client, err = p.Store.Client(ctx, cred.id)
 	}
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
