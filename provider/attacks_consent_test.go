@@ -87,6 +87,17 @@ func TestNobodyAllowsAnythingForSomebodyElse(t *testing.T) {
 	})
 }
 
+// userinfoOf asks userinfo with an access token.
+func (w *world) userinfoOf(token string) answerJSON {
+	w.t.Helper()
+	r, err := http.NewRequest("GET", w.Issuer+"/userinfo", nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	return w.send(r)
+}
+
 func accountForm(p page, account string) url.Values {
 	form := url.Values{"account": {account}}
 	for _, in := range inputTag.FindAllStringSubmatch(p.body, -1) {
@@ -95,4 +106,50 @@ func accountForm(p page, account string) url.Values {
 		}
 	}
 	return form
+}
+
+func TestClaimsByNameDoNotReachFurtherThanScopes(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice", "staff")
+	const asked = `{"userinfo":{"email":{"essential":true},"groups":null,"name":null},"id_token":{"email":null,"roles":null,"acr":null}}`
+	said := func(c clients.Client) (userinfo, idToken map[string]any) {
+		t.Helper()
+		got := w.redeem(c, w.browser().code(c, "alice", "claims", asked))
+		info := w.userinfoOf(got.str("access_token"))
+		if info.StatusCode != http.StatusOK {
+			t.Fatalf("userinfo: %d %v", info.StatusCode, info.JSON)
+		}
+		return info.JSON, claimsOf(t, got.str("id_token"))
+	}
+	has := func(m map[string]any, name string) bool { _, ok := m[name]; return ok }
+
+	info, id := said(w.addClient("free"))
+	if !has(info, "email") || !has(info, "groups") || !has(info, "name") || !has(id, "email") || !has(id, "roles") {
+		t.Errorf("the control: %v %v", info, id)
+	}
+	kept := w.addClient("kept", asksConsent, func(c *clients.Client) { c.Scope = "openid profile" })
+	b := w.browser()
+	if page := b.signInAs(b.open(w.request(kept, "claims", asked)), "alice"); !page.has("consent-page") || strings.Contains(page.body, "e-mail address") {
+		t.Errorf("nobody is asked for what the application cannot get: %d", page.StatusCode)
+	}
+	info, id = said(kept)
+	if has(info, "email") || has(info, "groups") || has(id, "email") || has(id, "roles") || !has(info, "name") {
+		t.Errorf("a client that may have openid and profile got %v and %v", info, id)
+	}
+	t.Run("nor does what was granted before the client lost the scope", func(t *testing.T) {
+		c := w.addClient("later")
+		got := w.redeem(c, w.browser().code(c, "alice", "claims", asked))
+		c, err := w.Store.Client(t.Context(), c.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Scope = "openid"
+		if err := w.Store.UpdateClient(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if info := w.userinfoOf(got.str("access_token")); info.StatusCode != http.StatusOK || has(info.JSON, "email") || has(info.JSON, "name") || has(info.JSON, "groups") {
+			t.Errorf("%d %v", info.StatusCode, info.JSON)
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -188,6 +189,10 @@ func (p *Provider) mayAsk(client clients.Client, req *oauth.AuthorizationRequest
 	req.Scope = access.GrantableScope(client, req.Scope)
 	if len(req.Scope) == 0 {
 		return oauth.Errorf(oauth.InvalidScope, "none of the requested scopes may be given to this client; send scope=openid at least")
+	}
+	for _, named := range []map[string]oauth.ClaimRequest{req.Claims.Userinfo, req.Claims.IDToken} {
+		may := access.GrantableClaims(client, claimsOfRequest(named))
+		maps.DeleteFunc(named, func(name string, _ oauth.ClaimRequest) bool { return !slices.Contains(may, name) })
 	}
 	// Without a refresh token offline access is nothing, and it needs the person's word (OIDC Core §11).
 	if !rt.Code || !client.MayGrant(oauth.GrantRefreshToken) {

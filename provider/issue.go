@@ -14,6 +14,7 @@ import (
 
 	"latchkey/clients"
 	"latchkey/keys"
+	"latchkey/provider/access"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )
@@ -31,7 +32,7 @@ type idTokenFor struct {
 
 // idToken makes an ID token about the grant (OIDC Core §2): signed as the client is registered, and encrypted if it is.
 func (p *Provider) idToken(ctx context.Context, client clients.Client, grant storage.Grant, user storage.User, about idTokenFor) (string, error) {
-	asked := claimsOfRequest(grant.Claims.IDToken)
+	asked := access.GrantableClaims(client, claimsOfRequest(grant.Claims.IDToken))
 	if about.Alone || client.ClaimsInIDToken {
 		asked = append(asked, claimsOfScope(grant.Scope)...)
 	}

@@ -38,7 +38,8 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) error {
 		return challenge(w, oauth.Errorf(oauth.InsufficientScope, "the access token does not have scope openid"))
 	}
 	mention(r, "sub", holder.user.ID)
-	claims, err := p.personClaims(ctx, holder.user, append(claimsOfScope(scope), claimsOfRequest(holder.grant.Claims.Userinfo)...))
+	named := access.GrantableClaims(holder.client, claimsOfRequest(holder.grant.Claims.Userinfo))
+	claims, err := p.personClaims(ctx, holder.user, append(claimsOfScope(scope), named...))
 	if err != nil {
 		return err
 	}

@@ -81,6 +81,29 @@ func GrantableScope(c clients.Client, requested []string) []string {
 	return out
 }
 
+// GrantableClaims lists those of the claims asked for by name (OIDC Core §5.5) that the application may be given: the claims that no scope
+// stands for, and those of the scopes that it may have. Otherwise an application that is kept to some scopes would get the rest by
+// name. Like GrantableScope it is asked again whenever a grant is used.
+func GrantableClaims(c clients.Client, requested []string) []string {
+	if c.Scope == "" {
+		return requested
+	}
+	var out []string
+	allowed := strings.Fields(c.Scope)
+	for _, name := range requested {
+		belongs, may := false, false
+		for _, s := range oauth.Scopes {
+			if slices.Contains(oauth.ScopeClaims(s), name) {
+				belongs, may = true, may || slices.Contains(allowed, s)
+			}
+		}
+		if may || !belongs {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // Roles lists, sorted and each once, the values of the roles claim (RFC 9068 §2.2.3.1) that the person has by membership in groups.
 // Groups that the person names but that do not exist give nothing.
 func Roles(u storage.User, groups []storage.Group) []string {
