@@ -136,8 +136,8 @@ func ParseAuthorization(p Parameters) (AuthorizationRequest, error) {
 	req := AuthorizationRequest{
 		State:       p.Get("state"),
 		Nonce:       p.Get("nonce"),
-		Display:     p.Get("display"),
-		LoginHint:   p.Get("login_hint"),
+		Display:     short(p.Get("display"), 20),
+		LoginHint:   short(p.Get("login_hint"), 512),
 		IDTokenHint: p.Get("id_token_hint"),
 		Resource:    p.Resource,
 	}
@@ -205,6 +205,14 @@ func ParseAuthorization(p Parameters) (AuthorizationRequest, error) {
 		return req, Errorf(InvalidTarget, "more than 10 resource parameters")
 	}
 	return req, nil
+}
+
+// short is s unless it is longer than n bytes: what is only a hint is not worth an error, and is not stored at any length either.
+func short(s string, n int) string {
+	if len(s) > n {
+		return ""
+	}
+	return s
 }
 
 // firstFields splits a space-separated list and keeps at most n short values.

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -67,10 +68,9 @@ func NewParameters(form url.Values) (Parameters, error) {
 	}
 	var bad error
 	for name, values := range form {
-		for _, v := range values {
-			if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
-				bad = Errorf(InvalidRequest, "parameter %s is not valid UTF-8 text", name)
-			}
+		if slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) || strings.ContainsRune(v, 0) }) {
+			bad = Errorf(InvalidRequest, "parameter %s is not valid UTF-8 text", name)
+			continue // it reaches nobody, not even along with the error
 		}
 		switch {
 		case name == "resource":
