@@ -23,7 +23,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if id := params.Get("i"); id != "" && r.Method == http.MethodGet {
+	if id := params.Get("i"); id != "" && r.Method == http.MethodGet && !params.Has("client_id") { // else it is a parameter that we do not know
 		return p.resume(w, r, id)
 	}
 

@@ -13,6 +13,7 @@ import (
 func (p *Provider) routes() http.Handler {
 	root := mux.NewRouter()
 	root.UseEncodedPath()
+	root.SkipClean(true) // every address has one spelling; the others are not redirected to it but are nothing
 
 	// RFC 8414 §3.1 puts the well-known part between host and path, OIDC Discovery §4 behind the path. Both are served.
 	root.Handle("/.well-known/oauth-authorization-server"+p.path, p.public(p.metadata)).Methods("GET", "HEAD", "OPTIONS")

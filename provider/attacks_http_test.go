@@ -1,0 +1,451 @@
+package provider
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/clients"
+	"latchkey/provider/oauth"
+)
+
+// raw sends bytes to the provider's socket and returns every answer that comes before the connection is closed.
+func (w *world) raw(text string) []*http.Response {
+	w.t.Helper()
+	conn, err := net.Dial("tcp", w.base.Host)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // only so that a test that hangs ends
+	go func() { _, _ = io.WriteString(conn, text) }()
+	var all []*http.Response
+	for in := bufio.NewReader(conn); ; {
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			return all
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body = io.NopCloser(strings.NewReader(string(body)))
+		all = append(all, resp)
+		if resp.Close {
+			return all
+		}
+	}
+}
+
+// mustBeGuarded checks the headers that every answer has, whoever reads it.
+func mustBeGuarded(t testing.TB, what string, resp *http.Response) {
+	t.Helper()
+	h := resp.Header
+	if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("X-Request-Id") == "" || h.Get("Server") != "" {
+		t.Errorf("%s: %d %v", what, resp.StatusCode, h)
+	}
+	if strings.HasPrefix(h.Get("Content-Type"), "text/html") {
+		csp := h.Get("Content-Security-Policy")
+		if !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") || !strings.Contains(csp, "base-uri 'none'") {
+			t.Errorf("%s: Content-Security-Policy %q", what, csp)
+		}
+	}
+	if h.Get("Cache-Control") == "" {
+		t.Errorf("%s: %d says nothing about caching", what, resp.StatusCode)
+	}
+	if h.Get("Access-Control-Allow-Credentials") != "" {
+		t.Errorf("%s: lets scripts of other origins use cookies", what)
+	}
+}
+
+func TestEveryAddressHasOneSpelling(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"", "/id"} {
+		w := newTestProvider(t, func(c *Config) { c.Issuer += path })
+		if p := w.browser().get(path + "/jwks"); p.StatusCode != http.StatusOK {
+			t.Fatalf("the control: %d", p.StatusCode)
+		}
+		for _, target := range []string{
+			"/token/", "//token", "/./token", "/TOKEN", "/token;x=1", "/token%2f..%2fadmin", "/%74oken/", "/x/../token", "/..;/token", "//evil.example/", "//evil.example/%2e%2e",
+			"///evil.example", "/%2f%2fevil.example", "/%5cevil.example", "/assets/../token", "/assets/%2e%2e/%2e%2e/etc/passwd", "/assets/../../../etc/passwd", "/assets/",
+			"/assets//", "/%00", "/login/", "/.well-known/openid-configuration/", "/logo/", "/logo/../jwks", "/register//", "/" + strings.Repeat("a/", 4000), "/authorize//", "/account/x.css",
+		} {
+			for _, method := range []string{"GET", "POST"} {
+				all := w.raw(method + " " + path + target + " HTTP/1.1\r\nHost: " + w.base.Host + "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+				if len(all) != 1 {
+					t.Fatalf("%s %.60s: %d answers", method, target, len(all))
+				}
+				resp := all[0]
+				if resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusMethodNotAllowed && resp.StatusCode != http.StatusBadRequest || resp.Header.Get("Location") != "" {
+					t.Errorf("%s %.60s: %d to %q", method, target, resp.StatusCode, resp.Header.Get("Location"))
+				}
+				if resp.StatusCode != http.StatusBadRequest {
+					mustBeGuarded(t, method+" "+target[:min(len(target), 60)], resp)
+				}
+			}
+		}
+	}
+}
+
+func TestMethodsThatMeanNothingHere(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	for _, path := range []string{"/authorize", "/login", "/consent", "/token", "/userinfo", "/revoke", "/introspect", "/logout", "/account", "/jwks", "/.well-known/openid-configuration", "/"} {
+		for _, method := range []string{"TRACE", "DELETE", "PATCH", "PUT", "PROPFIND", "get", "X"} {
+			all := w.raw(method + " " + path + " HTTP/1.1\r\nHost: " + w.base.Host + "\r\nX-HTTP-Method-Override: GET\r\nX-Echo: marker-of-trace\r\nConnection: close\r\n\r\n")
+			if len(all) != 1 {
+				t.Fatalf("%s %s: %d answers", method, path, len(all))
+			}
+			body, _ := io.ReadAll(all[0].Body)
+			if all[0].StatusCode != http.StatusMethodNotAllowed || all[0].Header.Get("Allow") == "" || strings.Contains(string(body), "marker-of-trace") {
+				t.Errorf("%s %s: %d, Allow %q", method, path, all[0].StatusCode, all[0].Header.Get("Allow"))
+			}
+			mustBeGuarded(t, method+" "+path, all[0])
+		}
+	}
+	for _, path := range []string{"/token", "/revoke", "/introspect"} {
+		p := w.browser().get(path + "?grant_type=client_credentials&client_id=svc&client_secret=" + testSecret)
+		if p.StatusCode != http.StatusMethodNotAllowed || p.Header.Get("Allow") != "POST" {
+			t.Errorf("GET %s: %d, Allow %q", path, p.StatusCode, p.Header.Get("Allow"))
+		}
+	}
+}
+
+func TestOneRequestIsNeverTwo(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	second := "GET /second HTTP/1.1\r\nHost: x\r\n\r\n"
+	if all := w.raw("GET /jwks HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); len(all) != 2 {
+		t.Fatalf("the control: %d answers to two requests", len(all))
+	}
+	for name, text := range map[string]string{
+		"Content-Length beside Transfer-Encoding": "POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n",
+		"two Content-Lengths":                     "POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n",
+		"a negative Content-Length":               "POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+		"a disguised Transfer-Encoding":           "POST /token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n",
+		"a blank before the colon":                "GET /jwks HTTP/1.1\r\nHost: x\r\nContent-Length : 0\r\n\r\n",
+		"NUL in a header":                         "GET /jwks HTTP/1.1\r\nHost: x\r\nX: a\x00b\r\n\r\n",
+		"a lone CR in a header":                   "GET /jwks HTTP/1.1\r\nHost: x\r\nX: a\rSet-Cookie: b\r\n\r\n",
+		"two hosts":                               "GET /jwks HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+		"no host":                                 "GET /jwks HTTP/1.1\r\n\r\n",
+		"no version":                              "GET /jwks\r\n\r\n",
+		"a chunk with a bare LF":                  "POST /token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n",
+	} {
+		for _, resp := range w.raw(text + second)[:] {
+			if resp.StatusCode < 400 || resp.StatusCode == http.StatusNotFound {
+				t.Errorf("%s: answered with %d", name, resp.StatusCode)
+			}
+		}
+	}
+}
+
+func TestAParameterIsSentOnce(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	alice := w.addUser("alice")
+	c := w.addClient("web")
+	b := w.browser()
+	b.code(c, "alice") // is signed in, so that nothing but the repetition keeps her from a code
+	for _, name := range []string{"client_id", "redirect_uri", "response_type", "scope", "state", "nonce", "prompt", "request", "request_uri", "response_mode", "code_challenge", "claims", "max_age", "login_hint", "code_challenge_method"} {
+		first, err := url.ParseQuery(strings.TrimPrefix(w.request(c), "/authorize?"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, value := range []string{first.Get(name), "other"} {
+			query := w.request(c) + "&" + url.Values{name: {value}}.Encode()
+			if !first.Has(name) {
+				query += "&" + url.Values{name: {value}}.Encode() + "x"
+			}
+			for how, p := range map[string]page{"GET": b.get(query), "POST": b.post("/authorize", mustQuery(t, query))} {
+				switch {
+				case name == "client_id" || name == "redirect_uri":
+					if p.StatusCode != http.StatusBadRequest || p.Header.Get("Location") != "" {
+						t.Errorf("%s %s twice: %d to %q", how, name, p.StatusCode, p.Header.Get("Location"))
+					}
+				case p.answer().Get("error") != string(oauth.InvalidRequest) || p.answer().Get("code") != "" || !strings.HasPrefix(p.Header.Get("Location"), c.RedirectURIs[0]+"?"):
+					t.Errorf("%s %s twice: %d to %q", how, name, p.StatusCode, p.Header.Get("Location"))
+				}
+			}
+		}
+	}
+	code, _ := w.authorized(c, alice, offline)
+	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {testVerifier}}
+	for name := range form {
+		for _, value := range []string{form.Get(name), "other"} {
+			double := with(form)
+			double[name] = []string{form.Get(name), value}
+			mustRefuse(t, w.call("/token", c, double), http.StatusBadRequest, oauth.InvalidRequest)
+		}
+	}
+	got := w.call("/token", c, form)
+	mustWork(t, got)
+	for _, path := range []string{"/revoke", "/introspect"} {
+		mustRefuse(t, w.call(path, c, url.Values{"token": {got.str("access_token"), got.str("refresh_token")}}), http.StatusBadRequest, oauth.InvalidRequest)
+	}
+	if info := w.userinfoOf(got.str("access_token")); info.StatusCode != http.StatusOK {
+		t.Errorf("nothing changed: %d", info.StatusCode)
+	}
+}
+
+func mustQuery(t testing.TB, target string) url.Values {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query()
+}
+
+func TestOperatorsInParameterNamesAreJustNames(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	alice, c := w.addUser("alice"), w.addClient("web")
+	code, _ := w.authorized(c, alice, "openid")
+	for _, name := range []string{"code[$ne]", "code[]", "code.$regex", "code[$gt]", "$where", "Code"} {
+		mustRefuse(t, w.call("/token", c, url.Values{"grant_type": {"authorization_code"}, name: {".*"}, "redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {testVerifier}}),
+			http.StatusBadRequest, oauth.InvalidRequest)
+	}
+	for _, value := range []string{`{"$ne":null}`, "' OR '1'='1", `lkc_' OR 1=1 --.x`, "lkc_%.x", "lkc_$ne.x", "lkc_" + strings.Repeat("a", 240) + ".x"} {
+		mustRefuse(t, w.redeem(c, value), http.StatusBadRequest, oauth.InvalidGrant)
+		mustRefuse(t, w.try("/token", url.Values{"grant_type": {"authorization_code"}, "code": {code}, "client_id": {value}, "client_secret": {testSecret}}), http.StatusUnauthorized, oauth.InvalidClient)
+		if p := w.browser().get(w.request(c, "client_id", value)); p.StatusCode != http.StatusBadRequest || p.Header.Get("Location") != "" {
+			t.Errorf("client_id %q: %d", value, p.StatusCode)
+		}
+		b := w.browser()
+		login := b.open(w.request(c))
+		if p := b.submit(login, "login-submit", url.Values{"username": {value}, "password": {value}}); p.StatusCode != http.StatusUnauthorized {
+			t.Errorf("username %q: %d", value, p.StatusCode)
+		}
+		if p := b.get("/login?i=" + url.QueryEscape(value)); p.StatusCode != http.StatusBadRequest {
+			t.Errorf("i %q: %d", value, p.StatusCode)
+		}
+	}
+	mustWork(t, w.redeem(c, code))
+}
+
+func TestNothingBecomesAHeader(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice")
+	c, b := w.addClient("web"), w.browser()
+	b.code(c, "alice")
+	for _, evil := range []string{"x\r\nSet-Cookie: evil=1", "x\nSet-Cookie: evil=1", "x\rSet-Cookie: evil=1", "x\u010d\u010aSet-Cookie: evil=1", "x\u2028Set-Cookie: evil=1"} {
+		for _, name := range []string{"state", "login_hint", "ui_locales", "client_id", "redirect_uri", "nonce", "response_type", "prompt", "scope", "id_token_hint", "acr_values"} {
+			for _, p := range []page{b.get(w.request(c, name, evil)), b.get("/logout?" + url.Values{name: {evil}}.Encode())} {
+				for key, values := range p.Header {
+					for _, v := range values {
+						if strings.ContainsAny(v, "\r\n") || key == "Set-Cookie" && strings.HasPrefix(v, "evil") {
+							t.Errorf("%s: %s: %q", name, key, v)
+						}
+					}
+				}
+			}
+		}
+		if got := b.get(w.request(c, "state", evil)).answer().Get("state"); got != evil {
+			t.Errorf("state %q came back as %q", evil, got)
+		}
+	}
+	if p := b.get(w.request(c) + "&ui_locales=%ff%fe"); p.answer().Get("error") != string(oauth.InvalidRequest) {
+		t.Errorf("not UTF-8: %d %s", p.StatusCode, p.Header.Get("Location"))
+	}
+	for _, bad := range []string{"%ff%fe", "a%00b"} {
+		target := strings.Replace(w.request(c, "state", ""), "/authorize?", "/authorize?state="+bad+"&", 1)
+		if p := b.get(target); p.answer().Get("error") != string(oauth.InvalidRequest) || p.answer().Has("state") {
+			t.Errorf("state %s comes back: %s", bad, p.Header.Get("Location"))
+		}
+	}
+}
+
+func TestAddressesAreNeverWhatTheRequestSays(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	alice, c := w.addUser("alice"), w.addClient("web")
+	want := w.browser().get("/.well-known/openid-configuration")
+	for _, header := range []string{"Host", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Original-Host", "X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Prefix", "X-Host"} {
+		value := "evil.example"
+		if header == "Forwarded" {
+			value = "host=evil.example;proto=https"
+		}
+		host := w.base.Host
+		extra := header + ": " + value + "\r\n"
+		if header == "Host" {
+			host, extra = value, ""
+		}
+		for _, target := range []string{"/.well-known/openid-configuration", "http://evil.example/.well-known/openid-configuration"} {
+			all := w.raw("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n" + extra + "Connection: close\r\n\r\n")
+			if len(all) != 1 {
+				t.Fatalf("%s: %d answers", header, len(all))
+			}
+			if body, _ := io.ReadAll(all[0].Body); string(body) != want.body {
+				t.Errorf("%s: %.200s", header, body)
+			}
+		}
+		for _, target := range []string{"/", "/account", w.request(c), "/logout", "/nowhere"} {
+			for _, resp := range w.raw("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n" + extra + "Connection: close\r\n\r\n") {
+				body, _ := io.ReadAll(resp.Body)
+				if strings.Contains(resp.Header.Get("Location"), "evil") || strings.Contains(string(body), "evil.example") {
+					t.Errorf("%s on %s: Location %q", header, target, resp.Header.Get("Location"))
+				}
+			}
+		}
+	}
+	code, _ := w.authorized(c, alice, "openid")
+	r, _ := http.NewRequest("POST", w.Issuer+"/token", strings.NewReader(url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {testVerifier}}.Encode()))
+	r.Host = "evil.example"
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth(c.ID, testSecret)
+	got := w.send(r)
+	if iss := claimsOf(t, got.str("id_token"))["iss"]; iss != w.Issuer {
+		t.Errorf("iss %v", iss)
+	}
+}
+
+func TestSizesAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	alice, c := w.addUser("alice"), w.addClient("web")
+	b := w.browser()
+	many := url.Values{}
+	for i := range 10_000 {
+		many.Set(fmt.Sprint("p", i), "x")
+	}
+	for _, path := range []string{"/token", "/revoke", "/introspect", "/userinfo", "/authorize", "/logout", "/login", "/account", "/consent", "/logout/confirm"} {
+		for name, form := range map[string]url.Values{"a body of 300 KB": {"token": {strings.Repeat("a", 300<<10)}}, "10000 parameters": many} {
+			p := b.post(path, form)
+			if p.StatusCode < 400 || p.StatusCode > 499 {
+				t.Errorf("%s with %s: %d", path, name, p.StatusCode)
+			}
+		}
+	}
+	for name, value := range map[string]string{
+		"scope": strings.Repeat("a ", 5000), "claims": strings.Repeat(`{"userinfo":`, 2000), "ui_locales": strings.Repeat("de ", 10000), "acr_values": strings.Repeat("x ", 10000),
+		"state": strings.Repeat("s", 5000), "nonce": strings.Repeat("n", 5000), "max_age": "99999999999999999999", "code_challenge": strings.Repeat("E", 10000),
+		"request": strings.Repeat("a", 100<<10) + ".." + strings.Repeat("b", 100<<10), "redirect_uri": "https://web.example/" + strings.Repeat("c", 10000), "client_id": strings.Repeat("w", 10000),
+		"login_hint": strings.Repeat("l", 100<<10), "display": strings.Repeat("d", 100<<10), "prompt": strings.Repeat("login ", 1000), "id_token_hint": strings.Repeat("h", 10000),
+	} {
+		p := b.post("/authorize", mustQuery(t, w.request(c, name, value)))
+		if p.StatusCode >= 500 {
+			t.Errorf("%s: %d", name, p.StatusCode)
+		}
+		if i := mustQuery(t, p.Header.Get("Location")).Get("i"); i != "" {
+			kept, err := w.Store.Interaction(t.Context(), i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if size := len(fmt.Sprintf("%+v", kept)); size > 20<<10 {
+				t.Errorf("%s: %d bytes are kept for a request that nobody has signed in to", name, size)
+			}
+		}
+	}
+	if code := b.code(c, "alice"); w.redeem(c, code).StatusCode != http.StatusOK {
+		t.Error("the control")
+	}
+	_ = alice
+}
+
+func TestAParameterThatMeansNothingIsIgnored(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice")
+	c := w.addClient("web")
+	for _, name := range []string{"i", "switch", "csrf", "username", "approve", "consent", "skip_consent", "x"} {
+		if code := w.browser().code(c, "alice", name, "1"); code == "" {
+			t.Errorf("RFC 6749 §3.1: %s", name)
+		}
+	}
+}
+
+func TestEveryAnswerHasItsHeaders(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t, func(c *Config) { c.Registration = RegistrationOpen })
+	alice, c := w.addUser("alice"), w.addClient("web", asksConsent)
+	tokens := w.tokens(c, alice, "openid email")
+	b := w.browser()
+	login := b.open(w.request(c))
+	consent := b.signInAs(login, "alice")
+	secret := map[string]*http.Response{
+		"sign-in": login.Response, "consent": consent.Response, "account": b.get("/account").Response, "tokens": tokens.Response,
+		"refused token request": w.call("/token", c, url.Values{}).Response, "introspection": w.call("/introspect", c, url.Values{"token": {tokens.str("access_token")}}).Response,
+		"revocation": w.call("/revoke", c, url.Values{"token": {"x"}}).Response, "userinfo": w.userinfoOf(tokens.str("access_token")).Response,
+		"refused userinfo": w.userinfoOf("x").Response, "unknown client": b.get("/authorize?client_id=x").Response, "the code on its way": b.follow(b.submit(consent, "consent-allow", allow)).Response,
+		"an error on its way": b.get(w.request(c, "scope", "x", "response_type", "token")).Response, "a form post": b.get(w.request(c, "response_mode", "form_post")).Response,
+		"logout": b.get("/logout").Response, "registration": w.send(newRegistration(t, w)).Response, "nothing": b.get("/nowhere").Response, "signed out": b.get("/logout/done").Response,
+		"health": b.get("/healthz").Response, "no logo": b.get("/logo/x").Response,
+	}
+	for what, resp := range secret {
+		mustBeGuarded(t, what, resp)
+		if resp.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %d Cache-Control %q", what, resp.StatusCode, resp.Header.Get("Cache-Control"))
+		}
+		if what != "health" && what != "no logo" && (resp.Header.Get("X-Frame-Options") != "DENY" || !strings.Contains(resp.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'")) {
+			t.Errorf("%s may be framed: %v", what, resp.Header)
+		}
+	}
+	for _, path := range []string{"/jwks", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/session"} {
+		p := b.get(path)
+		mustBeGuarded(t, path, p.Response)
+		if !strings.HasPrefix(p.Header.Get("Cache-Control"), "public, max-age=") || len(p.Cookies()) > 0 {
+			t.Errorf("%s: %v", path, p.Header)
+		}
+	}
+}
+
+func newRegistration(t testing.TB, w *world) *http.Request {
+	t.Helper()
+	r, err := http.NewRequest("POST", w.Issuer+"/register", strings.NewReader(`{"redirect_uris":["https://new.example/cb"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	return r
+}
+
+func TestScriptsOfOtherOrigins(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addClient("spa", public, func(c *clients.Client) { c.CORSOrigins = []string{"https://spa.example"} })
+	ask := func(method, path, origin string) *http.Response {
+		r, err := http.NewRequest(method, w.Issuer+path, strings.NewReader(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Origin", origin)
+		if method == "OPTIONS" {
+			r.Header.Set("Access-Control-Request-Method", "POST")
+			r.Header.Set("Access-Control-Request-Headers", "authorization, x-evil")
+		}
+		resp, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp
+	}
+	for _, path := range []string{"/token", "/userinfo", "/revoke"} {
+		for _, method := range []string{"OPTIONS", "POST"} {
+			if h := ask(method, path, "https://spa.example").Header; h.Get("Access-Control-Allow-Origin") != "https://spa.example" || !strings.Contains(strings.Join(h.Values("Vary"), ","), "Origin") {
+				t.Errorf("the control, %s %s: %v", method, path, h)
+			}
+			for _, origin := range []string{"https://evil.example", "null", "https://spa.example.evil.example", "https://evilspa.example", "http://spa.example", "https://SPA.example",
+				"https://spa.example:443", "https://spa.example/", "file://", "https://spa.example, https://evil.example", "*", "https://spa.example\x00", "%", strings.Repeat("x", 10000)} {
+				if strings.Contains(origin, "\x00") {
+					continue // no client of ours can send it
+				}
+				h := ask(method, path, origin).Header
+				if h.Get("Access-Control-Allow-Origin") != "" || h.Get("Access-Control-Allow-Methods") != "" || h.Get("Access-Control-Allow-Credentials") != "" {
+					t.Errorf("%s %s from %.40q: %v", method, path, origin, h)
+				}
+			}
+		}
+	}
+	for _, path := range []string{"/authorize", "/login", "/consent", "/accounts", "/account", "/logout", "/introspect", "/", "/session", "/healthz"} {
+		for _, method := range []string{"OPTIONS", "GET", "POST"} {
+			if h := ask(method, path, "https://spa.example").Header; h.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s %s: %v", method, path, h)
+			}
+		}
+	}
+}
