@@ -45,9 +45,9 @@ const (
 	// has been published for so long, so that no cache is without it.
 	MaxAge = 10 * time.Minute
 
-	// A view of the stored set is read again when it is older than freshFor and something could depend on a newer one,
+	// A view of the stored set is read again when it is older than FreshFor and something could depend on a newer one,
 	// and signs no more when it is older than signFor: another instance may have replaced the key.
-	freshFor = time.Second
+	FreshFor = time.Second
 	signFor  = time.Minute
 
 	// A set with so many keys for one algorithm is not rotated any more until old ones have been removed.
@@ -131,7 +131,7 @@ func Open(ctx context.Context, c Config) (*Ring, error) {
 
 // Ready says whether the stored keys can be read, opened, and include one that signs.
 func (r *Ring) Ready(ctx context.Context) error {
-	v, err := r.fresh(ctx, freshFor)
+	v, err := r.fresh(ctx, FreshFor)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (r *Ring) SignBytes(ctx context.Context, alg, typ string, payload []byte) (
 	k := signing(v.set, alg, r.now())
 	if k == nil {
 		// Another instance may have made the key this very second.
-		if v, err = r.fresh(ctx, freshFor); err != nil {
+		if v, err = r.fresh(ctx, FreshFor); err != nil {
 			return "", err
 		}
 		if k = signing(v.set, alg, r.now()); k == nil {
@@ -223,7 +223,7 @@ func (r *Ring) Verify(jws string, typs ...string) (payload []byte, alg string, e
 	if p == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		v, err := r.fresh(ctx, freshFor)
+		v, err := r.fresh(ctx, FreshFor)
 		if err != nil {
 			return nil, "", err
 		}
@@ -282,7 +282,7 @@ func (r *Ring) Decrypt(ctx context.Context, jwe string) ([]byte, error) {
 	}
 	if h.KeyID != "" {
 		if _, p := r.find(v, h.KeyID); p == nil {
-			if v, err = r.fresh(ctx, freshFor); err != nil {
+			if v, err = r.fresh(ctx, FreshFor); err != nil {
 				return nil, err
 			}
 		}
@@ -306,7 +306,7 @@ func (r *Ring) Decrypt(ctx context.Context, jwe string) ([]byte, error) {
 // JWKS is the published set (RFC 7517 §5), its entity tag with quotes, and how long it may be cached. Every key that may
 // have signed a token that is still good is in it, and the next one. It keeps answering with the last known set when the store does not.
 func (r *Ring) JWKS(ctx context.Context) (body []byte, etag string, maxAge time.Duration, err error) {
-	v, err := r.fresh(ctx, freshFor)
+	v, err := r.fresh(ctx, FreshFor)
 	if err != nil {
 		if v = r.current.Load(); v == nil {
 			return nil, "", 0, err
@@ -488,7 +488,7 @@ func (r *Ring) retire(set *KeySet, use, alg string, at time.Time) {
 // Maintain brings the keys up to date: it reads the stored set again, makes missing next keys, rotates what is due and removes what
 // nobody needs any more. To be called every few seconds or minutes, on every instance; at most one of them changes something.
 func (r *Ring) Maintain(ctx context.Context) error {
-	v, err := r.fresh(ctx, freshFor)
+	v, err := r.fresh(ctx, FreshFor)
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func (sh *shell) keysRotate() *cobra.Command {
 		Long: `Let the next key sign from now on, and publish a new next one; for all signing algorithms, or those named. Keys rotate by
 themselves: this is for a key that somebody may have seen. The old key stays published until its last token has expired.
 
-A running server takes the change up within a second.`,
+A running server takes the change up within a second, and the command returns when it has.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, alg := range args {
 				if !slices.Contains(keys.SigningAlgorithms, alg) && !slices.Contains(keys.EncryptionAlgorithms, alg) {
@@ -99,6 +99,10 @@ A running server takes the change up within a second.`,
 				}
 				if len(changed) == 0 {
 					return sh.done("Nothing was rotated: there is no key for that.")
+				}
+				select { // whoever looks at the published keys next sees the new one
+				case <-time.After(keys.FreshFor + 100*time.Millisecond):
+				case <-ctx.Done():
 				}
 				return sh.printKeys(listKeys(changed, s.now()))
 			})
