@@ -62,6 +62,10 @@ type Config struct {
 	APIs   []API  // what the page has buttons for
 	Others []Link // sibling applications that the page leads to
 
+	// StayAtProvider ends "sign out everywhere" at the provider's own page, which says what became of each application, in
+	// place of leading back here.
+	StayAtProvider bool
+
 	// HTTPClient talks to the provider and to the APIs. Nil: one with a timeout of ten seconds.
 	HTTPClient *http.Client
 	// Now is the clock. Nil: time.Now.

@@ -45,8 +45,10 @@ func (a *app) signOutEverywhere(w http.ResponseWriter, r *http.Request, s sessio
 	q := end.Query()
 	q.Set("id_token_hint", s.idToken)
 	q.Set("client_id", a.config.ClientID)
-	q.Set("post_logout_redirect_uri", a.config.BaseURL+SignedOutPath)
-	q.Set("state", state)
+	if !a.config.StayAtProvider {
+		q.Set("post_logout_redirect_uri", a.config.BaseURL+SignedOutPath)
+		q.Set("state", state)
+	}
 	end.RawQuery = q.Encode()
 	http.Redirect(w, r, end.String(), http.StatusSeeOther)
 }
