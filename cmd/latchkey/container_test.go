@@ -139,9 +139,7 @@ func TestTheImageIsAStaticBinaryThatRunsAsNobodyInParticular(t *testing.T) {
 
 	environment := os.Environ()
 	environment = slices.DeleteFunc(environment, func(kv string) bool { return strings.HasPrefix(kv, "LATCHKEY_") })
-	for _, pair := range strings.Fields(instructionOf(t, final, "ENV")) {
-		environment = append(environment, pair)
-	}
+	environment = append(environment, strings.Fields(instructionOf(t, final, "ENV"))...)
 	environment = append(environment, "LATCHKEY_ISSUER=http://localhost:8080")
 	code, out, errs := runLatchkey(t, environment, "config", "check", "--json")
 	if code != 0 {

@@ -58,11 +58,12 @@ func (s sampleSet) manifest() manifest {
 	return m
 }
 
-// handler answers for all of them, by the host that was asked for.
-func (s sampleSet) handler(ctx context.Context, logger *slog.Logger) (http.Handler, error) {
+// handler answers for all of them, by the host that was asked for. client is how they call the provider and the API.
+func (s sampleSet) handler(ctx context.Context, client *http.Client, logger *slog.Logger) (http.Handler, error) {
 	hosts := map[string]http.Handler{}
 	var err error
-	if hosts["api."+s.domain], err = api.New(api.Config{Audience: s.url("api"), Issuer: s.issuer, AllowedOrigins: []string{s.url("board")}, Logger: logger}); err != nil {
+	if hosts["api."+s.domain], err = api.New(api.Config{Audience: s.url("api"), Issuer: s.issuer, AllowedOrigins: []string{s.url("board")},
+		HTTPClient: client, Logger: logger}); err != nil {
 		return nil, err
 	}
 	var links []webapp.Link
@@ -79,23 +80,20 @@ func (s sampleSet) handler(ctx context.Context, logger *slog.Logger) (http.Handl
 		others := slices.Delete(slices.Clone(links), i, i+1)
 		hosts[a.id+"."+s.domain], err = webapp.New(ctx, webapp.Config{Name: a.name, Tagline: a.tagline, Look: a.look, BaseURL: s.url(a.id), Issuer: s.issuer,
 			ClientID: a.id, ClientSecret: s.clientSecret(a.id), APIs: []webapp.API{{Name: "API", URL: s.url("api")}},
-			Others: others, Logger: logger.With("application", a.id)})
+			Others: others, HTTPClient: client, Logger: logger.With("application", a.id)})
 		if err != nil {
 			return nil, err
 		}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if h, _, err := net.SplitHostPort(host); err == nil {
-			host = h
-		}
-		// Whoever watches this process asks it by address, and wants to know only that it is there.
-		if r.URL.Path == "/healthz" && hosts[host] == nil {
-			fmt.Fprintln(w, "ok")
-			return
-		}
-		if h := hosts[host]; h != nil {
+		h := hosts[r.Host]
+		switch {
+		case h != nil:
 			h.ServeHTTP(w, r)
+			return
+		case r.URL.Path == "/healthz":
+			// Whoever watches this process asks it by address, and wants to know only that it is there.
+			fmt.Fprintln(w, "ok")
 			return
 		}
 		http.Error(w, "no application of this name here", http.StatusMisdirectedRequest)
@@ -142,7 +140,7 @@ speaks https. Their client secrets are derived from the environment variable SAM
 			}
 			ctx := cmd.Context()
 			logger := newLogger(sh.stderr, c)
-			handler, err := s.handler(ctx, logger)
+			handler, err := s.handler(ctx, &http.Client{Timeout: 10 * time.Second}, logger)
 			if err != nil {
 				return err
 			}
