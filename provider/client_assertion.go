@@ -128,7 +128,7 @@ func (p *Provider) verifyAssertion(ctx context.Context, client clients.Client, a
 	// RFC 7523 says nothing of typ; client-authentication+jwt is what its successor proposes.
 	typs := []string{"", "client-authentication+jwt"}
 	if client.TokenEndpointAuthMethod == oauth.AuthPrivateKeyJWT {
-		algs := keys.SigningAlgorithms
+		algs := keys.AcceptedSigningAlgorithms // any that we accept (OIDC Registration §2)
 		if client.TokenEndpointAuthAlg != "" {
 			algs = []string{client.TokenEndpointAuthAlg}
 		}
