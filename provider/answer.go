@@ -348,7 +348,7 @@ func notFound(w http.ResponseWriter, r *http.Request) error {
 func methodNotAllowed(router *mux.Router) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		var allow []string
-		for _, m := range []string{"GET", "POST", "PUT", "DELETE"} {
+		for _, m := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
 			probe := r.Clone(r.Context())
 			probe.Method = m
 			var match mux.RouteMatch
@@ -454,7 +454,7 @@ func (p *Provider) observe(router *mux.Router) http.Handler {
 		}()
 		w.Header().Set("X-Request-Id", ev.id)
 		if p.secure {
-			w.Header().Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000") // our host alone: those below it may be anybody's
 			if !p.overTLS(r) && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
 				p.insist(w, r)
 				return
@@ -475,7 +475,14 @@ func (p *Provider) insist(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, "This service is reached by https only. If a proxy in front ends TLS, name its address in trusted_proxies and let it send X-Forwarded-Proto.", http.StatusBadRequest)
 }
 
+// statusGone is what is noted of a request whose sender went away before there was an answer: what failed then failed for that reason, and is
+// nobody's fault here. Nobody ever receives it.
+const statusGone = 499
+
 func (p *Provider) logRequest(r *http.Request, ev *event, status int, took time.Duration) {
+	if ev.err != nil && status >= 500 && errors.Is(r.Context().Err(), context.Canceled) {
+		status = statusGone
+	}
 	p.metrics.observe(ev.route, r.Method, status, took)
 	level := slog.LevelInfo
 	attrs := append([]slog.Attr{

@@ -255,7 +255,7 @@ func logoutBackoff(attempts int) time.Duration {
 // else: its type is its own, it has no nonce, and it lives for two minutes.
 func (p *Provider) logoutToken(ctx context.Context, client clients.Client, d storage.LogoutDelivery) (string, error) {
 	now := p.now()
-	return p.Keys.Sign(ctx, logoutTokenAlgorithm(client), "logout+jwt", map[string]any{
+	return p.sign(ctx, logoutTokenAlgorithm(client), "logout+jwt", map[string]any{
 		"iss":    p.Issuer,
 		"sub":    d.Subject,
 		"aud":    client.ID,

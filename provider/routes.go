@@ -32,21 +32,22 @@ func (p *Provider) routes() http.Handler {
 	r.Handle("/logo/{client_id}", p.public(p.logo)).Methods("GET", "HEAD")
 	r.PathPrefix("/assets/").Handler(http.StripPrefix(p.path, templates.Assets())).Methods("GET", "HEAD")
 
-	// A person is looking.
+	// A person is looking. What only looks at a page may do so by HEAD (RFC 9110 §9.3.2), but not where GET has consequences: a program that
+	// checks links must not sign anybody out, or use up what waits for a person.
 	r.Handle("/authorize", p.page(p.authorize)).Methods("GET", "POST")
-	r.Handle("/login", p.form(p.showLogin)).Methods("GET")
+	r.Handle("/login", p.form(p.showLogin)).Methods("GET", "HEAD")
 	r.Handle("/login", p.form(p.login)).Methods("POST")
-	r.Handle("/consent", p.form(p.showConsent)).Methods("GET")
+	r.Handle("/consent", p.form(p.showConsent)).Methods("GET", "HEAD")
 	r.Handle("/consent", p.form(p.consent)).Methods("POST")
-	r.Handle("/accounts", p.form(p.showAccounts)).Methods("GET")
+	r.Handle("/accounts", p.form(p.showAccounts)).Methods("GET", "HEAD")
 	r.Handle("/accounts", p.form(p.chooseAccount)).Methods("POST")
 	r.Handle("/logout", p.page(p.logout)).Methods("GET", "POST")
 	r.Handle("/logout/confirm", p.form(p.confirmLogout)).Methods("POST")
-	r.Handle("/logout/done", p.form(p.loggedOut)).Methods("GET")
-	r.Handle("/session", p.page(p.checkSession)).Methods("GET")
-	r.Handle("/account", p.form(p.account)).Methods("GET")
+	r.Handle("/logout/done", p.form(p.loggedOut)).Methods("GET", "HEAD")
+	r.Handle("/session", p.page(p.checkSession)).Methods("GET", "HEAD")
+	r.Handle("/account", p.form(p.account)).Methods("GET", "HEAD")
 	r.Handle("/account", p.form(p.changeAccount)).Methods("POST")
-	r.Handle("/", p.form(p.home)).Methods("GET")
+	r.Handle("/", p.form(p.home)).Methods("GET", "HEAD")
 
 	// A program is calling.
 	r.Handle("/token", p.cors(p.token)).Methods("POST", "OPTIONS")
