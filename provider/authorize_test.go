@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -256,6 +257,70 @@ func regexpCSRF(body string) string {
 		}
 	}
 	return ""
+}
+
+func TestRememberedPeopleStayRemembered(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice")
+	c := w.addClient("web-a")
+	for _, remembered := range []bool{true, false} {
+		b, form := w.browser(), url.Values{"username": {"alice"}, "password": {testPassword}}
+		if remembered {
+			form.Set("remember", "yes")
+		}
+		b.follow(b.submit(b.open(w.request(c)), "login-submit", form))
+		again := b.open(w.request(c, "prompt", "login"))
+		if again.has("remember") {
+			t.Error("somebody who is known is not asked for it again")
+		}
+		answer := b.submit(again, "login-submit", url.Values{"password": {testPassword}})
+		for _, set := range answer.Cookies() {
+			if set.Name == sessionCookie && (set.MaxAge > 0) != remembered {
+				t.Errorf("remembered %v: after signing in again the cookie has Max-Age %d", remembered, set.MaxAge)
+			}
+		}
+		b.follow(answer)
+		w.clock.Advance(w.SessionAbsolute + time.Hour)
+		if got := b.get(w.request(c, "prompt", "none")).answer().Has("code"); got != remembered {
+			t.Errorf("remembered %v: still signed in after %s is %v", remembered, w.SessionAbsolute+time.Hour, got)
+		}
+	}
+}
+
+func TestPagesAreLookedAtByHEAD(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice")
+	b := w.browser()
+	login := b.open(w.request(w.addClient("web-a")))
+	head := func(target string) page {
+		r, err := http.NewRequest("HEAD", w.absolute(target), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.do(r)
+	}
+	if p := head(login.Request.URL.RequestURI()); p.StatusCode != http.StatusOK || p.body != "" || p.Header.Get("Content-Security-Policy") == "" {
+		t.Errorf("RFC 9110 §9.3.2: %d %q %v", p.StatusCode, p.body, p.Header)
+	}
+	for path, status := range map[string]int{"/": 303, "/account": 303, "/session": 200, "/logout/done": 200, "/authorize": 405, "/logout": 405, "/token": 405} {
+		if p := head(path); p.StatusCode != status {
+			t.Errorf("HEAD %s: %d", path, p.StatusCode)
+		}
+	}
+}
+
+func TestWhoeverGoesAwayIsNoFaultOfOurs(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r := httptest.NewRequest("GET", w.request(w.addClient("web-a")), nil).WithContext(ctx)
+	w.Handler().ServeHTTP(httptest.NewRecorder(), r)
+	if log := w.log.String(); !strings.Contains(log, `"status":499`) || strings.Contains(log, `"level":"ERROR"`) {
+		t.Error(log)
+	}
 }
 
 func TestTwoTabsAndTheBackButton(t *testing.T) {

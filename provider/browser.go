@@ -182,11 +182,13 @@ func (p *Provider) sessionLife(remember bool) (idle, absolute time.Duration) {
 // is a new one every time, so that one planted or seen before is worth nothing. Whoever was signed in before as somebody else is signed out.
 func (p *Provider) signIn(w http.ResponseWriter, r *http.Request, user storage.User, remember bool) (storage.Session, error) {
 	ctx, now, secret := r.Context(), p.now(), random()
-	idle, absolute := p.sessionLife(remember)
 	old, had, err := p.session(r)
 	if err != nil {
 		return storage.Session{}, err
 	}
+	// Whoever only proves once more who they are is not asked again whether to be remembered, so what they chose before stays.
+	remember = remember || had && old.UserID == user.ID && old.Remember
+	idle, absolute := p.sessionLife(remember)
 	s := storage.Session{
 		ID: random()[:22], UserID: user.ID, State: random()[:22], CreatedAt: now,
 		UserAgent: clip(r.UserAgent(), 200), Address: p.clientAddress(r),
