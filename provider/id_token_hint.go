@@ -26,7 +26,8 @@ func (p *Provider) readIDToken(token string) (idTokenClaims, error) {
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return c, err
 	}
-	if c.Issuer != p.Issuer || c.Subject == "" || c.Audience == "" {
+	// A signed userinfo response says iss, sub and aud too, but not when it was made.
+	if c.Issuer != p.Issuer || c.Subject == "" || c.Audience == "" || c.IssuedAt == 0 {
 		return c, oauth.Errorf(oauth.InvalidRequest, "id_token_hint is not an ID token of this provider")
 	}
 	return c, nil
