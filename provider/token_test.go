@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -156,7 +157,7 @@ func (f *faults) err(method string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.failed[method] {
-		return storage.ErrUnavailable
+		return fmt.Errorf("%w: /var/lib/store is on fire", storage.ErrUnavailable)
 	}
 	return nil
 }
