@@ -456,7 +456,7 @@ func (o demoOptions) applications(ctx context.Context, secrets map[string]string
 	for _, a := range demoApps {
 		web, _ := others(a.id)
 		h, err := webapp.New(ctx, webapp.Config{Name: a.name, Tagline: a.tagline, Look: a.look, BaseURL: a.url(o), Issuer: o.issuer(),
-			ClientID: a.id, ClientSecret: secrets[a.id], APIs: webAPIs, Others: web, HTTPClient: caller()})
+			ClientID: a.id, ClientSecret: secrets[a.id], APIs: webAPIs, Others: web, StayAtProvider: true, HTTPClient: caller()})
 		add(a.port, h, err)
 	}
 	_, single := others("board")

@@ -68,6 +68,24 @@ type yamlReader struct {
 	file   string
 	faults faults
 	lines  map[string]int // of each key that was read, by its dotted name
+	nodes  int            // read so far; aliases of aliases make many of few
+}
+
+// maxNodes bounds what a file may expand to.
+const maxNodes = 2_000_000
+
+// tooMuch says, once, that a file expands to more than anybody means.
+func (r *yamlReader) tooMuch(n *yaml.Node, key string, depth int) bool {
+	r.nodes++
+	switch {
+	case depth > 40:
+		r.fault(n, key, "is nested too deeply")
+	case r.nodes == maxNodes:
+		r.fault(n, key, "and its aliases are more than can be read")
+	case r.nodes < maxNodes:
+		return false
+	}
+	return true
 }
 
 // readYAMLFile reads a file, or standard input for "-", into the struct that out points to.
@@ -129,8 +147,7 @@ func (r *yamlReader) fault(n *yaml.Node, key, format string, args ...any) {
 
 // read stores what a node says in v.
 func (r *yamlReader) read(n *yaml.Node, v reflect.Value, key string, depth int) {
-	if depth > 40 {
-		r.fault(n, key, "is nested too deeply")
+	if r.tooMuch(n, key, depth) {
 		return
 	}
 	if n.Kind == yaml.AliasNode {
@@ -258,8 +275,7 @@ func (r *yamlReader) readStruct(n *yaml.Node, v reflect.Value, key string, depth
 
 // plain is a node as JSON would have it.
 func (r *yamlReader) plain(n *yaml.Node, key string, depth int) (any, bool) {
-	if depth > 40 {
-		r.fault(n, key, "is nested too deeply")
+	if r.tooMuch(n, key, depth) {
 		return nil, false
 	}
 	switch n.Kind {
