@@ -15,29 +15,32 @@ type certificate struct {
 
 	mu      sync.Mutex
 	current *tls.Certificate
-	stamp   [2]fileStamp
+	stamp   [2]os.FileInfo
 	looked  time.Time
-}
-
-// fileStamp changes when a file does.
-type fileStamp struct {
-	modified time.Time
-	size     int64
 }
 
 // lookEvery is how often the files are looked at, at most.
 const lookEvery = 5 * time.Second
 
-func stamp(file string) fileStamp {
+// stamp is what tells a file from another, or from itself after a change; nil if it is not there.
+func stamp(file string) os.FileInfo {
 	info, err := os.Stat(file)
 	if err != nil {
-		return fileStamp{}
+		return nil
 	}
-	return fileStamp{info.ModTime(), info.Size()}
+	return info
+}
+
+// changed says whether a file is another one, or was written to. The time alone would not do: file systems count it in ticks.
+func changed(before, now os.FileInfo) bool {
+	if before == nil || now == nil {
+		return before != now
+	}
+	return !os.SameFile(before, now) || !before.ModTime().Equal(now.ModTime()) || before.Size() != now.Size()
 }
 
 func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger, stamp: [2]fileStamp{stamp(certFile), stamp(keyFile)}}
+	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger, stamp: [2]os.FileInfo{stamp(certFile), stamp(keyFile)}}
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, err
@@ -52,7 +55,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	defer c.mu.Unlock()
 	if now := time.Now(); now.Sub(c.looked) >= lookEvery {
 		c.looked = now
-		if s := [2]fileStamp{stamp(c.certFile), stamp(c.keyFile)}; s != c.stamp {
+		if s := [2]os.FileInfo{stamp(c.certFile), stamp(c.keyFile)}; changed(c.stamp[0], s[0]) || changed(c.stamp[1], s[1]) {
 			pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 			if err != nil {
 				c.logger.Warn("certificate not read again; the one before stays", "reason", err.Error())
