@@ -80,8 +80,9 @@ func (sh *shell) keysList() *cobra.Command {
 
 func (sh *shell) keysRotate() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "rotate [ALG...]",
-		Short: "Let the next key sign from now on, and publish a new next one",
+		Use:     "rotate [ALG...]",
+		Example: "  latchkey keys rotate\n  latchkey keys rotate ES256",
+		Short:   "Let the next key sign from now on, and publish a new next one",
 		Long: `Let the next key sign from now on, and publish a new next one; for all signing algorithms, or those named. Keys rotate by
 themselves: this is for a key that somebody may have seen. The old key stays published until its last token has expired.
 
