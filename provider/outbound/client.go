@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -26,6 +27,7 @@ const (
 	maxURL          = 2048
 	maxHeaderBytes  = 64 << 10
 	concurrency     = 32 // requests at once; more wait within their deadline
+	perHost         = 8  // of them to one host and port, so that one that is slow does not take the places of all others
 )
 
 // ErrFetch is what every failure looks like to the caller. errors.Is(err, ErrFetch) holds for all of them, and Cause
@@ -81,6 +83,47 @@ type Client struct {
 	c     Config
 	http  *http.Client
 	slots chan struct{}
+	mu    sync.Mutex
+	hosts map[string]*share // of those with requests under way
+}
+
+// share is what one host has of the places.
+type share struct {
+	slots chan struct{}
+	users int // requests that have a place or wait for one
+}
+
+// enter waits for a place for a request to the host. leave gives it back.
+func (c *Client) enter(ctx context.Context, host string) (leave func(), err error) {
+	c.mu.Lock()
+	s := c.hosts[host]
+	if s == nil {
+		s = &share{slots: make(chan struct{}, perHost)}
+		c.hosts[host] = s
+	}
+	s.users++
+	c.mu.Unlock()
+	forget := func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if s.users--; s.users == 0 {
+			delete(c.hosts, host)
+		}
+	}
+	select {
+	case s.slots <- struct{}{}:
+	case <-ctx.Done():
+		forget()
+		return nil, ctx.Err()
+	}
+	select {
+	case c.slots <- struct{}{}:
+		return func() { <-c.slots; <-s.slots; forget() }, nil
+	case <-ctx.Done():
+		<-s.slots
+		forget()
+		return nil, ctx.Err()
+	}
 }
 
 // New makes a Client.
@@ -97,7 +140,7 @@ func New(c Config) *Client {
 	if c.Resolver == nil {
 		c.Resolver = net.DefaultResolver
 	}
-	client := &Client{c: c, slots: make(chan struct{}, concurrency)}
+	client := &Client{c: c, slots: make(chan struct{}, concurrency), hosts: map[string]*share{}}
 	if c.Dial == nil {
 		// Control sees the address of the socket itself: the last and surest place to look.
 		d := &net.Dialer{ControlContext: client.control}
@@ -177,12 +220,11 @@ func (c *Client) try(ctx context.Context, method, rawURL string, header http.Hea
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.c.Timeout)
 	defer cancel()
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return 0, nil, fmt.Errorf("wait for other requests: %w", ctx.Err())
+	leave, err := c.enter(ctx, strings.ToLower(u.Host))
+	if err != nil {
+		return 0, nil, fmt.Errorf("wait for other requests: %w", err)
 	}
+	defer leave()
 	if err := ctx.Err(); err != nil { // a place that became free at the last moment
 		return 0, nil, err
 	}

@@ -449,9 +449,9 @@ func TestOnlySoManyAtOnce(t *testing.T) {
 			return nil, ctx.Err()
 		}})
 		var wait sync.WaitGroup
-		for range 200 {
+		for i := range 200 {
 			wait.Go(func() {
-				if _, err := c.Get(t.Context(), "https://1.1.1.1/", 0); !errors.Is(err, ErrFetch) {
+				if _, err := c.Get(t.Context(), fmt.Sprintf("https://1.1.1.%d/", 1+i%50), 0); !errors.Is(err, ErrFetch) {
 					t.Errorf("%v", err)
 				}
 			})
@@ -459,6 +459,37 @@ func TestOnlySoManyAtOnce(t *testing.T) {
 		wait.Wait()
 		if most.Load() != concurrency || time.Since(begin) != DefaultTimeout {
 			t.Errorf("%d at once, all done after %s", most.Load(), time.Since(begin))
+		}
+	})
+}
+
+func TestASlowHostLeavesPlacesToTheOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var slow atomic.Int64
+		c := New(Config{Dial: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			if addr == "1.1.1.1:443" {
+				slow.Add(1)
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return nil, errors.New("quick")
+		}})
+		var wait sync.WaitGroup
+		for range 200 {
+			wait.Go(func() { _, _ = c.Get(t.Context(), "https://1.1.1.1/", 0) })
+		}
+		synctest.Wait() // all of them have a place or wait for one
+		if n := slow.Load(); n != perHost {
+			t.Errorf("%d requests at once to one host", n)
+		}
+		begin := time.Now()
+		if _, err := c.Get(t.Context(), "https://1.1.1.2/", 0); time.Since(begin) != 0 || Cause(err) == nil || !strings.Contains(Cause(err).Error(), "quick") {
+			t.Errorf("another host: %v after %s", Cause(err), time.Since(begin))
+		}
+		wait.Wait()
+		if len(c.hosts) != 0 {
+			t.Errorf("%d hosts are remembered", len(c.hosts))
 		}
 	})
 }
