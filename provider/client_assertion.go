@@ -169,6 +169,9 @@ func readClaims(payload []byte) (jwtClaims, error) {
 	return c, nil
 }
 
+// has says whether there is such a claim, whatever it is.
+func (c jwtClaims) has(name string) bool { _, ok := c[name]; return ok }
+
 // text is a claim that is a string; "" otherwise.
 func (c jwtClaims) text(name string) string {
 	var s string

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -71,8 +70,8 @@ func (p *Provider) fetchRequestObject(ctx context.Context, client clients.Client
 
 // openRequestObject decrypts and verifies a request object and returns its claims. The algorithm must be the one that the client is
 // registered for; unsigned ones are taken only where the whole provider was set to allow alg none.
-func (p *Provider) openRequestObject(ctx context.Context, client clients.Client, object string) (map[string]json.RawMessage, error) {
-	bad := func(why string, err error) (map[string]json.RawMessage, error) {
+func (p *Provider) openRequestObject(ctx context.Context, client clients.Client, object string) (jwtClaims, error) {
+	bad := func(why string, err error) (jwtClaims, error) {
 		return nil, oauth.Errorf(oauth.InvalidRequestObject, "%s", why).Because(err)
 	}
 	if strings.Count(object, ".") == 4 {
@@ -105,8 +104,8 @@ func (p *Provider) openRequestObject(ctx context.Context, client clients.Client,
 	if err != nil {
 		return bad("the signature of the request object does not verify with the keys and algorithm that are registered for this client", err)
 	}
-	var claims map[string]json.RawMessage
-	if err := json.Unmarshal(payload, &claims); err != nil || claims == nil {
+	claims, err := readClaims(payload)
+	if err != nil {
 		return bad("the request object is not a JSON object", err)
 	}
 	if err := p.checkRequestObjectClaims(client, claims, !unsigned); err != nil {
@@ -116,73 +115,43 @@ func (p *Provider) openRequestObject(ctx context.Context, client clients.Client,
 }
 
 // checkRequestObjectClaims checks who made the object, for whom, and when (RFC 9101 §4, §10.2, §10.8).
-func (p *Provider) checkRequestObjectClaims(client clients.Client, claims map[string]json.RawMessage, signed bool) error {
-	text := func(name string) (s string, ok bool, err error) {
-		raw, ok := claims[name]
-		if !ok {
-			return "", false, nil
-		}
-		return s, true, json.Unmarshal(raw, &s)
-	}
-	iss, has, err := text("iss")
-	if err != nil || has && iss != client.ID || !has && signed {
+func (p *Provider) checkRequestObjectClaims(client clients.Client, claims jwtClaims, signed bool) error {
+	strict := client.RequireSignedRequestObject
+	switch {
+	case claims.has("iss") && claims.text("iss") != client.ID || !claims.has("iss") && signed:
 		return errors.New("iss of the request object must be the client_id")
+	case claims.has("client_id") && claims.text("client_id") != client.ID || !claims.has("client_id") && strict:
+		return errors.New("client_id in the request object must be the client_id of the request")
+	case claims.has("sub") && (claims.text("sub") == "" || claims.text("sub") == client.ID):
+		return errors.New("sub of the request object must not be the client_id: that is what a client assertion looks like")
+	case claims.has("request") || claims.has("request_uri"):
+		return errors.New("request and request_uri must not stand inside a request object")
 	}
-	var aud []string
-	if raw, ok := claims["aud"]; ok {
-		var one string
-		if json.Unmarshal(raw, &one) == nil {
-			aud = []string{one}
-		} else if json.Unmarshal(raw, &aud) != nil {
-			return errors.New("aud of the request object must be a string or a list of strings")
-		}
-		if !slices.Contains(aud, p.Issuer) {
+	if claims.has("aud") || signed {
+		if aud, err := stringOrList(claims["aud"]); err != nil || !slices.Contains(aud, p.Issuer) {
 			return errors.New("aud of the request object must contain the issuer " + p.Issuer)
 		}
-	} else if signed {
-		return errors.New("aud of the request object is missing; it must contain the issuer " + p.Issuer)
 	}
-	if id, has, err := text("client_id"); err != nil || has && id != client.ID || !has && client.RequireSignedRequestObject {
-		return errors.New("client_id in the request object must be the client_id of the request")
-	}
-	if sub, has, err := text("sub"); err != nil || has && sub == client.ID {
-		return errors.New("sub of the request object must not be the client_id: that is what a client assertion looks like")
-	}
+
 	now := p.now()
-	at := func(name string) (t time.Time, has bool, err error) {
-		raw, ok := claims[name]
-		if !ok {
-			return t, false, nil
-		}
-		seconds, err := strconv.ParseFloat(string(raw), 64)
-		if err != nil || seconds < 0 || seconds > 1<<40 {
-			return t, true, fmt.Errorf("%s of the request object must be a number of seconds since 1970", name)
-		}
-		return time.Unix(int64(seconds), 0), true, nil
-	}
-	exp, hasExp, err := at("exp")
+	exp, hasExp, err := claims.at("exp")
 	switch {
 	case err != nil:
 		return err
 	case hasExp && !now.Before(exp):
 		return errors.New("the request object has expired")
-	case client.RequireSignedRequestObject && (!hasExp || exp.Sub(now) > time.Hour):
+	case strict && (!hasExp || exp.Sub(now) > time.Hour):
 		return errors.New("exp of the request object must be there, and at most one hour ahead")
 	}
 	for _, name := range []string{"nbf", "iat"} {
-		t, has, err := at(name)
+		t, has, err := claims.at(name)
 		switch {
 		case err != nil:
 			return err
 		case has && t.Sub(now) > clockSkew:
 			return fmt.Errorf("%s of the request object is in the future", name)
-		case name == "nbf" && client.RequireSignedRequestObject && (!has || now.Sub(t) > time.Hour):
+		case name == "nbf" && strict && (!has || now.Sub(t) > time.Hour):
 			return errors.New("nbf of the request object must be there, and at most one hour old")
-		}
-	}
-	for _, name := range []string{"request", "request_uri"} {
-		if _, nested := claims[name]; nested {
-			return fmt.Errorf("%s must not stand inside a request object", name)
 		}
 	}
 	return nil
@@ -193,7 +162,7 @@ var ofTheJWT = []string{"iss", "aud", "exp", "nbf", "iat", "jti", "sub"}
 
 // mergeRequestObject makes parameters of the object's claims. What stands in the object counts before what stands outside
 // (OIDC Core §6.1); for a client that has to sign its requests nothing outside counts at all (RFC 9101 §6.3).
-func (p *Provider) mergeRequestObject(client clients.Client, params oauth.Parameters, claims map[string]json.RawMessage) (oauth.Parameters, error) {
+func (p *Provider) mergeRequestObject(client clients.Client, params oauth.Parameters, claims jwtClaims) (oauth.Parameters, error) {
 	form := url.Values{}
 	if !client.RequireSignedRequestObject {
 		form = params.Values()
