@@ -819,55 +819,47 @@ func TestOneOfManyRedeemsACode(t *testing.T) {
 func TestRefresh(t *testing.T) {
 	contract(t, func(t *testing.T, s storage.Store) {
 		ctx := patient(t)
-		for name, use := range map[string]func(id string, generation int64, at time.Duration) (storage.Grant, error){
-			"rotate": func(id string, generation int64, at time.Duration) (storage.Grant, error) {
-				return s.RotateRefresh(ctx, id, generation, clock(at), clock(at+time.Hour))
-			},
-			"use": func(id string, generation int64, at time.Duration) (storage.Grant, error) {
-				return s.UseRefresh(ctx, id, generation, clock(at), clock(at+time.Hour))
-			},
-		} {
-			g := withRefresh(name, 3)
-			must(t, s.CreateGrant(ctx, g))
-			nothing := func(got storage.Grant, err error) {
-				t.Helper()
-				want(t, err, storage.ErrNotFound)
-				equal(t, got, storage.Grant{})
-			}
-			nothing(use("none", 3, 0))
-			nothing(use(name, 0, 0))
-			nothing(use(name, 4, 0))
-			nothing(use(name, 3, time.Hour)) // RefreshIdleAt has come
-			nothing(use(name, 2, time.Hour))
-
-			got, err := use(name, 2, time.Minute)
-			want(t, err, storage.ErrConsumed)
-			equal(t, got, kept(g))
-
-			got, err = use(name, 3, time.Minute)
-			must(t, err)
-			g.LastUsed, g.RefreshIdleAt = clock(time.Minute), clock(time.Hour+time.Minute)
-			if name == "rotate" {
-				g.RefreshGeneration, g.RefreshedAt = 4, clock(time.Minute)
-			}
-			equal(t, got, kept(g))
-			got, err = s.Grant(ctx, name)
-			must(t, err)
-			equal(t, got, kept(g))
-
-			must(t, s.RevokeGrant(ctx, name, clock(2*time.Minute)))
-			nothing(use(name, g.RefreshGeneration, 3*time.Minute))
-			nothing(use(name, 1, 3*time.Minute))
-
-			short := withRefresh(name+" short", 1)
-			short.ExpiresAt = clock(5 * time.Minute)
-			must(t, s.CreateGrant(ctx, short))
-			nothing(use(short.ID, 1, 5*time.Minute))
-			fresh := withCode(name + " fresh")
-			must(t, s.CreateGrant(ctx, fresh))
-			nothing(use(fresh.ID, 0, 0))
-			nothing(use(fresh.ID, 1, 0))
+		rotate := func(id string, generation int64, at time.Duration) (storage.Grant, error) {
+			return s.RotateRefresh(ctx, id, generation, clock(at), clock(at+time.Hour))
 		}
+		g := withRefresh("g", 3)
+		must(t, s.CreateGrant(ctx, g))
+		nothing := func(got storage.Grant, err error) {
+			t.Helper()
+			want(t, err, storage.ErrNotFound)
+			equal(t, got, storage.Grant{})
+		}
+		nothing(rotate("none", 3, 0))
+		nothing(rotate("g", 0, 0))
+		nothing(rotate("g", 4, 0))
+		nothing(rotate("g", 3, time.Hour)) // RefreshIdleAt has come
+		nothing(rotate("g", 2, time.Hour))
+
+		got, err := rotate("g", 2, time.Minute)
+		want(t, err, storage.ErrConsumed)
+		equal(t, got, kept(g))
+
+		got, err = rotate("g", 3, time.Minute)
+		must(t, err)
+		g.LastUsed, g.RefreshIdleAt = clock(time.Minute), clock(time.Hour+time.Minute)
+		g.RefreshGeneration, g.RefreshedAt = 4, clock(time.Minute)
+		equal(t, got, kept(g))
+		got, err = s.Grant(ctx, "g")
+		must(t, err)
+		equal(t, got, kept(g))
+
+		must(t, s.RevokeGrant(ctx, "g", clock(2*time.Minute)))
+		nothing(rotate("g", g.RefreshGeneration, 3*time.Minute))
+		nothing(rotate("g", 1, 3*time.Minute))
+
+		short := withRefresh("short", 1)
+		short.ExpiresAt = clock(5 * time.Minute)
+		must(t, s.CreateGrant(ctx, short))
+		nothing(rotate(short.ID, 1, 5*time.Minute))
+		fresh := withCode("fresh")
+		must(t, s.CreateGrant(ctx, fresh))
+		nothing(rotate(fresh.ID, 0, 0))
+		nothing(rotate(fresh.ID, 1, 0))
 	})
 }
 

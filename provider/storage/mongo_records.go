@@ -578,16 +578,6 @@ func (m *MongoDB) RotateRefresh(ctx context.Context, grantID string, generation 
 		func(there Grant) error { return there.refreshable(generation, now) })
 }
 
-func (m *MongoDB) UseRefresh(ctx context.Context, grantID string, generation int64, now, refreshIdleAt time.Time) (Grant, error) {
-	now = millisecond(now)
-	if generation < 1 {
-		return Grant{}, ErrNotFound
-	}
-	return decide(ctx, m, "use refresh token", m.grants, grantID, refreshFilter(grantID, generation, now),
-		document("last_used", now, "refresh_idle_at", refreshIdleAt),
-		func(there Grant) error { return there.refreshable(generation, now) })
-}
-
 func refreshFilter(grantID string, generation int64, now time.Time) bson.D {
 	return document("_id", grantID, "refresh_generation", generation, "revoked_at", nil, "expires_at", after(now), "refresh_idle_at", after(now))
 }

@@ -137,23 +137,22 @@ func subset(a, b []string) bool {
 // Grant says: this person let this client have this, in this session. It is the unit of revocation: codes, access
 // tokens and refresh tokens belong to one, and are good only while it stands.
 type Grant struct {
-	ID           string              `bson:"_id"`
-	UserID       string              `bson:"user_id"`
-	ClientID     string              `bson:"client_id"`
-	SessionID    string              `bson:"session_id"`
-	Scope        []string            `bson:"scope"`
-	Claims       oauth.ClaimsRequest `bson:"claims"`
-	Resource     []string            `bson:"resource,omitempty"`
-	Nonce        string              `bson:"nonce,omitempty"`
-	AuthTime     time.Time           `bson:"auth_time"`
-	AMR          []string            `bson:"amr,omitempty"`
-	ACR          string              `bson:"acr,omitempty"`
-	SendAuthTime bool                `bson:"send_auth_time,omitempty"` // max_age or require_auth_time asked for auth_time
-	Offline      bool                `bson:"offline,omitempty"`        // outlives the session (OIDC Core §11)
-	CreatedAt    time.Time           `bson:"created_at"`
-	LastUsed     time.Time           `bson:"last_used"`
-	ExpiresAt    time.Time           `bson:"expires_at"` // absolute end of everything under it
-	RevokedAt    time.Time           `bson:"revoked_at,omitempty"`
+	ID        string              `bson:"_id"`
+	UserID    string              `bson:"user_id"`
+	ClientID  string              `bson:"client_id"`
+	SessionID string              `bson:"session_id"`
+	Scope     []string            `bson:"scope"`
+	Claims    oauth.ClaimsRequest `bson:"claims"`
+	Resource  []string            `bson:"resource,omitempty"`
+	Nonce     string              `bson:"nonce,omitempty"`
+	AuthTime  time.Time           `bson:"auth_time"`
+	AMR       []string            `bson:"amr,omitempty"`
+	ACR       string              `bson:"acr,omitempty"`
+	Offline   bool                `bson:"offline,omitempty"` // outlives the session (OIDC Core §11)
+	CreatedAt time.Time           `bson:"created_at"`
+	LastUsed  time.Time           `bson:"last_used"`
+	ExpiresAt time.Time           `bson:"expires_at"` // absolute end of everything under it
+	RevokedAt time.Time           `bson:"revoked_at,omitempty"`
 
 	// The code, while the grant is new. It is never removed, so that a replay is recognised.
 	CodeHash      string    `bson:"code_hash,omitempty"`

@@ -97,18 +97,6 @@ func (s *SQLite) RotateRefresh(ctx context.Context, grantID string, generation i
 	})
 }
 
-func (s *SQLite) UseRefresh(ctx context.Context, grantID string, generation int64, now, refreshIdleAt time.Time) (Grant, error) {
-	now = millisecond(now)
-	return change(ctx, s, "use refresh token", func(c *conn) (Grant, error) {
-		g, err := loadRefreshable(c, grantID, generation, now)
-		if err != nil {
-			return g, err
-		}
-		g.LastUsed, g.RefreshIdleAt = later(g.LastUsed, now), millisecond(refreshIdleAt)
-		return g, saveGrant(c, g)
-	})
-}
-
 // loadRefreshable loads a grant whose current refresh token is the one of this generation.
 func loadRefreshable(c *conn, grantID string, generation int64, now time.Time) (Grant, error) {
 	g, err := loadGrant(c, grantID)

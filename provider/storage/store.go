@@ -111,8 +111,6 @@ type Store interface {
 	// ErrNotFound if there is no such grant, it is revoked or expired at now, its current token's RefreshIdleAt has passed, or the
 	// generation was never issued.
 	RotateRefresh(ctx context.Context, grantID string, generation int64, now, refreshIdleAt time.Time) (Grant, error)
-	// UseRefresh marks use of a refresh token that does not rotate: LastUsed and RefreshIdleAt. Errors as RotateRefresh.
-	UseRefresh(ctx context.Context, grantID string, generation int64, now, refreshIdleAt time.Time) (Grant, error)
 	// RevokeGrant marks a grant revoked at now; a second time changes nothing. ErrNotFound if there is none.
 	RevokeGrant(ctx context.Context, id string, now time.Time) error
 	// RevokeGrants revokes every grant that matches all non-empty fields of f, and says how many it changed. An empty filter is an error.
