@@ -150,7 +150,7 @@ func (p *Provider) connected(ctx context.Context, lang, userID string, sessions 
 		}
 		out = append(out, templates.AccountApp{
 			ClientID: id, App: p.app(client, clients.Redirect{}), Since: c.since, LastUsed: c.lastUsed, Offline: c.offline,
-			Scopes: p.Templates.Scopes(lang, c.scope, c.claims, c.resource, func(string) bool { return true }),
+			Scopes: p.Templates.Scopes(lang, c.scope, c.claims, c.resource, func(string, string) bool { return true }),
 		})
 	}
 	slices.SortFunc(out, func(a, b templates.AccountApp) int {

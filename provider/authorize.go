@@ -303,9 +303,8 @@ func (p *Provider) respond(w http.ResponseWriter, r *http.Request, at pending) e
 		ID: rand.Text(), UserID: at.User.ID, ClientID: client.ID, SessionID: at.Session.ID,
 		Scope: req.Scope, Claims: req.Claims, Resource: req.Resource, Nonce: req.Nonce,
 		AuthTime: at.Session.AuthTime, AMR: at.Session.AMR, ACR: at.Session.ACR,
-		SendAuthTime: req.MaxAge != nil || client.RequireAuthTime || client.DefaultMaxAge != nil,
-		Offline:      slices.Contains(req.Scope, oauth.ScopeOfflineAccess),
-		CreatedAt:    now, LastUsed: now, ExpiresAt: now.Add(p.AccessTokenTTL),
+		Offline:   slices.Contains(req.Scope, oauth.ScopeOfflineAccess),
+		CreatedAt: now, LastUsed: now, ExpiresAt: now.Add(p.AccessTokenTTL),
 		RedirectURI: req.RedirectURI, CodeChallenge: req.CodeChallenge,
 	}
 	var code, token, idToken string

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -244,8 +245,22 @@ func TestConsent(t *testing.T) {
 		if got := b.get(w.request(c, "scope", "openid email phone", "prompt", "none")).answer().Get("error"); got != "consent_required" {
 			t.Errorf("got %q", got)
 		}
-		if p := b.open(w.request(c, "scope", "openid email phone")); !p.has("consent-page") {
-			t.Error("not asked")
+		p := b.open(w.request(c, "scope", "openid email phone"))
+		if !p.has("consent-page") {
+			t.Fatal("not asked")
+		}
+		for _, item := range regexp.MustCompile(`(?s)<li.*?</li>`).FindAllString(p.body, -1) {
+			if marked := strings.Contains(item, `<span class="tag">`); marked != strings.Contains(item, "phone number") {
+				t.Errorf("marked as new is %v: %s", marked, item)
+			}
+		}
+	})
+	t.Run("a claim that was allowed by its name does not pass for the scope of that name", func(t *testing.T) {
+		byName := w.addClient("by-name", asksConsent)
+		b.code(byName, "alice", "claims", `{"userinfo":{"profile":null}}`)
+		p := b.open(w.request(byName, "scope", "openid profile"))
+		if n := strings.Count(p.body, `<span class="tag">`); n != 1 {
+			t.Errorf("%d things are marked as new, the scope profile should be:\n%s", n, p.body)
 		}
 	})
 }

@@ -14,11 +14,11 @@ func (p *Provider) showConsent(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := at.Interaction.ID
-	known := slices.Concat(at.Consent.Scope, at.Consent.Claims, at.Consent.Resource)
+	allowed := map[string][]string{"scope": at.Consent.Scope, "claim": at.Consent.Claims, "resource": at.Consent.Resource}
 	return p.render(w, r, http.StatusOK, templates.Consent{
 		App: p.app(at.Client, at.redirect), Person: person(at.User), Action: p.path + "/consent?i=" + id, CSRF: csrf,
 		Scopes: p.Templates.Scopes(p.language(r), at.Request.Scope, requestedClaims(at.Request), at.Request.Resource,
-			func(name string) bool { return slices.Contains(known, name) }),
+			func(kind, name string) bool { return slices.Contains(allowed[kind], name) }),
 		SwitchURL: p.path + "/login?i=" + id + "&switch=1",
 	})
 }

@@ -136,7 +136,7 @@ func TestScopesAreSentences(t *testing.T) {
 		}
 		return strings.Join(out, " ")
 	}
-	known := func(name string) bool { return name == "openid" || name == "email" }
+	known := func(kind, name string) bool { return kind == "scope" && (name == "openid" || name == "email") || kind == "claim" && name == "orders:read" }
 	items := s.Scopes("en", []string{"openid", "email", "openid", "offline_access", "orders:read", ""},
 		[]string{"email", "email_verified", "birthdate", "sub", "phone_number", "phone_number_verified", "badge"}, []string{"https://api.example/v1", "urn:x"}, known)
 	if got := names(items); got != "openid email offline_access* orders:read* birthdate* phone_number* badge* https://api.example/v1* urn:x*" {
@@ -158,7 +158,7 @@ func TestScopesAreSentences(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 	for _, lang := range s.order {
-		for _, scope := range []string{"openid", "profile", "email", "address", "phone", "groups", "roles", "offline_access"} {
+		for _, scope := range []string{"openid", "profile", "email", "address", "phone", "groups", "offline_access"} {
 			if i := s.Scopes(lang, []string{scope}, nil, nil, nil); strings.Contains(i[0].Title, scope) && strings.Contains(i[0].Title, "“") || i[0].Detail == "" {
 				t.Errorf("%s in %s: %+v", scope, lang, i)
 			}

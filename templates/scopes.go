@@ -10,17 +10,16 @@ var claimsOf = map[string][]string{
 	"email":   {"email", "email_verified"},
 	"address": {"address"},
 	"phone":   {"phone_number", "phone_number_verified"},
-	"groups":  {"groups"},
-	"roles":   {"roles"},
+	"groups":  {"groups", "roles"},
 }
 
 // implied are claims that say something only together with another, or nothing about the person.
 var implied = map[string]string{"email_verified": "email", "phone_number_verified": "phone_number"}
 
 // Scopes puts what an application asks for into sentences that a person understands, in a language that Match returned: scopes,
-// single claims (OIDC Core §5.5) that no scope among them brings along anyway, and resources (RFC 8707 §2). What alreadyAllowed does not
-// know by its name is new.
-func (s *Set) Scopes(lang string, scopes, claims, resources []string, alreadyAllowed func(string) bool) []ScopeItem {
+// single claims (OIDC Core §5.5) that no scope among them brings along anyway, and resources (RFC 8707 §2). alreadyAllowed is asked about each by
+// its kind (scope, claim or resource) and name: the claim profile is another thing than the scope. What it does not know is new.
+func (s *Set) Scopes(lang string, scopes, claims, resources []string, alreadyAllowed func(kind, name string) bool) []ScopeItem {
 	v := s.view(lang, nil)
 	var out []ScopeItem
 	said := map[string]bool{}
@@ -30,7 +29,7 @@ func (s *Set) Scopes(lang string, scopes, claims, resources []string, alreadyAll
 		}
 		said[kind+name] = true
 		out = append(out, ScopeItem{
-			Name: name, Title: v.t(title, about).String(), Detail: v.t(detail, about).String(), New: alreadyAllowed == nil || !alreadyAllowed(name),
+			Name: name, Title: v.t(title, about).String(), Detail: v.t(detail, about).String(), New: alreadyAllowed == nil || !alreadyAllowed(kind, name),
 		})
 	}
 	for _, scope := range scopes {
