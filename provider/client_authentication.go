@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +15,7 @@ import (
 
 	"latchkey/clients"
 	"latchkey/provider/oauth"
+	"latchkey/provider/people"
 	"latchkey/provider/storage"
 )
 
@@ -41,7 +41,7 @@ func (p *Provider) authenticateClient(ctx context.Context, r *http.Request, para
 	if err != nil {
 		return clients.Client{}, err
 	}
-	now, who := p.now(), cred.id+"\x00"+network(p.clientAddress(r))
+	now, who := p.now(), cred.id+"\x00"+people.Network(p.clientAddress(r))
 	// Who sends no secret guesses none: otherwise anybody could shut a public client out for a whole network, by failing in its name.
 	guess := cred.secret != "" || cred.assertion != ""
 	if guess && p.clientFailures.tooMany(who, now) {
@@ -244,19 +244,6 @@ const (
 type clientFailures struct {
 	mu   sync.Mutex
 	rows map[string]failures
-}
-
-// network is what one subscriber has: an IPv4 address, or a /64 of IPv6.
-func network(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil || ip.Is4() {
-		return address
-	}
-	prefix, err := ip.Prefix(64)
-	if err != nil {
-		return address
-	}
-	return prefix.String()
 }
 
 type failures struct {

@@ -14,6 +14,7 @@ import (
 
 	"latchkey/clients"
 	"latchkey/provider/oauth"
+	"latchkey/provider/people"
 )
 
 // basic is an Authorization header made of raw text.
@@ -245,8 +246,8 @@ func TestGuessingAClientSecretIsSlow(t *testing.T) {
 		}
 	})
 	t.Run("a network is what one subscriber has", func(t *testing.T) {
-		if network("2001:db8:1:2::1") != network("2001:db8:1:2:ffff::9") || network("2001:db8:1:2::1") == network("2001:db8:1:3::1") ||
-			network("192.0.2.1") == network("192.0.2.2") || network("invalid IP") != "invalid IP" {
+		if people.Network("2001:db8:1:2::1") != people.Network("2001:db8:1:2:ffff::9") || people.Network("2001:db8:1:2::1") == people.Network("2001:db8:1:3::1") ||
+			people.Network("192.0.2.1") == people.Network("192.0.2.2") || people.Network("invalid IP") != "invalid IP" {
 			t.Error("networks")
 		}
 	})

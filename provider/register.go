@@ -20,6 +20,7 @@ import (
 	"latchkey/clients"
 	"latchkey/keys"
 	"latchkey/provider/oauth"
+	"latchkey/provider/people"
 	"latchkey/provider/storage"
 )
 
@@ -283,7 +284,7 @@ func (l *registrationLimits) count(address string, now time.Time) time.Duration 
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := limitKey(address)
+	key := people.Network(address)
 	if _, known := l.windows[key]; !known && len(l.windows) >= maxWindows {
 		if now.Sub(l.swept) >= time.Minute { // not at every request: there are many windows
 			l.swept = now
@@ -303,20 +304,4 @@ func (l *registrationLimits) count(address string, now time.Time) time.Duration 
 	w.count++
 	l.windows[key] = w
 	return 0
-}
-
-// limitKey is what an address is counted by: of IPv6 the /64, because that is what one party is given at least.
-func limitKey(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return "unknown"
-	}
-	if ip.Is4() {
-		return ip.String()
-	}
-	prefix, err := ip.Prefix(64)
-	if err != nil {
-		return "unknown"
-	}
-	return prefix.String()
 }

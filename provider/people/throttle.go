@@ -69,7 +69,7 @@ func (t *Throttle) Begin(ctx context.Context, account, address, device string, n
 		limits = []limit{{t.key("device", account, device), perAccount}}
 	} else {
 		// The address comes first: once it is refused it adds nothing to the counts of accounts.
-		limits = []limit{{t.key("address", network(address)), perAddress}, {t.key("account", account), perAccount}}
+		limits = []limit{{t.key("address", Network(address)), perAddress}, {t.key("account", account), perAccount}}
 	}
 	a := Attempt{throttle: t}
 	for _, l := range limits {
@@ -110,8 +110,9 @@ func (t *Throttle) key(kind string, parts ...string) string {
 	return "sign-in:" + kind + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// network is what an address is counted as: whoever has one IPv6 address has the 2^64 beside it.
-func network(address string) string {
+// Network is what an IP address is counted as, here and wherever else there is a limit: whoever has one IPv6 address has the 2^64 beside
+// it. What is no address is returned as it is.
+func Network(address string) string {
 	a, err := netip.ParseAddr(strings.Trim(address, "[]"))
 	if err != nil {
 		return address

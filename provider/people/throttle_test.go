@@ -184,7 +184,7 @@ func TestOneAddressIsLimitedOverAllAccounts(t *testing.T) {
 		t.Errorf("after a blocked address had named her: %v", err)
 	}
 	for _, same := range [][2]string{{"192.0.2.1", "::ffff:192.0.2.1"}, {"[2001:db8::1]", "2001:db8::2"}, {"fe80::1%eth0", "fe80::2"}} {
-		if network(same[0]) != network(same[1]) {
+		if Network(same[0]) != Network(same[1]) {
 			t.Errorf("%s and %s are counted apart", same[0], same[1])
 		}
 	}
