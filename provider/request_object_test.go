@@ -41,7 +41,7 @@ func unsigned(t testing.TB, claims map[string]any) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload) + "."
 }
 
-func TestRequestObjects(t *testing.T) {
+func TestWhatRequestObjectsSay(t *testing.T) {
 	t.Parallel()
 	w := newTestProvider(t)
 	w.addUser("alice")
