@@ -203,7 +203,7 @@ The client secret is printed once and cannot be read again.`,
 				if err != nil {
 					return err
 				}
-				secret, err := sh.giveSecret(cmd, s, &c)
+				secret, err := sh.giveSecret(ctx, cmd, s, &c)
 				if err != nil {
 					return err
 				}
@@ -223,11 +223,11 @@ The client secret is printed once and cannot be read again.`,
 }
 
 // giveSecret gives the client the secret on standard input, or a new one if it needs one, and returns it.
-func (sh *shell) giveSecret(cmd *cobra.Command, s *site, c *clients.Client) (string, error) {
+func (sh *shell) giveSecret(ctx context.Context, cmd *cobra.Command, s *site, c *clients.Client) (string, error) {
 	secret := ""
 	if brought, _ := cmd.Flags().GetBool("secret-stdin"); brought {
 		var err error
-		if secret, err = sh.readPassword(true, ""); err != nil {
+		if secret, err = sh.readPassword(ctx, true, ""); err != nil {
 			return "", err
 		}
 	} else if needsSecret(*c) {
@@ -451,7 +451,7 @@ Switched on is --skip-consent, switched off again --skip-consent=false.`,
 						c.SecretHash, c.SealedSecret, c.SecretExpiresAt = nil, nil, time.Time{}
 					}
 					if secret == "" { // standard input can be read once
-						secret, err = sh.giveSecret(cmd, s, c)
+						secret, err = sh.giveSecret(ctx, cmd, s, c)
 						return err
 					}
 					return plain(c.SetSecret(secret, s.secretHasher(), s.sealer))
@@ -482,7 +482,7 @@ func (sh *shell) clientRotateSecret() *cobra.Command {
 				secret := clients.NewSecret()
 				if brought, _ := cmd.Flags().GetBool("secret-stdin"); brought {
 					var err error
-					if secret, err = sh.readPassword(true, ""); err != nil {
+					if secret, err = sh.readPassword(ctx, true, ""); err != nil {
 						return err
 					}
 				}

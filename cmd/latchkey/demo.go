@@ -180,7 +180,7 @@ func (sh *shell) demo(ctx context.Context, o demoOptions) (err error) {
 	// Python takes longest to start, and needs nothing of the others.
 	flask := make(chan startedFlask, 1)
 	flaskContext, endFlask := context.WithCancel(context.WithoutCancel(ctx))
-	go func() { flask <- startFlask(flaskContext, o) }()
+	go func(o demoOptions) { flask <- startFlask(flaskContext, o) }(o)
 	defer func() {
 		endFlask()
 		if f := <-flask; f.stop != nil {

@@ -179,7 +179,7 @@ func (sh *shell) userCreate() *cobra.Command {
 					return fmt.Errorf("the username %q is taken", username)
 				}
 				if !without {
-					password, err := sh.readPassword(fromStdin, "Password for "+username)
+					password, err := sh.readPassword(ctx, fromStdin, "Password for "+username)
 					if err != nil {
 						return err
 					}
@@ -331,7 +331,7 @@ func (sh *shell) userSetPassword() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				password, err := sh.readPassword(fromStdin, "New password for "+u.Username)
+				password, err := sh.readPassword(ctx, fromStdin, "New password for "+u.Username)
 				if err != nil {
 					return err
 				}
