@@ -212,6 +212,9 @@ func (p *Provider) errorJSON(w http.ResponseWriter, r *http.Request, err error) 
 	if e.Code == oauth.ServerError && unavailable(err) {
 		e = oauth.Errorf(oauth.TemporarilyUnavailable, "the provider cannot answer just now; try again in a moment")
 	}
+	if w.Header().Get("Cache-Control") == "" {
+		w.Header().Set("Cache-Control", "no-store") // a refusal is not part of the metadata, which may be cached
+	}
 	if e.Code == oauth.TemporarilyUnavailable && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", "2")
 	}
