@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"latchkey/clients"
 )
 
@@ -300,6 +302,23 @@ func TestRememberedPeopleStayRemembered(t *testing.T) {
 		if got := b.get(w.request(c, "prompt", "none")).answer().Has("code"); got != remembered {
 			t.Errorf("remembered %v: still signed in after %s is %v", remembered, w.SessionAbsolute+time.Hour, got)
 		}
+	}
+}
+
+func TestAHintThatCannotBeCheckedIsNotWrong(t *testing.T) {
+	t.Parallel()
+	var f *faults
+	w := newTestProvider(t, withFaults(&f))
+	c := w.addClient("web-a")
+	hint := signJWT(t, jose.RS256, rsaKey(), map[string]any{"iss": w.Issuer, "sub": "x", "aud": c.ID, "iat": w.now().Unix()}, kid("made by another instance"))
+	b := w.browser()
+	if got := b.get(w.request(c, "id_token_hint", hint)).answer().Get("error"); got != "invalid_request" {
+		t.Errorf("a key that is nobody's: %q", got)
+	}
+	w.clock.Advance(time.Minute)
+	f.set(true, "KeySet")
+	if got := b.get(w.request(c, "id_token_hint", hint)).answer().Get("error"); got != "temporarily_unavailable" {
+		t.Errorf("the keys are out of reach: %q", got)
 	}
 }
 

@@ -36,6 +36,9 @@ func (p *Provider) readIDToken(token string) (idTokenClaims, error) {
 // hintedSubject reads the id_token_hint of an authorization request (OIDC Core §3.1.2.1).
 func (p *Provider) hintedSubject(client clients.Client, hint string) (string, error) {
 	c, err := p.readIDToken(hint)
+	if unavailable(err) {
+		return "", err // the keys could not be read, which says nothing about the hint
+	}
 	if err != nil || c.Audience != client.ID {
 		return "", oauth.Errorf(oauth.InvalidRequest, "id_token_hint must be an ID token that this provider issued to this client").Because(err)
 	}

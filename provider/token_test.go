@@ -15,6 +15,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"latchkey/clients"
+	"latchkey/keys"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )
@@ -237,6 +238,13 @@ func (f *faults) Spent(ctx context.Context, kind, id string, now time.Time) (boo
 		return false, err
 	}
 	return f.Store.Spent(ctx, kind, id, now)
+}
+
+func (f *faults) KeySet(ctx context.Context) (keys.KeySet, error) {
+	if err := f.err("KeySet"); err != nil {
+		return keys.KeySet{}, err
+	}
+	return f.Store.KeySet(ctx)
 }
 
 // withFaults puts a store that can fail in front of the real one.
