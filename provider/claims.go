@@ -31,6 +31,9 @@ func claimsOfRequest(member map[string]oauth.ClaimRequest) []string {
 // personClaims says about the person what was asked for and is known; names that are no claims about a person are
 // passed over. Groups and roles are read as they are now.
 func (p *Provider) personClaims(ctx context.Context, user storage.User, names []string) (map[string]any, error) {
+	if len(names) == 0 {
+		return map[string]any{}, nil
+	}
 	var roles []string
 	if slices.Contains(names, "roles") && len(user.Groups) > 0 {
 		groups, err := p.Store.Groups(ctx)

@@ -157,6 +157,9 @@ func needsConsent(s situation) string {
 
 // requestedClaims lists, sorted, what the claims parameter asks for about the person. What every token says anyway is not asked about.
 func requestedClaims(r oauth.AuthorizationRequest) []string {
+	if r.Claims.Empty() {
+		return nil
+	}
 	known := oauth.Claims()
 	var out []string
 	for _, m := range []map[string]oauth.ClaimRequest{r.Claims.Userinfo, r.Claims.IDToken} {
