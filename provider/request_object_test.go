@@ -2,12 +2,10 @@ package provider
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,28 +16,6 @@ import (
 	"latchkey/clients"
 	"latchkey/keys"
 )
-
-// object is the claims of a request object of the client that is as it should be; change adds, replaces, or with nil removes claims.
-func (w *world) object(c clients.Client, change map[string]any) map[string]any {
-	claims := map[string]any{
-		"iss": c.ID, "aud": w.Issuer, "client_id": c.ID, "response_type": "code", "redirect_uri": c.RedirectURIs[0], "scope": "openid email",
-		"state": "inside", "nonce": "inside", "code_challenge": testChallenge, "code_challenge_method": "S256",
-		"iat": w.now().Unix(), "nbf": w.now().Unix(), "exp": w.now().Add(time.Minute).Unix(),
-	}
-	maps.Copy(claims, change)
-	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == nil })
-	return claims
-}
-
-// unsigned writes claims as a JWT with alg none.
-func unsigned(t testing.TB, claims map[string]any) string {
-	t.Helper()
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload) + "."
-}
 
 func TestWhatRequestObjectsSay(t *testing.T) {
 	t.Parallel()
@@ -57,7 +33,9 @@ func TestWhatRequestObjectsSay(t *testing.T) {
 	c := w.addClient("ro", registered())
 	strict := w.addClient("strict", registered(func(c *clients.Client) { c.RequireSignedRequestObject = true }))
 	sign := func(c clients.Client, change map[string]any) string {
-		return signJWT(t, jose.ES256, key, w.object(c, change), kid("k1"))
+		claims := map[string]any{"scope": "openid email"}
+		maps.Copy(claims, change)
+		return signJWT(t, jose.ES256, key, w.objectOf(c, claims), kid("k1"))
 	}
 	b := w.browser()
 	b.code(c, "alice", "request", sign(c, nil))
@@ -93,13 +71,13 @@ func TestWhatRequestObjectsSay(t *testing.T) {
 
 	now := w.now().Unix()
 	for name, object := range map[string]string{
-		"signed by another key":        signJWT(t, jose.ES256, other, w.object(c, nil), kid("k1")),
-		"signed by an unknown key":     signJWT(t, jose.ES256, other, w.object(c, nil), kid("k2")),
-		"signed by another algorithm":  signJWT(t, jose.RS256, rsaKey(), w.object(c, nil), kid("k1")),
-		"signed with the secret":       signJWT(t, jose.HS256, []byte(testSecret), w.object(c, nil), nil),
-		"not signed":                   unsigned(t, w.object(c, nil)),
-		"a client assertion":           signJWT(t, jose.ES256, key, w.object(c, map[string]any{"sub": c.ID}), kid("k1")),
-		"of another type":              signJWT(t, jose.ES256, key, w.object(c, nil), map[jose.HeaderKey]any{"kid": "k1", "typ": "logout+jwt"}),
+		"signed by another key":        signJWT(t, jose.ES256, other, w.objectOf(c, nil), kid("k1")),
+		"signed by an unknown key":     signJWT(t, jose.ES256, other, w.objectOf(c, nil), kid("k2")),
+		"signed by another algorithm":  signJWT(t, jose.RS256, rsaKey(), w.objectOf(c, nil), kid("k1")),
+		"signed with the secret":       signJWT(t, jose.HS256, []byte(testSecret), w.objectOf(c, nil), nil),
+		"not signed":                   unsecured(t, "none", w.objectOf(c, nil)),
+		"a client assertion":           signJWT(t, jose.ES256, key, w.objectOf(c, map[string]any{"sub": c.ID}), kid("k1")),
+		"of another type":              signJWT(t, jose.ES256, key, w.objectOf(c, nil), map[jose.HeaderKey]any{"kid": "k1", "typ": "logout+jwt"}),
 		"without iss":                  sign(c, map[string]any{"iss": nil}),
 		"iss is another client":        sign(c, map[string]any{"iss": "strict"}),
 		"without aud":                  sign(c, map[string]any{"aud": nil}),
@@ -120,7 +98,7 @@ func TestWhatRequestObjectsSay(t *testing.T) {
 		"garbage":                      "garbage",
 	} {
 		t.Run("RFC 9101 §7 "+name, func(t *testing.T) {
-			p := b.post("/authorize", parametersOf(w.request(c, "request", object)))
+			p := b.post("/authorize", mustQuery(t, w.request(c, "request", object)))
 			if q := p.answer(); q.Get("error") != "invalid_request_object" || q.Get("state") != "S1" || q.Get("iss") != w.Issuer || q.Has("code") {
 				t.Errorf("%d %s %s", p.StatusCode, p.Header.Get("Location"), p.body)
 			}
@@ -200,7 +178,7 @@ func TestEncryptedRequestObjects(t *testing.T) {
 		if to.KeyID == "" {
 			t.Fatalf("%s: no key is published to encrypt to", alg)
 		}
-		signed := signJWT(t, jose.ES256, key, w.object(c, nil), kid("k1"))
+		signed := signJWT(t, jose.ES256, key, w.objectOf(c, nil), kid("k1"))
 		for _, enc := range []jose.ContentEncryption{jose.A128GCM, jose.A256GCM} {
 			for _, keyID := range []string{to.KeyID, ""} {
 				if got := b.code(c, "alice", "request", encryptedTo(t, alg, enc, to.Key, keyID, signed)); got == "" {
@@ -210,7 +188,7 @@ func TestEncryptedRequestObjects(t *testing.T) {
 		}
 		for name, object := range map[string]string{
 			"only signed":               signed,
-			"with nothing signed in it": encryptedTo(t, alg, jose.A128GCM, to.Key, to.KeyID, unsigned(t, w.object(c, nil))),
+			"with nothing signed in it": encryptedTo(t, alg, jose.A128GCM, to.Key, to.KeyID, unsecured(t, "none", w.objectOf(c, nil))),
 			"encrypted twice":           encryptedTo(t, alg, jose.A128GCM, to.Key, to.KeyID, encryptedTo(t, alg, jose.A128GCM, to.Key, to.KeyID, signed)),
 		} {
 			if q := b.get(w.request(c, "request", object)).answer(); q.Get("error") != "invalid_request_object" || q.Has("code") {
@@ -233,7 +211,7 @@ func TestUnsignedRequestObjectsOnlyWhereRegistered(t *testing.T) {
 		b := w.browser()
 		b.code(w.addClient("plain"), "alice")
 		for _, c := range []clients.Client{w.addClient("none", none), w.addClient("signs", signs)} {
-			q := b.get(w.request(c, "request", unsigned(t, w.object(c, nil)))).answer()
+			q := b.get(w.request(c, "request", unsecured(t, "none", w.objectOf(c, nil)))).answer()
 			if got := q.Has("code"); got != (allowed && c.ID == "none") || !got && q.Get("error") != "invalid_request_object" {
 				t.Errorf("OIDC Core §6.1: allowed %v, %s: %v", allowed, c.ID, q)
 			}
@@ -266,7 +244,7 @@ func TestRequestObjectsByReference(t *testing.T) {
 		c.JWKS, c.RequestObjectSigningAlg = jwksOf(t, map[string]any{"k1": key.Public()}), "ES256"
 		c.RequestURIs = []string{site.URL + "/object#v1", site.URL + "/moved", site.URL + "/missing"}
 	})
-	body.Store(signJWT(t, jose.ES256, key, w.object(c, nil), kid("k1")) + "\n")
+	body.Store(signJWT(t, jose.ES256, key, w.objectOf(c, map[string]any{"scope": "openid email"}), kid("k1")) + "\n")
 	b := w.browser()
 	code := b.code(c, "alice", "request_uri", site.URL+"/object#v1")
 	if got := w.redeem(c, code); got.str("scope") != "openid email" {
@@ -303,13 +281,4 @@ func TestRequestObjectsByReference(t *testing.T) {
 	if q := b.get(w.request(w.addClient("without"), "request_uri", site.URL+"/object#v1")).answer(); q.Get("error") != "request_uri_not_supported" {
 		t.Errorf("nothing registered: %v", q)
 	}
-}
-
-// parametersOf are the query parameters of a target.
-func parametersOf(target string) url.Values {
-	u, err := url.Parse(target)
-	if err != nil {
-		return nil
-	}
-	return u.Query()
 }
