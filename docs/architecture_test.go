@@ -12,29 +12,31 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
 // goPackage is what go list says of a package.
 type goPackage struct {
-	ImportPath, Name          string
-	Imports, GoFiles          []string
-	TestGoFiles, XTestGoFiles []string
-	TestImports, XTestImports []string
-	IgnoredGoFiles, CgoFiles  []string
-	Deps                      []string
-	Dir                       string
+	ImportPath, Name, Dir             string
+	Imports, Deps                     []string
+	GoFiles, IgnoredGoFiles, CgoFiles []string
+	TestImports, XTestImports         []string
 }
 
 const module = "latchkey/"
 
+var goList = sync.OnceValues(func() ([]byte, error) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Name,Dir,Imports,Deps,GoFiles,IgnoredGoFiles,CgoFiles,TestImports,XTestImports", "./...")
+	cmd.Dir = ".."
+	cmd.Stderr = os.Stderr
+	return cmd.Output()
+})
+
 // packages asks go list for every package of the module.
 func packages(t *testing.T) []goPackage {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-deps", "-json", "./...")
-	cmd.Dir = ".."
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
+	out, err := goList()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}
