@@ -413,6 +413,18 @@ func (k *keyHost) count() int {
 	return k.hits
 }
 
+func TestTheLogSaysWhyAKeyIsNotUsed(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	key := ecKey(t)
+	w.addClient("jwt-j", byKey(t, "", map[string]any{"good": key.Public(), "shared": []byte(testSecret)}))
+	mustWork(t, w.assert(signJWT(t, jose.ES256, key, w.assertionOf("jwt-j", nil), kid("good"))))
+	mustRefuse(t, w.assert(signJWT(t, jose.ES256, key, w.assertionOf("jwt-j", nil), kid("shared"))), http.StatusUnauthorized, oauth.InvalidClient)
+	if log := w.log.String(); !strings.Contains(log, "it is symmetric") || strings.Contains(log, testSecret) {
+		t.Error(log)
+	}
+}
+
 func TestPublishedClientKeys(t *testing.T) {
 	t.Parallel()
 	w := newTestProvider(t)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -125,8 +126,12 @@ func (p *Provider) verifyClientJWT(ctx context.Context, client clients.Client, j
 			return nil, fetchErr
 		}
 		if newer != set && len(client.JWKS) == 0 {
-			payload, _, err = newer.Verify(jws, algs)
+			set = newer
+			payload, _, err = set.Verify(jws, algs)
 		}
+	}
+	if why := set.Refused(); errors.Is(err, keys.ErrUnknownKey) && len(why) > 0 {
+		err = fmt.Errorf("%w; of the client's keys these were left out: %s", err, clip(strings.Join(why, "; "), 500))
 	}
 	return payload, err
 }
