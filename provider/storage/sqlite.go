@@ -302,8 +302,8 @@ func read[T any](ctx context.Context, s *SQLite, what string, fn func(*conn) (T,
 	if err != nil {
 		return none, wrap(what, err)
 	}
+	defer func() { s.idle <- c }()
 	out, err := fn(c)
-	s.idle <- c
 	if err != nil {
 		return none, wrap(what, err)
 	}
