@@ -175,10 +175,16 @@ func TestWhatChangedSinceTheCodeWasIssuedCounts(t *testing.T) {
 			alice, a := w.addUser("alice"), w.addClient("web-a")
 			mustWork(t, w.tokens(a, alice, "openid"))
 			code, grant := w.authorized(a, alice, "openid")
+			away, _ := w.authorized(a, alice, offline, func(g *storage.Grant) { g.SessionID = grant.SessionID })
 			if err := c.change(w, a, alice, grant); err != nil {
 				t.Fatal(err)
 			}
 			mustRefuse(t, w.redeem(a, code), c.status, c.code)
+			if c.name == "the grant was revoked" {
+				mustWork(t, w.redeem(a, away)) // which is another one
+			} else {
+				mustRefuse(t, w.redeem(a, away), c.status, c.code) // offline access begins when the code is redeemed
+			}
 		})
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // standing decides, for every path alike, whether what was granted still stands: the client may still act, the person
 // still exists and may use it, the grant was not revoked and has not expired, and the session it came from goes on
-// (or the grant is offline). It returns the person as they are now.
+// (or the client holds offline access). It returns the person as they are now.
 //
 // The error is an *oauth.Error with code invalid_grant (invalid_client for a client that may not act); the userinfo and
 // introspection endpoints say the same in their own words. A fault of the store is returned as it is.
@@ -28,7 +28,9 @@ func (p *Provider) standing(ctx context.Context, client clients.Client, grant st
 	if !grant.Stands(now) {
 		return storage.User{}, oauth.Errorf(oauth.InvalidGrant, "the grant was revoked or has expired; the person has to sign in again")
 	}
-	if !grant.Offline {
+	// Offline access outlives the session once the client has it. A code that nobody has redeemed ends with the session all the same: one that is
+	// issued in the very moment in which all of a person's grants are being revoked would slip through otherwise.
+	if !grant.Offline || !grant.Live() {
 		session, err := p.Store.Session(ctx, grant.SessionID)
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return storage.User{}, fmt.Errorf("load session of grant: %w", err)

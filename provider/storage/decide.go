@@ -50,9 +50,6 @@ func (g Grant) purgeAt() time.Time {
 	return g.ExpiresAt.Add(keepUsed)
 }
 
-// live says whether the grant has come into use: one whose code nobody has redeemed gives nothing to anybody yet.
-func (g Grant) live() bool { return g.CodeHash == "" || !g.CodeUsedAt.IsZero() }
-
 func (t Token) purgeAt() time.Time { return t.ExpiresAt.Add(keepUsed) }
 
 func (d LogoutDelivery) purgeAt() time.Time { return d.ExpiresAt.Add(keepExpired) }

@@ -173,6 +173,9 @@ func (g Grant) Stands(now time.Time) bool {
 	return g.ID != "" && g.RevokedAt.IsZero() && now.Before(g.ExpiresAt)
 }
 
+// Live says whether the grant has come into use: its code was redeemed, or it never had one.
+func (g Grant) Live() bool { return g.CodeHash == "" || !g.CodeUsedAt.IsZero() }
+
 // Kinds of Token. A value of one kind is never found as another.
 const (
 	TokenAccess        = "access"         // opaque access token

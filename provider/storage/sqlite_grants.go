@@ -38,7 +38,7 @@ func saveGrant(c *conn, g Grant) error {
 	doc, err := encode(g)
 	if err == nil {
 		_, err = c.exec("UPDATE grants SET live = ?, expires_at = ?, purge_at = ?, doc = ? WHERE id = ?",
-			g.live(), g.ExpiresAt, g.purgeAt(), doc, g.ID)
+			g.Live(), g.ExpiresAt, g.purgeAt(), doc, g.ID)
 	}
 	return err
 }
@@ -58,7 +58,7 @@ func (s *SQLite) CreateGrant(ctx context.Context, g Grant) error {
 		return create(c, `INSERT INTO grants
 			(id, user_id, client_id, session_id, offline, live, created_at, expires_at, revoked_at, purge_at, doc)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			g.ID, g.UserID, g.ClientID, g.SessionID, g.Offline, g.live(), g.CreatedAt, g.ExpiresAt, revoked, purge, doc)
+			g.ID, g.UserID, g.ClientID, g.SessionID, g.Offline, g.Live(), g.CreatedAt, g.ExpiresAt, revoked, purge, doc)
 	})
 }
 
