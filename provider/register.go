@@ -181,8 +181,12 @@ func (p *Provider) dynamicClient(client clients.Client, m clients.Metadata) (cli
 	}
 	// OpenID Connect knows no PKCE: an application that only follows that standard must be able to sign people in, as long as it can prove who
 	// it is. One on a device cannot, whatever it says: its secret is in everybody's hands (RFC 8252 §8.5).
-	client.WithoutPKCE = client.TokenEndpointAuthMethod != oauth.AuthNone && client.Type != clients.TypeNative
-	client.LegacyAssertionAudience = true
+	provable := client.TokenEndpointAuthMethod != oauth.AuthNone && client.Type != clients.TypeNative
+	if known := client.Version > 0; known {
+		client.WithoutPKCE = client.WithoutPKCE && provable // what an administrator has taken away stays away
+	} else {
+		client.WithoutPKCE, client.LegacyAssertionAudience = provable, true
+	}
 	return clients.Prepare(client, clients.Policy{
 		Dynamic: true, AllowHTTPLoopback: p.loopback(), AllowNone: p.InsecureAllowNone, KnownScopes: oauth.Scopes,
 	})

@@ -94,6 +94,27 @@ func TestUpdateReplacesWhatTheClientSaysOfItself(t *testing.T) {
 	}
 }
 
+func TestWhatAnAdministratorDecidedSurvivesAnUpdate(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t, openRegistration)
+	ctx := context.Background()
+	made, _ := w.registered(goodMetadata)
+	c, err := w.Store.Client(ctx, made.str("client_id"))
+	if err != nil || !c.WithoutPKCE {
+		t.Fatalf("%+v %v", c, err)
+	}
+	c.WithoutPKCE, c.LegacyAssertionAudience, c.AllowedGroups = false, false, []string{"staff"}
+	if err := w.Store.UpdateClient(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	a := w.json("PUT", made.str("registration_client_uri"), made.str("registration_access_token"),
+		goodMetadata.with(object{"client_id": c.ID, "client_name": "Renamed"}))
+	got, err := w.Store.Client(ctx, c.ID)
+	if a.StatusCode != 200 || err != nil || got.ClientName != "Renamed" || got.WithoutPKCE || got.LegacyAssertionAudience || len(got.AllowedGroups) != 1 {
+		t.Errorf("%d %v %+v %v", a.StatusCode, a.JSON, got, err)
+	}
+}
+
 func TestUpdateIsCheckedAsRegistrationIs(t *testing.T) {
 	t.Parallel()
 	w := newTestProvider(t, openRegistration)
