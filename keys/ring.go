@@ -208,7 +208,7 @@ func (p *pair) signer(k *StoredKey, typ string) (jose.Signer, error) {
 // Verify checks a JWS of our own by any key that is published, and returns payload and algorithm. The token may have expired: claims
 // are the caller's to check. typ in the header must be one of typs ("" is an absent one or JWT), so that a token of one kind
 // never passes for another (RFC 8725 §3.11).
-func (r *Ring) Verify(jws string, typs ...string) (payload []byte, alg string, err error) {
+func (r *Ring) Verify(ctx context.Context, jws string, typs ...string) (payload []byte, alg string, err error) {
 	h, _, err := parseJWS(jws, SigningAlgorithms)
 	if err != nil {
 		return nil, "", err

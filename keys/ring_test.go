@@ -84,7 +84,7 @@ func TestEveryAlgorithmSignsWhatThePublishedKeyVerifies(t *testing.T) {
 		if err != nil || h.Algorithm != alg || h.Type != "at+jwt" {
 			t.Fatalf("header %+v, %v", h, err)
 		}
-		payload, got, err := r.Verify(jws, "at+jwt")
+		payload, got, err := r.Verify(context.Background(), jws, "at+jwt")
 		if err != nil || got != alg || string(payload) != `{"sub":"alice","url":"https://a.test/?a=1&b=2"}` {
 			t.Fatalf("%s: %s %s %v", alg, payload, got, err)
 		}
@@ -135,7 +135,7 @@ func TestTypKeepsKindsOfTokensApart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := r.Verify(jws, c.typs...); (err == nil) != c.ok {
+		if _, _, err := r.Verify(context.Background(), jws, c.typs...); (err == nil) != c.ok {
 			t.Errorf("typ %q as %q: %v", c.typ, c.typs, err)
 		}
 	}
@@ -154,7 +154,7 @@ func TestOneChangedByteIsRefused(t *testing.T) {
 			if bad == jws {
 				continue
 			}
-			if _, _, err := r.Verify(bad, "at+jwt"); err == nil {
+			if _, _, err := r.Verify(context.Background(), bad, "at+jwt"); err == nil {
 				t.Fatalf("byte %d as %q is accepted", i, c)
 			}
 		}
@@ -163,13 +163,13 @@ func TestOneChangedByteIsRefused(t *testing.T) {
 	alphabet := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	for _, c := range alphabet {
 		if bad := jws[:len(jws)-1] + string(c); bad != jws {
-			if _, _, err := r.Verify(bad, "at+jwt"); err == nil {
+			if _, _, err := r.Verify(context.Background(), bad, "at+jwt"); err == nil {
 				t.Fatalf("the last character as %q is accepted", c)
 			}
 		}
 	}
 	for _, bad := range []string{"", ".", "..", "...", "a.b.c", jws + ".", "." + jws, jws + "\n", " " + jws, jws[:len(jws)-1], jws + "A", strings.Repeat(".", 100_000), strings.Repeat("a", 2<<20)} {
-		if _, _, err := r.Verify(bad, "at+jwt"); err == nil {
+		if _, _, err := r.Verify(context.Background(), bad, "at+jwt"); err == nil {
 			t.Errorf("%.20q is accepted", bad)
 		}
 	}
@@ -277,7 +277,7 @@ func TestRotationOnScheduleIsPublishedAheadAndKeptAfter(t *testing.T) {
 		}
 		lastSigned[kid], tokens[kid] = now, jws
 		for k, at := range lastSigned {
-			_, _, err := r.Verify(tokens[k], "at+jwt")
+			_, _, err := r.Verify(context.Background(), tokens[k], "at+jwt")
 			if now.Sub(at) < 48*time.Hour && err != nil {
 				t.Fatalf("a token of key %s, last used %s ago, does not verify: %v", k, now.Sub(at), err)
 			}
@@ -290,7 +290,7 @@ func TestRotationOnScheduleIsPublishedAheadAndKeptAfter(t *testing.T) {
 	if len(lastSigned) != 4 {
 		t.Errorf("%d keys signed in 40 days; expected one every 10", len(lastSigned))
 	}
-	if _, _, err := r.Verify(old, "at+jwt"); err == nil {
+	if _, _, err := r.Verify(context.Background(), old, "at+jwt"); err == nil {
 		t.Error("the first key was never removed")
 	}
 	if n := len(m.stored().Keys); n > 3 {
@@ -328,7 +328,7 @@ func TestRotationOnCommandShowsANewKeyAndKeepsTheOld(t *testing.T) {
 	if now := sign(t, r, "RS256"); kidOf(t, now) != before[1].KeyID {
 		t.Error("the key that was next does not sign")
 	}
-	if _, _, err := r.Verify(token, "at+jwt"); err != nil {
+	if _, _, err := r.Verify(context.Background(), token, "at+jwt"); err != nil {
 		t.Errorf("a token signed before the rotation: %v", err)
 	}
 }
@@ -483,7 +483,7 @@ func TestRacingInstancesAgree(t *testing.T) {
 		for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
 			jws := sign(t, a, alg)
 			for _, b := range rings {
-				if _, _, err := b.Verify(jws, "at+jwt"); err != nil {
+				if _, _, err := b.Verify(context.Background(), jws, "at+jwt"); err != nil {
 					t.Fatalf("%s: %v", alg, err)
 				}
 			}
@@ -519,7 +519,7 @@ func TestUnknownKidsReadTheStoreAtMostOnceASecond(t *testing.T) {
 	c.advance(10 * time.Second)
 	before := m.reads
 	for range 1000 {
-		if _, _, err := r.Verify(foreign, "at+jwt"); !errors.Is(err, ErrUnknownKey) {
+		if _, _, err := r.Verify(context.Background(), foreign, "at+jwt"); !errors.Is(err, ErrUnknownKey) {
 			t.Fatal(err)
 		}
 	}
@@ -719,7 +719,7 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run(alg, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := r.Verify(jws, "at+jwt"); err != nil {
+				if _, _, err := r.Verify(context.Background(), jws, "at+jwt"); err != nil {
 					b.Fatal(err)
 				}
 			}

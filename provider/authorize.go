@@ -42,7 +42,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) error {
 		return p.redirectError(w, r, to, params.Get("state"), dupErr)
 	}
 	if err == nil {
-		err = p.mayAsk(client, &req)
+		err = p.mayAsk(r.Context(), client, &req)
 	}
 	if err != nil {
 		return p.redirectError(w, r, to, req.State, err)
@@ -174,7 +174,7 @@ func (p *Provider) requiresPKCE(client clients.Client) bool {
 }
 
 // mayAsk checks a request against what the client is registered for.
-func (p *Provider) mayAsk(client clients.Client, req *oauth.AuthorizationRequest) error {
+func (p *Provider) mayAsk(ctx context.Context, client clients.Client, req *oauth.AuthorizationRequest) error {
 	if !client.MayRespond(req.ResponseType) {
 		return oauth.Errorf(oauth.UnauthorizedClient, "the client is not registered for response_type %s", req.ResponseType)
 	}
@@ -205,7 +205,7 @@ func (p *Provider) mayAsk(client clients.Client, req *oauth.AuthorizationRequest
 		req.ACRValues = client.DefaultACRValues
 	}
 	if req.IDTokenHint != "" {
-		subject, err := p.hintedSubject(client, req.IDTokenHint)
+		subject, err := p.hintedSubject(ctx, client, req.IDTokenHint)
 		if err != nil {
 			return err
 		}

@@ -155,10 +155,10 @@ func TestLogoutToken(t *testing.T) {
 			t.Fatalf("Back-Channel Logout §2.5: the body holds more than logout_token: %v", form)
 		}
 		token := form.Get("logout_token")
-		if _, _, err := w.Keys.Verify(token, "", "JWT"); err == nil {
+		if _, _, err := w.Keys.Verify(context.Background(), token, "", "JWT"); err == nil {
 			t.Error("Back-Channel Logout §2.4: the token passes for an ID token")
 		}
-		_, alg, err := w.Keys.Verify(token, "logout+jwt")
+		_, alg, err := w.Keys.Verify(context.Background(), token, "logout+jwt")
 		if err != nil {
 			t.Fatal(err)
 		}

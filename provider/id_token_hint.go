@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"encoding/json"
 
 	"latchkey/clients"
@@ -17,9 +18,9 @@ type idTokenClaims struct {
 }
 
 // readIDToken reads an ID token that we issued, expired ones too. It says nothing about whom it was issued to: the caller checks Audience.
-func (p *Provider) readIDToken(token string) (idTokenClaims, error) {
+func (p *Provider) readIDToken(ctx context.Context, token string) (idTokenClaims, error) {
 	var c idTokenClaims
-	payload, _, err := p.Keys.Verify(token, "", "JWT")
+	payload, _, err := p.Keys.Verify(ctx, token, "", "JWT")
 	if err != nil {
 		return c, err
 	}
@@ -34,8 +35,8 @@ func (p *Provider) readIDToken(token string) (idTokenClaims, error) {
 }
 
 // hintedSubject reads the id_token_hint of an authorization request (OIDC Core §3.1.2.1).
-func (p *Provider) hintedSubject(client clients.Client, hint string) (string, error) {
-	c, err := p.readIDToken(hint)
+func (p *Provider) hintedSubject(ctx context.Context, client clients.Client, hint string) (string, error) {
+	c, err := p.readIDToken(ctx, hint)
 	if unavailable(err) {
 		return "", err // the keys could not be read, which says nothing about the hint
 	}

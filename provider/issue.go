@@ -204,7 +204,7 @@ func (p *Provider) readAccessToken(ctx context.Context, value string) (issued, e
 	if strings.HasPrefix(value, opaquePrefix) {
 		return p.readOpaque(ctx, value)
 	}
-	payload, _, err := p.Keys.Verify(value, typAccessToken)
+	payload, _, err := p.Keys.Verify(ctx, value, typAccessToken)
 	if err != nil {
 		if unavailable(err) {
 			return issued{}, fmt.Errorf("verify access token: %w", err)

@@ -111,7 +111,7 @@ func (p *Provider) verifyLogout(r *http.Request, params oauth.Parameters) (logou
 	id := params.Get("client_id")
 	if params.Has("id_token_hint") {
 		var err error
-		if req.hint, err = p.readIDToken(params.Get("id_token_hint")); err != nil {
+		if req.hint, err = p.readIDToken(r.Context(), params.Get("id_token_hint")); err != nil {
 			if unavailable(err) {
 				return req, err
 			}
