@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"latchkey/clients"
 	"latchkey/provider/access"
@@ -28,6 +29,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) error {
 	}
 
 	// Who is the client, and may it be answered at that address? Until that is known a problem is a page, and stays here.
+	eventOf(r).locales = strings.Fields(params.Get("ui_locales"))
 	mention(r, "client_id", params.Get("client_id"))
 	params, dupErr, client, redirect, err := p.identify(r, params, dupErr)
 	if err != nil {

@@ -322,6 +322,25 @@ func TestAHintThatCannotBeCheckedIsNotWrong(t *testing.T) {
 	}
 }
 
+func TestPagesSpeakTheLanguageThatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	w.addUser("alice")
+	c := w.addClient("web-a", asksConsent)
+	b := w.browser()
+	german := func(p page, name string) {
+		t.Helper()
+		if !p.has(name) || !strings.Contains(p.body, `lang="de"`) {
+			t.Errorf("OIDC Core §3.1.2.1 ui_locales: #%s is not in German: %d\n%s", name, p.StatusCode, p.body)
+		}
+	}
+	login := b.open(w.request(c, "ui_locales", "xx de-AT en"))
+	german(login, "login-page")
+	german(b.signInAs(login, "alice"), "consent-page")
+	german(b.open(w.request(c, "ui_locales", "de", "redirect_uri", "https://evil.example/")), "op-error")
+	german(b.open("/logout?ui_locales=de"), "logout-confirm")
+}
+
 func TestPagesAreLookedAtByHEAD(t *testing.T) {
 	t.Parallel()
 	w := newTestProvider(t)
