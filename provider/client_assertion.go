@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	// assertionLife is how far ahead the exp of a client assertion may lie: its jti is remembered for so long.
-	assertionLife = 10 * time.Minute
+	// assertionLife is how far ahead the exp of a client assertion may lie: its jti is remembered for so long. Libraries in wide use make
+	// them good for an hour by default; beyond that is unreasonably far (RFC 7523 §3).
+	assertionLife = time.Hour
 	maxAssertion  = 16 << 10 // bytes
 	maxJTI        = 256      // characters
 	// kindAssertion is the kind under which used jti are remembered.
