@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -103,6 +104,13 @@ func serve(t testing.TB, host, path string, env ...string) *latchkey {
 
 	server := exec.Command(bin, "serve", "--listen", address)
 	server.Dir, server.Env = l.data, l.env
+	start(t, server, "msg=ready")
+	return l
+}
+
+// start starts a server, which ends with the test, and waits until it says on standard error that it is ready.
+func start(t testing.TB, server *exec.Cmd, words string) {
+	t.Helper()
 	log, err := server.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +119,7 @@ func serve(t testing.TB, host, path string, env ...string) *latchkey {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
-	var said bytes.Buffer
+	var said strings.Builder
 	ready, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -120,31 +128,28 @@ func serve(t testing.TB, host, path string, env ...string) *latchkey {
 			mu.Lock()
 			said.WriteString(lines.Text() + "\n")
 			mu.Unlock()
-			if strings.Contains(lines.Text(), "msg=ready") {
+			if strings.Contains(lines.Text(), words) {
 				once()
 			}
 		}
 	}()
 	t.Cleanup(func() {
-		_ = server.Process.Signal(os.Interrupt)
+		_ = server.Process.Signal(syscall.SIGTERM)
 		<-ended
 		if err := server.Wait(); err != nil {
-			t.Errorf("latchkey serve: %v", err)
+			t.Errorf("%s: %v", server.Path, err)
 		}
 		if t.Failed() {
-			t.Logf("latchkey serve said:\n%s", said.String())
+			t.Logf("%s said:\n%s", server.Path, said.String())
 		}
 	})
 	select {
 	case <-ready:
 	case <-ended:
-		t.Fatalf("latchkey serve ended:\n%s", said.String())
+		t.Fatalf("%s ended", server.Path)
 	case <-time.After(30 * time.Second):
-		mu.Lock()
-		defer mu.Unlock()
-		t.Fatalf("latchkey serve is not ready:\n%s", said.String())
+		t.Fatalf("%s is not ready", server.Path)
 	}
-	return l
 }
 
 // run carries out a command of latchkey and returns what it printed.

@@ -7,7 +7,9 @@ func TestAuthlib(t *testing.T) {
 	program := python(t)
 	l := serve(t, "127.0.0.1", "/sso")
 	listen := freeAddress(t)
-	about := func(a application) map[string]any { return map[string]any{"client_id": a.ID, "client_secret": a.Secret} }
+	about := func(a application) map[string]any {
+		return map[string]any{"client_id": a.ID, "client_secret": a.Secret}
+	}
 	web := func(name string, flags ...string) map[string]any {
 		return about(l.register(name, append([]string{"--skip-consent", "--redirect-uri", "http://" + listen + "/" + name + "/callback"}, flags...)...))
 	}

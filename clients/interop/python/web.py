@@ -172,7 +172,7 @@ def _():
     ):
         own = settings[name]
         if secret is None:
-            secret = ECKey.import_key(own["key"]).as_pem(private=True)
+            secret = ECKey.import_key(own["key"])
         s = OAuth2Session(own["client_id"], secret, token_endpoint_auth_method=method)
         s.register_client_auth_method(method)
         token = s.fetch_token(metadata["token_endpoint"], grant_type="client_credentials")
