@@ -59,6 +59,7 @@ func (b *browser) send(method, address string, form url.Values) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	req.Header.Set("Accept", "text/html,application/xhtml+xml")
 	if form != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		// A browser names the page that a form stands on.

@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -188,6 +190,34 @@ func (l *latchkey) register(name string, flags ...string) application {
 		l.t.Fatalf("%s has no client_id", name)
 	}
 	return a
+}
+
+// clientCredentials gets an access token for a service; more are parameters of the request.
+func (l *latchkey) clientCredentials(a application, more ...string) string {
+	l.t.Helper()
+	form := url.Values{"grant_type": {"client_credentials"}}
+	for i := 0; i+1 < len(more); i += 2 {
+		form.Set(more[i], more[i+1])
+	}
+	req, err := http.NewRequest(http.MethodPost, l.issuer+"/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth(url.QueryEscape(a.ID), url.QueryEscape(a.Secret))
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var answer struct {
+		AccessToken string `json:"access_token"`
+		Error       string `json:"error_description"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || answer.AccessToken == "" {
+		l.t.Fatalf("no token: %s %v", answer.Error, err)
+	}
+	return answer.AccessToken
 }
 
 // line is what a script and its test say to each other.
