@@ -1,8 +1,13 @@
 // What openid-client promises to do with a provider, done with the one that SETTINGS names.
+import { webcrypto } from 'node:crypto';
 import * as readline from 'node:readline';
 import * as client from 'openid-client';
 import * as jose from 'jose';
 import assert from 'node:assert/strict';
+
+// Node.js 18, which Debian 12 has, does not show these by itself.
+globalThis.crypto ??= webcrypto;
+globalThis.CryptoKey ??= webcrypto.CryptoKey;
 
 const settings = JSON.parse(process.env.SETTINGS);
 const server = new URL(settings.issuer);
