@@ -182,7 +182,7 @@ func TestApache(t *testing.T) {
 				if status != http.StatusOK {
 					t.Errorf("the logout token was answered with %d", status)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("nobody told Apache")
 			}
 			if b.send(http.MethodGet, base+"/private/a", nil); b.status != http.StatusFound || !strings.HasPrefix(b.header.Get("Location"), l.issuer+"/authorize?") {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -24,25 +25,31 @@ const (
 	password = "a long walk along the canal"
 )
 
-// program builds latchkey as make build does, once for all tests.
+// built is the folder that the program is in, once it was needed.
+var built string
+
+// program builds latchkey, once for all tests.
 var program = sync.OnceValues(func() (string, error) {
 	folder, err := os.MkdirTemp("", "latchkey-interop-")
 	if err != nil {
 		return "", err
 	}
+	built = folder
 	path := filepath.Join(folder, "latchkey")
 	build := exec.Command("go", "build", "-o", path, "latchkey/cmd/latchkey")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath")
+	if os.Getenv("LATCHKEY_CACHE") != "" {
+		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath") // as make build has just done: there is nothing left to compile
+	}
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", &exec.Error{Name: "go build: " + string(out), Err: err}
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return path, nil
 })
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := program(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	if built != "" {
+		_ = os.RemoveAll(built)
 	}
 	os.Exit(code)
 }
@@ -149,7 +156,7 @@ func start(t testing.TB, server *exec.Cmd, words string) {
 	case <-ready:
 	case <-ended:
 		t.Fatalf("%s ended", server.Path)
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("%s is not ready", server.Path)
 	}
 }
@@ -238,7 +245,7 @@ func (l *latchkey) script(t *testing.T, settings any, wanted []string, name stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool {

@@ -50,7 +50,7 @@ func newTab(t *testing.T, all context.Context) *tab {
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("open a page: %v", err)
 	}
-	ctx, cancelTime := context.WithTimeout(ctx, time.Minute)
+	ctx, cancelTime := context.WithTimeout(ctx, 3*time.Minute)
 	t.Cleanup(cancelTime)
 	return &tab{t, ctx}
 }
@@ -72,7 +72,7 @@ func click(id string) action {
 // says waits until the element with the id has a text that begins so.
 func (p *tab) says(id, text string) {
 	p.t.Helper()
-	limit, cancel := context.WithTimeout(p.ctx, 20*time.Second)
+	limit, cancel := context.WithTimeout(p.ctx, time.Minute)
 	defer cancel()
 	if err := chromedp.Do(limit, chromedp.WaitReady(`#`+id+`[data-text^="`+text+`"]`)); err != nil {
 		page, _ := chromedp.Run(p.ctx, chromedp.Evaluate[string](`location.href + " " + document.body.innerText`))
