@@ -94,7 +94,7 @@ func ReadMasterKey(path string) ([]byte, error) {
 // without padding) of 32 to 64 random bytes. Text, repetitions and counting sequences are refused: they come from
 // examples. No error repeats the value.
 func ParseMasterKey(text string) ([]byte, error) {
-	const remedy = "make one with: openssl rand -base64 32"
+	const remedy = "put the right one back, or for a new database make one with: openssl rand -base64 32"
 	text = strings.TrimSpace(text)
 	if text == "" {
 		return nil, errors.New("the master key is empty; " + remedy)

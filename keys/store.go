@@ -29,7 +29,7 @@ type StoredKey struct {
 	Public    json.RawMessage `bson:"public" json:"public"` // JWK, as published
 	Sealed    []byte          `bson:"sealed" json:"-"`      // private JWK, sealed with "key:"+ID as additional data
 	CreatedAt time.Time       `bson:"created_at" json:"created_at"`
-	SignsFrom time.Time       `bson:"signs_from" json:"signs_from"`                     // zero: published, not yet in use
-	RetiredAt time.Time       `bson:"retired_at,omitempty" json:"retired_at,omitempty"` // zero: not replaced yet
-	RemoveAt  time.Time       `bson:"remove_at,omitempty" json:"remove_at,omitempty"`   // published until then
+	SignsFrom time.Time       `bson:"signs_from" json:"signs_from,omitzero"`           // zero: published, not yet in use
+	RetiredAt time.Time       `bson:"retired_at,omitempty" json:"retired_at,omitzero"` // zero: not replaced yet
+	RemoveAt  time.Time       `bson:"remove_at,omitempty" json:"remove_at,omitzero"`   // published until then
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +24,9 @@ the copy cannot be used without: keep both, apart from each other. MongoDB has i
 				embedded, ok := s.store.(*storage.SQLite)
 				if !ok {
 					return errors.New("only the embedded database is backed up by this command; use MongoDB's own tools, mongodump for one")
+				}
+				if _, err := os.Lstat(args[0]); err == nil {
+					return fmt.Errorf("%s is there already and stays as it is; name a new file", args[0])
 				}
 				if err := embedded.Backup(ctx, args[0]); err != nil {
 					return err

@@ -128,8 +128,10 @@ type Config struct {
 	// use it. Only the certification suite needs it. Default false.
 	InsecurePublicClientsWithoutPKCE bool `json:"insecure_public_clients_without_pkce"`
 
-	file    string   // what was read, "" for none
-	notices []string // what was changed silently, to be said aloud
+	file    string           // what was read, "" for none
+	said    map[string]fault // where each key that somebody set was set: without a text
+	unread  faults           // what could not be read
+	notices []string         // what was changed silently, to be said aloud
 }
 
 func defaultConfig() Config {
@@ -275,9 +277,10 @@ const defaultConfigFile = "latchkey.yaml"
 var notOurs = regexp.MustCompile(`^LATCHKEY_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)\w*)?|TEST_\w+)$`)
 
 // loadConfig reads the configuration from the file, the environment (KEY=value pairs) and flags (by key), in this order of precedence. All
-// that is wrong with it as text is returned at once; Validate says what is wrong with its meaning.
+// that is wrong with it as text is returned at once; Validate says that too, with what is wrong with its meaning.
 func loadConfig(file string, environ []string, flags map[string]string) (Config, error) {
 	c := defaultConfig()
+	c.said = map[string]fault{}
 	var fs faults
 
 	vars := map[string]string{}
@@ -308,7 +311,11 @@ func loadConfig(file string, environ []string, flags map[string]string) (Config,
 			return c, fmt.Errorf("configuration: %w", err)
 		}
 		for _, s := range c.settings() {
-			if _, said := lines[s.key]; s.path && said && s.value.String() != "" {
+			_, said := lines[s.key]
+			if said {
+				c.said[s.key] = fault{file, lines[s.key], s.key, ""}
+			}
+			if s.path && said && s.value.String() != "" {
 				s.value.SetString(relativeTo(file, s.value.String()))
 			}
 			if sib := siblings[s.key]; sib != "" && lines[s.key] > 0 && lines[sib] > lines[s.key] {
@@ -326,6 +333,7 @@ func loadConfig(file string, environ []string, flags map[string]string) (Config,
 	}
 
 	set := func(source string, s setting, text string) {
+		c.said[s.key] = fault{"", 0, source, ""}
 		if err := s.set(text); err != nil {
 			fs = append(fs, fault{"", 0, source, err.Error()})
 		}
@@ -362,15 +370,46 @@ func loadConfig(file string, environ []string, flags map[string]string) (Config,
 			set("--"+s.key, s, text)
 		}
 	}
-	slices.SortStableFunc(fs, func(a, b fault) int { return a.line - b.line })
-	if len(fs) > 0 {
-		return c, fs
-	}
 	if trimmed := strings.TrimRight(c.Issuer, "/"); trimmed != c.Issuer && trimmed != "" {
 		c.notices = append(c.notices, fmt.Sprintf("issuer: the slash at the end was taken away; applications have to be told %s", trimmed))
 		c.Issuer = trimmed
 	}
-	return c, nil
+	slices.SortStableFunc(fs, func(a, b fault) int { return a.line - b.line })
+	c.unread = fs
+	return c, fs.orNil()
+}
+
+// faultOf is something wrong with the meaning of a key, or of the section with that name, and where it was set.
+func (c *Config) faultOf(key, format string, args ...any) fault {
+	at, ok := c.said[key]
+	if !ok {
+		at = fault{file: c.file, key: key}
+		for k, said := range c.said {
+			if strings.HasPrefix(k, key+".") && said.line > at.line {
+				at.line = said.line
+			}
+		}
+	}
+	at.text = fmt.Sprintf(format, args...)
+	return at
+}
+
+// unsure says that nothing can be said about the meaning of a key, because something could not be read: the key itself, or one that may
+// have been meant by it.
+func (c *Config) unsure(key string) bool {
+	if len(c.unread) == 0 {
+		return false
+	}
+	said := false
+	for k := range c.said {
+		said = said || k == key || strings.HasPrefix(k, key+".")
+	}
+	for _, f := range c.unread {
+		if f.key == key || f.key == c.said[key].key || strings.HasPrefix(f.key, key+".") {
+			return true
+		}
+	}
+	return !said
 }
 
 // relativeTo resolves a path in a configuration file: it is meant from where the file is.
@@ -398,7 +437,9 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 // checkStore says what is wrong with where things are kept; that is all that most commands need to know.
 func (c *Config) checkStore() (fs faults) {
 	bad := func(key, format string, args ...any) {
-		fs = append(fs, fault{c.file, 0, key, fmt.Sprintf(format, args...)})
+		if !c.unsure(key) {
+			fs = append(fs, c.faultOf(key, format, args...))
+		}
 	}
 	if c.Data == "" {
 		bad("data", "is empty; it names a folder, such as ./data")
@@ -427,9 +468,11 @@ func (c *Config) checkStore() (fs faults) {
 
 // Validate says everything that is wrong with the configuration of a server, each with the key to fix and an example of a right value.
 func (c *Config) Validate() error {
-	fs := c.checkStore()
+	fs := append(slices.Clone(c.unread), c.checkStore()...)
 	bad := func(key, format string, args ...any) {
-		fs = append(fs, fault{c.file, 0, key, fmt.Sprintf(format, args...)})
+		if !c.unsure(key) {
+			fs = append(fs, c.faultOf(key, format, args...))
+		}
 	}
 
 	if err := checkIssuer(c.Issuer); err != nil {
@@ -528,6 +571,7 @@ func (c *Config) Validate() error {
 	if c.Passwords.AttemptsPerAccount < 1 || c.Passwords.AttemptsPerAddress < 1 {
 		bad("passwords", "attempts_per_account and attempts_per_address must be 1 or more; 10 and 100 are usual")
 	}
+	slices.SortStableFunc(fs, func(a, b fault) int { return a.line - b.line })
 	return fs.orNil()
 }
 
@@ -566,7 +610,7 @@ func (c *Config) warnings() []string {
 func checkIssuer(issuer string) error {
 	const example = "such as https://id.example.com"
 	if issuer == "" {
-		return errors.New("is missing; it is the address that people and applications know the provider by, " + example)
+		return errors.New("is missing; it is the address that people and applications know the provider by, " + example + ", or http://localhost:8080 to try it out here")
 	}
 	if strings.TrimSpace(issuer) != issuer || strings.ContainsAny(issuer, " \t\r\n\"'\\<>") {
 		return errors.New("has blanks or quotes in it; it must look like an address, " + example)
@@ -575,6 +619,8 @@ func checkIssuer(issuer string) error {
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return errors.New("must be an address that begins with https://, " + example)
+	case u.Port() != "" && !validPort(u.Port()):
+		return errors.New("must have a port from 1 to 65535 or none, " + example)
 	case u.User != nil:
 		return errors.New("must have no user name or password in it, " + example)
 	case strings.ContainsAny(issuer, "?#"):
@@ -602,9 +648,14 @@ func loopbackHost(host string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
+func validPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
+}
+
 func checkListen(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
-	if n, bad := strconv.Atoi(port); err != nil || bad != nil || n < 1 || n > 65535 {
+	if err != nil || !validPort(port) {
 		return errors.New("must be an address and a port, such as 127.0.0.1:8080, or :8080 for all addresses")
 	}
 	if _, err := netip.ParseAddr(host); host != "" && host != "localhost" && err != nil {

@@ -89,6 +89,27 @@ name: ""
 	}
 }
 
+func TestWhatCannotBeReadHidesNothingElseThatIsWrong(t *testing.T) {
+	t.Parallel()
+	file := writeFile(t, "latchkey.yaml", "issuer: http://id.example.com\nlisen: x\nlog: {format: xml}\nlifetimes: {code: 1h, access_token: soon}\n")
+	r := latchkey(t, "", []string{"LATCHKEY_REGISTRATION=perhaps"}, "config", "check", "--config", file, "--listen", "nowhere")
+	for _, want := range []string{"latchkey.yaml:1: issuer: must be https", "latchkey.yaml:2: lisen: there is no such key", "latchkey.yaml:3: log.format:", "latchkey.yaml:4: lifetimes.access_token:",
+		"latchkey.yaml:4: lifetimes.code:", "latchkey: LATCHKEY_REGISTRATION: must be", "latchkey: --listen: must be"} {
+		if !strings.Contains(r.stderr, want) {
+			t.Errorf("nothing says %q in\n%s", want, r.stderr)
+		}
+	}
+	if lines := strings.Count(r.stderr, "\n"); r.code != exitFailed || lines != 7 {
+		t.Errorf("exit %d, %d lines:\n%s", r.code, lines, r.stderr)
+	}
+	t.Run("what was misspelt is not missing as well", func(t *testing.T) {
+		r := latchkey(t, "", nil, "config", "check", "--config", writeFile(t, "latchkey.yaml", "isuer: https://id.example.com\ntls: {cert_fil: x, key_file: y}\n"))
+		if strings.Count(r.stderr, "\n") != 2 || strings.Contains(r.stderr, "missing") || strings.Contains(r.stderr, "needs both") {
+			t.Error(r.stderr)
+		}
+	})
+}
+
 func TestUnknownKeysAreErrorsWithTheLine(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -172,7 +193,7 @@ func TestNoCommandPrintsASecret(t *testing.T) {
 		}
 	}
 	r := latchkey(t, "", []string{"LATCHKEY_MASTER_KEY=notakey-pa55word", "LATCHKEY_ISSUER=http://localhost:8080"}, "config", "check")
-	if r.code != exitFailed || !strings.Contains(r.stderr, "master_key") || strings.Contains(r.stderr, "pa55word") {
+	if r.code != exitFailed || !strings.Contains(r.stderr, "LATCHKEY_MASTER_KEY") || strings.Contains(r.stderr, "pa55word") {
 		t.Errorf("a bad key: exit %d %s", r.code, r.stderr)
 	}
 }

@@ -2,15 +2,30 @@ package main
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 )
+
+// cause is why a connection failed, without what everybody on the way there had to say.
+func cause(err error) error {
+	var number syscall.Errno
+	switch wrapped := new(url.Error); {
+	case errors.As(err, &number):
+		return number
+	case errors.As(err, &wrapped):
+		return wrapped.Err
+	}
+	return err
+}
 
 func (sh *shell) healthcheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -50,7 +65,7 @@ func (sh *shell) healthcheckCommand() *cobra.Command {
 			}
 			resp, err := client.Do(req)
 			if err != nil {
-				return err
+				return fmt.Errorf("nothing answers at %s; is latchkey serve running, and does it listen there? (%w)", req.URL.Host, cause(err))
 			}
 			defer resp.Body.Close()
 			body, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))

@@ -155,11 +155,8 @@ func (sh *shell) configCommand() *cobra.Command {
   latchkey config check --json`,
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := sh.config(cmd)
-			if err != nil {
-				return err
-			}
-			if err := errors.Join(c.Validate(), c.checkMasterKey()); err != nil {
+			c, err := sh.serverConfig(cmd)
+			if err := errors.Join(err, c.checkMasterKey()); err != nil {
 				return err
 			}
 			return sh.printConfig(c)

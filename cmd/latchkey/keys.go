@@ -33,7 +33,7 @@ func listKeys(stored []keys.StoredKey, now time.Time) []listedKey {
 	for _, k := range stored {
 		l := listedKey{k, keyActive}
 		switch {
-		case !k.RetiredAt.IsZero():
+		case !k.RetiredAt.IsZero() && !now.Before(k.RetiredAt): // until then it signs, and the next one waits
 			l.State = keyRetired
 		case k.Use == keys.UseSignature && (k.SignsFrom.IsZero() || now.Before(k.SignsFrom)):
 			l.State = keyNext

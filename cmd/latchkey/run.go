@@ -53,7 +53,12 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return exitOK
 	}
-	for line := range strings.SplitSeq(err.Error(), "\n") {
+	text := err.Error()
+	if strings.HasPrefix(text, "unknown command") { // and a list of what may have been meant, over several lines
+		text = strings.Join(strings.Fields(text), " ")
+		text = strings.Replace(text, " Did you mean this? ", "; did you mean ", 1)
+	}
+	for line := range strings.SplitSeq(text, "\n") {
 		fmt.Fprintln(stderr, "latchkey: "+line)
 	}
 	var wrong usageError
@@ -64,10 +69,27 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return exitFailed
 }
 
+// flagFault says what is wrong with a flag, without the words of the function that read it.
+func flagFault(err error) string {
+	text, detail, ok := strings.Cut(err.Error(), ": strconv.")
+	if !ok {
+		return text
+	}
+	name, _, _ := strings.Cut(detail, ":")
+	switch name {
+	case "ParseBool":
+		return text + ": it is true or false"
+	default:
+		return text + ": it is a whole number"
+	}
+}
+
 func (sh *shell) rootCommand() *cobra.Command {
+	number, _ := version()
 	root := &cobra.Command{
-		Use:   "latchkey",
-		Short: "A single sign-on provider: OpenID Connect and OAuth 2.0 in one program",
+		Version: number,
+		Use:     "latchkey",
+		Short:   "A single sign-on provider: OpenID Connect and OAuth 2.0 in one program",
 		Long: `Latchkey lets people sign in once, on one page, to every application that is registered here.
 
 Try it:    latchkey demo
@@ -80,8 +102,9 @@ An app:    latchkey client create --name Notes --type web --redirect-uri https:/
 			return cmd.Help()
 		},
 	}
+	root.SetVersionTemplate("latchkey {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err.Error()} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagFault(err)} })
 	root.AddCommand(
 		sh.demoCommand(), sh.serveCommand(), sh.initCommand(), sh.configCommand(),
 		sh.userCommand(), sh.groupCommand(), sh.clientCommand(), sh.tokenCommand(), sh.keysCommand(),
@@ -153,6 +176,15 @@ func (sh *shell) config(cmd *cobra.Command) (Config, error) {
 		}
 	}
 	return loadConfig(sh.configFile, sh.env, flags)
+}
+
+// serverConfig loads the configuration of a server. All that is wrong with it is in one error.
+func (sh *shell) serverConfig(cmd *cobra.Command) (Config, error) {
+	c, err := sh.config(cmd)
+	if err != nil && !errors.As(err, new(faults)) {
+		return c, err
+	}
+	return c, c.Validate()
 }
 
 func (sh *shell) printf(format string, args ...any) { fmt.Fprintf(sh.stdout, format, args...) }

@@ -47,11 +47,8 @@ What is missing at the first start, database, master key and signing keys, is ma
   LATCHKEY_ISSUER=https://id.example.com LATCHKEY_TRUSTED_PROXIES=10.0.0.5 latchkey serve --listen :8080`,
 		Args: exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := sh.config(cmd)
+			c, err := sh.serverConfig(cmd)
 			if err != nil {
-				return err
-			}
-			if err := c.Validate(); err != nil {
 				return err
 			}
 			return serve(cmd.Context(), c, newLogger(sh.stderr, c))

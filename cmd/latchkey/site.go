@@ -209,7 +209,7 @@ func (sh *shell) onSite(cmd *cobra.Command, create bool, run func(context.Contex
 	}
 	if c.Issuer != "" {
 		if err := checkIssuer(c.Issuer); err != nil {
-			return fault{c.file, 0, "issuer", err.Error()}
+			return c.faultOf("issuer", "%v", err)
 		}
 	}
 	s, err := open(cmd.Context(), c, slog.New(slog.DiscardHandler), create)

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"time"
 
@@ -624,7 +625,7 @@ func (s *SQLite) Ping(ctx context.Context) error {
 func (s *SQLite) Backup(ctx context.Context, path string) error {
 	what := "back up to " + path
 	if err := createFile(path); err != nil {
-		return wrap(what, err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	_, err := read(ctx, s, what, func(c *conn) (struct{}, error) {
 		if _, err := c.exec("VACUUM INTO ?", path); err != nil {

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/keys"
+)
+
+// What a person gets who takes a wrong turn: one line in their own words.
+func TestAWrongTurnIsAnsweredInOneLine(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	succeed(t, "", "init", "--data", data, "--config", filepath.Join(data, "latchkey.yaml"))
+	there := writeFile(t, "there.db", "x")
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"demo", "--port", "abc"}, exitUsage, `latchkey: invalid argument "abc" for "--port" flag: it is a whole number`},
+		{[]string{"user", "create", "x", "--email-verified=perhaps"}, exitUsage, `latchkey: invalid argument "perhaps" for "--email-verified" flag: it is true or false`},
+		{[]string{"usr"}, exitUsage, `latchkey: unknown command "usr" for "latchkey"; did you mean user`},
+		{[]string{"serve", "--issuer", "http://localhost:99999"}, exitFailed, "latchkey: --issuer: must have a port from 1 to 65535 or none, such as https://id.example.com"},
+		{[]string{"healthcheck", "--listen", "127.0.0.1:1"}, exitFailed, "latchkey: nothing answers at 127.0.0.1:1; is latchkey serve running, and does it listen there? (connection refused)"},
+		{[]string{"backup", there, "--data", data}, exitFailed, "latchkey: " + there + " is there already and stays as it is; name a new file"},
+		{[]string{"backup", filepath.Join(there, "x"), "--data", data}, exitFailed, "latchkey: back up to " + filepath.Join(there, "x") + ": open " + filepath.Join(there, "x") + ": not a directory"},
+	} {
+		r := latchkey(t, "", nil, c.args...)
+		line, rest, _ := strings.Cut(r.stderr, "\n")
+		if r.code != c.code || line != c.want || rest != "" && !strings.HasPrefix(rest, "See: ") {
+			t.Errorf("%v: exit %d\n%s", c.args, r.code, r.stderr)
+		}
+	}
+	if out := succeed(t, "", "--version"); out != succeed(t, "", "version") {
+		t.Errorf("--version says %q", out)
+	}
+}
+
+func TestAKeyIsRetiredWhenTheNextOneSigns(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	stored := []keys.StoredKey{
+		{ID: "old", CreatedAt: now, Use: keys.UseSignature, SignsFrom: now.Add(-time.Hour), RetiredAt: now.Add(10 * time.Minute)},
+		{ID: "new", CreatedAt: now, Use: keys.UseSignature, SignsFrom: now.Add(10 * time.Minute)},
+	}
+	for at, want := range map[time.Time]string{now: "active next", now.Add(10 * time.Minute): "retired active"} {
+		listed := listKeys(stored, at)
+		if got := listed[0].State + " " + listed[1].State; got != want {
+			t.Errorf("at %v: %s, want %s", at, got, want)
+		}
+	}
+	if text, err := json.Marshal(listKeys(stored, now)); err != nil || strings.Contains(string(text), "0001-01-01") {
+		t.Errorf("a time that is not there is written: %s %v", text, err)
+	}
+}
