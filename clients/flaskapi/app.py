@@ -1,7 +1,7 @@
 """A sample API in Flask: checks an access token on every request with the keys that the provider publishes.
 
     pip install -r requirements.txt
-    ISSUER=http://id.localhost:9100 AUDIENCE=http://api.localhost:9110 PORT=9111 python app.py
+    ISSUER=http://id.localhost:9700 AUDIENCE=http://api.localhost:9710 PORT=9712 python app.py
 """
 import base64
 import json

@@ -1,6 +1,6 @@
 // Command whoami signs in with the browser and prints who it is. It needs an issuer and the id of a native client:
 //
-//	go run ./clients/cli/whoami --issuer http://id.localhost:9100 --client-id whoami
+//	go run ./clients/cli/whoami --issuer http://id.localhost:9700 --client-id whoami
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	issuer := flag.String("issuer", "http://id.localhost:9100", "the provider, exactly as it writes itself")
+	issuer := flag.String("issuer", "http://id.localhost:9700", "the provider, exactly as it writes itself")
 	clientID := flag.String("client-id", "", "the id of a native client with the redirect URI http://127.0.0.1/callback")
 	scopes := flag.String("scope", "profile email groups", "scopes to ask for beside openid")
 	browser := flag.Bool("browser", true, "open the browser; the address is printed in any case")
