@@ -5,7 +5,7 @@
 //
 //	node/openid_client.mjs   openid-client and jose, on Node.js
 //	node/spa.html            oidc-client-ts, in Chromium
-//	python/                  Authlib, with Flask and Requests; Requests-OAuthlib
+//	python/web.py            Authlib, with Flask and Requests; Requests-OAuthlib
 //	apache_test.go           Apache with mod_auth_openidc
 //	oauth2_test.go           golang.org/x/oauth2, as proxies use it that know nothing of PKCE
 //	quirks_test.go           what applications in the field are known to trip over
