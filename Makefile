@@ -11,7 +11,7 @@ GOVULNCHECK ?= golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 # What is made outside of the repository, and kept for the next time: a Python with Flask, if this machine has none.
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache,/tmp)/latchkey
-export TEST_CACHE := $(CACHE)
+export LATCHKEY_TEST_CACHE := $(CACHE)
 export PATH := $(CACHE)/venv/bin:$(PATH)
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)

@@ -136,7 +136,9 @@ func TestScopesAreSentences(t *testing.T) {
 		}
 		return strings.Join(out, " ")
 	}
-	known := func(kind, name string) bool { return kind == "scope" && (name == "openid" || name == "email") || kind == "claim" && name == "orders:read" }
+	known := func(kind, name string) bool {
+		return kind == "scope" && (name == "openid" || name == "email") || kind == "claim" && name == "orders:read"
+	}
 	items := s.Scopes("en", []string{"openid", "email", "openid", "offline_access", "orders:read", ""},
 		[]string{"email", "email_verified", "birthdate", "sub", "phone_number", "phone_number_verified", "badge"}, []string{"https://api.example/v1", "urn:x"}, known)
 	if got := names(items); got != "openid email offline_access* orders:read* birthdate* phone_number* badge* https://api.example/v1* urn:x*" {

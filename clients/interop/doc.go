@@ -10,7 +10,7 @@
 //	oauth2_test.go           golang.org/x/oauth2, as proxies use it that know nothing of PKCE
 //	quirks_test.go           what applications in the field are known to trip over
 //
-// The libraries are installed, in the versions that package-lock.json and requirements.txt name, into the folder that LATCHKEY_CACHE
+// The libraries are installed, in the versions that package-lock.json and requirements.txt name, into the folder that LATCHKEY_TEST_CACHE
 // names, which make test does. Without the folder, or without Node.js, Python, Chromium or Apache on the machine, a test says so and is
 // skipped; where CI is true it fails.
 //

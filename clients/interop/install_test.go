@@ -12,7 +12,7 @@ import (
 )
 
 // installed returns the folder that a list of libraries is installed in. What was installed once for the same list is used again; what
-// was not is installed if LATCHKEY_CACHE says where, so that a plain go test fetches nothing. Of install the test gets an empty folder.
+// was not is installed if LATCHKEY_TEST_CACHE says where, so that a plain go test fetches nothing. Of install the test gets an empty folder.
 func installed(t testing.TB, what string, lists []string, install func(folder string) *exec.Cmd) string {
 	t.Helper()
 	h := sha256.New()
@@ -23,7 +23,7 @@ func installed(t testing.TB, what string, lists []string, install func(folder st
 		}
 		h.Write(text)
 	}
-	cache := os.Getenv("LATCHKEY_CACHE")
+	cache := os.Getenv("LATCHKEY_TEST_CACHE")
 	mayInstall := cache != ""
 	if !mayInstall {
 		base, err := os.UserCacheDir()

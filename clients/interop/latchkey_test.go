@@ -37,7 +37,7 @@ var program = sync.OnceValues(func() (string, error) {
 	built = folder
 	path := filepath.Join(folder, "latchkey")
 	build := exec.Command("go", "build", "-o", path, "latchkey/cmd/latchkey")
-	if os.Getenv("LATCHKEY_CACHE") != "" {
+	if os.Getenv("LATCHKEY_TEST_CACHE") != "" {
 		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath") // as make build has just done: there is nothing left to compile
 	}
 	if out, err := build.CombinedOutput(); err != nil {
