@@ -188,18 +188,24 @@ func (sh *shell) demo(ctx context.Context, o demoOptions) (err error) {
 		}
 	}()
 
-	data := o.data
+	data, opened := o.data, false
 	if data == "" {
 		if data, err = os.MkdirTemp("", "latchkey-demo-"); err != nil {
 			return err
 		}
 		defer os.RemoveAll(data)
 		if o.mongodb != "" {
-			var drop func() error
+			var drop func(time.Duration) error
 			if o.mongodb, drop, err = throwawayDatabase(o.mongodb); err != nil {
 				return err
 			}
-			defer func() { err = errors.Join(err, drop()) }()
+			defer func() {
+				if !opened { // why it did not open is what to read, and whether there was anything to drop is not known
+					_ = drop(time.Second)
+					return
+				}
+				err = errors.Join(err, drop(10*time.Second))
+			}()
 		}
 	}
 	c := o.config(data)
@@ -208,6 +214,7 @@ func (sh *shell) demo(ctx context.Context, o demoOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	opened = true
 	defer s.Close()
 	if db, ok := s.store.(*storage.SQLite); ok {
 		release, err := db.LockServe()

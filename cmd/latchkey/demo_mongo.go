@@ -14,7 +14,7 @@ import (
 
 // throwawayDatabase gives a demonstration a database of its own beside the one that the connection string names, so that it neither
 // touches what is there nor leaves anything behind.
-func throwawayDatabase(uri string) (own string, drop func() error, err error) {
+func throwawayDatabase(uri string) (own string, drop func(within time.Duration) error, err error) {
 	scheme, rest, ok := strings.Cut(uri, "://")
 	if !ok || scheme != "mongodb" && scheme != "mongodb+srv" {
 		return "", nil, errors.New("--mongodb must begin with mongodb:// or mongodb+srv://")
@@ -33,8 +33,8 @@ func throwawayDatabase(uri string) (own string, drop func() error, err error) {
 	if query != "" {
 		own += "?" + query
 	}
-	return own, func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	return own, func(within time.Duration) error {
+		ctx, cancel := context.WithTimeout(context.Background(), within)
 		defer cancel()
 		client, err := mongo.Connect(options.Client().ApplyURI(own))
 		if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,21 @@ func TestAWrongTurnIsAnsweredInOneLine(t *testing.T) {
 	}
 	if out := succeed(t, "", "--version"); out != succeed(t, "", "version") {
 		t.Errorf("--version says %q", out)
+	}
+}
+
+func TestAMongoDBThatDoesNotAnswerIsSaidInOneLine(t *testing.T) {
+	t.Parallel()
+	const uri = "mongodb://latchkey:pa55word@127.0.0.1:1/x?replicaSet=rs0"
+	for _, args := range [][]string{
+		{"user", "list", "--mongodb", uri},
+		{"demo", "--port", strconv.Itoa(freePorts(t, portsEnd)), "--mongodb", uri},
+	} {
+		r := latchkey(t, "", nil, args...)
+		const want = "latchkey: open MongoDB: no server that takes writes answered within 10s (127.0.0.1:1: connection refused); is the address right, and is it a replica set or a sharded cluster that runs?\n"
+		if r.code != exitFailed || r.stderr != want {
+			t.Errorf("%s: exit %d\n%s", args[0], r.code, r.stderr)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -15,6 +16,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology"
 )
 
 // MongoDB keeps the records in a replica set or a sharded cluster, for more machines than one.
@@ -128,6 +130,26 @@ func redactURI(err error, uri string) error {
 	return err
 }
 
+// unreachable says in a sentence why there was no server to talk to. What the driver says itself is the dump of a structure.
+func unreachable(err error) error {
+	var selection topology.ServerSelectionError
+	if !errors.As(err, &selection) {
+		return err
+	}
+	var said []string
+	for _, s := range selection.Desc.Servers {
+		why := "is no primary"
+		if number := syscall.Errno(0); errors.As(s.LastError, &number) {
+			why = number.Error()
+		} else if s.LastError != nil {
+			why = s.LastError.Error()
+		}
+		said = append(said, s.Addr.String()+": "+why)
+	}
+	return fmt.Errorf("no server that takes writes answered within %v (%s); is the address right, and is it a replica set or a sharded cluster that runs?",
+		mongoFirstTimeout, strings.Join(said, ", "))
+}
+
 // prepare checks the version of what is stored and makes the indexes. Making one that exists does nothing, so that several
 // instances may start at once.
 func (m *MongoDB) prepare(ctx context.Context) error {
@@ -136,7 +158,7 @@ func (m *MongoDB) prepare(ctx context.Context) error {
 	first, cancelFirst := context.WithTimeout(ctx, mongoFirstTimeout)
 	defer cancelFirst()
 	if err := m.client.Ping(first, readpref.Primary()); err != nil {
-		return err
+		return unreachable(err)
 	}
 	var schema struct {
 		Version int `bson:"version"`
