@@ -41,6 +41,25 @@ func TestAWrongTurnIsAnsweredInOneLine(t *testing.T) {
 	}
 }
 
+func TestADatabaseThatDoesNotOpenIsSaidInOneLine(t *testing.T) {
+	t.Parallel()
+	data, other := t.TempDir(), t.TempDir()
+	for _, folder := range []string{data, other} {
+		succeed(t, "", "init", "--data", folder, "--config", filepath.Join(folder, "latchkey.yaml"))
+	}
+	key := filepath.Join(other, "master.key")
+	r := latchkey(t, "", []string{"LATCHKEY_MASTER_KEY_FILE=" + key}, "user", "list", "--data", data)
+	want := "latchkey: the master key (" + key + ") is not the one that this database was made with; put that one back, or name its file in master_key_file\n"
+	if r.code != exitFailed || r.stderr != want {
+		t.Errorf("another's key: exit %d\n%s", r.code, r.stderr)
+	}
+	rewrite(t, filepath.Join(data, "latchkey.db"), strings.Repeat("what is this ", 1000), 0o600)
+	r = latchkey(t, "", nil, "user", "list", "--data", data)
+	if r.code != exitFailed || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, "put a backup in its place") {
+		t.Errorf("no database: exit %d\n%s", r.code, r.stderr)
+	}
+}
+
 func TestAMongoDBThatDoesNotAnswerIsSaidInOneLine(t *testing.T) {
 	t.Parallel()
 	const uri = "mongodb://latchkey:pa55word@127.0.0.1:1/x?replicaSet=rs0"

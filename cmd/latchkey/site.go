@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,7 +63,11 @@ func openStore(ctx context.Context, c *Config) (storage.Store, error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
 	}
-	return storage.OpenSQLite(ctx, c.databaseFile())
+	db, err := storage.OpenSQLite(ctx, c.databaseFile())
+	if err != nil && strings.Contains(err.Error(), "is not a database") {
+		return nil, fmt.Errorf("%w; it is damaged, or something else: put a backup in its place", err)
+	}
+	return db, err
 }
 
 // exists says whether there is anything to read: a command that only reads does not make a database by a slip of the pen.
@@ -126,7 +131,12 @@ func open(ctx context.Context, c Config, logger *slog.Logger, create bool) (_ *s
 	s.ring, err = keys.Open(ctx, keys.Config{Store: s.store, Sealer: s.sealer, Now: s.now, Logger: logger,
 		RotateEvery: time.Duration(c.Lifetimes.SigningKey), KeepAfter: c.keepKeys()})
 	if errors.Is(err, keys.ErrSealed) {
-		return nil, fmt.Errorf("the master key is not the one that this database was made with: %w", err)
+		where := c.masterKeyFile()
+		if c.MasterKey != "" {
+			where = "master_key"
+		}
+		logger.Debug("open the keys", "error", err)
+		return nil, fmt.Errorf("the master key (%s) is not the one that this database was made with; put that one back, or name its file in master_key_file", where)
 	}
 	if err != nil {
 		return nil, err
