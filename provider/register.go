@@ -165,8 +165,9 @@ func readMetadata(r *http.Request) (m clients.Metadata, rest map[string]json.Raw
 	return m, rest, nil
 }
 
-// dynamicClient gives client the metadata, and what else follows for one that nobody has vouched for. What an administrator decides stays as it is.
-func (p *Provider) dynamicClient(client clients.Client, m clients.Metadata) (clients.Client, error) {
+// dynamicClient is the client as it was before, or a new one, with the metadata, and what else follows for one that nobody has vouched for. What an administrator decides stays as it is.
+func (p *Provider) dynamicClient(before clients.Client, m clients.Metadata) (clients.Client, error) {
+	client := before
 	client.Metadata, client.Dynamic, client.UpdatedAt = m, true, p.now()
 	switch {
 	case m.ApplicationType == "native":
@@ -181,12 +182,15 @@ func (p *Provider) dynamicClient(client clients.Client, m clients.Metadata) (cli
 	}
 	// OpenID Connect knows no PKCE: an application that only follows that standard must be able to sign people in, as long as it can prove who
 	// it is. One on a device cannot, whatever it says: its secret is in everybody's hands (RFC 8252 §8.5).
-	provable := client.TokenEndpointAuthMethod != oauth.AuthNone && client.Type != clients.TypeNative
-	if known := client.Version > 0; known {
-		client.WithoutPKCE = client.WithoutPKCE && provable // what an administrator has taken away stays away
-	} else {
-		client.WithoutPKCE, client.LegacyAssertionAudience = provable, true
+	provable := func(c clients.Client) bool {
+		return c.TokenEndpointAuthMethod != oauth.AuthNone && c.Type != clients.TypeNative
 	}
+	switch known := before.Version > 0; {
+	case !known:
+		client.WithoutPKCE, client.LegacyAssertionAudience = provable(client), true
+	case !provable(before) || !provable(client):
+		client.WithoutPKCE = provable(client)
+	} // else what an administrator has decided stays
 	return clients.Prepare(client, clients.Policy{
 		Dynamic: true, AllowHTTPLoopback: p.loopback(), AllowNone: p.InsecureAllowNone, KnownScopes: oauth.Scopes,
 	})
