@@ -113,6 +113,18 @@ func (p *Provider) public(h handler) http.Handler {
 	})
 }
 
+// either adapts what is asked for by people and by programs alike: whoever takes HTML gets a page.
+func (p *Provider) either(h handler) http.Handler {
+	page, api := p.page(h), p.api(h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.Header.Get("Accept"), "text/html") {
+			page.ServeHTTP(w, r)
+		} else {
+			api.ServeHTTP(w, r)
+		}
+	})
+}
+
 // pageCSP is the policy of a page: nothing but our own stylesheet and pictures, forms to ourselves, no frames.
 const pageCSP = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 
@@ -209,7 +221,11 @@ func unavailable(err error) bool {
 func (p *Provider) errorJSON(w http.ResponseWriter, r *http.Request, err error) {
 	note(r, err)
 	e := oauth.AsError(err)
-	if e.Code == oauth.ServerError && unavailable(err) {
+	var pe *pageError
+	switch {
+	case errors.As(err, &pe):
+		e = oauth.Errorf(oauth.InvalidRequest, "%s", pe.page.Message).WithStatus(pe.status)
+	case e.Code == oauth.ServerError && unavailable(err):
 		e = oauth.Errorf(oauth.TemporarilyUnavailable, "the provider cannot answer just now; try again in a moment")
 	}
 	if w.Header().Get("Cache-Control") == "" {

@@ -41,7 +41,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) error {
 	req.ClientID, req.RedirectURI = client.ID, redirect.String()
 	to := response{redirect: redirect, mode: req.ResponseMode, appName: client.Name()}
 	if dupErr != nil {
-		return p.redirectError(w, r, to, params.Get("state"), dupErr)
+		return p.redirectError(w, r, to, req.State, dupErr)
 	}
 	if err == nil {
 		err = p.mayAsk(r.Context(), client, &req)

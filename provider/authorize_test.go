@@ -165,6 +165,36 @@ func TestProblemsOfTheRequestGoToTheClient(t *testing.T) {
 	})
 }
 
+func TestProgramsAreAnsweredInJSONAndPeopleByAPage(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	for _, c := range []struct {
+		method, path string
+		status       int
+	}{{"GET", "/token", 405}, {"DELETE", "/userinfo", 405}, {"POST", "/jwks", 405}, {"POST", "/register", 404}, {"GET", "/nowhere", 404}} {
+		r, _ := http.NewRequest(c.method, w.Issuer+c.path, nil)
+		a := w.send(r)
+		if a.StatusCode != c.status || a.str("error") != "invalid_request" || a.Header.Get("Cache-Control") != "no-store" || c.status == 405 && a.Header.Get("Allow") == "" {
+			t.Errorf("%s %s for a program: %d %v %v", c.method, c.path, a.StatusCode, a.JSON, a.Header)
+		}
+		r, _ = http.NewRequest(c.method, w.Issuer+c.path, nil)
+		r.Header.Set("Accept", "text/html")
+		if p := w.browser().do(r); p.StatusCode != c.status || !p.has("op-error") {
+			t.Errorf("%s %s for a person: %d %s", c.method, c.path, p.StatusCode, p.body)
+		}
+	}
+}
+
+func TestAStateThatIsTooLongIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	w := newTestProvider(t)
+	c := w.addClient("web-a")
+	p := w.browser().get(w.request(c, "state", strings.Repeat("s", 60000)))
+	if q := p.answer(); q.Get("error") != "invalid_request" || len(p.Header.Get("Location")) > 2000 {
+		t.Errorf("%d, %d characters", p.StatusCode, len(p.Header.Get("Location")))
+	}
+}
+
 func TestRequestsByPOST(t *testing.T) {
 	t.Parallel()
 	w := newTestProvider(t)

@@ -229,6 +229,7 @@ func (b *browser) get(target string) page {
 	if err != nil {
 		b.w.t.Fatal(err)
 	}
+	r.Header.Set("Accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")
 	return b.do(r)
 }
 

@@ -60,8 +60,8 @@ func (p *Provider) routes() http.Handler {
 		r.Handle("/register/{client_id}", p.api(p.updateRegistration)).Methods("PUT")
 		r.Handle("/register/{client_id}", p.api(p.deleteRegistration)).Methods("DELETE")
 	}
-	root.NotFoundHandler = p.page(notFound)
-	root.MethodNotAllowedHandler = p.page(methodNotAllowed(root))
+	root.NotFoundHandler = p.either(notFound)
+	root.MethodNotAllowedHandler = p.either(methodNotAllowed(root))
 	return p.observe(root)
 }
 

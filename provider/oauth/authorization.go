@@ -159,6 +159,7 @@ func ParseAuthorization(p Parameters) (AuthorizationRequest, error) {
 		return req, rtErr
 	}
 	if len(req.State) > 4096 || len(req.Nonce) > 4096 {
+		req.State = "" // an answer that repeats it would be too long to arrive
 		return req, Errorf(InvalidRequest, "state and nonce may have 4096 characters at most")
 	}
 	var err error
