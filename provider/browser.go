@@ -79,7 +79,7 @@ func (p *Provider) saveCookie(w http.ResponseWriter, r *http.Request, envelope *
 // random is a new unguessable value of 256 bits in URL-safe characters.
 func random() string {
 	var b [32]byte
-	rand.Read(b[:]) //nolint:errcheck // crypto/rand.Read never fails (Go 1.24)
+	rand.Read(b[:]) // never fails: crypto/rand ends the program first
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
