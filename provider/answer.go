@@ -386,6 +386,7 @@ type event struct {
 	route   string
 	err     error
 	locales []string // ui_locales of the authorization or logout request (OIDC Core §3.1.2.1)
+	browser string   // the reference that this request gave the browser, never written to the log
 	attrs   []slog.Attr
 }
 

@@ -226,7 +226,7 @@ func (p *Provider) proceed(w http.ResponseWriter, r *http.Request, at pending) e
 		if err := p.finish(r, at.Interaction); err != nil {
 			return err
 		}
-		return p.redirectError(w, r, p.withSessionState(to, at), at.Request.State, at.step.err.Because(errors.New(at.step.reason)))
+		return p.redirectError(w, r, to, at.Request.State, at.step.err.Because(errors.New(at.step.reason)))
 	case stepRefuse:
 		note(r, at.step.err)
 		mention(r, "refused", at.step.reason)

@@ -151,6 +151,19 @@ func TestTurningBack(t *testing.T) {
 			t.Errorf("%v", q)
 		}
 	})
+	t.Run("also when the browser has lost the cookie that ties it to what it is in the middle of", func(t *testing.T) {
+		b := w.browser()
+		b.code(w.addClient("web-open"), "alice")
+		b.client.Jar.SetCookies(w.base, []*http.Cookie{{Name: browserCookie, Path: "/", MaxAge: -1}})
+		p := b.get(w.request(c))
+		if !p.has("refused") {
+			t.Fatalf("%d %s", p.StatusCode, p.body)
+		}
+		action := attributes(formTag.FindAllStringSubmatch(p.body, -1)[0][1])["action"]
+		if q := b.post(action, url.Values{"decision": {"deny"}, "csrf": {regexpCSRF(p.body)}}); q.answer().Get("error") != "access_denied" {
+			t.Errorf("%d %s", q.StatusCode, q.body)
+		}
+	})
 	t.Run("RFC 6749 §4.1.2.1 so is leaving the page of a refusal", func(t *testing.T) {
 		b := w.browser()
 		p := b.signInAs(b.open(w.request(c)), "alice")

@@ -88,7 +88,12 @@ func (p *Provider) browser(w http.ResponseWriter, r *http.Request) (string, erro
 	if ref := p.cookie(r, browserCookie); ref != "" {
 		return ref, nil
 	}
+	// Asked for twice within one request, it is the same: the browser will only bring the last one back.
+	if e := eventOf(r); e.browser != "" {
+		return e.browser, nil
+	}
 	ref := random()
+	eventOf(r).browser = ref
 	return ref, p.setCookie(w, r, browserCookie, ref, cookieLife)
 }
 

@@ -65,7 +65,7 @@ type Config struct {
 
 	// Registration is closed by default.
 	Registration Registration
-	// RegistrationsPerHour limits open registration, per client address. 0: no limit.
+	// RegistrationsPerHour limits registration, open or by token, per client address. 0: no limit.
 	RegistrationsPerHour int
 
 	// InsecureAllowNone lets a client register for unsigned ID tokens and unsigned request objects (alg none).
