@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 	"latchkey/templates"

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/storage"
 )
 

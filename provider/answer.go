@@ -16,7 +16,7 @@ import (
 
 	"github.com/gorilla/mux"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/people"
 	"latchkey/provider/storage"

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 )
 
 var allow = url.Values{"decision": {"allow"}}

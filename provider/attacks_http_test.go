@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 )
 

@@ -14,7 +14,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 )
 
 // TestNoSecretIsLogged goes through everything with a log of every level, succeeding and failing, and looks for each secret that was used.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"latchkey/clients"
 	"latchkey/keys"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 )
 

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strings"
 
-	"latchkey/clients"
 	"latchkey/provider/access"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 	"latchkey/templates"

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 )
 
 // idTokenOf redeems a code and decodes the ID token that comes for it.

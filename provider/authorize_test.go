@@ -12,7 +12,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 )
 
 func TestAuthorizationCodeFlow(t *testing.T) {

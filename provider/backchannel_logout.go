@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/outbound"
 	"latchkey/provider/storage"
 )

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/storage"
 )
 

@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"latchkey/clients"
 	"latchkey/keys"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"latchkey/clients"
 	"latchkey/keys"
+	"latchkey/provider/clients"
 )
 
 const (

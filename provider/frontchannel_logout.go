@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 )
 
 // frontchannelFrame is the address that a frame of the signed-out page loads, so that the application ends its session in this browser:

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 )
 
 var (

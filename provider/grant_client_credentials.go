@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )

@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"testing"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 )
 

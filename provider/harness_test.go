@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/clients"
 	"latchkey/keys"
+	"latchkey/provider/clients"
 	"latchkey/provider/outbound"
 	"latchkey/provider/storage"
 	"latchkey/templates"

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 )
 

@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"strings"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 	"latchkey/templates"

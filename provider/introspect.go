@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"latchkey/clients"
 	"latchkey/provider/access"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )

@@ -12,9 +12,9 @@ import (
 	"strings"
 	"time"
 
-	"latchkey/clients"
 	"latchkey/keys"
 	"latchkey/provider/access"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )

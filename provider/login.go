@@ -4,7 +4,7 @@ import (
 	"errors"
 	"net/http"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/people"
 	"latchkey/provider/storage"

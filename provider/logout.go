@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 	"latchkey/templates"

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"latchkey/clients"
 	"latchkey/keys"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 )
 

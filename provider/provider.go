@@ -12,8 +12,8 @@ import (
 
 	"github.com/gorilla/sessions"
 
-	"latchkey/clients"
 	"latchkey/keys"
+	"latchkey/provider/clients"
 	"latchkey/provider/outbound"
 	"latchkey/provider/people"
 	"latchkey/provider/storage"

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/clients"
 	"latchkey/keys"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/outbound"
 	"latchkey/provider/storage"

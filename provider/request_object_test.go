@@ -13,8 +13,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"latchkey/clients"
 	"latchkey/keys"
+	"latchkey/provider/clients"
 )
 
 func TestWhatRequestObjectsSay(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 )
 

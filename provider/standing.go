@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"latchkey/clients"
 	"latchkey/provider/access"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )

@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"strings"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 )
 
 // subject is the sub claim by which the client knows the person: the same for every client, or pairwise (OIDC Core §8). A pairwise

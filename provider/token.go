@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"slices"
 
-	"latchkey/clients"
 	"latchkey/provider/access"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )

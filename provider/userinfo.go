@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strings"
 
-	"latchkey/clients"
 	"latchkey/keys"
 	"latchkey/provider/access"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )

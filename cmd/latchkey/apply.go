@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
 
-	"latchkey/clients"
 	"latchkey/provider"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/people"
 	"latchkey/provider/storage"

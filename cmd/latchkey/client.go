@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"latchkey/clients"
 	"latchkey/provider"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )

@@ -21,13 +21,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"latchkey/clients"
 	"latchkey/clients/api"
 	"latchkey/clients/cli"
 	"latchkey/clients/flaskapi"
 	"latchkey/clients/localhost"
 	"latchkey/clients/spa"
 	"latchkey/clients/webapp"
+	"latchkey/provider/clients"
 	"latchkey/provider/storage"
 )
 

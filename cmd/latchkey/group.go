@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/storage"
 )
 

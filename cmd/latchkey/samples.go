@@ -16,10 +16,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"latchkey/clients"
 	"latchkey/clients/api"
 	"latchkey/clients/spa"
 	"latchkey/clients/webapp"
+	"latchkey/provider/clients"
 )
 
 // samplesSecretEnv names the variable from which the sample applications' client secrets are derived. register and serve do so alike,

@@ -18,7 +18,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/storage"
 	"latchkey/provider/storage/storagetest"
 )

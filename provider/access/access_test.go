@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"latchkey/clients"
+	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 )

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/clients"
 	"latchkey/keys"
+	"latchkey/provider/clients"
 	"latchkey/provider/storage"
 	"latchkey/provider/storage/storagetest"
 )

@@ -10,8 +10,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
-	"latchkey/clients"
 	"latchkey/keys"
+	"latchkey/provider/clients"
 )
 
 var _ Store = (*MongoDB)(nil)

@@ -6,8 +6,8 @@ import (
 	"os"
 	"time"
 
-	"latchkey/clients"
 	"latchkey/keys"
+	"latchkey/provider/clients"
 )
 
 var _ Store = (*SQLite)(nil)

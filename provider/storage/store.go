@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"latchkey/clients"
 	"latchkey/keys"
+	"latchkey/provider/clients"
 )
 
 // What a Store answers besides success. ErrUnavailable wraps every fault of the store itself (no connection, a deadline, a full
