@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -24,6 +25,13 @@ type Config struct {
 	Algorithms []string
 	// AllowedOrigins may call from a browser (CORS), each as a browser writes it: scheme://host[:port].
 	AllowedOrigins []string
+	// AdminMaxAge is how long ago an administrator may have signed in at most (RFC 9470 §3). Zero: five minutes.
+	AdminMaxAge time.Duration
+	// AdminACR lists the kinds of sign-in that are enough for an administrator, the best first (RFC 9470 §3): a token
+	// must name one of them in acr. Nil: every kind is.
+	AdminACR []string
+	// LedgerFile keeps the ledger. Empty: it is kept in memory and ends with the process.
+	LedgerFile string
 	// HTTPClient fetches discovery document and keys. Nil: one with a timeout of ten seconds.
 	HTTPClient *http.Client
 	// Now is the clock. Nil: time.Now.
@@ -57,6 +65,17 @@ func (c Config) withDefaults() (Config, error) {
 			faults = append(faults, fmt.Errorf("origin %q is not scheme://host[:port]", o))
 		}
 	}
+	for _, acr := range c.AdminACR {
+		if acr == "" || strings.ContainsFunc(acr, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+			faults = append(faults, fmt.Errorf("acr %q is not a word of printable ASCII without quotes", acr))
+		}
+	}
+	if c.AdminMaxAge < 0 || c.AdminMaxAge%time.Second != 0 {
+		faults = append(faults, fmt.Errorf("the administrators' maximum age %s is not a whole number of seconds", c.AdminMaxAge))
+	}
+	if c.AdminMaxAge == 0 {
+		c.AdminMaxAge = 5 * time.Minute
+	}
 	if c.HTTPClient == nil {
 		c.HTTPClient = &http.Client{Timeout: 10 * time.Second}
 	}
@@ -77,16 +96,28 @@ func New(config Config) (http.Handler, error) {
 		return nil, fmt.Errorf("configure the API: %w", err)
 	}
 	a := &api{config: config, keys: newKeySet(config)}
+	if a.ledger, err = openLedger(config.LedgerFile); err != nil {
+		return nil, fmt.Errorf("configure the API: %w", err)
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /public", a.public)
 	mux.HandleFunc("GET /me", a.protected(a.me))
 	mux.HandleFunc("GET /admin", a.protected(a.admin))
+	mux.HandleFunc("GET /entries", a.protected(a.listEntries))
+	mux.HandleFunc("POST /entries", a.protected(a.addEntry))
+	mux.HandleFunc("DELETE /entries/{id}", a.protected(a.removeEntry))
+	if address, path := metadataAddress(config.Audience); address != "" {
+		a.metadataURL = address
+		mux.HandleFunc("GET "+path, a.metadata)
+	}
 	return a.headers(mux), nil
 }
 
 type api struct {
-	config Config
-	keys   *keySet
+	config      Config
+	keys        *keySet
+	ledger      *ledger
+	metadataURL string // empty when the audience is no URL
 }
 
 // public answers everybody. A token is not looked at: not needing one includes not judging one.
@@ -95,7 +126,7 @@ func (a *api) public(w http.ResponseWriter, _ *http.Request) {
 }
 
 // me tells the caller whom the token is about.
-func (a *api) me(w http.ResponseWriter, t token) {
+func (a *api) me(w http.ResponseWriter, _ *http.Request, t token) {
 	answer(w, http.StatusOK, map[string]any{
 		"message":   "The token is good.",
 		"sub":       t.Subject,
@@ -106,24 +137,51 @@ func (a *api) me(w http.ResponseWriter, t token) {
 	})
 }
 
-// admin answers administrators. Who is known and may not gets 403: a new token would not help (RFC 6750 §3.1).
-func (a *api) admin(w http.ResponseWriter, t token) {
+// admin answers administrators who signed in a short while ago. A known caller without the role gets 403: a new token
+// would not help (RFC 6750 §3.1). An administrator whose sign-in is too old, or too weak, gets 401 and is told what
+// would do (RFC 9470 §3).
+func (a *api) admin(w http.ResponseWriter, _ *http.Request, t token) {
 	if !slices.Contains(t.Roles, "admin") {
 		a.refuse(w, &refusal{status: http.StatusForbidden, code: "insufficient_scope", description: "this needs the role admin"})
+		return
+	}
+	if no := a.stepUp(t); no != nil {
+		a.refuse(w, no)
 		return
 	}
 	answer(w, http.StatusOK, map[string]any{"message": "Welcome, administrator.", "sub": t.Subject})
 }
 
+// stepUp returns the challenge for a token whose sign-in does not do for an administrator, or nil (RFC 9470 §3). A
+// token that does not say when or how the person signed in counts as the weakest there is.
+func (a *api) stepUp(t token) *refusal {
+	seconds := int64(a.config.AdminMaxAge / time.Second)
+	no := &refusal{status: http.StatusUnauthorized, code: "insufficient_user_authentication",
+		parameters: [][2]string{{"max_age", strconv.FormatInt(seconds, 10)}}}
+	if len(a.config.AdminACR) > 0 {
+		no.parameters = append(no.parameters, [2]string{"acr_values", strings.Join(a.config.AdminACR, " ")})
+	}
+	now := float64(a.config.Now().UnixNano()) / 1e9
+	switch {
+	case t.AuthTime == nil || !(now-*t.AuthTime <= float64(seconds)): // also when it is no number
+		no.description = "this needs a sign-in within the last " + a.config.AdminMaxAge.String()
+	case len(a.config.AdminACR) > 0 && !slices.Contains(a.config.AdminACR, t.ACR):
+		no.description = "this needs another kind of sign-in"
+	default:
+		return nil
+	}
+	return no
+}
+
 // protected lets a request through to next with the token it brought, or says what was wrong with it.
-func (a *api) protected(next func(http.ResponseWriter, token)) http.HandlerFunc {
+func (a *api) protected(next func(http.ResponseWriter, *http.Request, token)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		t, err := a.authenticate(r)
 		var no *refusal
 		switch {
 		case err == nil:
-			next(w, t)
+			next(w, r, t)
 		case errors.As(err, &no):
 			a.config.Logger.InfoContext(r.Context(), "refused", "path", r.URL.Path, "error", no.code, "cause", no.description)
 			a.refuse(w, no)
@@ -144,6 +202,7 @@ type refusal struct {
 	status      int
 	code        string // empty when no token came (RFC 6750 §3.1)
 	description string // fixed words, so that they fit into a quoted string
+	parameters  [][2]string
 }
 
 func (e *refusal) Error() string { return e.description }
@@ -158,6 +217,12 @@ func (a *api) refuse(w http.ResponseWriter, no *refusal) {
 	if no.code != "" {
 		challenge += `, error="` + no.code + `", error_description="` + quotable(no.description) + `"`
 		body["error"] = no.code
+	}
+	for _, p := range no.parameters {
+		challenge += `, ` + p[0] + `="` + quotable(p[1]) + `"`
+	}
+	if a.metadataURL != "" {
+		challenge += `, resource_metadata="` + quotable(a.metadataURL) + `"` // RFC 9728 §5.1
 	}
 	w.Header().Set("WWW-Authenticate", challenge)
 	answer(w, no.status, body)
@@ -188,8 +253,8 @@ func (a *api) headers(next http.Handler) http.Handler {
 		}
 		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
 			if allowed {
-				h.Set("Access-Control-Allow-Methods", "GET, HEAD")
-				h.Set("Access-Control-Allow-Headers", "Authorization")
+				h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE")
+				h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 				h.Set("Access-Control-Max-Age", "600")
 			}
 			w.WriteHeader(http.StatusNoContent)

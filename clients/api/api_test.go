@@ -5,6 +5,9 @@ import (
 	"encoding/base64"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +56,95 @@ func TestItKeepsTheSamplesPromises(t *testing.T) {
 	t.Parallel()
 	p, base, _ := newAPI(t)
 	optest.CheckAPI(t, p, base, audience)
+}
+
+func TestARotatedKeyIsFoundAtOnce(t *testing.T) {
+	t.Parallel()
+	p, base, c := newAPI(t)
+	optest.Ask(t, "GET", base+"/me", nil, "Bearer "+p.AccessToken(audience, nil, nil))
+	c.advance(10 * time.Second) // keys are looked for once in so long
+	optest.CheckAPIRotation(t, p, base, audience)
+}
+
+func TestTheLedgerFileIsThereAfterARestart(t *testing.T) {
+	t.Parallel()
+	p := optest.New(t)
+	optest.CheckLedgerFile(t, p, audience, func(file string) (string, func()) {
+		h, err := api.New(api.Config{Audience: audience, Issuer: p.Issuer, HTTPClient: optest.HTTPClient(), LedgerFile: file})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return optest.Serve(t, "api.localhost", h), func() {}
+	})
+	file := filepath.Join(t.TempDir(), "broken.json")
+	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := api.New(api.Config{Audience: audience, Issuer: p.Issuer, LedgerFile: file}); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("a broken file: %v", err)
+	}
+}
+
+func TestAnEntryThatCannotBeWrittenIsNotThere(t *testing.T) {
+	t.Parallel()
+	folder := filepath.Join(t.TempDir(), "ledger")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p, base, _ := newAPI(t, func(c *api.Config) { c.LedgerFile = filepath.Join(folder, "ledger.json") })
+	if err := os.Remove(folder); err != nil {
+		t.Fatal(err)
+	}
+	token := "Bearer " + p.AccessToken(audience, nil, nil)
+	req, err := http.NewRequest(http.MethodPost, base+"/entries", strings.NewReader(`{"what": "Train", "cents": -1250}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", token)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := optest.HTTPClient().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusInternalServerError {
+		t.Errorf("POST: %s", res.Status)
+	}
+	if a := optest.Ask(t, "GET", base+"/entries", nil, token); a.Body["balance"] != 0.0 {
+		t.Errorf("afterwards: %+v", a)
+	}
+}
+
+func TestItAsksForTheKindOfSignInThatItIsTold(t *testing.T) {
+	t.Parallel()
+	p, base, _ := newAPI(t, func(c *api.Config) { c.AdminMaxAge, c.AdminACR = time.Hour, optest.ACR })
+	optest.CheckACR(t, p, base, audience, "3600")
+}
+
+func TestRFC9728MetadataStandsBetweenHostAndPathOfTheIdentifier(t *testing.T) {
+	t.Parallel()
+	for audience, want := range map[string]string{
+		"https://api.example.com":     "https://api.example.com/.well-known/oauth-protected-resource",
+		"https://api.example.com/":    "https://api.example.com/.well-known/oauth-protected-resource",
+		"https://example.com/ledger":  "https://example.com/.well-known/oauth-protected-resource/ledger",
+		"https://example.com/a/b?c=d": "",
+		"urn:example:ledger":          "",
+		"ledger":                      "",
+	} {
+		_, base, _ := newAPI(t, func(c *api.Config) { c.Audience = audience })
+		a := optest.Ask(t, "GET", base+"/me", nil)
+		_, found, _ := strings.Cut(a.Authenticate, `resource_metadata="`)
+		if found = strings.TrimSuffix(found, `"`); a.Status != 401 || found != want {
+			t.Errorf("%s: %+v", audience, a)
+		}
+		path := "/.well-known/oauth-protected-resource"
+		if u, err := url.Parse(want); err == nil && want != "" {
+			path = u.Path
+		}
+		if a := optest.Ask(t, "GET", base+path, nil); (want != "") != (a.Status == 200) || want != "" && a.Body["resource"] != audience {
+			t.Errorf("%s: GET %s: %+v", audience, path, a)
+		}
+	}
 }
 
 func TestKeysAreKeptForMaxAge(t *testing.T) {

@@ -31,6 +31,8 @@ type token struct {
 	Expires   *float64 `json:"exp"`
 	IssuedAt  *float64 `json:"iat"`
 	NotBefore *float64 `json:"nbf"`
+	AuthTime  *float64 `json:"auth_time"` // when the person signed in (RFC 9068 §2.2.1)
+	ACR       string   `json:"acr"`       // how they did
 }
 
 // audience is one name or a list of names (RFC 7519 §4.1.3).

@@ -7,9 +7,12 @@ import base64
 import json
 import os
 import re
+import secrets
 import socket
+import tempfile
 import threading
 import time
+import urllib.parse
 import urllib.request
 
 import jwt
@@ -19,8 +22,12 @@ ISSUER = os.environ["ISSUER"]  # whom to believe, exactly as the provider writes
 AUDIENCE = os.environ["AUDIENCE"]  # our own name: the token must have been made for us
 ALGORITHMS = os.environ.get("ALGORITHMS", "RS256 ES256 PS256 EdDSA").split()  # our list, never the token's
 ORIGINS = os.environ.get("ALLOWED_ORIGINS", "").split()  # whose pages may call from a browser
+ADMIN_MAX_AGE = int(os.environ.get("ADMIN_MAX_AGE", "300"))  # seconds since an administrator's sign-in, at most
+ADMIN_ACR = os.environ.get("ADMIN_ACR", "").split()  # kinds of sign-in that do for administrators; none named: all do
+LEDGER_FILE = os.environ.get("LEDGER_FILE", "")  # keeps the ledger; none named: memory does
 
 app = Flask(__name__)
+app.config["MAX_CONTENT_LENGTH"] = 4096
 
 # Names below localhost mean this machine (RFC 6761, section 6.3). Browsers know it, the system often does not.
 _resolve = socket.getaddrinfo
@@ -29,8 +36,8 @@ socket.getaddrinfo = lambda host, *more, **named: _resolve(
 
 
 class Refused(Exception):
-    def __init__(self, status, error, description):
-        self.status, self.error, self.description = status, error, description
+    def __init__(self, status, error, description, **parameters):
+        self.status, self.error, self.description, self.parameters = status, error, description, parameters
 
 
 class NoKeys(Exception):
@@ -41,12 +48,15 @@ class Keys:
     """The provider's published keys. Looks again after max-age, or sooner for an unknown key, but not all the time."""
 
     def __init__(self):
-        self.lock, self.keys, self.fetched, self.fresh_until = threading.Lock(), {}, float("-inf"), float("-inf")
+        self.lock, self.keys, self.fresh_until, self.next_look = threading.Lock(), {}, float("-inf"), float("-inf")
 
     def find(self, kid, algorithm):
         with self.lock:
             now = time.monotonic()
-            if now >= self.fresh_until or (kid not in self.keys and now >= self.fetched + 10):
+            stale, unknown = now >= self.fresh_until, kid not in self.keys and now >= self.next_look
+            if stale or unknown:
+                if not stale:  # a new key, or an invented one: the next invented one has to wait
+                    self.next_look = now + 10
                 try:
                     self.fetch(now)
                 except Exception as problem:
@@ -71,7 +81,7 @@ class Keys:
                     keys[jwk["kid"]] = jwk.get("alg"), jwt.PyJWK(jwk).key
             except (jwt.PyJWTError, KeyError):
                 pass  # a kind of key that is not known here
-        self.keys, self.fetched = keys, now
+        self.keys = keys
         self.fresh_until = now + max(10, min(int(age.group(1)) if age else 300, 86400))
 
 
@@ -112,6 +122,37 @@ def claims():
     return verified
 
 
+class Ledger:
+    """Everybody's entries, each person's apart: the subject of the access token is whose they are."""
+
+    def __init__(self, file):
+        self.lock, self.file, self.by_subject = threading.Lock(), file, {}
+        if file and os.path.exists(file):
+            with open(file, encoding="utf-8") as opened:
+                self.by_subject = json.load(opened)
+
+    def of(self, subject):
+        with self.lock:
+            return list(reversed(self.by_subject.get(subject, [])))
+
+    def replace(self, subject, change):
+        """Gives change the entries of a person and keeps what it returns, in the file first."""
+        with self.lock:
+            entries = change(self.by_subject.get(subject, []))
+            after = {**self.by_subject, subject: entries}
+            if self.file:  # a whole file takes the place of the other, so that a crash leaves one of the two
+                fresh, name = tempfile.mkstemp(dir=os.path.dirname(self.file) or ".")
+                with open(fresh, "w", encoding="utf-8") as opened:
+                    json.dump(after, opened)
+                    opened.flush()
+                    os.fsync(fresh)
+                os.replace(name, self.file)
+            self.by_subject = after
+
+
+ledger = Ledger(LEDGER_FILE)
+
+
 @app.get("/public")
 def public():
     return {"message": "Anybody may read this."}
@@ -130,17 +171,90 @@ def admin():
     roles = who.get("roles")
     if not isinstance(roles, list) or "admin" not in roles:
         raise Refused(403, "insufficient_scope", "this needs the role admin")
+    # A token does not help whose sign-in is too old or too weak: say which would (RFC 9470, section 3).
+    demand = {"max_age": str(ADMIN_MAX_AGE), **({"acr_values": " ".join(ADMIN_ACR)} if ADMIN_ACR else {})}
+    signed_in = who.get("auth_time")
+    if not isinstance(signed_in, (int, float)) or not time.time() - signed_in <= ADMIN_MAX_AGE:
+        raise Refused(401, "insufficient_user_authentication", "this needs a more recent sign-in", **demand)
+    if ADMIN_ACR and who.get("acr") not in ADMIN_ACR:
+        raise Refused(401, "insufficient_user_authentication", "this needs another kind of sign-in", **demand)
     return {"message": "Welcome, administrator.", "sub": who["sub"]}
+
+
+@app.get("/entries")
+def entries():
+    own = ledger.of(claims()["sub"])
+    return {"entries": own, "balance": sum(one["cents"] for one in own)}
+
+
+@app.post("/entries")
+def add_entry():
+    subject = claims()["sub"]
+    asked = request.get_json(silent=True)
+    what, cents = (asked.get("what"), asked.get("cents")) if isinstance(asked, dict) else (None, None)
+    what = what.strip() if isinstance(what, str) else ""
+    if not 1 <= len(what) <= 120 or not what.isprintable():
+        return {"error": "invalid_entry", "error_description": "what must be a line of 1 to 120 characters"}, 400
+    if type(cents) is not int or cents == 0 or abs(cents) > 100_000_000:
+        return {"error": "invalid_entry", "error_description": "cents must be a whole number, at most 100000000, and not 0"}, 400
+    entry = {"id": secrets.token_urlsafe(16), "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "what": what, "cents": cents}
+
+    def added(own):
+        if len(own) >= 500 or len(ledger.by_subject) > 1000:
+            raise Full
+        return [*own, entry]
+
+    ledger.replace(subject, added)
+    return {"entry": entry}, 201
+
+
+@app.delete("/entries/<id>")
+def remove_entry(id):
+    subject = claims()["sub"]
+    if all(one["id"] != id for one in ledger.of(subject)):
+        return {"error": "not_found", "error_description": "there is no such entry in this ledger"}, 404
+    ledger.replace(subject, lambda own: [one for one in own if one["id"] != id])
+    return "", 204
+
+
+class Full(Exception):
+    """There is no room for another entry."""
+
+
+@app.errorhandler(Full)
+def full(_):
+    return {"error": "full", "error_description": "the ledger is full: remove an entry first"}, 409
+
+
+# Where this API says which provider's tokens it takes, when its name is an address (RFC 9728, sections 3 and 3.1).
+_name = urllib.parse.urlsplit(AUDIENCE)
+METADATA_PATH = "/.well-known/oauth-protected-resource" + _name.path.rstrip("/")
+METADATA_URL = f"{_name.scheme}://{_name.netloc}{METADATA_PATH}" if _name.scheme in ("http", "https") and _name.netloc else None
+
+
+def metadata():
+    answer = jsonify(resource=AUDIENCE, resource_name="Ledger API in Flask", authorization_servers=[ISSUER],
+                     bearer_methods_supported=["header"])
+    answer.headers["Access-Control-Allow-Origin"] = "*"  # it says the same to everybody
+    answer.headers["Cache-Control"] = "public, max-age=3600"
+    return answer
+
+
+if METADATA_URL:
+    app.add_url_rule(METADATA_PATH, view_func=metadata)
 
 
 @app.errorhandler(Refused)
 def refused(no):
     answer = jsonify(error=no.error or "unauthorized", error_description=no.description)
     answer.status_code = no.status
-    challenge = f'Bearer realm="{AUDIENCE}"'
+    parameters = {"realm": AUDIENCE}
     if no.error:  # nothing is wrong yet when no token was sent (RFC 6750, section 3.1)
-        challenge += f', error="{no.error}", error_description="{no.description}"'
-    answer.headers["WWW-Authenticate"] = challenge
+        parameters.update(error=no.error, error_description=no.description)
+    parameters.update(no.parameters)
+    if METADATA_URL:
+        parameters["resource_metadata"] = METADATA_URL  # RFC 9728, section 5.1
+    answer.headers["WWW-Authenticate"] = "Bearer " + ", ".join(f'{name}="{value}"' for name, value in parameters.items())
     return answer
 
 
@@ -151,12 +265,13 @@ def no_keys(_):
 
 @app.after_request
 def headers(answer):
-    answer.headers["Cache-Control"] = "no-store"
+    answer.headers.setdefault("Cache-Control", "no-store")
     answer.headers["X-Content-Type-Options"] = "nosniff"
     answer.headers.add("Vary", "Origin")
     if request.headers.get("Origin") in ORIGINS:
         answer.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
-        answer.headers["Access-Control-Allow-Headers"] = "Authorization"
+        answer.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, DELETE"
+        answer.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
         answer.headers["Access-Control-Expose-Headers"] = "WWW-Authenticate"
     return answer
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +29,10 @@ type Config struct {
 	Issuer         string   // whose tokens count. Required
 	Algorithms     []string // its own list. Nil: RS256, ES256, PS256, EdDSA
 	AllowedOrigins []string // whose pages may call from a browser (CORS)
+
+	AdminMaxAge time.Duration // how long ago an administrator may have signed in at most, whole seconds. Zero: five minutes
+	AdminACR    []string      // kinds of sign-in that do for administrators (RFC 9470 §3). Nil: all do
+	LedgerFile  string        // keeps the ledger. Empty: memory does
 }
 
 // pythons are tried in this order. The last one is where Debian puts Flask when another Python comes first in PATH.
@@ -97,6 +102,10 @@ func Start(ctx context.Context, python, addr string, config Config) (stop func()
 	if len(config.Algorithms) > 0 {
 		cmd.Env = append(cmd.Env, "ALGORITHMS="+strings.Join(config.Algorithms, " "))
 	}
+	if config.AdminMaxAge > 0 {
+		cmd.Env = append(cmd.Env, "ADMIN_MAX_AGE="+strconv.FormatInt(int64(config.AdminMaxAge/time.Second), 10))
+	}
+	cmd.Env = append(cmd.Env, "ADMIN_ACR="+strings.Join(config.AdminACR, " "), "LEDGER_FILE="+config.LedgerFile)
 	lifeline, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start the API in Flask: %w", err)

@@ -60,6 +60,37 @@ func TestItKeepsTheSamplesPromises(t *testing.T) {
 	optest.CheckAPIKeys(t, p, base, audience)
 }
 
+func TestARotatedKeyIsFoundAtOnce(t *testing.T) {
+	t.Parallel()
+	p := optest.New(t)
+	optest.CheckAPIRotation(t, p, start(t, p), audience)
+}
+
+func TestTheLedgerFileIsThereAfterARestart(t *testing.T) {
+	t.Parallel()
+	p := optest.New(t)
+	optest.CheckLedgerFile(t, p, audience, func(file string) (string, func()) {
+		addr := freeAddress(t)
+		stop, err := flaskapi.Start(t.Context(), python(t), addr, flaskapi.Config{Audience: audience, Issuer: p.Issuer, LedgerFile: file})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "http://" + addr, stop
+	})
+}
+
+func TestItAsksForTheKindOfSignInThatItIsTold(t *testing.T) {
+	t.Parallel()
+	p := optest.New(t)
+	addr := freeAddress(t)
+	stop, err := flaskapi.Start(t.Context(), python(t), addr, flaskapi.Config{Audience: audience, Issuer: p.Issuer, AdminMaxAge: time.Hour, AdminACR: optest.ACR})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	optest.CheckACR(t, p, "http://"+addr, audience, "3600")
+}
+
 func TestWithoutKeysNobodyGetsIn(t *testing.T) {
 	t.Parallel()
 	p := optest.New(t)

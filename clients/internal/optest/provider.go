@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -59,8 +60,9 @@ type Provider struct {
 	refreshes   map[string]grant
 	KeyFetches  int
 	Discoveries int
-	LastRequest url.Values // of the authorization endpoint
-	LogoutCodes []int      // what clients answered to logout tokens
+	LastRequest url.Values           // of the authorization endpoint
+	SignedInAt  map[string]time.Time // by session
+	LogoutCodes []int                // what clients answered to logout tokens
 }
 
 type signer struct {
@@ -105,6 +107,7 @@ func New(t testing.TB, clients ...Client) *Provider {
 		HTTP: HTTPClient(), Now: time.Now, Clients: map[string]Client{}, Groups: []string{"staff"}, MaxAge: 300,
 		keys:     []signer{{"rs-1", "RS256", rsaKeys()[0]}, {"es-1", "ES256", ec}, {"ed-1", "EdDSA", ed}},
 		sessions: map[string]map[string]string{}, codes: map[string]grant{}, refreshes: map[string]grant{},
+		SignedInAt: map[string]time.Time{},
 	}
 	for _, c := range clients {
 		p.Clients[c.ID] = c
@@ -196,6 +199,15 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	if !p.HideIss {
 		answer.Set("iss", p.Issuer)
 	}
+	posted := r.Method == http.MethodPost && r.PostForm.Get("username") == Username
+	if age, err := strconv.Atoi(q.Get("max_age")); err == nil && sid != "" && p.Now().Sub(p.SignedInAt[sid]) > time.Duration(age)*time.Second {
+		if !posted {
+			sid = "" // ask again (OIDC Core §3.1.2.1)
+		}
+	}
+	if posted && sid != "" {
+		p.SignedInAt[sid] = p.Now()
+	}
 	switch {
 	case p.Deny != "":
 		answer.Set("error", p.Deny)
@@ -204,14 +216,14 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		answer.Set("error", "invalid_request")
 	case sid == "" && q.Get("prompt") == "none":
 		answer.Set("error", "login_required")
-	case sid == "" && (r.Method != http.MethodPost || r.PostForm.Get("username") != Username):
+	case sid == "" && !posted:
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		fmt.Fprint(w, `<!doctype html><title>Sign in</title><form method="post"><input name="username"><button id="login-submit">Sign in</button></form>`)
 		return
 	default:
 		if sid == "" {
 			sid = rand.Text()
-			p.sessions[sid] = map[string]string{}
+			p.sessions[sid], p.SignedInAt[sid] = map[string]string{}, p.Now()
 			http.SetCookie(w, &http.Cookie{Name: "op", Value: sid, HttpOnly: true, Path: "/"})
 		}
 		p.sessions[sid][client.ID] = Subject
@@ -279,7 +291,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusBadRequest, "invalid_grant")
 		return
 	}
-	access := p.accessToken(client, g.scope)
+	access := p.accessToken(client, g)
 	half := sha256.Sum256([]byte(access))
 	claims := map[string]any{
 		"iss": p.Issuer, "aud": id, "sub": Subject, "sid": g.sid, "iat": p.Now().Unix(), "exp": p.Now().Add(5 * time.Minute).Unix(),
@@ -299,14 +311,15 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, answer)
 }
 
-func (p *Provider) accessToken(c Client, scope string) string {
+func (p *Provider) accessToken(c Client, g grant) string {
 	aud := c.Audience
 	if aud == "" {
 		aud = p.Issuer
 	}
 	return p.sign("access_token", map[string]any{"typ": "at+jwt"}, map[string]any{
-		"iss": p.Issuer, "aud": aud, "sub": Subject, "client_id": c.ID, "scope": scope, "jti": rand.Text(),
+		"iss": p.Issuer, "aud": aud, "sub": Subject, "client_id": c.ID, "scope": g.scope, "jti": rand.Text(),
 		"iat": p.Now().Unix(), "exp": p.Now().Add(5 * time.Minute).Unix(), "groups": p.Groups, "roles": p.Roles,
+		"auth_time": p.SignedInAt[g.sid].Unix(),
 	})
 }
 

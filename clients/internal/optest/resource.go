@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,7 @@ func CheckAPI(t *testing.T, p *Provider, base, audience string) {
 	now := time.Now()
 	bearer := func(header, claims m) string { return "Bearer " + p.AccessToken(audience, header, claims) }
 	challenge := `Bearer realm="` + audience + `"`
+	metadata := `, resource_metadata="` + audience + `/.well-known/oauth-protected-resource"`
 
 	t.Run("anybody may read /public", func(t *testing.T) {
 		if a := Ask(t, "GET", base+"/public", nil); a.Status != 200 || a.Body["message"] != "Anybody may read this." {
@@ -65,7 +67,7 @@ func CheckAPI(t *testing.T, p *Provider, base, audience string) {
 	})
 	t.Run("RFC 6750 §3.1 no token: 401 without an error code", func(t *testing.T) {
 		for _, authorization := range [][]string{nil, {"Basic YTpi"}} {
-			if a := Ask(t, "GET", base+"/me", nil, authorization...); a.Status != 401 || a.Authenticate != challenge {
+			if a := Ask(t, "GET", base+"/me", nil, authorization...); a.Status != 401 || a.Authenticate != challenge+metadata {
 				t.Errorf("%v: %+v", authorization, a)
 			}
 		}
@@ -87,9 +89,79 @@ func CheckAPI(t *testing.T, p *Provider, base, audience string) {
 			}
 		}
 	})
-	t.Run("a person with the role opens /admin", func(t *testing.T) {
-		if a := Ask(t, "GET", base+"/admin", nil, bearer(nil, m{"roles": []string{"editor", "admin"}})); a.Status != 200 {
+	t.Run("a person with the role who has just signed in opens /admin", func(t *testing.T) {
+		for _, ago := range []time.Duration{0, 4 * time.Minute} {
+			a := Ask(t, "GET", base+"/admin", nil, bearer(nil, m{"roles": []string{"editor", "admin"}, "auth_time": now.Add(-ago).Unix()}))
+			if a.Status != 200 {
+				t.Errorf("signed in %s ago: %+v", ago, a)
+			}
+		}
+	})
+	t.Run("RFC 9470 §3 a sign-in that is too old, or of unknown age: 401 and what would do", func(t *testing.T) {
+		for name, at := range map[string]any{"an hour ago": now.Add(-time.Hour).Unix(), "not said": nil, "the beginning of time": 0} {
+			a := Ask(t, "GET", base+"/admin", nil, bearer(nil, m{"roles": []string{"admin"}, "auth_time": at}))
+			if a.Status != 401 || !strings.HasPrefix(a.Authenticate, challenge+`, error="insufficient_user_authentication", error_description="`) ||
+				!strings.Contains(a.Authenticate, `, max_age="300"`) || a.Body["error"] != "insufficient_user_authentication" {
+				t.Errorf("%s: %+v", name, a)
+			}
+		}
+		// A stranger is not told that another sign-in would help.
+		if a := Ask(t, "GET", base+"/admin", nil, bearer(nil, m{"roles": []string{}, "auth_time": 0})); a.Status != 403 || strings.Contains(a.Authenticate, "max_age") {
+			t.Errorf("without the role: %+v", a)
+		}
+	})
+	t.Run("RFC 9728 §3.2 the resource says who issues its tokens", func(t *testing.T) {
+		a := Ask(t, "GET", base+"/.well-known/oauth-protected-resource", nil)
+		servers, _ := a.Body["authorization_servers"].([]any)
+		if a.Status != 200 || a.Body["resource"] != audience || len(servers) != 1 || servers[0] != p.Issuer || a.Header.Get("Access-Control-Allow-Origin") != "*" {
 			t.Errorf("%+v", a)
+		}
+	})
+	t.Run("everybody has a ledger of their own", func(t *testing.T) {
+		call := func(method, path, sub, body string) Answer {
+			t.Helper()
+			req, err := http.NewRequest(method, base+path, strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", bearer(nil, m{"sub": sub}))
+			req.Header.Set("Content-Type", "application/json; charset=utf-8")
+			return send(t, req)
+		}
+		count := func(sub string, wantEntries int, wantBalance float64) {
+			t.Helper()
+			a := call("GET", "/entries", sub, "")
+			if entries, ok := a.Body["entries"].([]any); a.Status != 200 || !ok || len(entries) != wantEntries || a.Body["balance"] != wantBalance {
+				t.Errorf("%s: %+v, want %d entries and %v", sub, a, wantEntries, wantBalance)
+			}
+		}
+		count("ada", 0, 0)
+		call("POST", "/entries", "ada", `{"what": "Wages", "cents": 250000}`)
+		a := call("POST", "/entries", "ada", `{"what": " Café Müller ", "cents": -450}`)
+		made, _ := a.Body["entry"].(m)
+		if a.Status != 201 || made["what"] != "Café Müller" || made["cents"] != -450.0 {
+			t.Fatalf("%+v", a)
+		}
+		count("ada", 2, 249550)
+		count("grace", 0, 0)
+		id, _ := made["id"].(string)
+		if a := call("DELETE", "/entries/"+id, "grace", ""); a.Status != 404 {
+			t.Errorf("somebody else's entry: %+v", a)
+		}
+		count("ada", 2, 249550)
+		if a := call("DELETE", "/entries/"+id, "ada", ""); a.Status != 204 {
+			t.Errorf("one's own entry: %+v", a)
+		}
+		for _, body := range []string{"", "null", "[]", `{"what": "x"}`, `{"what": "x", "cents": 0}`, `{"what": "x", "cents": 1.5}`, `{"what": "x", "cents": "1"}`,
+			`{"what": "x", "cents": true}`, `{"what": "", "cents": 1}`, `{"what": "a\nb", "cents": 1}`, `{"what": 7, "cents": 1}`,
+			`{"what": "x", "cents": 100000001}`, `{"what": "` + strings.Repeat("x", 121) + `", "cents": 1}`, `{"what": "` + strings.Repeat("x", 9000) + `", "cents": 1}`} {
+			if a := call("POST", "/entries", "ada", body); a.Status != 400 || a.Body["error"] != "invalid_entry" {
+				t.Errorf("%.60s: %+v", body, a)
+			}
+		}
+		count("ada", 1, 250000)
+		if a := Ask(t, "GET", base+"/entries", nil); a.Status != 401 {
+			t.Errorf("without a token: %+v", a)
 		}
 	})
 	t.Run("RFC 6750 §3.1 a good token without the role: 403 insufficient_scope", func(t *testing.T) {
@@ -115,7 +187,7 @@ func CheckAPI(t *testing.T, p *Provider, base, audience string) {
 	// A token each of whose parts ends in a character with unused bits.
 	var good string
 	var parts []string
-	for header, claims := (m{"pad": ""}), (m{"pad": "", "roles": []string{"admin"}}); ; {
+	for header, claims := (m{"pad": ""}), (m{"pad": "", "roles": []string{"admin"}, "auth_time": now.Unix()}); ; {
 		good = p.AccessToken(audience, header, claims)
 		parts = strings.Split(good, ".")
 		if len(parts[0])%4 == 0 {
@@ -207,7 +279,7 @@ func CheckAPI(t *testing.T, p *Provider, base, audience string) {
 		}
 	})
 	t.Run("RFC 9700 §4.3.2 a token in the query or the body does not count", func(t *testing.T) {
-		if a := Ask(t, "GET", base+"/me?access_token="+good, nil); a.Status != 401 || a.Authenticate != challenge {
+		if a := Ask(t, "GET", base+"/me?access_token="+good, nil); a.Status != 401 || a.Authenticate != challenge+metadata {
 			t.Errorf("query: %+v", a)
 		}
 		if a := Ask(t, "GET", base+"/me", strings.NewReader("access_token="+good)); a.Status != 401 {
@@ -233,7 +305,7 @@ func CheckAPI(t *testing.T, p *Provider, base, audience string) {
 			if got := a.Header.Get("Access-Control-Allow-Origin"); (got == test.origin && got != "") != test.allowed || got == "*" {
 				t.Errorf("preflight from %q: %v", test.origin, a.Header)
 			}
-			if test.allowed && (a.Status/100 != 2 || !strings.EqualFold(a.Header.Get("Access-Control-Allow-Headers"), "Authorization")) {
+			if test.allowed && (a.Status/100 != 2 || a.Header.Get("Access-Control-Allow-Headers") != "Authorization, Content-Type") {
 				t.Errorf("preflight: %+v", a)
 			}
 			if req, err = http.NewRequest(http.MethodGet, base+"/me", nil); err != nil {
@@ -271,6 +343,63 @@ func CheckAPIKeys(t *testing.T, p *Provider, base, audience string) {
 	}
 	if n := fetches() - before; n > 1 {
 		t.Errorf("20 requests made it fetch the keys %d times", n)
+	}
+}
+
+// CheckAPIRotation says that an API accepts a key that is published after it has fetched the others. Until now it must
+// have met no unknown key.
+func CheckAPIRotation(t *testing.T, p *Provider, base, audience string) {
+	if a := Ask(t, "GET", base+"/me", nil, "Bearer "+p.AccessToken(audience, nil, nil)); a.Status != 200 {
+		t.Fatalf("before: %+v", a)
+	}
+	fresh := p.Rotate()
+	if a := Ask(t, "GET", base+"/me", nil, "Bearer "+p.AccessToken(audience, map[string]any{"kid": fresh}, nil)); a.Status != 200 {
+		t.Errorf("a token by the new key: %+v", a)
+	}
+}
+
+// ACR is what the API under CheckACR must demand of administrators.
+var ACR = []string{"phrh", "phr"}
+
+// CheckACR says of an API that it demands one of ACR for /admin, and a sign-in within maxAge seconds (RFC 9470 §3).
+func CheckACR(t *testing.T, p *Provider, base, audience, maxAge string) {
+	ask := func(acr any) Answer {
+		return Ask(t, "GET", base+"/admin", nil, "Bearer "+p.AccessToken(audience, nil,
+			map[string]any{"roles": []string{"admin"}, "auth_time": time.Now().Unix(), "acr": acr}))
+	}
+	for _, acr := range ACR {
+		if a := ask(acr); a.Status != 200 {
+			t.Errorf("%s: %+v", acr, a)
+		}
+	}
+	for _, acr := range []any{nil, "", "pwd", "phrh phr"} {
+		a := ask(acr)
+		if a.Status != 401 || !strings.Contains(a.Authenticate, `error="insufficient_user_authentication"`) ||
+			!strings.Contains(a.Authenticate, `acr_values="phrh phr"`) || !strings.Contains(a.Authenticate, `max_age="`+maxAge+`"`) {
+			t.Errorf("%v: %+v", acr, a)
+		}
+	}
+}
+
+// CheckLedgerFile says of an API that start runs with a file that what was entered is there after a restart.
+func CheckLedgerFile(t *testing.T, p *Provider, audience string, start func(file string) (base string, stop func())) {
+	file := filepath.Join(t.TempDir(), "ledger.json")
+	base, stop := start(file)
+	token := "Bearer " + p.AccessToken(audience, nil, nil)
+	req, err := http.NewRequest(http.MethodPost, base+"/entries", strings.NewReader(`{"what": "Train", "cents": -1250}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", token)
+	req.Header.Set("Content-Type", "application/json")
+	if a := send(t, req); a.Status != 201 {
+		t.Fatalf("%+v", a)
+	}
+	stop()
+	base, stop = start(file)
+	defer stop()
+	if a := Ask(t, "GET", base+"/entries", nil, token); a.Status != 200 || a.Body["balance"] != -1250.0 {
+		t.Errorf("after a restart: %+v", a)
 	}
 }
 
