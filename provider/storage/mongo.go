@@ -29,7 +29,7 @@ type MongoDB struct {
 	client *mongo.Client
 	db     *mongo.Database
 
-	users, groups, clients, consents, sessions, interactions, grants, tokens, spent, attempts, deliveries, keys, settings,
+	users, groups, clients, consents, sessions, interactions, grants, tokens, spent, attempts, deliveries, events, keys, settings,
 	meta *mongo.Collection
 }
 
@@ -74,7 +74,7 @@ func OpenMongoDB(ctx context.Context, uri string) (*MongoDB, error) {
 	for collection, name := range map[**mongo.Collection]string{
 		&m.users: "users", &m.groups: "groups", &m.clients: "clients", &m.consents: "consents", &m.sessions: "sessions",
 		&m.interactions: "interactions", &m.grants: "grants", &m.tokens: "tokens", &m.spent: "spent", &m.attempts: "attempts",
-		&m.deliveries: "logout_deliveries", &m.keys: "key_set", &m.settings: "settings", &m.meta: "meta",
+		&m.deliveries: "logout_deliveries", &m.events: "events", &m.keys: "key_set", &m.settings: "settings", &m.meta: "meta",
 	} {
 		*collection = m.db.Collection(name)
 	}
@@ -203,6 +203,8 @@ func (m *MongoDB) prepare(ctx context.Context) error {
 		{m.spent, []mongo.IndexModel{ttl}},
 		{m.attempts, []mongo.IndexModel{ttl}},
 		{m.deliveries, []mongo.IndexModel{plain("logout_id", "client_id"), due, ttl}},
+		{m.events, []mongo.IndexModel{plain("actor.id", "-_id"), plain("actor.name", "-_id"),
+			plain("object.id", "-_id"), plain("object.name", "-_id"), ttl}},
 	} {
 		err := again(ctx, "make indexes of "+of.collection.Name(), func(ctx context.Context) error {
 			_, err := of.collection.Indexes().CreateMany(ctx, of.indexes)
@@ -340,7 +342,11 @@ func insert[T any](ctx context.Context, what string, c *mongo.Collection, id any
 // swap replaces the document that has this id and version.
 func swap[T any](ctx context.Context, what string, c *mongo.Collection, id any, version int64, doc stored[T]) error {
 	doc.Mark = mark()
-	res, err := c.ReplaceOne(ctx, document("_id", id, "version", version), doc)
+	var seen any = version
+	if version == 0 {
+		seen = nil // a record that had no version yet
+	}
+	res, err := c.ReplaceOne(ctx, document("_id", id, "version", seen), doc)
 	switch {
 	case mongo.IsDuplicateKeyError(err):
 		return ErrConflict

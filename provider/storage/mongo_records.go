@@ -93,6 +93,17 @@ func (m *MongoDB) PutGroup(ctx context.Context, g Group) error {
 	return wrap("store group", err)
 }
 
+func (m *MongoDB) CreateGroup(ctx context.Context, g Group) error {
+	g.Version = 1
+	return insert(ctx, "create group", m.groups, g.Name, stored[Group]{Record: g})
+}
+
+func (m *MongoDB) UpdateGroup(ctx context.Context, g Group) error {
+	seen := g.Version
+	g.Version++
+	return swap(ctx, "update group", m.groups, g.Name, seen, stored[Group]{Record: g})
+}
+
 func (m *MongoDB) Group(ctx context.Context, name string) (Group, error) {
 	return find[Group](ctx, "load group", m.groups, byID(name))
 }
@@ -408,6 +419,18 @@ func (m *MongoDB) ForgiveAttempts(ctx context.Context, key string, n int) error 
 	}
 }
 
+func (m *MongoDB) Attempts(ctx context.Context, key string, now time.Time) (int, time.Time, error) {
+	var counted struct {
+		Count   int       `bson:"count"`
+		ResetAt time.Time `bson:"reset_at"`
+	}
+	err := m.attempts.FindOne(ctx, document("_id", key, "reset_at", after(millisecond(now)))).Decode(&counted)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return 0, time.Time{}, nil
+	}
+	return counted.Count, counted.ResetAt, wrap("look up attempts", err)
+}
+
 // Logout deliveries
 
 // delivery has a Due as long as it is to be tried, so that the index of these is as small as their number.
@@ -511,7 +534,7 @@ func (m *MongoDB) Purge(ctx context.Context, now time.Time) (int, error) {
 	const step = 500
 	total := 0
 	gone := document("purge", notAfter(now))
-	for _, c := range []*mongo.Collection{m.sessions, m.interactions, m.grants, m.tokens, m.deliveries, m.spent, m.attempts} {
+	for _, c := range []*mongo.Collection{m.sessions, m.interactions, m.grants, m.tokens, m.deliveries, m.events, m.spent, m.attempts} {
 		for {
 			found, err := findAll[struct {
 				ID any `bson:"_id"`

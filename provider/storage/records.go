@@ -67,6 +67,7 @@ type Group struct {
 	Description string    `bson:"description,omitempty" json:"description,omitempty"`
 	Roles       []string  `bson:"roles,omitempty" json:"roles,omitempty"` // values of the roles claim
 	CreatedAt   time.Time `bson:"created_at" json:"created_at"`
+	Version     int64     `bson:"version,omitempty" json:"-"` // 0 of a group that PutGroup stored
 }
 
 // Session is one browser in which one person is signed in.

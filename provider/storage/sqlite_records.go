@@ -113,6 +113,37 @@ func (s *SQLite) PutGroup(ctx context.Context, g Group) error {
 	})
 }
 
+func (s *SQLite) CreateGroup(ctx context.Context, g Group) error {
+	g.Version = 1
+	doc, err := encode(g)
+	if err != nil {
+		return err
+	}
+	return set(ctx, s, "create group", func(c *conn) error {
+		return create(c, "INSERT INTO groups (name, doc) VALUES (?, ?)", g.Name, doc)
+	})
+}
+
+func (s *SQLite) UpdateGroup(ctx context.Context, g Group) error {
+	seen := g.Version
+	g.Version++
+	doc, err := encode(g)
+	if err != nil {
+		return err
+	}
+	return set(ctx, s, "update group", func(c *conn) error {
+		there, err := record[Group](c, "SELECT doc FROM groups WHERE name = ?", g.Name)
+		if err != nil {
+			return err
+		}
+		if there.Version != seen {
+			return ErrConflict
+		}
+		_, err = c.exec("UPDATE groups SET doc = ? WHERE name = ?", doc, g.Name)
+		return err
+	})
+}
+
 func (s *SQLite) Group(ctx context.Context, name string) (Group, error) {
 	return read(ctx, s, "load group", func(c *conn) (Group, error) {
 		return record[Group](c, "SELECT doc FROM groups WHERE name = ?", name)
@@ -477,6 +508,21 @@ func (s *SQLite) ForgiveAttempts(ctx context.Context, key string, n int) error {
 	})
 }
 
+func (s *SQLite) Attempts(ctx context.Context, key string, now time.Time) (int, time.Time, error) {
+	type counted struct{ count, resetAt int64 }
+	n, err := read(ctx, s, "look up attempts", func(c *conn) (n counted, err error) {
+		err = c.one([]any{&n.count, &n.resetAt}, "SELECT count, reset_at FROM attempts WHERE key = ? AND reset_at > ?", key, now)
+		return n, err
+	})
+	if err == ErrNotFound {
+		return 0, time.Time{}, nil
+	}
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	return int(n.count), time.UnixMilli(n.resetAt).UTC(), nil
+}
+
 // Logout deliveries
 
 func (s *SQLite) CreateLogoutDelivery(ctx context.Context, d LogoutDelivery) error {
@@ -600,6 +646,7 @@ func (s *SQLite) Purge(ctx context.Context, now time.Time) (int, error) {
 		{"DELETE FROM grants WHERE rowid IN (SELECT rowid FROM grants WHERE purge_at <= ? LIMIT ?)", used},
 		{"DELETE FROM tokens WHERE rowid IN (SELECT rowid FROM tokens WHERE purge_at <= ? LIMIT ?)", used},
 		{"DELETE FROM logout_deliveries WHERE rowid IN (SELECT rowid FROM logout_deliveries WHERE expires_at <= ? LIMIT ?)", expired},
+		{"DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE purge_at <= ? LIMIT ?)", used},
 		{"DELETE FROM spent WHERE (kind, id) IN (SELECT kind, id FROM spent WHERE expires_at <= ? LIMIT ?)", expired},
 		{"DELETE FROM attempts WHERE key IN (SELECT key FROM attempts WHERE reset_at <= ? LIMIT ?)", expired},
 	} {

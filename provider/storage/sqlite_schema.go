@@ -65,6 +65,18 @@ var migrations = [][]string{
 		`CREATE TABLE settings (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT`,
 		`CREATE TABLE pings (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL) STRICT`,
 	},
+	{
+		// Listed from the newest: the id sorts by time.
+		`CREATE TABLE events (
+			id TEXT PRIMARY KEY, actor_kind TEXT NOT NULL, actor_id TEXT NOT NULL, actor_name TEXT NOT NULL, verb TEXT NOT NULL,
+			object_kind TEXT NOT NULL, object_id TEXT NOT NULL, object_name TEXT NOT NULL,
+			purge_at INTEGER NOT NULL, doc BLOB NOT NULL) STRICT`,
+		`CREATE INDEX events_actor ON events (actor_id, id)`,
+		`CREATE INDEX events_actor_name ON events (actor_name, id)`,
+		`CREATE INDEX events_object ON events (object_id, id)`,
+		`CREATE INDEX events_object_name ON events (object_name, id)`,
+		`CREATE INDEX events_purge ON events (purge_at)`,
+	},
 }
 
 // migrate brings the schema up to date. Other processes may do so at the same time: the version is read again under the

@@ -45,6 +45,10 @@ type Store interface {
 
 	// PutGroup creates or replaces a group.
 	PutGroup(ctx context.Context, g Group) error
+	// CreateGroup stores a new group with Version 1. ErrConflict if the name is taken.
+	CreateGroup(ctx context.Context, g Group) error
+	// UpdateGroup replaces the group whose Version is g.Version and increases it by one; ErrConflict, ErrNotFound as UpdateUser.
+	UpdateGroup(ctx context.Context, g Group) error
 	// Group returns a group by name, or ErrNotFound.
 	Group(ctx context.Context, name string) (Group, error)
 	// Groups lists all groups by name.
@@ -141,6 +145,9 @@ type Store interface {
 	CountAttempt(ctx context.Context, key string, now time.Time, window time.Duration) (count int, resetAt time.Time, err error)
 	// ForgiveAttempts takes n attempts off the counter of key, not below zero; n < 0 clears it.
 	ForgiveAttempts(ctx context.Context, key string, n int) error
+	// Attempts returns the count of key and when its window ends, without adding to it: 0 and the zero time if there is no
+	// window at now.
+	Attempts(ctx context.Context, key string, now time.Time) (count int, resetAt time.Time, err error)
 
 	// CreateLogoutDelivery stores a delivery. ErrConflict if the ID is taken.
 	CreateLogoutDelivery(ctx context.Context, d LogoutDelivery) error
@@ -152,6 +159,15 @@ type Store interface {
 	UpdateLogoutDelivery(ctx context.Context, d LogoutDelivery) error
 	// LogoutDeliveries lists the deliveries of one logout, delivered ones too, by ClientID.
 	LogoutDeliveries(ctx context.Context, logoutID string) ([]LogoutDelivery, error)
+
+	// AppendEvent stores an event of the audit log. ErrConflict if the ID is taken.
+	AppendEvent(ctx context.Context, e Event) error
+	// SettleEvent sets Outcome and Reason of an event whose Outcome is OutcomeBegun. An event that is settled already stays as it
+	// is, without an error. ErrNotFound if there is none.
+	SettleEvent(ctx context.Context, id, outcome, reason string) error
+	// Events lists the events that match all non-empty fields of f, newest first, at most limit: those with an ID below before,
+	// or from the newest if that is empty. The ID of the last one is the cursor of the next page.
+	Events(ctx context.Context, f EventFilter, before string, limit int) ([]Event, error)
 
 	// OriginAllowed says whether any client that is not disabled lists the web origin in CORSOrigins.
 	OriginAllowed(ctx context.Context, origin string) (bool, error)
