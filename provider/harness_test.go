@@ -172,7 +172,7 @@ func (w *world) addClient(id string, bend ...func(*clients.Client)) clients.Clie
 		ClientName: "App " + id, RedirectURIs: []string{"https://" + id + ".example/cb"}, TokenEndpointAuthMethod: "client_secret_basic",
 		GrantTypes: []string{"authorization_code", "refresh_token"}, ResponseTypes: []string{"code"}, ApplicationType: "web",
 		IDTokenSignedResponseAlg: "RS256", SubjectType: "public",
-	}, SkipConsent: true, SecretHash: w.secrets.Hash(testSecret), CreatedAt: w.now(), UpdatedAt: w.now()}
+	}, Decisions: clients.Decisions{SkipConsent: true}, SecretHash: w.secrets.Hash(testSecret), CreatedAt: w.now(), UpdatedAt: w.now()}
 	for _, f := range bend {
 		f(&c)
 	}

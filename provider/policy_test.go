@@ -13,7 +13,7 @@ func TestNextStep(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 	web := clients.Client{ID: "web", Metadata: clients.Metadata{TokenEndpointAuthMethod: "client_secret_basic", ApplicationType: "web"}}
-	native := clients.Client{ID: "nat", SkipConsent: true, Metadata: clients.Metadata{TokenEndpointAuthMethod: "none", ApplicationType: "native"}}
+	native := clients.Client{ID: "nat", Decisions: clients.Decisions{SkipConsent: true}, Metadata: clients.Metadata{TokenEndpointAuthMethod: "none", ApplicationType: "native"}}
 	seconds := func(n int64) *int64 { return &n }
 	base := func(bend func(*situation)) situation {
 		s := situation{

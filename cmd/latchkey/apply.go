@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -53,33 +52,11 @@ type manifestClient struct {
 	ClientID string `json:"client_id"`
 	Type     string `json:"type,omitempty"` // default web
 	clients.Metadata
-
-	WithoutPKCE             bool     `json:"without_pkce,omitempty"`
-	SkipConsent             bool     `json:"skip_consent,omitempty"`
-	ClaimsInIDToken         bool     `json:"claims_in_id_token,omitempty"`
-	OpaqueAccessTokens      bool     `json:"opaque_access_tokens,omitempty"`
-	AllowedGroups           []string `json:"allowed_groups,omitempty"`
-	Audience                []string `json:"audience,omitempty"`
-	Origins                 []string `json:"origins,omitempty"`
-	RefusalContact          string   `json:"refusal_contact,omitempty"`
-	LegacyAssertionAudience bool     `json:"legacy_assertion_audience,omitempty"`
-	Disabled                bool     `json:"disabled,omitempty"`
+	clients.Decisions
 
 	ClientSecret     string `json:"client_secret,omitempty"`
 	ClientSecretEnv  string `json:"client_secret_env,omitempty"`
 	ClientSecretFile string `json:"client_secret_file,omitempty"`
-}
-
-// decisions copies what an administrator decides between a manifest and a record: the fields have the same names.
-func (m *manifestClient) decisions(c *clients.Client, toRecord bool) {
-	for _, name := range []string{"WithoutPKCE", "SkipConsent", "ClaimsInIDToken", "OpaqueAccessTokens", "AllowedGroups", "Audience", "Origins",
-		"RefusalContact", "LegacyAssertionAudience", "Disabled"} {
-		from, to := reflect.ValueOf(m).Elem().FieldByName(name), reflect.ValueOf(c).Elem().FieldByName(name)
-		if !toRecord {
-			from, to = to, from
-		}
-		to.Set(from)
-	}
 }
 
 // change is one line of what apply did, or would do.
@@ -422,8 +399,7 @@ func (a *applier) planClient(ctx context.Context, p *plan, at string, m manifest
 		return nil
 	}
 	want := have
-	want.ID, want.Type, want.Metadata = m.ClientID, m.Type, made.Metadata
-	m.decisions(&want, true)
+	want.ID, want.Type, want.Metadata, want.Decisions = m.ClientID, m.Type, made.Metadata, m.Decisions
 	if want, err = clients.Prepare(want, a.clientPolicy()); err != nil {
 		a.bad(at, "%v", plain(err))
 		return nil
@@ -559,9 +535,7 @@ func (s *site) export(ctx context.Context, hashes bool) (manifest, error) {
 		if c.Dynamic {
 			continue
 		}
-		mc := manifestClient{ClientID: c.ID, Type: c.Type, Metadata: c.Metadata}
-		mc.decisions(&c, false)
-		m.Clients = append(m.Clients, mc)
+		m.Clients = append(m.Clients, manifestClient{ClientID: c.ID, Type: c.Type, Metadata: c.Metadata, Decisions: c.Decisions})
 	}
 	return m, nil
 }

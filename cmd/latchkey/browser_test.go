@@ -108,7 +108,7 @@ func TestTheDemonstrationInABrowser(t *testing.T) {
 		signIn(w, "carol")
 		w.do(chromedp.WaitVisible("#refused"))
 		w.screenshot("refused")
-		if text := w.text("#refused"); !strings.Contains(text, "Ledger") || !strings.Contains(text, "whoever started this demonstration") {
+		if text := w.text("#refused"); !strings.Contains(text, "Ledger") || !strings.Contains(text, "the person who started this demonstration") {
 			t.Errorf("the page does not say which and whom to ask: %s", text)
 		}
 		w.do(chromedp.Navigate(site["Ledger"]+"/"), chromedp.WaitVisible("#signed-out"))

@@ -402,19 +402,20 @@ func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string
 			ClientID: a.id, Type: clients.TypeWeb, ClientSecret: secrets[a.id],
 			Metadata: clients.Metadata{ClientName: a.name, ClientURI: base, RedirectURIs: []string{base + webapp.CallbackPath},
 				PostLogoutRedirectURIs: []string{base + webapp.SignedOutPath}, BackchannelLogoutURI: base + webapp.BackchannelLogoutPath},
-			SkipConsent: true, Audience: []string{o.apiURL()}, AllowedGroups: a.groups, RefusalContact: "whoever started this demonstration",
+			Decisions: clients.Decisions{SkipConsent: true, Audience: []string{o.apiURL()}, AllowedGroups: a.groups,
+				RefusalContact: "the person who started this demonstration"},
 		})
 	}
 	m.Clients = append(m.Clients,
 		manifestClient{ClientID: "board", Type: clients.TypeSPA,
 			Metadata: clients.Metadata{ClientName: "Board", ClientURI: o.boardURL(), RedirectURIs: []string{o.boardURL() + spa.CallbackPath},
 				PostLogoutRedirectURIs: []string{o.boardURL() + spa.SignedOutPath}},
-			SkipConsent: true, Audience: []string{o.apiURL()}},
+			Decisions: clients.Decisions{SkipConsent: true, Audience: []string{o.apiURL()}}},
 		manifestClient{ClientID: "whoami", Type: clients.TypeNative,
-			Metadata: clients.Metadata{ClientName: "Who am I", RedirectURIs: []string{"http://127.0.0.1" + cli.CallbackPath}},
-			Audience: []string{o.apiURL()}},
+			Metadata:  clients.Metadata{ClientName: "Who am I", RedirectURIs: []string{"http://127.0.0.1" + cli.CallbackPath}},
+			Decisions: clients.Decisions{Audience: []string{o.apiURL()}}},
 		manifestClient{ClientID: "api", Type: clients.TypeAPI, ClientSecret: clients.NewSecret(),
-			Metadata: clients.Metadata{ClientName: "API"}, Audience: []string{o.apiURL()}})
+			Metadata: clients.Metadata{ClientName: "API"}, Decisions: clients.Decisions{Audience: []string{o.apiURL()}}})
 
 	a := applier{site: s, file: "demonstration"}
 	plan, err := a.plan(ctx, m)

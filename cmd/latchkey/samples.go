@@ -45,16 +45,18 @@ func (s sampleSet) clientSecret(id string) string {
 func (s sampleSet) manifest() manifest {
 	m := manifest{Groups: demoGroups}
 	for _, a := range demoApps {
-		m.Clients = append(m.Clients, manifestClient{ClientID: a.id, Type: clients.TypeWeb, Audience: []string{s.url("api")}, AllowedGroups: a.groups,
+		m.Clients = append(m.Clients, manifestClient{ClientID: a.id, Type: clients.TypeWeb,
+			Decisions:    clients.Decisions{Audience: []string{s.url("api")}, AllowedGroups: a.groups},
 			ClientSecret: s.clientSecret(a.id), Metadata: clients.Metadata{
 				ClientName: a.name, ClientURI: s.url(a.id), RedirectURIs: []string{s.url(a.id) + webapp.CallbackPath},
 				PostLogoutRedirectURIs: []string{s.url(a.id) + webapp.SignedOutPath}, BackchannelLogoutURI: s.url(a.id) + webapp.BackchannelLogoutPath,
 			}})
 	}
-	m.Clients = append(m.Clients, manifestClient{ClientID: "board", Type: clients.TypeSPA, Audience: []string{s.url("api")}, Metadata: clients.Metadata{
-		ClientName: "Board", ClientURI: s.url("board"), RedirectURIs: []string{s.url("board") + spa.CallbackPath},
-		PostLogoutRedirectURIs: []string{s.url("board") + spa.SignedOutPath},
-	}})
+	m.Clients = append(m.Clients, manifestClient{ClientID: "board", Type: clients.TypeSPA,
+		Decisions: clients.Decisions{Audience: []string{s.url("api")}}, Metadata: clients.Metadata{
+			ClientName: "Board", ClientURI: s.url("board"), RedirectURIs: []string{s.url("board") + spa.CallbackPath},
+			PostLogoutRedirectURIs: []string{s.url("board") + spa.SignedOutPath},
+		}})
 	return m
 }
 

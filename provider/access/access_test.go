@@ -14,8 +14,8 @@ func TestWhoMayUseWhat(t *testing.T) {
 	t.Parallel()
 	alice := storage.User{ID: "u1", Username: "alice", Groups: []string{"staff"}}
 	open := clients.Client{ID: "c1"}
-	staffOnly := clients.Client{ID: "c2", AllowedGroups: []string{"admins", "staff"}}
-	adminsOnly := clients.Client{ID: "c3", AllowedGroups: []string{"admins"}, RefusalContact: "it@example.com"}
+	staffOnly := clients.Client{ID: "c2", Decisions: clients.Decisions{AllowedGroups: []string{"admins", "staff"}}}
+	adminsOnly := clients.Client{ID: "c3", Decisions: clients.Decisions{AllowedGroups: []string{"admins"}, RefusalContact: "it@example.com"}}
 	disabled := func(u storage.User) storage.User { u.Disabled = true; return u }
 	off := func(c clients.Client) clients.Client { c.Disabled = true; return c }
 	for _, c := range []struct {
@@ -67,7 +67,7 @@ func TestGrantableScope(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.sentence, got, c.want)
 		}
 	}
-	if d := DecideClient(clients.Client{ID: "c", Disabled: true}); d.Allowed || d.Reason != ClientDisabled {
+	if d := DecideClient(clients.Client{ID: "c", Decisions: clients.Decisions{Disabled: true}}); d.Allowed || d.Reason != ClientDisabled {
 		t.Errorf("a disabled application: %+v", d)
 	}
 	if d := DecideClient(clients.Client{ID: "c"}); !d.Allowed {

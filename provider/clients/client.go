@@ -67,14 +67,8 @@ const (
 	TypeAPI     = "api"     // a resource server: introspects, is an audience, never asks for tokens
 )
 
-// Client is a registered application.
-type Client struct {
-	ID       string `bson:"_id" json:"client_id"`
-	Type     string `bson:"type" json:"type"`
-	Metadata `bson:",inline"`
-
-	// What an administrator decides about it; an application cannot say these of itself.
-
+// Decisions are what an administrator decides about a client. A client cannot state them about itself.
+type Decisions struct {
 	// WithoutPKCE lets a confidential client leave out code_challenge. PKCE is required otherwise (RFC 9700 §2.1.1).
 	WithoutPKCE bool `bson:"without_pkce,omitempty" json:"without_pkce,omitempty"`
 	// SkipConsent is for the operator's own applications: nobody is asked. Never effective for a native public
@@ -96,6 +90,14 @@ type Client struct {
 	// LegacyAssertionAudience accepts the token endpoint as the aud of a client assertion beside the issuer (OIDC Core §9).
 	LegacyAssertionAudience bool `bson:"legacy_assertion_audience,omitempty" json:"legacy_assertion_audience,omitempty"`
 	Disabled                bool `bson:"disabled,omitempty" json:"disabled,omitempty"`
+}
+
+// Client is a registered application.
+type Client struct {
+	ID        string `bson:"_id" json:"client_id"`
+	Type      string `bson:"type" json:"type"`
+	Metadata  `bson:",inline"`
+	Decisions `bson:",inline"`
 
 	// What the provider keeps.
 
