@@ -1,44 +1,19 @@
-package provider
+package provider_test
 
 import (
-	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
+	"latchkey/provider"
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
+	"latchkey/provider/providertest"
+	"latchkey/provider/registration"
 )
-
-// raw sends bytes to the provider's socket and returns every answer that comes before the connection is closed.
-func (w *world) raw(text string) []*http.Response {
-	w.t.Helper()
-	conn, err := net.Dial("tcp", w.base.Host)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // only so that a test that hangs ends
-	go func() { _, _ = io.WriteString(conn, text) }()
-	var all []*http.Response
-	for in := bufio.NewReader(conn); ; {
-		resp, err := http.ReadResponse(in, nil)
-		if err != nil {
-			return all
-		}
-		body, _ := io.ReadAll(resp.Body)
-		resp.Body = io.NopCloser(strings.NewReader(string(body)))
-		all = append(all, resp)
-		if resp.Close {
-			return all
-		}
-	}
-}
 
 // mustBeGuarded checks the headers that every answer has, whoever reads it.
 func mustBeGuarded(t testing.TB, what string, resp *http.Response) {
@@ -64,8 +39,8 @@ func mustBeGuarded(t testing.TB, what string, resp *http.Response) {
 func TestEveryAddressHasOneSpelling(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"", "/id"} {
-		w := newTestProvider(t, func(c *Config) { c.Issuer += path })
-		if p := w.browser().get(path + "/jwks"); p.StatusCode != http.StatusOK {
+		w := providertest.New(t, func(c *provider.Config) { c.Issuer += path })
+		if p := w.Browser().Get(path + "/jwks"); p.StatusCode != http.StatusOK {
 			t.Fatalf("the control: %d", p.StatusCode)
 		}
 		for _, target := range []string{
@@ -74,7 +49,7 @@ func TestEveryAddressHasOneSpelling(t *testing.T) {
 			"/assets//", "/%00", "/login/", "/.well-known/openid-configuration/", "/logo/", "/logo/../jwks", "/register//", "/" + strings.Repeat("a/", 4000), "/authorize//", "/account/x.css",
 		} {
 			for _, method := range []string{"GET", "POST"} {
-				all := w.raw(method + " " + path + target + " HTTP/1.1\r\nHost: " + w.base.Host + "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+				all := w.Raw(method + " " + path + target + " HTTP/1.1\r\nHost: " + w.Web.Base.Host + "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 				if len(all) != 1 {
 					t.Fatalf("%s %.60s: %d answers", method, target, len(all))
 				}
@@ -92,10 +67,10 @@ func TestEveryAddressHasOneSpelling(t *testing.T) {
 
 func TestMethodsThatMeanNothingHere(t *testing.T) {
 	t.Parallel()
-	w := newTestProvider(t)
+	w := providertest.New(t)
 	for _, path := range []string{"/authorize", "/login", "/consent", "/token", "/userinfo", "/revoke", "/introspect", "/logout", "/account", "/jwks", "/.well-known/openid-configuration", "/"} {
 		for _, method := range []string{"TRACE", "DELETE", "PATCH", "PUT", "PROPFIND", "get", "X"} {
-			all := w.raw(method + " " + path + " HTTP/1.1\r\nHost: " + w.base.Host + "\r\nX-HTTP-Method-Override: GET\r\nX-Echo: marker-of-trace\r\nConnection: close\r\n\r\n")
+			all := w.Raw(method + " " + path + " HTTP/1.1\r\nHost: " + w.Web.Base.Host + "\r\nX-HTTP-Method-Override: GET\r\nX-Echo: marker-of-trace\r\nConnection: close\r\n\r\n")
 			if len(all) != 1 {
 				t.Fatalf("%s %s: %d answers", method, path, len(all))
 			}
@@ -107,7 +82,7 @@ func TestMethodsThatMeanNothingHere(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/token", "/revoke", "/introspect"} {
-		p := w.browser().get(path + "?grant_type=client_credentials&client_id=svc&client_secret=" + testSecret)
+		p := w.Browser().Get(path + "?grant_type=client_credentials&client_id=svc&client_secret=" + providertest.TestSecret)
 		if p.StatusCode != http.StatusMethodNotAllowed || p.Header.Get("Allow") != "POST" {
 			t.Errorf("GET %s: %d, Allow %q", path, p.StatusCode, p.Header.Get("Allow"))
 		}
@@ -116,9 +91,9 @@ func TestMethodsThatMeanNothingHere(t *testing.T) {
 
 func TestOneRequestIsNeverTwo(t *testing.T) {
 	t.Parallel()
-	w := newTestProvider(t)
+	w := providertest.New(t)
 	second := "GET /second HTTP/1.1\r\nHost: x\r\n\r\n"
-	if all := w.raw("GET /jwks HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); len(all) != 2 {
+	if all := w.Raw("GET /jwks HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); len(all) != 2 {
 		t.Fatalf("the control: %d answers to two requests", len(all))
 	}
 	for name, text := range map[string]string{
@@ -134,7 +109,7 @@ func TestOneRequestIsNeverTwo(t *testing.T) {
 		"no version":                              "GET /jwks\r\n\r\n",
 		"a chunk with a bare LF":                  "POST /token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n",
 	} {
-		for _, resp := range w.raw(text + second)[:] {
+		for _, resp := range w.Raw(text + second)[:] {
 			if resp.StatusCode < 400 || resp.StatusCode == http.StatusNotFound {
 				t.Errorf("%s: answered with %d", name, resp.StatusCode)
 			}
@@ -144,97 +119,88 @@ func TestOneRequestIsNeverTwo(t *testing.T) {
 
 func TestAParameterIsSentOnce(t *testing.T) {
 	t.Parallel()
-	w := newTestProvider(t)
-	alice := w.addUser("alice")
-	c := w.addClient("web")
-	b := w.browser()
-	b.code(c, "alice") // is signed in, so that nothing but the repetition keeps her from a code
+	w := providertest.New(t)
+	alice := w.AddUser("alice")
+	c := w.AddClient("web")
+	b := w.Browser()
+	b.Code(c, "alice") // is signed in, so that nothing but the repetition keeps her from a code
 	for _, name := range []string{"client_id", "redirect_uri", "response_type", "scope", "state", "nonce", "prompt", "request", "request_uri", "response_mode", "code_challenge", "claims", "max_age", "login_hint", "code_challenge_method"} {
-		first, err := url.ParseQuery(strings.TrimPrefix(w.request(c), "/authorize?"))
+		first, err := url.ParseQuery(strings.TrimPrefix(w.Request(c), "/authorize?"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, value := range []string{first.Get(name), "other"} {
-			query := w.request(c) + "&" + url.Values{name: {value}}.Encode()
+			query := w.Request(c) + "&" + url.Values{name: {value}}.Encode()
 			if !first.Has(name) {
 				query += "&" + url.Values{name: {value}}.Encode() + "x"
 			}
-			for how, p := range map[string]page{"GET": b.get(query), "POST": b.post("/authorize", mustQuery(t, query))} {
+			for how, p := range map[string]providertest.Page{"GET": b.Get(query), "POST": b.Post("/authorize", providertest.MustQuery(t, query))} {
 				switch {
 				case name == "client_id" || name == "redirect_uri":
 					if p.StatusCode != http.StatusBadRequest || p.Header.Get("Location") != "" {
 						t.Errorf("%s %s twice: %d to %q", how, name, p.StatusCode, p.Header.Get("Location"))
 					}
-				case p.answer().Get("error") != string(oauth.InvalidRequest) || p.answer().Get("code") != "" || !strings.HasPrefix(p.Header.Get("Location"), c.RedirectURIs[0]+"?"):
+				case p.Answer().Get("error") != string(oauth.InvalidRequest) || p.Answer().Get("code") != "" || !strings.HasPrefix(p.Header.Get("Location"), c.RedirectURIs[0]+"?"):
 					t.Errorf("%s %s twice: %d to %q", how, name, p.StatusCode, p.Header.Get("Location"))
 				}
 			}
 		}
 	}
-	code, _ := w.authorized(c, alice, offline)
-	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {testVerifier}}
+	code, _ := w.Authorized(c, alice, providertest.Offline)
+	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}}
 	for name := range form {
 		for _, value := range []string{form.Get(name), "other"} {
-			double := with(form)
+			double := providertest.With(form)
 			double[name] = []string{form.Get(name), value}
-			mustRefuse(t, w.call("/token", c, double), http.StatusBadRequest, oauth.InvalidRequest)
+			providertest.MustRefuse(t, w.Call("/token", c, double), http.StatusBadRequest, oauth.InvalidRequest)
 		}
 	}
-	got := w.call("/token", c, form)
-	mustWork(t, got)
+	got := w.Call("/token", c, form)
+	providertest.MustWork(t, got)
 	for _, path := range []string{"/revoke", "/introspect"} {
-		mustRefuse(t, w.call(path, c, url.Values{"token": {got.str("access_token"), got.str("refresh_token")}}), http.StatusBadRequest, oauth.InvalidRequest)
+		providertest.MustRefuse(t, w.Call(path, c, url.Values{"token": {got.Str("access_token"), got.Str("refresh_token")}}), http.StatusBadRequest, oauth.InvalidRequest)
 	}
-	if info := w.userinfoOf(got.str("access_token")); info.StatusCode != http.StatusOK {
+	if info := w.UserinfoOf(got.Str("access_token")); info.StatusCode != http.StatusOK {
 		t.Errorf("nothing changed: %d", info.StatusCode)
 	}
 }
 
-func mustQuery(t testing.TB, target string) url.Values {
-	t.Helper()
-	u, err := url.Parse(target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u.Query()
-}
-
 func TestOperatorsInParameterNamesAreJustNames(t *testing.T) {
 	t.Parallel()
-	w := newTestProvider(t)
-	alice, c := w.addUser("alice"), w.addClient("web")
-	code, _ := w.authorized(c, alice, "openid")
+	w := providertest.New(t)
+	alice, c := w.AddUser("alice"), w.AddClient("web")
+	code, _ := w.Authorized(c, alice, "openid")
 	for _, name := range []string{"code[$ne]", "code[]", "code.$regex", "code[$gt]", "$where", "Code"} {
-		mustRefuse(t, w.call("/token", c, url.Values{"grant_type": {"authorization_code"}, name: {".*"}, "redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {testVerifier}}),
+		providertest.MustRefuse(t, w.Call("/token", c, url.Values{"grant_type": {"authorization_code"}, name: {".*"}, "redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}}),
 			http.StatusBadRequest, oauth.InvalidRequest)
 	}
 	for _, value := range []string{`{"$ne":null}`, "' OR '1'='1", `lkc_' OR 1=1 --.x`, "lkc_%.x", "lkc_$ne.x", "lkc_" + strings.Repeat("a", 240) + ".x"} {
-		mustRefuse(t, w.redeem(c, value), http.StatusBadRequest, oauth.InvalidGrant)
-		mustRefuse(t, w.try("/token", url.Values{"grant_type": {"authorization_code"}, "code": {code}, "client_id": {value}, "client_secret": {testSecret}}), http.StatusUnauthorized, oauth.InvalidClient)
-		if p := w.browser().get(w.request(c, "client_id", value)); p.StatusCode != http.StatusBadRequest || p.Header.Get("Location") != "" {
+		providertest.MustRefuse(t, w.Redeem(c, value), http.StatusBadRequest, oauth.InvalidGrant)
+		providertest.MustRefuse(t, w.Try("/token", url.Values{"grant_type": {"authorization_code"}, "code": {code}, "client_id": {value}, "client_secret": {providertest.TestSecret}}), http.StatusUnauthorized, oauth.InvalidClient)
+		if p := w.Browser().Get(w.Request(c, "client_id", value)); p.StatusCode != http.StatusBadRequest || p.Header.Get("Location") != "" {
 			t.Errorf("client_id %q: %d", value, p.StatusCode)
 		}
-		b := w.browser()
-		login := b.open(w.request(c))
-		if p := b.submit(login, "login-submit", url.Values{"username": {value}, "password": {value}}); p.StatusCode != http.StatusUnauthorized {
+		b := w.Browser()
+		login := b.Open(w.Request(c))
+		if p := b.Submit(login, "login-submit", url.Values{"username": {value}, "password": {value}}); p.StatusCode != http.StatusUnauthorized {
 			t.Errorf("username %q: %d", value, p.StatusCode)
 		}
-		if p := b.get("/login?i=" + url.QueryEscape(value)); p.StatusCode != http.StatusBadRequest {
+		if p := b.Get("/login?i=" + url.QueryEscape(value)); p.StatusCode != http.StatusBadRequest {
 			t.Errorf("i %q: %d", value, p.StatusCode)
 		}
 	}
-	mustWork(t, w.redeem(c, code))
+	providertest.MustWork(t, w.Redeem(c, code))
 }
 
 func TestNothingBecomesAHeader(t *testing.T) {
 	t.Parallel()
-	w := newTestProvider(t)
-	w.addUser("alice")
-	c, b := w.addClient("web"), w.browser()
-	b.code(c, "alice")
+	w := providertest.New(t)
+	w.AddUser("alice")
+	c, b := w.AddClient("web"), w.Browser()
+	b.Code(c, "alice")
 	for _, evil := range []string{"x\r\nSet-Cookie: evil=1", "x\nSet-Cookie: evil=1", "x\rSet-Cookie: evil=1", "x\u010d\u010aSet-Cookie: evil=1", "x\u2028Set-Cookie: evil=1"} {
 		for _, name := range []string{"state", "login_hint", "ui_locales", "client_id", "redirect_uri", "nonce", "response_type", "prompt", "scope", "id_token_hint", "acr_values"} {
-			for _, p := range []page{b.get(w.request(c, name, evil)), b.get("/logout?" + url.Values{name: {evil}}.Encode())} {
+			for _, p := range []providertest.Page{b.Get(w.Request(c, name, evil)), b.Get("/logout?" + url.Values{name: {evil}}.Encode())} {
 				for key, values := range p.Header {
 					for _, v := range values {
 						if strings.ContainsAny(v, "\r\n") || key == "Set-Cookie" && strings.HasPrefix(v, "evil") {
@@ -244,16 +210,16 @@ func TestNothingBecomesAHeader(t *testing.T) {
 				}
 			}
 		}
-		if got := b.get(w.request(c, "state", evil)).answer().Get("state"); got != evil {
+		if got := b.Get(w.Request(c, "state", evil)).Answer().Get("state"); got != evil {
 			t.Errorf("state %q came back as %q", evil, got)
 		}
 	}
-	if p := b.get(w.request(c) + "&ui_locales=%ff%fe"); p.answer().Get("error") != string(oauth.InvalidRequest) {
+	if p := b.Get(w.Request(c) + "&ui_locales=%ff%fe"); p.Answer().Get("error") != string(oauth.InvalidRequest) {
 		t.Errorf("not UTF-8: %d %s", p.StatusCode, p.Header.Get("Location"))
 	}
 	for _, bad := range []string{"%ff%fe", "a%00b"} {
-		target := strings.Replace(w.request(c, "state", ""), "/authorize?", "/authorize?state="+bad+"&", 1)
-		if p := b.get(target); p.answer().Get("error") != string(oauth.InvalidRequest) || p.answer().Has("state") {
+		target := strings.Replace(w.Request(c, "state", ""), "/authorize?", "/authorize?state="+bad+"&", 1)
+		if p := b.Get(target); p.Answer().Get("error") != string(oauth.InvalidRequest) || p.Answer().Has("state") {
 			t.Errorf("state %s comes back: %s", bad, p.Header.Get("Location"))
 		}
 	}
@@ -261,30 +227,30 @@ func TestNothingBecomesAHeader(t *testing.T) {
 
 func TestAddressesAreNeverWhatTheRequestSays(t *testing.T) {
 	t.Parallel()
-	w := newTestProvider(t)
-	alice, c := w.addUser("alice"), w.addClient("web")
-	want := w.browser().get("/.well-known/openid-configuration")
+	w := providertest.New(t)
+	alice, c := w.AddUser("alice"), w.AddClient("web")
+	want := w.Browser().Get("/.well-known/openid-configuration")
 	for _, header := range []string{"Host", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Original-Host", "X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Prefix", "X-Host"} {
 		value := "evil.example"
 		if header == "Forwarded" {
 			value = "host=evil.example;proto=https"
 		}
-		host := w.base.Host
+		host := w.Web.Base.Host
 		extra := header + ": " + value + "\r\n"
 		if header == "Host" {
 			host, extra = value, ""
 		}
 		for _, target := range []string{"/.well-known/openid-configuration", "http://evil.example/.well-known/openid-configuration"} {
-			all := w.raw("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n" + extra + "Connection: close\r\n\r\n")
+			all := w.Raw("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n" + extra + "Connection: close\r\n\r\n")
 			if len(all) != 1 {
 				t.Fatalf("%s: %d answers", header, len(all))
 			}
-			if body, _ := io.ReadAll(all[0].Body); string(body) != want.body {
+			if body, _ := io.ReadAll(all[0].Body); string(body) != want.Body {
 				t.Errorf("%s: %.200s", header, body)
 			}
 		}
-		for _, target := range []string{"/", "/account", w.request(c), "/logout", "/nowhere"} {
-			for _, resp := range w.raw("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n" + extra + "Connection: close\r\n\r\n") {
+		for _, target := range []string{"/", "/account", w.Request(c), "/logout", "/nowhere"} {
+			for _, resp := range w.Raw("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n" + extra + "Connection: close\r\n\r\n") {
 				body, _ := io.ReadAll(resp.Body)
 				if strings.Contains(resp.Header.Get("Location"), "evil") || strings.Contains(string(body), "evil.example") {
 					t.Errorf("%s on %s: Location %q", header, target, resp.Header.Get("Location"))
@@ -292,29 +258,29 @@ func TestAddressesAreNeverWhatTheRequestSays(t *testing.T) {
 			}
 		}
 	}
-	code, _ := w.authorized(c, alice, "openid")
-	r, _ := http.NewRequest("POST", w.Issuer+"/token", strings.NewReader(url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {testVerifier}}.Encode()))
+	code, _ := w.Authorized(c, alice, "openid")
+	r, _ := http.NewRequest("POST", w.Issuer+"/token", strings.NewReader(url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}}.Encode()))
 	r.Host = "evil.example"
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth(c.ID, testSecret)
-	got := w.send(r)
-	if iss := claimsOf(t, got.str("id_token"))["iss"]; iss != w.Issuer {
+	r.SetBasicAuth(c.ID, providertest.TestSecret)
+	got := w.Send(r)
+	if iss := providertest.ClaimsOf(t, got.Str("id_token"))["iss"]; iss != w.Issuer {
 		t.Errorf("iss %v", iss)
 	}
 }
 
 func TestSizesAreBounded(t *testing.T) {
 	t.Parallel()
-	w := newTestProvider(t)
-	alice, c := w.addUser("alice"), w.addClient("web")
-	b := w.browser()
+	w := providertest.New(t)
+	alice, c := w.AddUser("alice"), w.AddClient("web")
+	b := w.Browser()
 	many := url.Values{}
 	for i := range 10_000 {
 		many.Set(fmt.Sprint("p", i), "x")
 	}
 	for _, path := range []string{"/token", "/revoke", "/introspect", "/userinfo", "/authorize", "/logout", "/login", "/account", "/consent", "/logout/confirm"} {
 		for name, form := range map[string]url.Values{"a body of 300 KB": {"token": {strings.Repeat("a", 300<<10)}}, "10000 parameters": many} {
-			p := b.post(path, form)
+			p := b.Post(path, form)
 			if p.StatusCode < 400 || p.StatusCode > 499 {
 				t.Errorf("%s with %s: %d", path, name, p.StatusCode)
 			}
@@ -326,11 +292,11 @@ func TestSizesAreBounded(t *testing.T) {
 		"request": strings.Repeat("a", 100<<10) + ".." + strings.Repeat("b", 100<<10), "redirect_uri": "https://web.example/" + strings.Repeat("c", 10000), "client_id": strings.Repeat("w", 10000),
 		"login_hint": strings.Repeat("l", 100<<10), "display": strings.Repeat("d", 100<<10), "prompt": strings.Repeat("login ", 1000), "id_token_hint": strings.Repeat("h", 10000),
 	} {
-		p := b.post("/authorize", mustQuery(t, w.request(c, name, value)))
+		p := b.Post("/authorize", providertest.MustQuery(t, w.Request(c, name, value)))
 		if p.StatusCode >= 500 {
 			t.Errorf("%s: %d", name, p.StatusCode)
 		}
-		if i := mustQuery(t, p.Header.Get("Location")).Get("i"); i != "" {
+		if i := providertest.MustQuery(t, p.Header.Get("Location")).Get("i"); i != "" {
 			kept, err := w.Store.Interaction(t.Context(), i)
 			if err != nil {
 				t.Fatal(err)
@@ -340,7 +306,7 @@ func TestSizesAreBounded(t *testing.T) {
 			}
 		}
 	}
-	if code := b.code(c, "alice"); w.redeem(c, code).StatusCode != http.StatusOK {
+	if code := b.Code(c, "alice"); w.Redeem(c, code).StatusCode != http.StatusOK {
 		t.Error("the control")
 	}
 	_ = alice
@@ -348,11 +314,11 @@ func TestSizesAreBounded(t *testing.T) {
 
 func TestAParameterThatMeansNothingIsIgnored(t *testing.T) {
 	t.Parallel()
-	w := newTestProvider(t)
-	w.addUser("alice")
-	c := w.addClient("web")
+	w := providertest.New(t)
+	w.AddUser("alice")
+	c := w.AddClient("web")
 	for _, name := range []string{"i", "switch", "csrf", "username", "approve", "consent", "skip_consent", "x"} {
-		if code := w.browser().code(c, "alice", name, "1"); code == "" {
+		if code := w.Browser().Code(c, "alice", name, "1"); code == "" {
 			t.Errorf("RFC 6749 §3.1: %s", name)
 		}
 	}
@@ -360,20 +326,20 @@ func TestAParameterThatMeansNothingIsIgnored(t *testing.T) {
 
 func TestEveryAnswerHasItsHeaders(t *testing.T) {
 	t.Parallel()
-	w := newTestProvider(t, func(c *Config) { c.Registration = RegistrationOpen })
-	alice, c := w.addUser("alice"), w.addClient("web", asksConsent)
-	tokens := w.tokens(c, alice, "openid email")
-	b := w.browser()
-	login := b.open(w.request(c))
-	consent := b.signInAs(login, "alice")
+	w := providertest.New(t, func(c *provider.Config) { c.Registration = registration.Open })
+	alice, c := w.AddUser("alice"), w.AddClient("web", providertest.AsksConsent)
+	tokens := w.Tokens(c, alice, "openid email")
+	b := w.Browser()
+	login := b.Open(w.Request(c))
+	consent := b.SignInAs(login, "alice")
 	secret := map[string]*http.Response{
-		"sign-in": login.Response, "consent": consent.Response, "account": b.get("/account").Response, "tokens": tokens.Response,
-		"refused token request": w.call("/token", c, url.Values{}).Response, "introspection": w.call("/introspect", c, url.Values{"token": {tokens.str("access_token")}}).Response,
-		"revocation": w.call("/revoke", c, url.Values{"token": {"x"}}).Response, "userinfo": w.userinfoOf(tokens.str("access_token")).Response,
-		"refused userinfo": w.userinfoOf("x").Response, "unknown client": b.get("/authorize?client_id=x").Response, "the code on its way": b.follow(b.submit(consent, "consent-allow", allow)).Response,
-		"an error on its way": b.get(w.request(c, "scope", "x", "response_type", "token")).Response, "a form post": b.get(w.request(c, "response_mode", "form_post")).Response,
-		"logout": b.get("/logout").Response, "registration": w.send(newRegistration(t, w)).Response, "nothing": b.get("/nowhere").Response, "signed out": b.get("/logout/done").Response,
-		"health": b.get("/healthz").Response, "no logo": b.get("/logo/x").Response,
+		"sign-in": login.Response, "consent": consent.Response, "account": b.Get("/account").Response, "tokens": tokens.Response,
+		"refused token request": w.Call("/token", c, url.Values{}).Response, "introspection": w.Call("/introspect", c, url.Values{"token": {tokens.Str("access_token")}}).Response,
+		"revocation": w.Call("/revoke", c, url.Values{"token": {"x"}}).Response, "userinfo": w.UserinfoOf(tokens.Str("access_token")).Response,
+		"refused userinfo": w.UserinfoOf("x").Response, "unknown client": b.Get("/authorize?client_id=x").Response, "the code on its way": b.Follow(b.Submit(consent, "consent-allow", providertest.Allow)).Response,
+		"an error on its way": b.Get(w.Request(c, "scope", "x", "response_type", "token")).Response, "a form post": b.Get(w.Request(c, "response_mode", "form_post")).Response,
+		"logout": b.Get("/logout").Response, "registration": w.Send(providertest.NewRegistration(t, w)).Response, "nothing": b.Get("/nowhere").Response, "signed out": b.Get("/logout/done").Response,
+		"health": b.Get("/healthz").Response, "no logo": b.Get("/logo/x").Response,
 	}
 	for what, resp := range secret {
 		mustBeGuarded(t, what, resp)
@@ -385,7 +351,7 @@ func TestEveryAnswerHasItsHeaders(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/jwks", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/session"} {
-		p := b.get(path)
+		p := b.Get(path)
 		mustBeGuarded(t, path, p.Response)
 		if !strings.HasPrefix(p.Header.Get("Cache-Control"), "public, max-age=") || len(p.Cookies()) > 0 {
 			t.Errorf("%s: %v", path, p.Header)
@@ -393,20 +359,10 @@ func TestEveryAnswerHasItsHeaders(t *testing.T) {
 	}
 }
 
-func newRegistration(t testing.TB, w *world) *http.Request {
-	t.Helper()
-	r, err := http.NewRequest("POST", w.Issuer+"/register", strings.NewReader(`{"redirect_uris":["https://new.example/cb"]}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	return r
-}
-
 func TestScriptsOfOtherOrigins(t *testing.T) {
 	t.Parallel()
-	w := newTestProvider(t)
-	w.addClient("spa", public, func(c *clients.Client) { c.CORSOrigins = []string{"https://spa.example"} })
+	w := providertest.New(t)
+	w.AddClient("spa", providertest.Public, func(c *clients.Client) { c.CORSOrigins = []string{"https://spa.example"} })
 	ask := func(method, path, origin string) *http.Response {
 		r, err := http.NewRequest(method, w.Issuer+path, strings.NewReader(""))
 		if err != nil {

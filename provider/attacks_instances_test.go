@@ -1,4 +1,4 @@
-package provider
+package provider_test
 
 import (
 	"net/http"
@@ -10,28 +10,17 @@ import (
 	"time"
 
 	"latchkey/keys"
+	"latchkey/provider"
+	"latchkey/provider/providertest"
+	"latchkey/provider/registration"
 )
-
-// twin is a second instance on the same store, with keys and everything else of its own; its base addresses the requests.
-func (w *world) twin(t *testing.T) string {
-	t.Helper()
-	cfg := w.Config
-	cfg.Keys = testRing(t, cfg)
-	second, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(second.Handler())
-	t.Cleanup(server.Close)
-	return server.URL
-}
 
 // TestWhatIsUsedOnceIsUsedOnceByAllInstances races on everything but codes, refresh tokens and assertions.
 func TestWhatIsUsedOnceIsUsedOnceByAllInstances(t *testing.T) {
 	t.Parallel()
-	w := newTestProvider(t, func(c *Config) { c.Registration = RegistrationToken })
-	other := w.twin(t)
-	w.addUser("alice")
+	w := providertest.New(t, func(c *provider.Config) { c.Registration = registration.Token })
+	other := w.Twin(t)
+	w.AddUser("alice")
 	var turn atomic.Int32
 	at := func() string {
 		if turn.Add(1)%2 == 0 {
@@ -41,16 +30,16 @@ func TestWhatIsUsedOnceIsUsedOnceByAllInstances(t *testing.T) {
 	}
 	t.Run("an initial access token registers one client", func(t *testing.T) {
 		for range 10 {
-			token, err := NewInitialAccessToken(t.Context(), w.Store, w.now(), time.Hour)
+			token, err := registration.NewInitialAccessToken(t.Context(), w.Store, w.Web.Now(), time.Hour)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var created atomic.Int32
-			atOnce(20, func() answerJSON {
-				r := newRegistration(t, w)
+			providertest.AtOnce(20, func() providertest.AnswerJSON {
+				r := providertest.NewRegistration(t, w)
 				r.URL.Host = strings.TrimPrefix(at(), "http://")
 				r.Header.Set("Authorization", "Bearer "+token)
-				a := w.send(r)
+				a := w.Send(r)
 				switch a.StatusCode {
 				case http.StatusCreated:
 					created.Add(1)
@@ -66,17 +55,17 @@ func TestWhatIsUsedOnceIsUsedOnceByAllInstances(t *testing.T) {
 		}
 	})
 	t.Run("an interaction gives one code", func(t *testing.T) {
-		c := w.addClient("web")
+		c := w.AddClient("web")
 		for range 10 {
-			b := w.browser()
-			b.code(c, "alice")
+			b := w.Browser()
+			b.Code(c, "alice")
 			// POST leaves an interaction that needs nothing more to be asked.
-			p := b.post("/authorize", mustQuery(t, w.request(c)))
+			p := b.Post("/authorize", providertest.MustQuery(t, w.Request(c)))
 			location := p.Header.Get("Location")
-			b.get("/jwks")
-			cookies := b.client.Jar.Cookies(w.base)
+			b.Get("/jwks")
+			cookies := b.Client.Jar.Cookies(w.Web.Base)
 			var codes atomic.Int32
-			atOnce(20, func() answerJSON {
+			providertest.AtOnce(20, func() providertest.AnswerJSON {
 				r, err := http.NewRequest("GET", at()+location, nil)
 				if err != nil {
 					t.Error(err)
@@ -87,7 +76,7 @@ func TestWhatIsUsedOnceIsUsedOnceByAllInstances(t *testing.T) {
 				resp, err := http.DefaultTransport.RoundTrip(r)
 				if err != nil {
 					t.Error(err)
-					return answerJSON{Response: &http.Response{}}
+					return providertest.AnswerJSON{Response: &http.Response{}}
 				}
 				resp.Body.Close()
 				if strings.Contains(resp.Header.Get("Location"), "code=") {
@@ -95,7 +84,7 @@ func TestWhatIsUsedOnceIsUsedOnceByAllInstances(t *testing.T) {
 				} else if resp.StatusCode != http.StatusBadRequest {
 					t.Errorf("%d %s", resp.StatusCode, resp.Header.Get("Location"))
 				}
-				return answerJSON{Response: resp}
+				return providertest.AnswerJSON{Response: resp}
 			})
 			if codes.Load() != 1 {
 				t.Errorf("%d codes of one interaction", codes.Load())
@@ -103,13 +92,13 @@ func TestWhatIsUsedOnceIsUsedOnceByAllInstances(t *testing.T) {
 		}
 	})
 	t.Run("guesses at a password are counted by all together", func(t *testing.T) {
-		w.addUser("bob")
-		b := w.browser()
-		login := b.open(w.request(w.addClient("guess")))
-		csrf := accountForm(login, "").Get("csrf")
-		cookies := b.client.Jar.Cookies(w.base)
+		w.AddUser("bob")
+		b := w.Browser()
+		login := b.Open(w.Request(w.AddClient("guess")))
+		csrf := providertest.AccountForm(login, "").Get("csrf")
+		cookies := b.Client.Jar.Cookies(w.Web.Base)
 		var evaluated atomic.Int32
-		atOnce(60, func() answerJSON {
+		providertest.AtOnce(60, func() providertest.AnswerJSON {
 			n := turn.Load()
 			form := url.Values{"csrf": {csrf}, "username": {[]string{"bob", "BOB", " bob", "bob ", "ｂｏｂ"}[n%5]}, "password": {"wrong"}}
 			r, err := http.NewRequest("POST", at()+login.Request.URL.RequestURI(), strings.NewReader(form.Encode()))
@@ -123,7 +112,7 @@ func TestWhatIsUsedOnceIsUsedOnceByAllInstances(t *testing.T) {
 			resp, err := http.DefaultTransport.RoundTrip(r)
 			if err != nil {
 				t.Error(err)
-				return answerJSON{Response: &http.Response{}}
+				return providertest.AnswerJSON{Response: &http.Response{}}
 			}
 			resp.Body.Close()
 			switch resp.StatusCode {
@@ -133,17 +122,17 @@ func TestWhatIsUsedOnceIsUsedOnceByAllInstances(t *testing.T) {
 			default:
 				t.Errorf("%d", resp.StatusCode)
 			}
-			return answerJSON{Response: resp}
+			return providertest.AnswerJSON{Response: resp}
 		})
 		if n := evaluated.Load(); n > 10 || n == 0 {
 			t.Errorf("%d guesses were looked at", n)
 		}
-		p := b.submit(login, "login-submit", url.Values{"username": {"bob"}, "password": {testPassword}})
+		p := b.Submit(login, "login-submit", url.Values{"username": {"bob"}, "password": {providertest.TestPassword}})
 		if p.StatusCode != http.StatusTooManyRequests {
 			t.Errorf("the right password, too late: %d", p.StatusCode)
 		}
-		w.clock.Advance(16 * time.Minute)
-		if p := b.submit(login, "login-submit", url.Values{"username": {"bob"}, "password": {testPassword}}); p.StatusCode != http.StatusSeeOther {
+		w.Clock.Advance(16 * time.Minute)
+		if p := b.Submit(login, "login-submit", url.Values{"username": {"bob"}, "password": {providertest.TestPassword}}); p.StatusCode != http.StatusSeeOther {
 			t.Errorf("the control, a while later: %d", p.StatusCode)
 		}
 	})
@@ -152,23 +141,23 @@ func TestWhatIsUsedOnceIsUsedOnceByAllInstances(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := w.addClient("both")
+		c := w.AddClient("both")
 		info := func(base, token string) int {
 			r, err := http.NewRequest("GET", base+"/userinfo", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			r.Header.Set("Authorization", "Bearer "+token)
-			return w.send(r).StatusCode
+			return w.Send(r).StatusCode
 		}
-		got := w.tokens(c, alice, "openid")
-		if a, b := info(w.Issuer, got.str("access_token")), info(other, got.str("access_token")); a != http.StatusOK || b != http.StatusOK {
+		got := w.Tokens(c, alice, "openid")
+		if a, b := info(w.Issuer, got.Str("access_token")), info(other, got.Str("access_token")); a != http.StatusOK || b != http.StatusOK {
 			t.Errorf("the control: %d, %d", a, b)
 		}
-		if err := w.EndSessions(t.Context(), alice.ID); err != nil {
+		if err := w.Sessions.EndAll(t.Context(), alice.ID); err != nil {
 			t.Fatal(err)
 		}
-		if a, b := info(w.Issuer, got.str("access_token")), info(other, got.str("access_token")); a != http.StatusUnauthorized || b != http.StatusUnauthorized {
+		if a, b := info(w.Issuer, got.Str("access_token")), info(other, got.Str("access_token")); a != http.StatusUnauthorized || b != http.StatusUnauthorized {
 			t.Errorf("after the end: %d, %d", a, b)
 		}
 	})
@@ -177,11 +166,11 @@ func TestWhatIsUsedOnceIsUsedOnceByAllInstances(t *testing.T) {
 // TestRotatingKeysAtBothInstancesAtOnce leaves no token whose key is not published by both.
 func TestRotatingKeysAtBothInstancesAtOnce(t *testing.T) {
 	t.Parallel()
-	w := newTestProvider(t)
-	alice, c := w.addUser("alice"), w.addClient("web")
+	w := providertest.New(t)
+	alice, c := w.AddUser("alice"), w.AddClient("web")
 	cfg := w.Config
-	cfg.Keys = testRing(t, cfg)
-	second, err := New(cfg)
+	cfg.Keys = providertest.TestRing(t, cfg)
+	second, err := provider.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,10 +178,10 @@ func TestRotatingKeysAtBothInstancesAtOnce(t *testing.T) {
 	t.Cleanup(server.Close)
 	var old []string
 	for range 5 {
-		got := w.tokens(c, alice, "openid")
-		old = append(old, got.str("id_token"))
-		published := w.browser().get(server.URL + "/jwks").body
-		header, err := keys.PeekHeader(got.str("id_token"))
+		got := w.Tokens(c, alice, "openid")
+		old = append(old, got.Str("id_token"))
+		published := w.Browser().Get(server.URL + "/jwks").Body
+		header, err := keys.PeekHeader(got.Str("id_token"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,10 +196,10 @@ func TestRotatingKeysAtBothInstancesAtOnce(t *testing.T) {
 				t.Logf("one of two rotations at once: %v", err)
 			}
 		}
-		w.clock.Advance(2 * time.Hour)
+		w.Clock.Advance(2 * time.Hour)
 	}
 	for _, token := range old {
-		if p := w.browser().get(w.request(c, "id_token_hint", token)); p.answer().Get("error") != "" {
+		if p := w.Browser().Get(w.Request(c, "id_token_hint", token)); p.Answer().Get("error") != "" {
 			t.Errorf("a hint signed before: %s", p.Header.Get("Location"))
 		}
 	}

@@ -1,4 +1,4 @@
-package provider
+package provider_test
 
 import (
 	"io"
@@ -7,6 +7,11 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"latchkey/provider"
+	"latchkey/provider/providertest"
+	"latchkey/provider/registration"
+	"latchkey/provider/session"
 )
 
 // fuzzParts are what FuzzServer builds requests of: the words of the protocol, values that are right in this world, and values that are nowhere.
@@ -23,20 +28,20 @@ var fuzzParts = struct{ methods, paths, names, types []string }{
 // FuzzServer sends requests that are nearly right to the whole server. Whatever comes, there is no panic, no fault of ours, and no answer without
 // its headers; and nobody who sends no password gets a code.
 func FuzzServer(f *testing.F) {
-	w := newTestProvider(f, func(c *Config) { c.Registration = RegistrationOpen })
-	alice := w.addUser("alice")
-	web := w.addClient("web", asksConsent)
-	spa := w.addClient("spa", public)
-	b := w.browser()
-	consent := b.signInAs(b.open(w.request(web)), "alice")
+	w := providertest.New(f, func(c *provider.Config) { c.Registration = registration.Open })
+	alice := w.AddUser("alice")
+	web := w.AddClient("web", providertest.AsksConsent)
+	spa := w.AddClient("spa", providertest.Public)
+	b := w.Browser()
+	consent := b.SignInAs(b.Open(w.Request(web)), "alice")
 	var cookies []string
-	for _, c := range b.client.Jar.Cookies(w.base) {
+	for _, c := range b.Client.Jar.Cookies(w.Web.Base) {
 		cookies = append(cookies, c.Name+"="+c.Value)
 	}
-	tokens := w.tokens(web, alice, offline)
-	code, _ := w.authorized(spa, alice, offline)
-	values := []string{"", "web", "spa", web.RedirectURIs[0], spa.RedirectURIs[0], "code", "code id_token token", "none", "openid offline_access", "form_post", "login", "consent", "select_account", "S256", testChallenge, testVerifier,
-		"authorization_code", "refresh_token", "client_credentials", code, tokens.str("access_token"), tokens.str("refresh_token"), tokens.str("id_token"), testSecret, consent.Request.URL.Query().Get("i"),
+	tokens := w.Tokens(web, alice, providertest.Offline)
+	code, _ := w.Authorized(spa, alice, providertest.Offline)
+	values := []string{"", "web", "spa", web.RedirectURIs[0], spa.RedirectURIs[0], "code", "code id_token token", "none", "openid offline_access", "form_post", "login", "consent", "select_account", "S256", providertest.TestChallenge, providertest.TestVerifier,
+		"authorization_code", "refresh_token", "client_credentials", code, tokens.Str("access_token"), tokens.Str("refresh_token"), tokens.Str("id_token"), providertest.TestSecret, consent.Request.URL.Query().Get("i"),
 		"allow", "deny", "current", "other", "cancel", "end-session", "disconnect", "0", "-1", "99999999999999999999", "https://evil.example/", "//evil", "javascript:1", "\x00", "\xff", "{", `{"userinfo":{"email":null}}`, "..", "a.b.c",
 		`{"redirect_uris":["https://a.example/cb"]}`, strings.Repeat("x", 5000), "acct:a@127.0.0.1", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "alice", "' OR 1=1 --", "<script>", "{{.}}", "de"}
 	at := func(list []string, n byte) string { return list[int(n)%len(list)] }
@@ -46,16 +51,16 @@ func FuzzServer(f *testing.F) {
 
 	// An authorization request, a code, a refresh token, userinfo, introspection, a consent, a logout, a registration: as they should be.
 	authorization := []byte{name("client_id"), value("web"), name("redirect_uri"), value(web.RedirectURIs[0]), name("response_type"), value("code"), name("scope"), value("openid offline_access"),
-		name("code_challenge"), value(testChallenge), name("code_challenge_method"), value("S256")}
+		name("code_challenge"), value(providertest.TestChallenge), name("code_challenge_method"), value("S256")}
 	f.Add(byte(0), path("/authorize"), byte(0), byte(1), authorization, "", "")
 	f.Add(byte(1), path("/authorize"), byte(0), byte(0), authorization, "", "")
 	f.Add(byte(1), path("/token"), byte(0), byte(0), []byte{name("grant_type"), value("authorization_code"), name("code"), value(code), name("redirect_uri"), value(spa.RedirectURIs[0]),
-		name("code_verifier"), value(testVerifier), name("client_id"), value("spa")}, "", "")
-	f.Add(byte(1), path("/token"), byte(0), byte(2), []byte{name("grant_type"), value("refresh_token"), name("refresh_token"), value(tokens.str("refresh_token"))}, "", "")
+		name("code_verifier"), value(providertest.TestVerifier), name("client_id"), value("spa")}, "", "")
+	f.Add(byte(1), path("/token"), byte(0), byte(2), []byte{name("grant_type"), value("refresh_token"), name("refresh_token"), value(tokens.Str("refresh_token"))}, "", "")
 	f.Add(byte(0), path("/userinfo"), byte(0), byte(4), []byte{}, "", "")
-	f.Add(byte(1), path("/introspect"), byte(0), byte(2), []byte{name("token"), value(tokens.str("access_token"))}, "", "")
+	f.Add(byte(1), path("/introspect"), byte(0), byte(2), []byte{name("token"), value(tokens.Str("access_token"))}, "", "")
 	f.Add(byte(1), path("/consent"), byte(0), byte(9), []byte{name("i"), value(consent.Request.URL.Query().Get("i")), name("decision"), value("allow")}, "i="+consent.Request.URL.Query().Get("i"), "")
-	f.Add(byte(0), path("/logout"), byte(0), byte(1), []byte{name("id_token_hint"), value(tokens.str("id_token"))}, "", "")
+	f.Add(byte(0), path("/logout"), byte(0), byte(1), []byte{name("id_token_hint"), value(tokens.Str("id_token"))}, "", "")
 	f.Add(byte(1), path("/register"), byte(1), byte(0), []byte{}, "", `{"redirect_uris":["https://a.example/cb"]}`)
 	f.Add(byte(0), path("/.well-known/webfinger"), byte(0), byte(0), []byte{name("resource"), value("acct:a@127.0.0.1")}, "", "")
 
@@ -76,25 +81,25 @@ func FuzzServer(f *testing.F) {
 			return
 		}
 		u.RawQuery = query
-		r := &http.Request{Method: m, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: w.base.Host, RequestURI: u.RequestURI(), RemoteAddr: "192.0.2.1:1",
+		r := &http.Request{Method: m, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: w.Web.Base.Host, RequestURI: u.RequestURI(), RemoteAddr: "192.0.2.1:1",
 			Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
 		r = r.WithContext(t.Context())
 		if ct := at(fuzzParts.types, contentType); ct != "" {
 			r.Header.Set("Content-Type", ct)
 		}
-		for bit, header := range [][2]string{{"Cookie", strings.Join(cookies, "; ")}, {"Authorization", basic("web:" + testSecret)}, {"Authorization", "Bearer " + tokens.str("access_token")}, {"Origin", w.Issuer},
-			{"Origin", "https://evil.example"}, {"Accept-Language", rawQuery}, {"Cookie", sessionCookie + "=" + rawBody}, {"Authorization", rawBody}} {
+		for bit, header := range [][2]string{{"Cookie", strings.Join(cookies, "; ")}, {"Authorization", providertest.Basic("web:" + providertest.TestSecret)}, {"Authorization", "Bearer " + tokens.Str("access_token")}, {"Origin", w.Issuer},
+			{"Origin", "https://evil.example"}, {"Accept-Language", rawQuery}, {"Cookie", session.SessionCookie + "=" + rawBody}, {"Authorization", rawBody}} {
 			if flags&(1<<bit) != 0 {
 				r.Header.Add(header[0], header[1])
 			}
 		}
-		w.log.reset() // of the request before
+		w.Log.Reset() // of the request before
 		out := httptest.NewRecorder()
 		handler.ServeHTTP(out, r)
 		resp := out.Result()
 		what := m + " " + u.Path
 		if resp.StatusCode >= 500 && resp.StatusCode != http.StatusServiceUnavailable {
-			t.Errorf("%s: %d\n%s", what, resp.StatusCode, w.log)
+			t.Errorf("%s: %d\n%s", what, resp.StatusCode, w.Log)
 		}
 		mustBeGuarded(t, what, resp)
 		if l := resp.Header.Get("Location"); l != "" {

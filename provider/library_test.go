@@ -1,4 +1,4 @@
-package provider
+package provider_test
 
 import (
 	"testing"
@@ -9,13 +9,14 @@ import (
 
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
+	"latchkey/provider/providertest"
 )
 
 func TestOtherPeoplesLibraryGetsAlong(t *testing.T) {
 	t.Parallel()
-	w := newTestProvider(t)
+	w := providertest.New(t)
 	ctx := t.Context()
-	w.addUser("alice")
+	w.AddUser("alice")
 	discovered, err := oidc.NewProvider(ctx, w.Issuer)
 	if err != nil {
 		t.Fatal(err)
@@ -23,21 +24,21 @@ func TestOtherPeoplesLibraryGetsAlong(t *testing.T) {
 	for id, bend := range map[string]func(*clients.Client){
 		"basic": func(c *clients.Client) {},
 		"post":  func(c *clients.Client) { c.TokenEndpointAuthMethod = oauth.AuthClientSecretPost },
-		"none":  public,
+		"none":  providertest.Public,
 		"es256": func(c *clients.Client) { c.IDTokenSignedResponseAlg = "ES256" },
 	} {
-		c := w.addClient(id, bend)
-		conf := oauth2.Config{ClientID: c.ID, ClientSecret: testSecret, Endpoint: discovered.Endpoint(), RedirectURL: c.RedirectURIs[0], Scopes: []string{"openid", "profile", "offline_access"}}
+		c := w.AddClient(id, bend)
+		conf := oauth2.Config{ClientID: c.ID, ClientSecret: providertest.TestSecret, Endpoint: discovered.Endpoint(), RedirectURL: c.RedirectURIs[0], Scopes: []string{"openid", "profile", "offline_access"}}
 		if c.Public() {
 			conf.ClientSecret = ""
 		}
-		code := w.browser().code(c, "alice", "scope", "openid profile offline_access", "prompt", "consent")
-		token, err := conf.Exchange(ctx, code, oauth2.VerifierOption(testVerifier))
+		code := w.Browser().Code(c, "alice", "scope", "openid profile offline_access", "prompt", "consent")
+		token, err := conf.Exchange(ctx, code, oauth2.VerifierOption(providertest.TestVerifier))
 		if err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}
 		raw, _ := token.Extra("id_token").(string)
-		idToken, err := discovered.VerifierContext(ctx, &oidc.Config{ClientID: c.ID, Now: w.clock.Now, SupportedSigningAlgs: []string{"RS256", "ES256"}}).Verify(ctx, raw)
+		idToken, err := discovered.VerifierContext(ctx, &oidc.Config{ClientID: c.ID, Now: w.Clock.Now, SupportedSigningAlgs: []string{"RS256", "ES256"}}).Verify(ctx, raw)
 		if err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}

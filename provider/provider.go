@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,33 +11,29 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gorilla/sessions"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"latchkey/keys"
+	"latchkey/provider/account"
+	"latchkey/provider/clientauth"
 	"latchkey/provider/clients"
+	"latchkey/provider/grants"
 	"latchkey/provider/outbound"
 	"latchkey/provider/people"
+	"latchkey/provider/registration"
+	"latchkey/provider/session"
+	"latchkey/provider/signin"
 	"latchkey/provider/storage"
+	"latchkey/provider/token"
+	"latchkey/provider/web"
 	"latchkey/templates"
 )
-
-// Registration says who may use the registration endpoint (RFC 7591 §3).
-type Registration string
-
-const (
-	RegistrationClosed Registration = "closed" // the endpoint does not exist
-	RegistrationToken  Registration = "token"  // with an initial access token
-	RegistrationOpen   Registration = "open"   // anybody, within RegistrationsPerHour
-)
-
-// ACRPassword is the acr of a sign-in by password.
-const ACRPassword = "urn:latchkey:acr:password"
 
 // Config is everything a Provider needs. Fields without a default must be set.
 type Config struct {
 	// Issuer identifies the provider, e.g. https://id.example.com or https://example.com/id. No trailing slash, no query.
 	Issuer string
-	// Name is what people know the provider by. Default Latchkey.
+	// Name is what users know the provider by. Default Latchkey.
 	Name string
 
 	Store     storage.Store
@@ -45,7 +42,7 @@ type Config struct {
 	Templates *templates.Set
 	People    *people.Authenticator
 	Outbound  *outbound.Client
-	Logger    *slog.Logger
+	Logger    *slog.Logger     // default: nothing is logged
 	Now       func() time.Time // default time.Now
 
 	// TrustedProxies may say with X-Forwarded-For and X-Forwarded-Proto who the client is. Default none.
@@ -59,12 +56,12 @@ type Config struct {
 	RefreshGrace    time.Duration // a replaced refresh token yields its same successor for so long; default 10 s, negative: never
 	SessionIdle     time.Duration // default 2 h
 	SessionAbsolute time.Duration // default 12 h
-	RememberedIdle  time.Duration // of a session that the person wanted remembered; default 14 days
+	RememberedIdle  time.Duration // of a session that the user wanted remembered; default 14 days
 	RememberedMax   time.Duration // default 30 days
-	InteractionTTL  time.Duration // how long a person may take to sign in; default 1 h
+	InteractionTTL  time.Duration // how long a user may take to sign in; default 1 h
 
 	// Registration is closed by default.
-	Registration Registration
+	Registration registration.Mode
 	// RegistrationsPerHour limits registration, open or by token, per client address. 0: no limit.
 	RegistrationsPerHour int
 
@@ -72,34 +69,25 @@ type Config struct {
 	// Only the certification suite needs it; never on in production.
 	InsecureAllowNone bool
 	// InsecurePublicWithoutPKCE lets public clients that registered themselves leave out code_challenge. Only the certification
-	// suite needs it; never on in production: whoever intercepts a code could then use it (RFC 7636 §1).
+	// suite needs it; never on in production: an attacker who intercepts a code could then use it (RFC 7636 §1).
 	InsecurePublicWithoutPKCE bool
 }
 
 // Provider answers every endpoint. Make one with New.
 type Provider struct {
 	Config
-	base     *url.URL // of the issuer
-	path     string   // of the issuer, "" or "/id"
-	secure   bool     // the issuer is https
-	cookies  *sessions.CookieStore
-	secrets  *clients.SecretHasher
-	csrfKey  []byte
-	subKey   []byte
-	tokenKey []byte
-	stateKey []byte
-	metrics  *metrics
-	logouts  *logoutSignals
-	limits   *registrationLimits
-	logos    *logoCache
-
-	discovery document // what /.well-known says, made once
-
-	clientKeys     clientKeys     // what clients publish at their jwks_uri
-	clientFailures clientFailures // failed client authentications
+	Web           *web.Site
+	ClientAuth    *clientauth.Authenticator
+	Grants        *grants.Grants
+	Sessions      *session.Sessions
+	SignIn        *signin.Pages
+	Account       *account.Pages
+	Tokens        *token.Endpoints
+	Registrations *registration.Endpoints
 }
 
-// New checks the configuration and makes a Provider.
+// New checks the configuration and makes a Provider. It refuses an issuer that is no plain http or https URL, and a Config that
+// lacks one of Store, Keys, Sealer, Templates, People and Outbound.
 func New(cfg Config) (*Provider, error) {
 	base, err := url.Parse(cfg.Issuer)
 	switch {
@@ -121,7 +109,7 @@ func New(cfg Config) (*Provider, error) {
 		cfg.Name = "Latchkey"
 	}
 	if cfg.Registration == "" {
-		cfg.Registration = RegistrationClosed
+		cfg.Registration = registration.Closed
 	}
 	for _, d := range []struct {
 		v    *time.Duration
@@ -136,33 +124,67 @@ func New(cfg Config) (*Provider, error) {
 			*d.v = d.what
 		}
 	}
-	p := &Provider{
-		Config:   cfg,
-		base:     base,
-		path:     strings.TrimSuffix(base.EscapedPath(), "/"),
-		secure:   base.Scheme == "https",
-		secrets:  clients.NewSecretHasher(cfg.Sealer.Derive("client secrets", 32)),
-		csrfKey:  cfg.Sealer.Derive("csrf", 32),
-		subKey:   cfg.Sealer.Derive("pairwise subjects", 32),
-		tokenKey: cfg.Sealer.Derive("refresh tokens", 32),
-		stateKey: cfg.Sealer.Derive("signed-out pages", 32),
-		metrics:  newMetrics(cfg.Keys, cfg.Now),
-		logouts:  newLogoutSignals(),
-		limits:   newRegistrationLimits(cfg.RegistrationsPerHour),
-		logos:    newLogoCache(),
+	return assemble(cfg, base)
+}
+
+// assemble makes the parts, each of the ones before it.
+func assemble(cfg Config, base *url.URL) (*Provider, error) {
+	p := &Provider{Config: cfg}
+	secrets := clients.NewSecretHasher(cfg.Sealer.Derive("client secrets", 32))
+	p.Web = web.New(web.Config{
+		Issuer: base, Store: cfg.Store, Sealer: cfg.Sealer, Templates: cfg.Templates, Logger: cfg.Logger, Clock: cfg.Now,
+		Metrics: web.NewMetrics(registration.NewKeyAges(cfg.Keys, cfg.Now)), TrustedProxies: cfg.TrustedProxies,
+		Checks: []web.Check{{Name: "store", Ask: cfg.Store.Ping}, {Name: "keys", Ask: cfg.Keys.Ready}},
+	})
+	p.ClientAuth = &clientauth.Authenticator{
+		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Secrets: secrets, Outbound: cfg.Outbound,
 	}
-	p.cookies = newCookieStore(cfg.Sealer, p.secure)
-	if p.discovery, err = newDocument(p.describe()); err != nil {
+	p.Grants = grants.New(grants.Config{
+		Issuer: cfg.Issuer, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Clients: p.ClientAuth, Logger: cfg.Logger, Now: p.Web.Now,
+		Lifetimes: grants.Lifetimes{
+			CodeTTL: cfg.CodeTTL, AccessTokenTTL: cfg.AccessTokenTTL, IDTokenTTL: cfg.IDTokenTTL,
+			RefreshIdle: cfg.RefreshIdle, RefreshAbsolute: cfg.RefreshAbsolute, RefreshGrace: cfg.RefreshGrace,
+		},
+		InsecureAllowNone: cfg.InsecureAllowNone,
+	})
+	p.Sessions = session.New(session.Config{
+		Web: p.Web, Store: cfg.Store, Grants: p.Grants, Outbound: cfg.Outbound, Logger: cfg.Logger,
+		Lifetimes: session.Lifetimes{
+			SessionIdle: cfg.SessionIdle, SessionAbsolute: cfg.SessionAbsolute, RememberedIdle: cfg.RememberedIdle, RememberedMax: cfg.RememberedMax,
+		},
+	})
+	p.SignIn = &signin.Pages{
+		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Clients: p.ClientAuth, Grants: p.Grants, Sessions: p.Sessions, People: cfg.People,
+		Outbound: cfg.Outbound, InteractionTTL: cfg.InteractionTTL, InsecurePublicWithoutPKCE: cfg.InsecurePublicWithoutPKCE,
+	}
+	p.Account = account.New(account.Config{
+		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn,
+	})
+	p.Tokens = &token.Endpoints{Web: p.Web, Store: cfg.Store, Clients: p.ClientAuth, Grants: p.Grants}
+	var err error
+	p.Registrations, err = registration.New(registration.Config{
+		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Secrets: secrets, Clients: p.ClientAuth, Outbound: cfg.Outbound,
+		Registration: cfg.Registration, RegistrationsPerHour: cfg.RegistrationsPerHour, InsecureAllowNone: cfg.InsecureAllowNone,
+	})
+	if err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// url is the absolute URL of one of our paths.
-func (p *Provider) url(path string) string { return p.Issuer + path }
-
-// now is the time, cut to the millisecond that the store keeps, so that a value means the same before and after it was stored.
-func (p *Provider) now() time.Time { return p.Now().UTC().Truncate(time.Millisecond) }
-
 // Handler serves everything below the issuer, and its metadata where the standards want it.
 func (p *Provider) Handler() http.Handler { return p.routes() }
+
+// MetricsHandler serves the metrics in Prometheus's format. It belongs on a listener of its own, on loopback: it is not among the
+// routes of Handler.
+func (p *Provider) MetricsHandler() http.Handler {
+	return promhttp.HandlerFor(p.Web.Metrics.Registry, promhttp.HandlerOpts{})
+}
+
+// EndSessions signs a user out everywhere and revokes all that they granted, see session.Sessions.EndAll.
+func (p *Provider) EndSessions(ctx context.Context, userID string) error {
+	return p.Sessions.EndAll(ctx, userID)
+}
+
+// DeliverLogouts tells clients of sessions that have ended until ctx is done, see session.Sessions.DeliverLogouts.
+func (p *Provider) DeliverLogouts(ctx context.Context) { p.Sessions.DeliverLogouts(ctx) }

@@ -5,6 +5,8 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"latchkey/provider/registration"
+	"latchkey/provider/web"
 	"latchkey/templates"
 )
 
@@ -16,54 +18,51 @@ func (p *Provider) routes() http.Handler {
 	root.SkipClean(true) // every address has one spelling; the others are not redirected to it but are nothing
 
 	// RFC 8414 §3.1 puts the well-known part between host and path, OIDC Discovery §4 behind the path. Both are served.
-	root.Handle("/.well-known/oauth-authorization-server"+p.path, p.public(p.metadata)).Methods("GET", "HEAD", "OPTIONS")
-	root.Handle("/.well-known/openid-configuration"+p.path, p.public(p.metadata)).Methods("GET", "HEAD", "OPTIONS")
-	root.Handle("/.well-known/webfinger", p.public(p.webfinger)).Methods("GET", "HEAD", "OPTIONS")
-	root.HandleFunc("/healthz", p.healthz).Methods("GET", "HEAD")
-	root.HandleFunc("/readyz", p.readyz).Methods("GET", "HEAD")
+	root.Handle("/.well-known/oauth-authorization-server"+p.Web.Path, p.Web.Public(p.Registrations.Metadata)).Methods("GET", "HEAD", "OPTIONS")
+	root.Handle("/.well-known/openid-configuration"+p.Web.Path, p.Web.Public(p.Registrations.Metadata)).Methods("GET", "HEAD", "OPTIONS")
+	root.Handle("/.well-known/webfinger", p.Web.Public(p.Registrations.Webfinger)).Methods("GET", "HEAD", "OPTIONS")
+	root.HandleFunc("/healthz", p.Web.Healthz).Methods("GET", "HEAD")
+	root.HandleFunc("/readyz", p.Web.Readyz).Methods("GET", "HEAD")
 
 	r := root
-	if p.path != "" {
-		r = root.PathPrefix(p.path).Subrouter()
-		r.Handle("/.well-known/oauth-authorization-server", p.public(p.metadata)).Methods("GET", "HEAD", "OPTIONS")
-		r.Handle("/.well-known/openid-configuration", p.public(p.metadata)).Methods("GET", "HEAD", "OPTIONS")
+	if p.Web.Path != "" {
+		r = root.PathPrefix(p.Web.Path).Subrouter()
+		r.Handle("/.well-known/oauth-authorization-server", p.Web.Public(p.Registrations.Metadata)).Methods("GET", "HEAD", "OPTIONS")
+		r.Handle("/.well-known/openid-configuration", p.Web.Public(p.Registrations.Metadata)).Methods("GET", "HEAD", "OPTIONS")
 	}
-	r.Handle("/jwks", p.public(p.jwks)).Methods("GET", "HEAD", "OPTIONS")
-	r.Handle("/logo/{client_id}", p.public(p.logo)).Methods("GET", "HEAD")
-	r.PathPrefix("/assets/").Handler(http.StripPrefix(p.path, templates.Assets())).Methods("GET", "HEAD")
+	r.Handle("/jwks", p.Web.Public(p.Registrations.JWKS)).Methods("GET", "HEAD", "OPTIONS")
+	r.Handle("/logo/{client_id}", p.Web.Public(p.Registrations.Logo)).Methods("GET", "HEAD")
+	r.PathPrefix("/assets/").Handler(http.StripPrefix(p.Web.Path, templates.Assets())).Methods("GET", "HEAD")
 
 	// A person is looking. What only looks at a page may do so by HEAD (RFC 9110 §9.3.2), but not where GET has consequences: a program that
 	// checks links must not sign anybody out, or use up what waits for a person.
-	r.Handle("/authorize", p.page(p.authorize)).Methods("GET", "POST")
-	r.Handle("/login", p.form(p.showLogin)).Methods("GET", "HEAD")
-	r.Handle("/login", p.form(p.login)).Methods("POST")
-	r.Handle("/consent", p.form(p.showConsent)).Methods("GET", "HEAD")
-	r.Handle("/consent", p.form(p.consent)).Methods("POST")
-	r.Handle("/accounts", p.form(p.showAccounts)).Methods("GET", "HEAD")
-	r.Handle("/accounts", p.form(p.chooseAccount)).Methods("POST")
-	r.Handle("/logout", p.page(p.logout)).Methods("GET", "POST")
-	r.Handle("/logout/confirm", p.form(p.confirmLogout)).Methods("POST")
-	r.Handle("/logout/done", p.form(p.loggedOut)).Methods("GET", "HEAD")
-	r.Handle("/session", p.page(p.checkSession)).Methods("GET", "HEAD")
-	r.Handle("/account", p.form(p.account)).Methods("GET", "HEAD")
-	r.Handle("/account", p.form(p.changeAccount)).Methods("POST")
-	r.Handle("/", p.form(p.home)).Methods("GET", "HEAD")
+	r.Handle("/authorize", p.Web.Page(p.SignIn.Authorize)).Methods("GET", "POST")
+	r.Handle("/login", p.Web.Form(p.SignIn.ShowLogin)).Methods("GET", "HEAD")
+	r.Handle("/login", p.Web.Form(p.SignIn.Login)).Methods("POST")
+	r.Handle("/consent", p.Web.Form(p.SignIn.ShowConsent)).Methods("GET", "HEAD")
+	r.Handle("/consent", p.Web.Form(p.SignIn.Consent)).Methods("POST")
+	r.Handle("/accounts", p.Web.Form(p.SignIn.ShowAccounts)).Methods("GET", "HEAD")
+	r.Handle("/accounts", p.Web.Form(p.SignIn.ChooseAccount)).Methods("POST")
+	r.Handle("/logout", p.Web.Page(p.Account.Logout)).Methods("GET", "POST")
+	r.Handle("/logout/confirm", p.Web.Form(p.Account.ConfirmLogout)).Methods("POST")
+	r.Handle("/logout/done", p.Web.Form(p.Account.LoggedOut)).Methods("GET", "HEAD")
+	r.Handle("/session", p.Web.Page(p.SignIn.CheckSession)).Methods("GET", "HEAD")
+	r.Handle("/account", p.Web.Form(p.Account.Account)).Methods("GET", "HEAD")
+	r.Handle("/account", p.Web.Form(p.Account.ChangeAccount)).Methods("POST")
+	r.Handle("/", p.Web.Form(p.Account.Home)).Methods("GET", "HEAD")
 
 	// A program is calling.
-	r.Handle("/token", p.cors(p.token)).Methods("POST", "OPTIONS")
-	r.Handle("/userinfo", p.cors(p.userinfo)).Methods("GET", "POST", "OPTIONS")
-	r.Handle("/revoke", p.cors(p.revoke)).Methods("POST", "OPTIONS")
-	r.Handle("/introspect", p.api(p.introspect)).Methods("POST")
-	if p.Registration != RegistrationClosed {
-		r.Handle("/register", p.api(p.register)).Methods("POST")
-		r.Handle("/register/{client_id}", p.api(p.readRegistration)).Methods("GET")
-		r.Handle("/register/{client_id}", p.api(p.updateRegistration)).Methods("PUT")
-		r.Handle("/register/{client_id}", p.api(p.deleteRegistration)).Methods("DELETE")
+	r.Handle("/token", p.Web.CORS(p.Tokens.Token)).Methods("POST", "OPTIONS")
+	r.Handle("/userinfo", p.Web.CORS(p.Tokens.Userinfo)).Methods("GET", "POST", "OPTIONS")
+	r.Handle("/revoke", p.Web.CORS(p.Tokens.Revoke)).Methods("POST", "OPTIONS")
+	r.Handle("/introspect", p.Web.API(p.Tokens.Introspect)).Methods("POST")
+	if p.Registration != registration.Closed {
+		r.Handle("/register", p.Web.API(p.Registrations.Register)).Methods("POST")
+		r.Handle("/register/{client_id}", p.Web.API(p.Registrations.Read)).Methods("GET")
+		r.Handle("/register/{client_id}", p.Web.API(p.Registrations.Update)).Methods("PUT")
+		r.Handle("/register/{client_id}", p.Web.API(p.Registrations.Delete)).Methods("DELETE")
 	}
-	root.NotFoundHandler = p.either(notFound)
-	root.MethodNotAllowedHandler = p.either(methodNotAllowed(root))
-	return p.observe(root)
+	root.NotFoundHandler = p.Web.PageOrJSON(web.NotFound)
+	root.MethodNotAllowedHandler = p.Web.PageOrJSON(web.MethodNotAllowed(root))
+	return p.Web.Observe(root)
 }
-
-// variable is a part of the path.
-func variable(r *http.Request, name string) string { return mux.Vars(r)[name] }

@@ -12,10 +12,10 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
 
-	"latchkey/provider"
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/people"
+	"latchkey/provider/registration"
 	"latchkey/provider/storage"
 )
 
@@ -409,7 +409,7 @@ func (a *applier) planClient(ctx context.Context, p *plan, at string, m manifest
 		if err != nil {
 			return err
 		}
-		if err := prov.CheckSector(ctx, want); err != nil {
+		if err := prov.Registrations.CheckSector(ctx, want); err != nil {
 			a.bad(at+".sector_identifier_uri", "%v", plain(err))
 			return nil
 		}
@@ -448,7 +448,7 @@ func (a *applier) planClient(ctx context.Context, p *plan, at string, m manifest
 			return a.createClient(ctx, &want)
 		}
 		want.UpdatedAt = a.timestamp()
-		if err := provider.EnsureKeys(ctx, a.ring, want.Metadata); err != nil {
+		if err := registration.EnsureKeys(ctx, a.ring, want.Metadata); err != nil {
 			return err
 		}
 		err := a.store.UpdateClient(ctx, want)

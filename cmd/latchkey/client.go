@@ -12,9 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"latchkey/provider"
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
+	"latchkey/provider/registration"
 	"latchkey/provider/storage"
 )
 
@@ -140,7 +140,7 @@ func (s *site) prepareClient(ctx context.Context, c clients.Client) (clients.Cli
 		if err != nil {
 			return c, err
 		}
-		if err := p.CheckSector(ctx, c); err != nil {
+		if err := p.Registrations.CheckSector(ctx, c); err != nil {
 			return c, plain(err)
 		}
 	}
@@ -241,7 +241,7 @@ func (sh *shell) giveSecret(ctx context.Context, cmd *cobra.Command, s *site, c 
 func (s *site) createClient(ctx context.Context, c *clients.Client) error {
 	c.CreatedAt, c.Version = s.timestamp(), 1
 	c.UpdatedAt = c.CreatedAt
-	if err := provider.EnsureKeys(ctx, s.ring, c.Metadata); err != nil {
+	if err := registration.EnsureKeys(ctx, s.ring, c.Metadata); err != nil {
 		return err
 	}
 	err := s.store.CreateClient(ctx, *c)
@@ -415,7 +415,7 @@ func (s *site) changeClient(ctx context.Context, id string, change func(*clients
 			return c, err
 		}
 		c.UpdatedAt = s.timestamp()
-		if err := provider.EnsureKeys(ctx, s.ring, c.Metadata); err != nil {
+		if err := registration.EnsureKeys(ctx, s.ring, c.Metadata); err != nil {
 			return c, err
 		}
 		if err = s.store.UpdateClient(ctx, c); err == nil {
@@ -543,7 +543,7 @@ which has to be on: registration: token.`,
 			}
 			return sh.onSite(cmd, true, func(ctx context.Context, s *site) error {
 				now := s.timestamp()
-				value, err := provider.NewInitialAccessToken(ctx, s.store, now, time.Duration(ttl))
+				value, err := registration.NewInitialAccessToken(ctx, s.store, now, time.Duration(ttl))
 				if err != nil {
 					return err
 				}
@@ -551,7 +551,7 @@ which has to be on: registration: token.`,
 					return sh.printJSON(map[string]any{"initial_access_token": value, "expires_at": now.Add(time.Duration(ttl))})
 				}
 				sh.printf("%s\n", value)
-				if s.Registration == string(provider.RegistrationClosed) {
+				if s.Registration == string(registration.Closed) {
 					sh.notef("Registration is closed by the configuration; set registration: token to use this.\n")
 				}
 				return sh.done("Good for one registration, for %v. It is not shown again.", ttl)

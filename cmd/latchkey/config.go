@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"latchkey/keys"
-	"latchkey/provider"
+	"latchkey/provider/registration"
 )
 
 // Config is everything that can be configured. Each key of the file is also an environment variable: tls.cert_file is
@@ -146,7 +146,7 @@ func defaultConfig() Config {
 	l.RefreshIdle, l.RefreshAbsolute, l.RefreshGrace = 30*day, 180*day, Duration(10*time.Second)
 	l.SessionIdle, l.SessionAbsolute = Duration(2*time.Hour), Duration(12*time.Hour)
 	l.RememberedIdle, l.RememberedAbsolute, l.Interaction, l.SigningKey = 14*day, 30*day, Duration(time.Hour), 90*day
-	c.Registration, c.RegistrationsPerHour = string(provider.RegistrationClosed), 60
+	c.Registration, c.RegistrationsPerHour = string(registration.Closed), 60
 	c.Passwords.MemoryKiB, c.Passwords.Passes = 19456, 2
 	c.Passwords.AttemptsPerAccount, c.Passwords.AttemptsPerAddress = 10, 100
 	return c
@@ -588,7 +588,7 @@ func (c *Config) warnings() []string {
 	if c.Outbound.AllowLoopback {
 		warn("outbound.allow_loopback: whoever can register an application can make the provider call programs on this machine; only demonstrations and certification runs need that")
 	}
-	if c.Registration == string(provider.RegistrationOpen) {
+	if c.Registration == string(registration.Open) {
 		warn("registration: open: anybody can register an application")
 		if c.RegistrationsPerHour == 0 {
 			warn("registrations_per_hour: 0: and as many as they like")

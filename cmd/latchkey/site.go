@@ -17,6 +17,7 @@ import (
 	"latchkey/provider"
 	"latchkey/provider/outbound"
 	"latchkey/provider/people"
+	"latchkey/provider/registration"
 	"latchkey/provider/storage"
 	"latchkey/templates"
 )
@@ -200,7 +201,7 @@ func (s *site) provider() (*provider.Provider, error) {
 		RememberedMax:   time.Duration(c.Lifetimes.RememberedAbsolute),
 		InteractionTTL:  time.Duration(c.Lifetimes.Interaction),
 
-		Registration:         provider.Registration(c.Registration),
+		Registration:         registration.Mode(c.Registration),
 		RegistrationsPerHour: c.RegistrationsPerHour,
 
 		InsecureAllowNone:         c.InsecureAllowNone,

@@ -1,0 +1,36 @@
+package access
+
+import (
+	"slices"
+
+	"latchkey/provider/clients"
+	"latchkey/provider/oauth"
+)
+
+// RequestedClaims lists, sorted, what the claims parameter asks for about the person. What every token says anyway is not asked about.
+func RequestedClaims(r oauth.AuthorizationRequest) []string {
+	if r.Claims.Empty() {
+		return nil
+	}
+	known := oauth.Claims()
+	var out []string
+	for _, m := range []map[string]oauth.ClaimRequest{r.Claims.Userinfo, r.Claims.IDToken} {
+		for name := range m {
+			if slices.Contains(known, name) && !slices.Contains(out, name) {
+				out = append(out, name)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// AllowedResources checks the resource parameter against what the client's tokens may name (RFC 8707 §2).
+func AllowedResources(client clients.Client, requested []string) ([]string, error) {
+	for _, r := range requested {
+		if !slices.Contains(client.Audience, r) {
+			return nil, oauth.Errorf(oauth.InvalidTarget, "this client may not ask for tokens for that resource")
+		}
+	}
+	return requested, nil
+}

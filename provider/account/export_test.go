@@ -1,0 +1,17 @@
+package account
+
+import "net/http"
+
+// What only the tests of this package see.
+
+const SignedOutTTL = signedOutTTL
+
+type SignedOut = signedOut
+
+var Device = device
+
+func (p *Pages) OpenSignedOut(r *http.Request, sealed string) (SignedOut, bool) {
+	return p.openSignedOut(r, sealed)
+}
+
+func (p *Pages) SealSignedOut(s SignedOut) string { return p.sealSignedOut(s) }

@@ -1,0 +1,31 @@
+package account
+
+import (
+	"latchkey/keys"
+	"latchkey/provider/grants"
+	"latchkey/provider/session"
+	"latchkey/provider/signin"
+	"latchkey/provider/storage"
+	"latchkey/provider/web"
+)
+
+// Config is what Pages needs. All fields must be set.
+type Config struct {
+	Web      *web.Site
+	Store    storage.Store
+	Sealer   *keys.Sealer
+	Grants   *grants.Grants
+	Sessions *session.Sessions
+	SignIn   *signin.Pages
+}
+
+// Pages are a user's own pages: the account page and sign-out.
+type Pages struct {
+	Config
+	stateKey []byte // authenticates what the signed-out page is about
+}
+
+// New makes Pages.
+func New(cfg Config) *Pages {
+	return &Pages{Config: cfg, stateKey: cfg.Sealer.Derive("signed-out pages", 32)}
+}

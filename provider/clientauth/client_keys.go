@@ -1,0 +1,160 @@
+package clientauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"latchkey/keys"
+	"latchkey/provider/clients"
+	"latchkey/provider/web"
+)
+
+const (
+	// keysFreshFor is how long a client's published keys are used without looking again, so that a key that the client has
+	// withdrawn does not live on.
+	keysFreshFor = 10 * time.Minute
+	// keysCooldown lies between two looks at one client's jwks_uri, whatever is asked for in between: nobody can make us call
+	// somebody over and over by sending JWTs.
+	keysCooldown = 20 * time.Second
+	maxClientSet = 256 << 10 // bytes
+	maxKeptSets  = 1000
+)
+
+// clientKeys remembers the key sets that clients publish at their jwks_uri. The zero value is ready.
+type clientKeys struct {
+	mu   sync.Mutex
+	kept map[string]*publishedKeys // by client_id
+}
+
+// publishedKeys is what is known of one jwks_uri.
+type publishedKeys struct {
+	uri  string
+	turn chan struct{} // holds a value while somebody looks
+
+	// Guarded by turn.
+	set       *keys.Set // the last good one; nil: none yet
+	fetchedAt time.Time // when it came
+	triedAt   time.Time // when somebody looked last
+	err       error     // of that look
+}
+
+// of finds the entry of a client, new if its address changed.
+func (k *clientKeys) of(client clients.Client) *publishedKeys {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e := k.kept[client.ID]
+	if e != nil && e.uri == client.JWKSURI {
+		return e
+	}
+	if k.kept == nil {
+		k.kept = map[string]*publishedKeys{}
+	}
+	if len(k.kept) >= maxKeptSets {
+		for id := range k.kept { // any: a set that is missed is fetched again
+			delete(k.kept, id)
+			break
+		}
+	}
+	e = &publishedKeys{uri: client.JWKSURI, turn: make(chan struct{}, 1)}
+	k.kept[client.ID] = e
+	return e
+}
+
+// clientSet returns the client's public keys: those it registered, or those at its jwks_uri. lacking is a set that the caller
+// had before and that turned out to lack a key; then it is worth a new look (OIDC Core §10.1.1), unless there was one a moment ago. When the
+// address does not answer, the last good set goes on.
+func (a *Authenticator) clientSet(ctx context.Context, client clients.Client, lacking *keys.Set) (*keys.Set, error) {
+	if len(client.JWKS) > 0 {
+		return keys.ParseSet(client.JWKS)
+	}
+	if client.JWKSURI == "" {
+		return nil, errors.New("the client has registered neither jwks nor jwks_uri")
+	}
+	e := a.clientKeys.of(client)
+	select {
+	case e.turn <- struct{}{}:
+		defer func() { <-e.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	now := a.Web.Now()
+	stale := e.set == nil || e.set == lacking || now.Sub(e.fetchedAt) >= keysFreshFor
+	if stale && (e.triedAt.IsZero() || now.Sub(e.triedAt) >= keysCooldown || now.Before(e.triedAt)) {
+		e.triedAt = now
+		// Whoever gives up waiting must not spoil the look for everybody else; Outbound has a deadline of its own.
+		body, err := a.Outbound.Get(context.WithoutCancel(ctx), e.uri, maxClientSet, "application/jwk-set+json", "application/json")
+		var set *keys.Set
+		if err == nil {
+			set, err = keys.ParseSet(body)
+		}
+		if e.err = err; err == nil {
+			e.set, e.fetchedAt = set, now
+		}
+	}
+	if e.set == nil {
+		return nil, fmt.Errorf("jwks_uri of the client: %w", e.err)
+	}
+	return e.set, nil
+}
+
+// VerifyJWT checks a JWS by the client's own keys and returns its payload. alg must be one of algs, and typ one of
+// typs ("" is an absent one); both are looked at before any key is, so that a JWT which cannot be good causes no request.
+func (a *Authenticator) VerifyJWT(ctx context.Context, client clients.Client, jws string, algs []string, typs ...string) ([]byte, error) {
+	header, err := keys.PeekHeader(jws)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(algs, header.Algorithm) {
+		return nil, fmt.Errorf("the JWT is signed with %.20q; %v is what is registered or supported", header.Algorithm, algs)
+	}
+	if !slices.ContainsFunc(typs, header.IsType) {
+		return nil, fmt.Errorf("the JWT is of type %.40q, which is not accepted here", header.Type)
+	}
+	set, err := a.clientSet(ctx, client, nil)
+	if err != nil {
+		return nil, err
+	}
+	payload, _, err := set.Verify(jws, algs)
+	// Without a kid nothing tells a new key from a forgery but one more look.
+	if errors.Is(err, keys.ErrUnknownKey) || errors.Is(err, keys.ErrSignature) && header.KeyID == "" {
+		newer, fetchErr := a.clientSet(ctx, client, set)
+		if fetchErr != nil {
+			return nil, fetchErr
+		}
+		if newer != set && len(client.JWKS) == 0 {
+			set = newer
+			payload, _, err = set.Verify(jws, algs)
+		}
+	}
+	if why := set.Refused(); errors.Is(err, keys.ErrUnknownKey) && len(why) > 0 {
+		err = fmt.Errorf("%w; of the client's keys these were left out: %s", err, web.Clip(strings.Join(why, "; "), 500))
+	}
+	return payload, err
+}
+
+// EncryptTo makes a JWE for the client (OIDC Core §10.2).
+func (a *Authenticator) EncryptTo(ctx context.Context, client clients.Client, payload []byte, alg, enc, cty string) (string, error) {
+	if enc == "" {
+		enc = keys.DefaultContentEncryption
+	}
+	set, err := a.clientSet(ctx, client, nil)
+	if err != nil {
+		return "", fmt.Errorf("encrypt to client %q: %w", client.ID, err)
+	}
+	jwe, err := set.Encrypt(payload, alg, enc, cty)
+	if errors.Is(err, keys.ErrUnknownKey) && len(client.JWKS) == 0 {
+		if set, err = a.clientSet(ctx, client, set); err != nil {
+			return "", fmt.Errorf("encrypt to client %q: %w", client.ID, err)
+		}
+		jwe, err = set.Encrypt(payload, alg, enc, cty)
+	}
+	if err != nil {
+		return "", fmt.Errorf("encrypt to client %q: %w", client.ID, err)
+	}
+	return jwe, nil
+}

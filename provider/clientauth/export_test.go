@@ -1,0 +1,44 @@
+package clientauth
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"latchkey/provider/clients"
+)
+
+// What only the tests of this package see.
+
+const (
+	FailuresAllowed = failuresAllowed
+	FailuresWindow  = failuresWindow
+	KeysCooldown    = keysCooldown
+	KeysFreshFor    = keysFreshFor
+	MaxClientID     = maxClientID
+	MaxClientSet    = maxClientSet
+	MaxJTI          = maxJTI
+)
+
+type FailedAuthentication = failedAuthentication
+
+var (
+	AssertionSubject = assertionSubject
+	ParseBasic       = parseBasic
+)
+
+func (a *Authenticator) CheckAssertion(ctx context.Context, r *http.Request, client clients.Client, assertion string) error {
+	return a.checkAssertion(ctx, r, client, assertion)
+}
+
+func (a *Authenticator) FailureRows() []string {
+	a.clientFailures.mu.Lock()
+	defer a.clientFailures.mu.Unlock()
+	return slices.Collect(maps.Keys(a.clientFailures.rows))
+}
+
+func (a *Authenticator) TooManyFailures(who string, now time.Time) bool {
+	return a.clientFailures.tooMany(who, now)
+}

@@ -1,0 +1,5 @@
+package grants
+
+// What only the tests of this package see.
+
+var HalfHash = halfHash

@@ -1,0 +1,3 @@
+package providertest
+
+const Offline = "openid profile offline_access"

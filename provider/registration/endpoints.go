@@ -1,0 +1,45 @@
+package registration
+
+import (
+	"fmt"
+
+	"latchkey/keys"
+	"latchkey/provider/clientauth"
+	"latchkey/provider/clients"
+	"latchkey/provider/outbound"
+	"latchkey/provider/storage"
+	"latchkey/provider/web"
+)
+
+// Config is what Endpoints needs. All fields must be set, but the last two.
+type Config struct {
+	Web      *web.Site
+	Store    storage.Store
+	Keys     *keys.Ring
+	Sealer   *keys.Sealer
+	Secrets  *clients.SecretHasher
+	Clients  *clientauth.Authenticator
+	Outbound *outbound.Client
+
+	Registration         Mode
+	RegistrationsPerHour int // per client address; 0: no limit
+	InsecureAllowNone    bool
+}
+
+// Endpoints describe the provider, and let clients register themselves.
+type Endpoints struct {
+	Config
+	limits    *registrationLimits
+	logos     *logoCache
+	discovery web.Document // what /.well-known says, made once
+}
+
+// New makes Endpoints.
+func New(cfg Config) (*Endpoints, error) {
+	ep := &Endpoints{Config: cfg, limits: newRegistrationLimits(cfg.RegistrationsPerHour), logos: newLogoCache()}
+	var err error
+	if ep.discovery, err = web.NewDocument(ep.describe()); err != nil {
+		return nil, fmt.Errorf("write provider metadata: %w", err)
+	}
+	return ep, nil
+}

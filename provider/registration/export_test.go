@@ -1,0 +1,11 @@
+package registration
+
+// What only the tests of this package see.
+
+const (
+	IssuerRelation = issuerRelation
+	LogoFor        = logoFor
+	MaxLogo        = maxLogo
+	MaxSector      = maxSector
+	NoLogoFor      = noLogoFor
+)

@@ -1,0 +1,117 @@
+package registration
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"latchkey/keys"
+	"latchkey/provider/clients"
+	"latchkey/provider/oauth"
+	"latchkey/provider/people"
+)
+
+// Metadata describes the provider to applications (OIDC Discovery §3, RFC 8414 §2). The members are registered ones only, and what stands
+// there is what works.
+type Metadata struct {
+	Issuer                string `json:"issuer"`
+	AuthorizationEndpoint string `json:"authorization_endpoint"`
+	TokenEndpoint         string `json:"token_endpoint"`
+	UserinfoEndpoint      string `json:"userinfo_endpoint"`
+	JWKSURI               string `json:"jwks_uri"`
+	RegistrationEndpoint  string `json:"registration_endpoint,omitempty"` // RFC 7591 §3
+	RevocationEndpoint    string `json:"revocation_endpoint"`             // RFC 7009 §2
+	IntrospectionEndpoint string `json:"introspection_endpoint"`          // RFC 7662 §2
+	EndSessionEndpoint    string `json:"end_session_endpoint"`            // RP-Initiated Logout §2.1
+	CheckSessionIframe    string `json:"check_session_iframe"`            // OIDC Session Management §3.3
+
+	ScopesSupported        []string `json:"scopes_supported"`
+	ResponseTypesSupported []string `json:"response_types_supported"`
+	ResponseModesSupported []string `json:"response_modes_supported"`
+	GrantTypesSupported    []string `json:"grant_types_supported"`
+	ACRValuesSupported     []string `json:"acr_values_supported"`
+	SubjectTypesSupported  []string `json:"subject_types_supported"`
+	PromptValuesSupported  []string `json:"prompt_values_supported"`
+	DisplayValuesSupported []string `json:"display_values_supported"`
+	ClaimTypesSupported    []string `json:"claim_types_supported"`
+	ClaimsSupported        []string `json:"claims_supported"`
+	UILocalesSupported     []string `json:"ui_locales_supported"`
+
+	IDTokenSigningAlgs         []string `json:"id_token_signing_alg_values_supported"`
+	IDTokenEncryptionAlgs      []string `json:"id_token_encryption_alg_values_supported"`
+	IDTokenEncryptionEncs      []string `json:"id_token_encryption_enc_values_supported"`
+	UserinfoSigningAlgs        []string `json:"userinfo_signing_alg_values_supported"`
+	UserinfoEncryptionAlgs     []string `json:"userinfo_encryption_alg_values_supported"`
+	UserinfoEncryptionEncs     []string `json:"userinfo_encryption_enc_values_supported"`
+	RequestObjectSigningAlgs   []string `json:"request_object_signing_alg_values_supported"`
+	RequestObjectEncryptAlgs   []string `json:"request_object_encryption_alg_values_supported"`
+	RequestObjectEncryptEncs   []string `json:"request_object_encryption_enc_values_supported"`
+	TokenAuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
+	TokenAuthSigningAlgs       []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	RevocationAuthMethods      []string `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAuthSigningAlgs  []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	IntrospectAuthMethods      []string `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectAuthSigningAlgs  []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	CodeChallengeMethods       []string `json:"code_challenge_methods_supported"`               // RFC 7636 §6.2: S256 only
+	IssInAuthorizationResponse bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
+
+	ClaimsParameter               bool `json:"claims_parameter_supported"`
+	RequestParameter              bool `json:"request_parameter_supported"`
+	RequestURIParameter           bool `json:"request_uri_parameter_supported"`
+	RequireRequestURIRegistration bool `json:"require_request_uri_registration"`
+	BackchannelLogout             bool `json:"backchannel_logout_supported"`          // Back-Channel Logout §2.1
+	BackchannelLogoutSession      bool `json:"backchannel_logout_session_supported"`  // Back-Channel Logout §2.1
+	FrontchannelLogout            bool `json:"frontchannel_logout_supported"`         // Front-Channel Logout §3
+	FrontchannelLogoutSession     bool `json:"frontchannel_logout_session_supported"` // Front-Channel Logout §3
+}
+
+// metadataMaxAge is how long the metadata may be cached. It changes only with the configuration.
+const metadataMaxAge = time.Hour
+
+// describe makes the metadata from the configuration alone: nothing that a request says has any part in it.
+func (ep *Endpoints) describe() Metadata {
+	signing := slices.Clone(keys.SigningAlgorithms)
+	requests := slices.Clone(keys.AcceptedSigningAlgorithms)
+	if ep.InsecureAllowNone {
+		signing, requests = append(signing, "none"), append(requests, "none")
+	}
+	assertions := slices.Concat(keys.AcceptedSigningAlgorithms, keys.HMACAlgorithms)
+	confidential := slices.DeleteFunc(slices.Clone(clients.AuthMethods), func(m string) bool { return m == oauth.AuthNone })
+	m := Metadata{
+		Issuer:                ep.Web.Issuer,
+		AuthorizationEndpoint: ep.Web.URL("/authorize"), TokenEndpoint: ep.Web.URL("/token"), UserinfoEndpoint: ep.Web.URL("/userinfo"), JWKSURI: ep.Web.URL("/jwks"),
+		RevocationEndpoint: ep.Web.URL("/revoke"), IntrospectionEndpoint: ep.Web.URL("/introspect"),
+		EndSessionEndpoint: ep.Web.URL("/logout"), CheckSessionIframe: ep.Web.URL("/session"),
+
+		ScopesSupported: oauth.Scopes, ResponseTypesSupported: oauth.ResponseTypes,
+		ResponseModesSupported: []string{oauth.ModeQuery, oauth.ModeFragment, oauth.ModeFormPost},
+		GrantTypesSupported:    clients.GrantTypes,
+		ACRValuesSupported:     []string{people.ACRPassword},
+		SubjectTypesSupported:  []string{clients.SubjectPublic, clients.SubjectPairwise},
+		PromptValuesSupported:  []string{"none", "login", "consent", "select_account"},
+		DisplayValuesSupported: []string{"page"},
+		ClaimTypesSupported:    []string{"normal"},
+		ClaimsSupported:        append([]string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr"}, oauth.Claims()...),
+		UILocalesSupported:     ep.Web.Templates.Locales(),
+
+		IDTokenSigningAlgs: signing, IDTokenEncryptionAlgs: keys.EncryptionAlgorithms, IDTokenEncryptionEncs: keys.ContentEncryptionAlgorithms,
+		UserinfoSigningAlgs: keys.SigningAlgorithms, UserinfoEncryptionAlgs: keys.EncryptionAlgorithms, UserinfoEncryptionEncs: keys.ContentEncryptionAlgorithms,
+		RequestObjectSigningAlgs: requests, RequestObjectEncryptAlgs: keys.EncryptionAlgorithms, RequestObjectEncryptEncs: keys.ContentEncryptionAlgorithms,
+		TokenAuthMethods: clients.AuthMethods, TokenAuthSigningAlgs: assertions,
+		RevocationAuthMethods: clients.AuthMethods, RevocationAuthSigningAlgs: assertions,
+		IntrospectAuthMethods: confidential, IntrospectAuthSigningAlgs: assertions,
+		CodeChallengeMethods: []string{"S256"}, IssInAuthorizationResponse: true,
+
+		ClaimsParameter: true, RequestParameter: true, RequestURIParameter: true, RequireRequestURIRegistration: true,
+		BackchannelLogout: true, BackchannelLogoutSession: true, FrontchannelLogout: true, FrontchannelLogoutSession: true,
+	}
+	if ep.Registration != Closed {
+		m.RegistrationEndpoint = ep.Web.URL("/register")
+	}
+	return m
+}
+
+// Metadata answers both well-known addresses: OIDC Discovery §4 and RFC 8414 §3 read the same document.
+func (ep *Endpoints) Metadata(w http.ResponseWriter, r *http.Request) error {
+	return ep.discovery.Serve(w, r, "application/json", metadataMaxAge)
+}

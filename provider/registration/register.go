@@ -1,0 +1,316 @@
+package registration
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"latchkey/keys"
+	"latchkey/provider/clients"
+	"latchkey/provider/oauth"
+	"latchkey/provider/people"
+	"latchkey/provider/storage"
+	"latchkey/provider/web"
+)
+
+const (
+	maxRegistration = 64 << 10 // bytes of a request
+	maxSector       = 64 << 10 // bytes of what a sector_identifier_uri leads to
+)
+
+// registration is a client as it is told to itself (RFC 7591 §3.2.1, RFC 7592 §3).
+type registration struct {
+	ClientID                string `json:"client_id"`
+	ClientIDIssuedAt        int64  `json:"client_id_issued_at"` // seconds since 1970
+	ClientSecret            string `json:"client_secret,omitempty"`
+	ClientSecretExpiresAt   *int64 `json:"client_secret_expires_at,omitempty"` // seconds since 1970; 0: never. There whenever ClientSecret is
+	RegistrationAccessToken string `json:"registration_access_token"`
+	RegistrationClientURI   string `json:"registration_client_uri"`
+	clients.Metadata
+}
+
+func (ep *Endpoints) registration(client clients.Client, secret, token string) registration {
+	out := registration{
+		ClientID: client.ID, ClientIDIssuedAt: client.CreatedAt.Unix(), ClientSecret: secret,
+		RegistrationAccessToken: token, RegistrationClientURI: ep.Web.URL("/register/" + url.PathEscape(client.ID)), Metadata: client.Metadata,
+	}
+	if secret != "" {
+		out.ClientSecretExpiresAt = new(int64)
+	}
+	return out
+}
+
+// Register is the registration endpoint (RFC 7591 §3, OIDC Registration §3).
+func (ep *Endpoints) Register(w http.ResponseWriter, r *http.Request) error {
+	initialToken, err := ep.mayRegister(r)
+	if err != nil {
+		return web.Challenge(w, err)
+	}
+	metadata, _, err := readMetadata(r)
+	if err != nil {
+		return err
+	}
+	client, err := ep.dynamicClient(clients.Client{ID: clients.NewID(), CreatedAt: ep.Web.Now()}, metadata)
+	if err != nil {
+		return err
+	}
+	if wait := ep.limits.count(ep.Web.ClientAddress(r), ep.Web.Now()); wait > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64(wait/time.Second)+1, 10))
+		return oauth.Errorf(oauth.TemporarilyUnavailable, "too many registrations from this address; try again later").WithStatus(http.StatusTooManyRequests)
+	}
+	if err := ep.checkAddresses(r.Context(), client); err != nil {
+		return err
+	}
+	secret := ""
+	if client.UsesSecret() {
+		secret = clients.NewSecret()
+		if err := client.SetSecret(secret, ep.Secrets, ep.Sealer); err != nil {
+			return err
+		}
+	}
+	token := storage.Random()
+	client.RegistrationTokenHash = storage.Hash(token)
+	if err := EnsureKeys(r.Context(), ep.Keys, client.Metadata); err != nil {
+		return err
+	}
+	// The initial access token is used up only now that nothing is left to refuse: a typing error does not cost it. Of several requests
+	// that come with it at once, one gets a client.
+	if initialToken != "" {
+		_, err := ep.Store.ConsumeToken(r.Context(), storage.TokenInitialAccess, storage.Hash(initialToken), ep.Web.Now())
+		if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrConsumed) {
+			return web.Challenge(w, errInitialToken(err))
+		}
+		if err != nil {
+			return fmt.Errorf("consume initial access token: %w", err)
+		}
+	}
+	if err := ep.Store.CreateClient(r.Context(), client); err != nil {
+		return fmt.Errorf("store registered client: %w", err)
+	}
+	web.Mention(r, "client_id", client.ID)
+	web.WriteJSON(w, http.StatusCreated, ep.registration(client, secret, token))
+	return nil
+}
+
+// mayRegister checks who may use the endpoint and returns the initial access token that has to be consumed, "" if none is needed.
+func (ep *Endpoints) mayRegister(r *http.Request) (string, error) {
+	if ep.Registration == Open {
+		return "", nil
+	}
+	value, err := web.BearerToken(r)
+	if err != nil {
+		return "", err
+	}
+	token, err := ep.Store.Token(r.Context(), storage.TokenInitialAccess, storage.Hash(value))
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		return "", errInitialToken(err)
+	case err != nil:
+		return "", fmt.Errorf("look up initial access token: %w", err)
+	case !token.ConsumedAt.IsZero() || !ep.Web.Now().Before(token.ExpiresAt):
+		return "", errInitialToken(errors.New("it was used or has expired"))
+	}
+	return value, nil
+}
+
+func errInitialToken(cause error) error {
+	return oauth.Errorf(oauth.InvalidToken, "the initial access token is unknown, used up or expired; ask the administrator of this provider for one").Because(cause)
+}
+
+// NewInitialAccessToken makes a token that permits one registration until ttl has passed (RFC 7591 §3). Only its hash is stored.
+func NewInitialAccessToken(ctx context.Context, store storage.Store, now time.Time, ttl time.Duration) (string, error) {
+	value := storage.Random()
+	now = now.UTC().Truncate(time.Millisecond)
+	err := store.CreateToken(ctx, storage.Token{
+		Hash: storage.Hash(value), Kind: storage.TokenInitialAccess, CreatedAt: now, ExpiresAt: now.Add(ttl),
+	})
+	if err != nil {
+		return "", fmt.Errorf("store initial access token: %w", err)
+	}
+	return value, nil
+}
+
+// readMetadata reads the body of a registration or update: JSON of a bounded size, strict types, and no software statement, because nobody
+// whose statements count is configured (RFC 7591 §2.3). rest is what is not client metadata.
+func readMetadata(r *http.Request) (m clients.Metadata, rest map[string]json.RawMessage, err error) {
+	mediatype, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if cs := params["charset"]; err != nil || mediatype != "application/json" || cs != "" && !strings.EqualFold(cs, "utf-8") {
+		return m, nil, oauth.Errorf(oauth.InvalidRequest, "Content-Type must be application/json").WithStatus(http.StatusUnsupportedMediaType)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxRegistration))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return m, nil, oauth.Errorf(oauth.InvalidRequest, "the body is larger than %d bytes", maxRegistration).WithStatus(http.StatusRequestEntityTooLarge)
+		}
+		return m, nil, oauth.Errorf(oauth.InvalidRequest, "the body could not be read").Because(err)
+	}
+	if m, rest, err = clients.ParseMetadata(body); err != nil {
+		return m, nil, err
+	}
+	if s, ok := rest["software_statement"]; ok && string(s) != "null" {
+		return m, nil, oauth.Errorf(oauth.UnapprovedSoftwareStatement, "this provider trusts nobody's software statements; leave software_statement out")
+	}
+	return m, rest, nil
+}
+
+// dynamicClient is the client as it was before, or a new one, with the metadata, and what else follows for one that nobody has vouched for. What an administrator decides stays as it is.
+func (ep *Endpoints) dynamicClient(before clients.Client, m clients.Metadata) (clients.Client, error) {
+	client := before
+	client.Metadata, client.Dynamic, client.UpdatedAt = m, true, ep.Web.Now()
+	switch {
+	case m.ApplicationType == "native":
+		client.Type = clients.TypeNative
+	case m.TokenEndpointAuthMethod == oauth.AuthNone:
+		client.Type = clients.TypeSPA
+	default:
+		client.Type = clients.TypeWeb
+	}
+	if m.TokenEndpointAuthMethod == "" {
+		client.TokenEndpointAuthMethod = oauth.AuthClientSecretBasic // the default of RFC 7591 §2, whatever the type
+	}
+	// OpenID Connect knows no PKCE: an application that only follows that standard must be able to sign people in, as long as it can prove who
+	// it is. One on a device cannot, whatever it says: its secret is in everybody's hands (RFC 8252 §8.5).
+	provable := func(c clients.Client) bool {
+		return c.TokenEndpointAuthMethod != oauth.AuthNone && c.Type != clients.TypeNative
+	}
+	switch known := before.Version > 0; {
+	case !known:
+		client.WithoutPKCE, client.LegacyAssertionAudience = provable(client), true
+	case !provable(before) || !provable(client):
+		client.WithoutPKCE = provable(client)
+	} // else what an administrator has decided stays
+	return clients.Prepare(client, clients.Policy{
+		Dynamic: true, AllowHTTPLoopback: ep.loopback(), AllowNone: ep.InsecureAllowNone, KnownScopes: oauth.Scopes,
+	})
+}
+
+// loopback says whether the provider itself is only reached on loopback, where applications are being developed.
+func (ep *Endpoints) loopback() bool {
+	host := strings.TrimSuffix(strings.ToLower(ep.Web.Base.Hostname()), ".")
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
+}
+
+// checkAddresses looks at the addresses that we shall call for the client, as far as that can be seen without calling; and calls the one
+// that decides about the registration.
+func (ep *Endpoints) checkAddresses(ctx context.Context, client clients.Client) error {
+	addresses := [][2]string{{"jwks_uri", client.JWKSURI}, {"sector_identifier_uri", client.SectorIdentifierURI}, {"backchannel_logout_uri", client.BackchannelLogoutURI}}
+	for _, u := range client.RequestURIs {
+		addresses = append(addresses, [2]string{"request_uris", u})
+	}
+	if strings.HasPrefix(client.LogoURI, "https:") {
+		addresses = append(addresses, [2]string{"logo_uri", client.LogoURI})
+	}
+	for _, a := range addresses {
+		if a[1] == "" {
+			continue
+		}
+		if err := ep.Outbound.Check(a[1]); err != nil {
+			return oauth.Errorf(oauth.InvalidClientMetadata, "%s must be an https address that this provider may call", a[0]).Because(err)
+		}
+	}
+	return ep.CheckSector(ctx, client)
+}
+
+// CheckSector insists that whoever owns the sector knows of every redirect URI (OIDC Core §8.1, OIDC Registration §5). There is one answer to
+// everything that can be wrong, so that nobody can look around in our network by it.
+func (ep *Endpoints) CheckSector(ctx context.Context, client clients.Client) error {
+	if client.SectorIdentifierURI == "" {
+		return nil
+	}
+	refuse := func(cause error) error {
+		return oauth.Errorf(oauth.InvalidClientMetadata, "sector_identifier_uri must lead to a JSON array that contains every one of the redirect_uris (OpenID Connect Registration section 5)").Because(cause)
+	}
+	body, err := ep.Outbound.Get(ctx, client.SectorIdentifierURI, maxSector, "application/json")
+	if err != nil {
+		return refuse(err)
+	}
+	var listed []string
+	if err := json.Unmarshal(body, &listed); err != nil {
+		return refuse(err)
+	}
+	for _, uri := range client.RedirectURIs {
+		if !slices.Contains(listed, uri) {
+			return refuse(fmt.Errorf("%q is not among the %d addresses there", uri, len(listed)))
+		}
+	}
+	return nil
+}
+
+// EnsureKeys makes the keys that the client's metadata needs and the provider does not have yet: to sign for it, and for it to encrypt to.
+func EnsureKeys(ctx context.Context, ring *keys.Ring, m clients.Metadata) error {
+	for _, need := range [][2]string{
+		{keys.UseSignature, m.IDTokenSignedResponseAlg}, {keys.UseSignature, m.UserinfoSignedResponseAlg}, {keys.UseEncryption, m.RequestObjectEncryptionAlg},
+	} {
+		if need[1] == "" || need[1] == "none" {
+			continue
+		}
+		if err := ring.EnsureAlgorithm(ctx, need[0], need[1]); err != nil {
+			return fmt.Errorf("make key for %s: %w", need[1], err)
+		}
+	}
+	return nil
+}
+
+// registrationLimits bounds open registration per client address, in this process.
+type registrationLimits struct {
+	perHour int // 0: no limit
+
+	mu      sync.Mutex
+	windows map[string]registrationWindow
+	swept   time.Time // when windows that had ended were last looked for
+}
+
+type registrationWindow struct {
+	count int
+	ends  time.Time
+}
+
+// maxWindows bounds the memory of the limits. Beyond it, addresses that are not counted yet share one window.
+const maxWindows = 10_000
+
+func newRegistrationLimits(perHour int) *registrationLimits {
+	return &registrationLimits{perHour: perHour, windows: map[string]registrationWindow{}}
+}
+
+// count counts one registration from the address and returns 0, or how long to wait if there were too many. What is refused is not counted.
+func (l *registrationLimits) count(address string, now time.Time) time.Duration {
+	if l.perHour <= 0 {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := people.Network(address)
+	if _, known := l.windows[key]; !known && len(l.windows) >= maxWindows {
+		if now.Sub(l.swept) >= time.Minute { // not at every request: there are many windows
+			l.swept = now
+			maps.DeleteFunc(l.windows, func(_ string, w registrationWindow) bool { return !now.Before(w.ends) })
+		}
+		if len(l.windows) >= maxWindows {
+			key = "others"
+		}
+	}
+	w := l.windows[key]
+	if !now.Before(w.ends) {
+		w = registrationWindow{ends: now.Add(time.Hour)}
+	}
+	if w.count >= l.perHour {
+		return w.ends.Sub(now)
+	}
+	w.count++
+	l.windows[key] = w
+	return 0
+}

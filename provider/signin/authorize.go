@@ -1,0 +1,298 @@
+package signin
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"latchkey/provider/access"
+	"latchkey/provider/clients"
+	"latchkey/provider/grants"
+	"latchkey/provider/oauth"
+	"latchkey/provider/session"
+	"latchkey/provider/storage"
+	"latchkey/provider/web"
+	"latchkey/templates"
+)
+
+// Authorize is the authorization endpoint (RFC 6749 §4.1.1, OIDC Core §3.1.2). It also is where every page of an
+// interaction leads back to, as /authorize?i=…
+func (p *Pages) Authorize(w http.ResponseWriter, r *http.Request) error {
+	params, dupErr, err := authorizationParameters(r)
+	if err != nil {
+		return err
+	}
+	if id := params.Get("i"); id != "" && r.Method == http.MethodGet && !params.Has("client_id") { // else it is a parameter that we do not know
+		return p.resume(w, r, id)
+	}
+
+	// Who is the client, and may it be answered at that address? Until that is known a problem is a page, and stays here.
+	web.SetLocales(r, strings.Fields(params.Get("ui_locales")))
+	web.Mention(r, "client_id", params.Get("client_id"))
+	params, dupErr, client, redirect, err := p.identify(r, params, dupErr)
+	if err != nil {
+		return err
+	}
+
+	// From here on a problem is the client's to hear.
+	req, err := oauth.ParseAuthorization(params)
+	req.ClientID, req.RedirectURI = client.ID, redirect.String()
+	to := web.Response{Redirect: redirect, Mode: req.ResponseMode, AppName: client.Name()}
+	if dupErr != nil {
+		return p.Web.RedirectError(w, r, to, req.State, dupErr)
+	}
+	if err == nil {
+		err = p.mayAsk(r.Context(), client, &req)
+	}
+	if err != nil {
+		return p.Web.RedirectError(w, r, to, req.State, err)
+	}
+
+	if r.Method == http.MethodPost {
+		// A form that was posted from another site comes without our cookies (SameSite=Lax). Once more by GET, they come along.
+		id, err := p.storeInteraction(r, storage.Interaction{Request: req})
+		if err != nil {
+			return err
+		}
+		return p.Web.SeeOther(w, "/authorize", id)
+	}
+	at, err := p.evaluate(r, client, redirect, req, storage.Interaction{})
+	if err != nil {
+		return err
+	}
+	return p.perform(w, r, at)
+}
+
+// resume goes on with an interaction.
+func (p *Pages) resume(w http.ResponseWriter, r *http.Request, id string) error {
+	i, err := p.interaction(w, r, id)
+	if err != nil {
+		return err
+	}
+	if i.ReturnTo != "" {
+		if _, ok, err := p.Sessions.Current(r); err != nil || !ok {
+			if err != nil {
+				return err
+			}
+			return p.Web.SeeOther(w, "/login", i.ID)
+		}
+		if err := p.Store.FinishInteraction(r.Context(), i.ID); err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return fmt.Errorf("finish interaction: %w", err)
+		}
+		return p.Web.SeeOther(w, i.ReturnTo, "")
+	}
+	web.Mention(r, "client_id", i.Request.ClientID)
+	at, err := p.reload(r, i)
+	if err != nil {
+		return err
+	}
+	return p.perform(w, r, at)
+}
+
+// authorizationParameters reads the request from query or body. Parameters that are repeated come back as dupErr, because
+// the client may hear of those unless it is client_id or redirect_uri.
+func authorizationParameters(r *http.Request) (params oauth.Parameters, dupErr, err error) {
+	if r.Method == http.MethodPost {
+		params, err = oauth.ParseBody(r)
+	} else {
+		if len(r.URL.RawQuery) > oauth.MaxBody {
+			return params, nil, oauth.Errorf(oauth.InvalidRequest, "the query is too long").WithStatus(http.StatusRequestURITooLong)
+		}
+		params, err = oauth.ParseQuery(r.URL.RawQuery)
+	}
+	if err != nil && params.Has("client_id") && params.Has("redirect_uri") {
+		return params, err, nil
+	}
+	return params, nil, err
+}
+
+// identify finds the client and the address that it may be answered at, and takes in the request object, if there is
+// one, on the way: the redirect_uri may stand in it (OIDC Core §6.1).
+func (p *Pages) identify(r *http.Request, params oauth.Parameters, dupErr error) (oauth.Parameters, error, clients.Client, clients.Redirect, error) {
+	ctx := r.Context()
+	client, err := p.Client(ctx, params.Get("client_id"))
+	if err != nil {
+		return params, dupErr, client, clients.Redirect{}, err
+	}
+	inside, objErr := p.requestObject(ctx, client, params)
+	if objErr != nil && dupErr == nil {
+		dupErr = objErr
+	}
+	if objErr == nil {
+		params = inside
+	}
+	redirect, err := verifyRedirect(client, params.Get("redirect_uri"))
+	if err != nil && objErr != nil && web.Unavailable(objErr) {
+		err = objErr
+	}
+	return params, dupErr, client, redirect, err
+}
+
+// mayAsk checks a request against what the client is registered for.
+func (p *Pages) mayAsk(ctx context.Context, client clients.Client, req *oauth.AuthorizationRequest) error {
+	if !client.MayRespond(req.ResponseType) {
+		return oauth.Errorf(oauth.UnauthorizedClient, "the client is not registered for response_type %s", req.ResponseType)
+	}
+	rt, err := oauth.ParseResponseType(req.ResponseType)
+	if err != nil {
+		return err
+	}
+	if rt.Code && req.CodeChallenge == "" && p.requiresPKCE(client) {
+		return oauth.Errorf(oauth.InvalidRequest, "code_challenge is required: send a PKCE code_challenge with code_challenge_method=S256 (RFC 7636)")
+	}
+	// Scopes that the client may not have are left out of what is asked and granted (RFC 6749 §3.3).
+	req.Scope = access.GrantableScope(client, req.Scope)
+	if len(req.Scope) == 0 {
+		return oauth.Errorf(oauth.InvalidScope, "none of the requested scopes may be given to this client; send scope=openid at least")
+	}
+	for _, named := range []map[string]oauth.ClaimRequest{req.Claims.Userinfo, req.Claims.IDToken} {
+		may := access.GrantableClaims(client, grants.ClaimsOfRequest(named))
+		maps.DeleteFunc(named, func(name string, _ oauth.ClaimRequest) bool { return !slices.Contains(may, name) })
+	}
+	// Without a refresh token offline access is nothing, and it needs the person's word (OIDC Core §11).
+	if !rt.Code || !client.MayGrant(oauth.GrantRefreshToken) {
+		req.Scope = slices.DeleteFunc(req.Scope, func(s string) bool { return s == oauth.ScopeOfflineAccess })
+	}
+	if req.Resource, err = access.AllowedResources(client, req.Resource); err != nil {
+		return err
+	}
+	if len(req.ACRValues) == 0 {
+		req.ACRValues = client.DefaultACRValues
+	}
+	if req.IDTokenHint != "" {
+		subject, err := p.Grants.HintedSubject(ctx, client, req.IDTokenHint)
+		if err != nil {
+			return err
+		}
+		req.HintSubject = subject
+	}
+	return nil
+}
+
+// perform does what nextStep says.
+func (p *Pages) perform(w http.ResponseWriter, r *http.Request, at pending) error {
+	to := web.Response{Redirect: at.redirect, Mode: at.Request.ResponseMode, AppName: at.Client.Name()}
+	switch at.step.kind {
+	case stepRespond:
+		return p.respond(w, r, at)
+	case stepError:
+		if err := p.finish(r, at.Interaction); err != nil {
+			return err
+		}
+		return p.Web.RedirectError(w, r, to, at.Request.State, at.step.err.Because(errors.New(at.step.reason)))
+	case stepRefuse:
+		web.Note(r, at.step.err)
+		web.Mention(r, "refused", at.step.reason)
+		id := at.Interaction.ID
+		if id == "" {
+			var err error
+			if id, err = p.BeginInteraction(w, r, storage.Interaction{Request: at.Request}); err != nil {
+				return err
+			}
+		}
+		browser, err := p.Web.Browser(w, r)
+		if err != nil {
+			return err
+		}
+		web.AllowFormTo(w, at.Client)
+		return p.Web.Render(w, r, http.StatusForbidden, templates.Refused{
+			App: p.Web.App(at.Client, at.redirect), Person: web.Person(at.User), Reason: at.step.reason, Contact: at.Client.RefusalContact,
+			RequestID: web.RequestID(r), BackAction: p.Web.Path + "/consent?i=" + id, CSRF: p.Web.CSRF(browser, "interaction:"+id),
+			SwitchURL: p.Web.Path + "/login?i=" + id + "&switch=1",
+		})
+	}
+	id := at.Interaction.ID
+	if id == "" {
+		var err error
+		if id, err = p.BeginInteraction(w, r, storage.Interaction{Request: at.Request}); err != nil {
+			return err
+		}
+	}
+	return p.Web.SeeOther(w, stepPaths[at.step.kind], id)
+}
+
+// finish ends an interaction. Exactly one of several tabs gets past this.
+func (p *Pages) finish(r *http.Request, i storage.Interaction) error {
+	if i.ID == "" {
+		return nil
+	}
+	err := p.Store.FinishInteraction(r.Context(), i.ID)
+	if errors.Is(err, storage.ErrNotFound) {
+		return errInteractionGone()
+	}
+	if err != nil {
+		return fmt.Errorf("finish interaction: %w", err)
+	}
+	return nil
+}
+
+// withSessionState adds session_state to what goes back to an OpenID client (OIDC Session Management §2).
+func (p *Pages) withSessionState(to web.Response, at pending) web.Response {
+	if origin := at.redirect.Origin(); origin != "" && at.SignedIn && at.Request.HasScope(oauth.ScopeOpenID) {
+		to.Values = append(to.Values, [2]string{"session_state", session.State(at.Client.ID, origin, at.Session.State)})
+	}
+	return to
+}
+
+// respond gives the application what it asked for: every check is done, the interaction is burnt first, then the grant and what
+// belongs to it is made, stored and sent (OIDC Core §3.1.2.5, §3.2.2.5, §3.3.2.5).
+func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) error {
+	ctx, now := r.Context(), p.Web.Now()
+	if err := p.finish(r, at.Interaction); err != nil {
+		return err
+	}
+	req, client := at.Request, at.Client
+	to := web.Response{Redirect: at.redirect, Mode: req.ResponseMode, AppName: client.Name()}
+	rt, err := oauth.ParseResponseType(req.ResponseType)
+	if err != nil {
+		return err
+	}
+	if at.Interaction.Consented && answeredByCurrentUser(at.situation) {
+		if err := p.Store.AddConsent(ctx, storage.Consent{
+			UserID: at.User.ID, ClientID: client.ID, Scope: req.Scope, Claims: access.RequestedClaims(req), Resource: req.Resource, CreatedAt: now, UpdatedAt: now,
+		}); err != nil {
+			return fmt.Errorf("store consent: %w", err)
+		}
+	}
+	grant := storage.Grant{
+		ID: rand.Text(), UserID: at.User.ID, ClientID: client.ID, SessionID: at.Session.ID,
+		Scope: req.Scope, Claims: req.Claims, Resource: req.Resource, Nonce: req.Nonce,
+		AuthTime: at.Session.AuthTime, AMR: at.Session.AMR, ACR: at.Session.ACR,
+		Offline:   slices.Contains(req.Scope, oauth.ScopeOfflineAccess),
+		CreatedAt: now, LastUsed: now, ExpiresAt: now.Add(p.Grants.AccessTokenTTL),
+		RedirectURI: req.RedirectURI, CodeChallenge: req.CodeChallenge,
+	}
+	var code, token, idToken string
+	var expiresIn int64
+	if rt.Code {
+		code, grant.CodeHash = grants.NewCode(grant.ID)
+		grant.CodeExpiresAt = now.Add(p.Grants.CodeTTL)
+		grant.ExpiresAt = now.Add(max(p.Grants.CodeTTL, p.Grants.AccessTokenTTL))
+	}
+	if !rt.None {
+		if err := p.Store.CreateGrant(ctx, grant); err != nil {
+			return fmt.Errorf("store grant: %w", err)
+		}
+	}
+	if rt.Token {
+		if token, expiresIn, err = p.Grants.AccessToken(ctx, client, grant, at.User, grant.Scope, grant.Resource); err != nil {
+			return fmt.Errorf("make access token: %w", err)
+		}
+		to.Values = append(to.Values, [2]string{"access_token", token}, [2]string{"token_type", "Bearer"},
+			[2]string{"expires_in", fmt.Sprint(expiresIn)}, [2]string{"scope", oauth.JoinScope(grant.Scope)})
+	}
+	if rt.IDToken {
+		idToken, err = p.Grants.IDToken(ctx, client, grant, at.User, grants.IDTokenFor{Nonce: req.Nonce, AccessToken: token, Code: code, Alone: !rt.Code && !rt.Token})
+		if err != nil {
+			return fmt.Errorf("make id token: %w", err)
+		}
+		to.Values = append(to.Values, [2]string{"id_token", idToken})
+	}
+	to.Values = append(to.Values, [2]string{"code", code}, [2]string{"state", req.State}, [2]string{"iss", p.Web.Issuer})
+	return p.Web.Send(w, r, p.withSessionState(to, at))
+}

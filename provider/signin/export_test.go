@@ -1,0 +1,5 @@
+package signin
+
+// What only the tests of this package see.
+
+const MaxRequestObject = maxRequestObject

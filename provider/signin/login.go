@@ -1,0 +1,132 @@
+package signin
+
+import (
+	"errors"
+	"net/http"
+
+	"latchkey/provider/clients"
+	"latchkey/provider/oauth"
+	"latchkey/provider/people"
+	"latchkey/provider/storage"
+	"latchkey/provider/web"
+	"latchkey/templates"
+)
+
+// ShowLogin shows the sign-in page of an interaction.
+func (p *Pages) ShowLogin(w http.ResponseWriter, r *http.Request) error {
+	query, err := oauth.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	i, err := p.interaction(w, r, query.Get("i"))
+	if err != nil {
+		return err
+	}
+	page, client, at, err := p.loginPage(r, i)
+	if err != nil {
+		return err
+	}
+	if at != nil && at.step.kind != stepLogin && query.Get("switch") == "" {
+		// Another tab has signed in meanwhile, or the person came back: go on from there.
+		return p.Web.SeeOther(w, "/authorize", i.ID)
+	}
+	if at != nil && at.SignedIn && query.Get("switch") == "" {
+		who := web.Person(at.User)
+		page.Reauthenticate, page.Username = &who, at.User.Username
+		page.SwitchURL = p.Web.Path + "/login?i=" + i.ID + "&switch=1"
+	}
+	if page.Username == "" {
+		page.Username = web.Clip(i.Request.LoginHint, 200)
+	}
+	return p.renderLogin(w, r, http.StatusOK, i, client, page)
+}
+
+// loginPage prepares the sign-in page: for an application's request it comes with the application and the state of things, for a page of ours without.
+func (p *Pages) loginPage(r *http.Request, i storage.Interaction) (templates.Login, clients.Client, *pending, error) {
+	page := templates.Login{Action: p.Web.Path + "/login?i=" + i.ID}
+	if i.ReturnTo != "" {
+		return page, clients.Client{}, nil, nil
+	}
+	web.Mention(r, "client_id", i.Request.ClientID)
+	at, err := p.reload(r, i)
+	if err != nil {
+		return page, clients.Client{}, nil, err
+	}
+	app := p.Web.App(at.Client, at.redirect)
+	page.App, page.CancelAction = &app, page.Action
+	return page, at.Client, &at, nil
+}
+
+func (p *Pages) renderLogin(w http.ResponseWriter, r *http.Request, status int, i storage.Interaction, client clients.Client, page templates.Login) error {
+	browser, err := p.Web.Browser(w, r)
+	if err != nil {
+		return err
+	}
+	page.CSRF = p.Web.CSRF(browser, "interaction:"+i.ID)
+	if client.ID != "" {
+		web.AllowFormTo(w, client)
+	}
+	return p.Web.Render(w, r, status, page)
+}
+
+// Login records a sign-in, or that the person turned back.
+func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
+	form, i, err := p.formInteraction(w, r)
+	if err != nil {
+		return err
+	}
+	page, client, at, err := p.loginPage(r, i)
+	if err != nil {
+		return err
+	}
+	if form.Get("action") == "cancel" && at != nil {
+		return p.deny(w, r, *at)
+	}
+	page.Username, page.Remember = web.Clip(form.Get("username"), 200), form.Has("remember")
+	if page.Username == "" && at != nil && at.SignedIn {
+		page.Username = at.User.Username
+	}
+	if page.Username == "" || !form.Has("password") {
+		page.Error = templates.LoginIncomplete
+		return p.renderLogin(w, r, http.StatusBadRequest, i, client, page)
+	}
+	user, err := p.People.Password(r.Context(), page.Username, form.Get("password"), p.Web.ClientAddress(r), p.Web.KnownDevice(r, page.Username))
+	var throttled *people.ThrottledError
+	switch {
+	case errors.As(err, &throttled):
+		p.Web.Metrics.Login("password", "throttled")
+		web.Note(r, err)
+		page.ThrottledUntil, page.Error = throttled.Until, templates.LoginThrottled
+		return p.renderLogin(w, r, http.StatusTooManyRequests, i, client, page)
+	case errors.Is(err, people.ErrWrong):
+		p.Web.Metrics.Login("password", "failure")
+		web.Note(r, err)
+		page.Error = templates.LoginWrong
+		return p.renderLogin(w, r, http.StatusUnauthorized, i, client, page)
+	case err != nil:
+		return err
+	}
+	p.Web.Metrics.Login("password", "success")
+	web.Mention(r, "sub", user.ID)
+	session, err := p.Sessions.Begin(w, r, user, page.Remember)
+	if err != nil {
+		return err
+	}
+	if err := p.Web.RememberDevice(w, r, user.Username); err != nil {
+		return err
+	}
+	i.SignedInAt = session.AuthTime
+	if err := p.updateInteraction(r, &i); err != nil {
+		return err
+	}
+	return p.Web.SeeOther(w, "/authorize", i.ID)
+}
+
+// deny tells the application that the person turned back (RFC 6749 §4.1.2.1 access_denied).
+func (p *Pages) deny(w http.ResponseWriter, r *http.Request, at pending) error {
+	if err := p.finish(r, at.Interaction); err != nil {
+		return err
+	}
+	to := web.Response{Redirect: at.redirect, Mode: at.Request.ResponseMode, AppName: at.Client.Name()}
+	return p.Web.RedirectError(w, r, to, at.Request.State, oauth.Errorf(oauth.AccessDenied, "the person did not allow it"))
+}

@@ -1,0 +1,31 @@
+package signin
+
+import (
+	"time"
+
+	"latchkey/keys"
+	"latchkey/provider/clientauth"
+	"latchkey/provider/grants"
+	"latchkey/provider/outbound"
+	"latchkey/provider/people"
+	"latchkey/provider/session"
+	"latchkey/provider/storage"
+	"latchkey/provider/web"
+)
+
+// Pages are the authorization endpoint and the pages of an interaction. All fields must be set, but the last.
+type Pages struct {
+	Web      *web.Site
+	Store    storage.Store
+	Keys     *keys.Ring
+	Clients  *clientauth.Authenticator
+	Grants   *grants.Grants
+	Sessions *session.Sessions
+	People   *people.Authenticator
+	Outbound *outbound.Client
+
+	InteractionTTL time.Duration // how long a user may take to sign in
+
+	// InsecurePublicWithoutPKCE lets public clients that registered themselves leave out code_challenge.
+	InsecurePublicWithoutPKCE bool
+}

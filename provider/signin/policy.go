@@ -1,0 +1,158 @@
+package signin
+
+import (
+	"slices"
+	"time"
+
+	"latchkey/provider/access"
+	"latchkey/provider/clients"
+	"latchkey/provider/oauth"
+	"latchkey/provider/storage"
+)
+
+// stepKind is what comes next for an authorization request.
+type stepKind int
+
+const (
+	stepLogin    stepKind = iota // the person proves who they are
+	stepAccounts                 // the person chooses the account
+	stepConsent                  // the person allows it
+	stepRefuse                   // the person may not use the application: a page says why
+	stepRespond                  // the application gets what it asked for
+	stepError                    // the application hears why not
+)
+
+// step is what comes next, and why.
+type step struct {
+	kind   stepKind
+	reason string
+	err    *oauth.Error // of stepError, and what the application is told when the person turns back from stepRefuse
+}
+
+// situation is everything that nextStep looks at.
+type situation struct {
+	Request     oauth.AuthorizationRequest
+	Client      clients.Client
+	Interaction storage.Interaction // zero when nobody was asked anything yet
+	SignedIn    bool
+	Session     storage.Session
+	User        storage.User
+	Subject     string // of User, as Client knows it
+	Consent     storage.Consent
+	Now         time.Time
+}
+
+// nextStep decides what comes next. It is a pure function, asked again after every answer of the person, so that
+// nothing that was required can be skipped on the way (OIDC Core §3.1.2.3, §3.1.2.4).
+func nextStep(s situation) step {
+	silent := s.Request.HasPrompt("none")
+
+	// Who is it?
+	if why := needsLogin(s); why != "" {
+		if silent {
+			return step{stepError, why, oauth.Errorf(oauth.LoginRequired, "the person has to sign in, and prompt=none forbids asking")}
+		}
+		return step{kind: stepLogin, reason: why}
+	}
+	if s.Request.HasPrompt("select_account") && !(s.Interaction.Selected && answeredByCurrentUser(s)) && !signedInHere(s) {
+		return step{kind: stepAccounts, reason: "prompt=select_account"}
+	}
+	if why := otherPerson(s); why != "" {
+		// Whoever is signed in is not who the application means. After a fresh sign-in there is no use in asking again, and a token for
+		// somebody else must never go out (OIDC Core §3.1.2.1 id_token_hint, §5.5.1).
+		if silent || signedInHere(s) {
+			return step{stepError, why, oauth.Errorf(oauth.LoginRequired, "the person who is signed in is not the one that was asked for")}
+		}
+		return step{kind: stepLogin, reason: why}
+	}
+
+	// Was it done strongly enough? There is one strength yet, so asking again would not help.
+	if want, ok := s.Request.Claims.IDToken["acr"]; ok && want.Essential && len(want.Values) > 0 && !slices.Contains(want.Values, s.Session.ACR) {
+		return step{stepError, "essential acr", oauth.Errorf(oauth.UnmetAuthenticationRequirements, "none of the acr values that were asked for as essential can be reached")}
+	}
+
+	// May they?
+	if d := access.Decide(s.Client, s.User); !d.Allowed {
+		denied := oauth.Errorf(oauth.AccessDenied, "the person may not use this application")
+		if silent {
+			return step{stepError, string(d.Reason), denied}
+		}
+		return step{stepRefuse, string(d.Reason), denied}
+	}
+
+	// Do they allow it?
+	if why := needsConsent(s); why != "" {
+		if silent {
+			return step{stepError, why, oauth.Errorf(oauth.ConsentRequired, "the person has to allow this, and prompt=none forbids asking")}
+		}
+		return step{kind: stepConsent, reason: why}
+	}
+	return step{kind: stepRespond}
+}
+
+// signedInHere says whether the person proved who they are for this very request, with the session that is theirs now.
+func signedInHere(s situation) bool {
+	at := s.Interaction.SignedInAt
+	return s.SignedIn && !at.IsZero() && !s.Session.AuthTime.Before(at)
+}
+
+// answeredByCurrentUser says whether what was answered in the interaction is the word of the person who is signed in now. In between somebody else may have
+// signed in, here or in another tab, and nobody allows anything for somebody else.
+func answeredByCurrentUser(s situation) bool {
+	return s.SignedIn && s.Interaction.PersonID == s.User.ID
+}
+
+// needsLogin says why the person has to prove who they are, "" if they need not.
+func needsLogin(s situation) string {
+	switch {
+	case !s.SignedIn:
+		return "nobody is signed in"
+	case signedInHere(s):
+		return ""
+	case s.Request.HasPrompt("login"):
+		return "prompt=login"
+	}
+	maxAge := s.Request.MaxAge
+	if maxAge == nil {
+		maxAge = s.Client.DefaultMaxAge
+	}
+	if maxAge != nil && s.Now.Sub(s.Session.AuthTime) > time.Duration(min(*maxAge, 1<<32))*time.Second {
+		return "max_age has passed"
+	}
+	return ""
+}
+
+// otherPerson says why the person who is signed in is not the one that was asked for, "" if they are or nobody in particular was.
+func otherPerson(s situation) string {
+	if h := s.Request.HintSubject; h != "" && h != s.Subject {
+		return "id_token_hint names another person"
+	}
+	for _, want := range []oauth.ClaimRequest{s.Request.Claims.IDToken["sub"], s.Request.Claims.Userinfo["sub"]} {
+		if len(want.Values) > 0 && !slices.Contains(want.Values, s.Subject) {
+			return "the claims parameter names another person"
+		}
+	}
+	return ""
+}
+
+// needsConsent says why the person has to be asked, "" if they need not.
+func needsConsent(s situation) string {
+	if s.Interaction.Consented && answeredByCurrentUser(s) {
+		return ""
+	}
+	impersonable := s.Client.ApplicationType == "native" && s.Client.Public()
+	covered := s.Consent.Covers(s.Request.Scope, access.RequestedClaims(s.Request), s.Request.Resource)
+	switch {
+	case s.Request.HasPrompt("consent"):
+		return "prompt=consent"
+	case impersonable && !covered:
+		return "not allowed before"
+	case impersonable:
+		return "anybody on the device could pretend to be this application" // RFC 8252 §8.6
+	case s.Client.SkipConsent:
+		return ""
+	case !covered:
+		return "not allowed before"
+	}
+	return ""
+}

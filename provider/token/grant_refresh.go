@@ -1,0 +1,85 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"latchkey/provider/clients"
+	"latchkey/provider/grants"
+	"latchkey/provider/oauth"
+	"latchkey/provider/storage"
+	"latchkey/provider/web"
+)
+
+// refresh exchanges a refresh token for new tokens (RFC 6749 §6, OIDC Core §12). The refresh token is replaced each time (RFC 9700 §4.14.2). A
+// client whose answer got lost may ask again with the old one for a few seconds, and gets the same successor; later, or when the successor
+// was used already, two parties hold the token, and the grant ends.
+func (ep *Endpoints) refresh(ctx context.Context, r *http.Request, client clients.Client, params oauth.Parameters) (grants.TokenResponse, error) {
+	unknown := oauth.Errorf(oauth.InvalidGrant, "the refresh token is unknown, has expired or was revoked, or was issued to another client")
+	if !params.Has("refresh_token") {
+		return grants.TokenResponse{}, oauth.Errorf(oauth.InvalidRequest, "refresh_token is missing")
+	}
+	grantID, generation, ok := ep.Grants.ParseRefreshToken(params.Get("refresh_token"))
+	if !ok {
+		return grants.TokenResponse{}, unknown.Because(errors.New("not a refresh token of ours"))
+	}
+	grant, err := ep.Store.Grant(ctx, grantID)
+	if errors.Is(err, storage.ErrNotFound) {
+		return grants.TokenResponse{}, unknown.Because(errors.New("no such grant"))
+	}
+	if err != nil {
+		return grants.TokenResponse{}, fmt.Errorf("load grant: %w", err)
+	}
+	now := ep.Web.Now()
+	switch {
+	case grant.ClientID != client.ID:
+		ep.Grants.WarnMisuse(ctx, "a refresh token was presented by another client", client, grant)
+		return grants.TokenResponse{}, unknown.Because(fmt.Errorf("the refresh token was issued to client %q", grant.ClientID))
+	case generation > grant.RefreshGeneration:
+		return grants.TokenResponse{}, unknown.Because(errors.New("a generation that was never issued"))
+	case !grant.Stands(now):
+		return grants.TokenResponse{}, unknown.Because(errors.New("the grant was revoked or has expired"))
+	case generation < grant.RefreshGeneration && !ep.withinGrace(grant, generation, now):
+		return grants.TokenResponse{}, ep.Grants.RevokeReused(ctx, "refresh token", client, grant)
+	case !now.Before(grant.RefreshIdleAt):
+		return grants.TokenResponse{}, unknown.Because(fmt.Errorf("not used until %s", grant.RefreshIdleAt.Format(time.RFC3339)))
+	}
+	user, err := ep.Grants.Standing(ctx, client, grant)
+	if err != nil {
+		return grants.TokenResponse{}, err
+	}
+	web.Mention(r, "sub", user.ID)
+	scope, err := grants.ScopeOf(client, grant, params.Get("scope"))
+	if err != nil {
+		return grants.TokenResponse{}, err
+	}
+	audience, err := ep.Grants.AudienceOf(client, grant, params.Resource)
+	if err != nil {
+		return grants.TokenResponse{}, err
+	}
+
+	if generation == grant.RefreshGeneration {
+		grant, err = ep.Store.RotateRefresh(ctx, grant.ID, generation, now, earlier(now.Add(ep.Grants.RefreshIdle), grant.ExpiresAt))
+		switch {
+		case errors.Is(err, storage.ErrConsumed):
+			if !ep.withinGrace(grant, generation, now) {
+				return grants.TokenResponse{}, ep.Grants.RevokeReused(ctx, "refresh token", client, grant)
+			}
+		case errors.Is(err, storage.ErrNotFound):
+			return grants.TokenResponse{}, unknown.Because(errors.New("expired or revoked this very moment"))
+		case err != nil:
+			return grants.TokenResponse{}, fmt.Errorf("rotate refresh token: %w", err)
+		}
+	}
+	// A nonce belongs to the authorization request and is not repeated (OIDC Core §12.2).
+	return ep.Grants.Mint(ctx, client, grant, user, scope, audience, "")
+}
+
+// withinGrace says whether a replaced refresh token still yields its successor: it is the one before the current, so nobody has used that
+// one yet, and it was replaced only just now.
+func (ep *Endpoints) withinGrace(grant storage.Grant, generation int64, now time.Time) bool {
+	return ep.Grants.RefreshGrace > 0 && generation == grant.RefreshGeneration-1 && now.Sub(grant.RefreshedAt) < ep.Grants.RefreshGrace
+}

@@ -1,0 +1,268 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/gorilla/mux"
+
+	"latchkey/provider/oauth"
+	"latchkey/provider/people"
+	"latchkey/provider/storage"
+	"latchkey/templates"
+)
+
+// handler answers a request, or returns the problem. Exactly three places write a problem: page, api and redirectError.
+type handler func(http.ResponseWriter, *http.Request) error
+
+// Page adapts a handler whose problems a person reads.
+func (s *Site) Page(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		setPageHeaders(w.Header())
+		if err := h(w, r); err != nil {
+			s.errorPage(w, r, err)
+		}
+	})
+}
+
+// Form adapts a handler of our own forms: requests that change something must come from our own pages. It must not wrap
+// what applications post to across sites (authorize, token, logout …).
+func (s *Site) Form(h handler) http.Handler {
+	guard := http.NewCrossOriginProtection()
+	if err := guard.AddTrustedOrigin(s.Base.Scheme + "://" + s.Base.Host); err != nil {
+		panic(err) // New has checked the issuer
+	}
+	return s.Page(func(w http.ResponseWriter, r *http.Request) error {
+		if err := guard.Check(r); err != nil {
+			return RefusePage(http.StatusForbidden, "This form was sent from another site",
+				"The form did not come from a page of this provider, so nothing was done.", "Go back and try again from our own page.").Because(err)
+		}
+		return h(w, r)
+	})
+}
+
+// API adapts a handler whose problems a program reads (RFC 6749 §5.2, RFC 6750 §3).
+func (s *Site) API(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("Cache-Control", "no-store")
+		header.Set("Pragma", "no-cache")
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("Referrer-Policy", "no-referrer")
+		header.Set("X-Frame-Options", "DENY")
+		header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		if err := h(w, r); err != nil {
+			s.errorJSON(w, r, err)
+		}
+	})
+}
+
+// CORS adapts an api that applications in a browser may call, from the origins that are registered for them. There are no cookies
+// in play, so credentials are never allowed.
+func (s *Site) CORS(h handler) http.Handler {
+	return s.API(func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Add("Vary", "Origin")
+		if origin := r.Header.Get("Origin"); origin != "" && origin != "null" {
+			allowed, err := s.Store.OriginAllowed(r.Context(), origin)
+			if err != nil {
+				return fmt.Errorf("look up origin: %w", err)
+			}
+			if allowed {
+				w.Header().Set("Access-Control-Allow-Origin", origin)
+				w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate")
+			}
+		}
+		if r.Method == http.MethodOptions {
+			if w.Header().Get("Access-Control-Allow-Origin") != "" {
+				w.Header().Set("Access-Control-Allow-Methods", "GET, POST")
+				w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+				w.Header().Set("Access-Control-Max-Age", "600")
+			}
+			w.WriteHeader(http.StatusNoContent)
+			return nil
+		}
+		return h(w, r)
+	})
+}
+
+// Public adapts what is the same for everybody and may be read from any origin: metadata and keys.
+func (s *Site) Public(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if r.Method == http.MethodOptions {
+			w.Header().Set("Access-Control-Allow-Methods", "GET")
+			w.Header().Set("Access-Control-Max-Age", "86400")
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		if err := h(w, r); err != nil {
+			s.errorJSON(w, r, err)
+		}
+	})
+}
+
+// PageOrJSON adapts what is asked for by people and by programs alike: whoever takes HTML gets a page.
+func (s *Site) PageOrJSON(h handler) http.Handler {
+	page, api := s.Page(h), s.API(h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.Header.Get("Accept"), "text/html") {
+			page.ServeHTTP(w, r)
+		} else {
+			api.ServeHTTP(w, r)
+		}
+	})
+}
+
+// Render writes a finished page.
+func (s *Site) Render(w http.ResponseWriter, r *http.Request, status int, page templates.Page) error {
+	var b bytes.Buffer
+	if err := s.Templates.Render(&b, s.Language(r), page); err != nil {
+		return fmt.Errorf("render page: %w", err)
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Vary", "Accept-Language")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // the person has gone away: nothing to do about it
+	return nil
+}
+
+// Language is the one of ours that suits the person best: ui_locales of the request that they are in the middle of, then what the browser says.
+func (s *Site) Language(r *http.Request) string {
+	return s.Templates.Match(eventOf(r).locales, r.Header.Get("Accept-Language"))
+}
+
+// PageError is a problem in words for a person. It carries its status and where to go from here.
+type PageError struct {
+	status  int
+	page    templates.Error
+	cause   error
+	headers http.Header
+}
+
+// RefusePage makes a problem that is shown as a page: what happened, why, what to do next.
+func RefusePage(status int, title, message, advice string) *PageError {
+	return &PageError{status: status, page: templates.Error{Title: title, Message: message, Advice: advice}}
+}
+
+func (e *PageError) Because(err error) *PageError { e.cause = err; return e }
+
+func (e *PageError) Error() string {
+	if e.cause != nil {
+		return e.page.Title + ": " + e.cause.Error()
+	}
+	return e.page.Title
+}
+
+func (e *PageError) Unwrap() error { return e.cause }
+
+// errorPage shows a problem to a person. One of the three places that write a problem.
+func (s *Site) errorPage(w http.ResponseWriter, r *http.Request, err error) {
+	Note(r, err)
+	var pe *PageError
+	if !errors.As(err, &pe) {
+		e := oauth.AsError(err)
+		switch {
+		case Unavailable(err):
+			pe = RefusePage(http.StatusServiceUnavailable, "We cannot answer just now", "Something that we depend on does not answer.", "Please try again in a moment.")
+			w.Header().Set("Retry-After", "2")
+		case e.Code == oauth.ServerError:
+			pe = RefusePage(http.StatusInternalServerError, "Something went wrong", "This is our fault, not yours. Nothing was changed.", "Try again. If it happens again, tell whoever runs this service the reference below.")
+		default:
+			pe = RefusePage(max(400, e.HTTPStatus()), "This request cannot be answered", e.Description+".", "The application that sent you here made a mistake. Tell the people who run it what is written here.")
+			pe.page.Details = [][2]string{{"error", string(e.Code)}}
+		}
+	}
+	pe.page.RequestID = RequestID(r)
+	for k, v := range pe.headers {
+		w.Header()[k] = v
+	}
+	if err := s.Render(w, r, pe.status, pe.page); err != nil {
+		http.Error(w, "Something went wrong. Reference: "+RequestID(r), http.StatusInternalServerError)
+		Note(r, err)
+	}
+}
+
+// Unavailable says whether the problem is that the store, or the capacity to hash a password, is out of reach for now.
+func Unavailable(err error) bool {
+	var e *oauth.Error
+	if errors.As(err, &e) {
+		return e.Code == oauth.TemporarilyUnavailable
+	}
+	return errors.Is(err, storage.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, people.ErrBusy)
+}
+
+// errorJSON tells a problem to a program (RFC 6749 §5.2, RFC 6750 §3). One of the three places that write a problem.
+func (s *Site) errorJSON(w http.ResponseWriter, r *http.Request, err error) {
+	Note(r, err)
+	e := oauth.AsError(err)
+	var pe *PageError
+	switch {
+	case errors.As(err, &pe):
+		e = oauth.Errorf(oauth.InvalidRequest, "%s", pe.page.Message).WithStatus(pe.status)
+	case e.Code == oauth.ServerError && Unavailable(err):
+		e = oauth.Errorf(oauth.TemporarilyUnavailable, "the provider cannot answer just now; try again in a moment")
+	}
+	if w.Header().Get("Cache-Control") == "" {
+		w.Header().Set("Cache-Control", "no-store") // a refusal is not part of the metadata, which may be cached
+	}
+	if e.Code == oauth.TemporarilyUnavailable && w.Header().Get("Retry-After") == "" {
+		w.Header().Set("Retry-After", "2")
+	}
+	if e.Code == oauth.InvalidClient && e.HTTPStatus() == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
+		// RFC 6749 §5.2: always for a client that tried the Authorization header, harmless for the others (RFC 9110 §11.6.1 wants it with 401).
+		w.Header().Set("WWW-Authenticate", `Basic realm="latchkey", charset="UTF-8"`)
+	}
+	WriteJSON(w, e.HTTPStatus(), map[string]string{"error": string(e.Code), "error_description": e.Description})
+}
+
+func WriteJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // only our own plain values come here
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+func NotFound(w http.ResponseWriter, r *http.Request) error {
+	return RefusePage(http.StatusNotFound, "There is nothing here", "This address belongs to no page of this service.", "Check the address, or open your account page.")
+}
+
+// MethodNotAllowed answers a known path with a method it does not take, and says which it takes (RFC 9110 §15.5.6).
+func MethodNotAllowed(router *mux.Router) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		var allow []string
+		for _, m := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
+			probe := r.Clone(r.Context())
+			probe.Method = m
+			var match mux.RouteMatch
+			if router.Match(probe, &match) && match.MatchErr == nil && match.Route != nil {
+				allow = append(allow, m)
+			}
+		}
+		w.Header().Set("Allow", strings.Join(allow, ", "))
+		return RefusePage(http.StatusMethodNotAllowed, "This address is not used that way", "It takes "+strings.Join(allow, " or ")+" requests only.", "")
+	}
+}
+
+// SeeOther leads the browser to a path of ours, with the interaction.
+func (s *Site) SeeOther(w http.ResponseWriter, path, interaction string) error {
+	location := s.Path + path
+	if interaction != "" {
+		location += "?i=" + url.QueryEscape(interaction)
+	}
+	w.Header().Set("Location", location)
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+// Variable is a part of the path.
+func Variable(r *http.Request, name string) string { return mux.Vars(r)[name] }

@@ -1,0 +1,85 @@
+package web_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"latchkey/keys"
+	"latchkey/provider"
+	"latchkey/provider/providertest"
+	"latchkey/provider/storage"
+)
+
+// faultyStore is a store that a test can take away.
+type faultyStore struct {
+	storage.Store
+	err    error
+	silent bool // does not answer at all, not even at its deadline
+}
+
+func (s *faultyStore) Ping(ctx context.Context) error {
+	if s.silent {
+		select {}
+	}
+	if s.err != nil {
+		return s.err
+	}
+	return s.Store.Ping(ctx)
+}
+
+func (s *faultyStore) KeySet(ctx context.Context) (keys.KeySet, error) {
+	if s.err != nil {
+		return keys.KeySet{}, s.err
+	}
+	return s.Store.KeySet(ctx)
+}
+
+func TestHealthAndReadiness(t *testing.T) {
+	t.Parallel()
+	store := &faultyStore{}
+	w := providertest.New(t, func(c *provider.Config) { store.Store = c.Store; c.Store = store })
+	ready := func() providertest.AnswerJSON { return w.Json("GET", w.Issuer+"/readyz", "", nil) }
+	alive := func() {
+		t.Helper()
+		if p := w.Fetch("/healthz"); p.StatusCode != 200 || p.Body != "ok\n" || p.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("/healthz: %d %q", p.StatusCode, p.Body)
+		}
+	}
+	alive()
+	if a := ready(); a.StatusCode != 200 || a.Str("status") != "ready" || a.Str("store") != "ok" || a.Str("keys") != "ok" || len(a.JSON) != 3 || a.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%d %v", a.StatusCode, a.JSON)
+	}
+	store.err = errors.Join(storage.ErrUnavailable, errors.New("dial tcp 10.1.2.3:27017: refused for user hunter"))
+	w.Clock.Advance(time.Hour) // so that the keys are read again
+	alive()
+	a := ready()
+	if a.StatusCode != http.StatusServiceUnavailable || a.Str("status") != "unavailable" || a.Str("store") != "unavailable" || a.Str("keys") != "unavailable" || len(a.JSON) != 3 {
+		t.Errorf("%d %v", a.StatusCode, a.JSON)
+	}
+	if !strings.Contains(w.Log.String(), "10.1.2.3") {
+		t.Error("the log does not say why")
+	}
+	store.err = nil
+	if a := ready(); a.StatusCode != 200 {
+		t.Errorf("afterwards: %d %v", a.StatusCode, a.JSON)
+	}
+}
+
+func TestReadinessAnswersInTime(t *testing.T) {
+	t.Parallel()
+	store := &faultyStore{}
+	w := providertest.New(t, func(c *provider.Config) { store.Store = c.Store; c.Store = store })
+	store.silent = true
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // whoever asks has no time at all
+	rec := httptest.NewRecorder()
+	w.Web.Readyz(rec, httptest.NewRequest("GET", "/readyz", nil).WithContext(ctx))
+	if rec.Code != http.StatusServiceUnavailable || !strings.Contains(rec.Body.String(), `"store":"unavailable"`) {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+}

@@ -1,0 +1,73 @@
+package web
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"latchkey/provider/oauth"
+)
+
+// Metrics counts what the provider does. Labels have few values: never a client, a person or anything else that a request may choose.
+type Metrics struct {
+	Registry *prometheus.Registry
+	requests *prometheus.HistogramVec
+	logins   *prometheus.CounterVec
+	tokens   *prometheus.CounterVec
+	errors   *prometheus.CounterVec
+}
+
+// NewMetrics makes and registers the metrics of requests, and whatever else the caller counts.
+func NewMetrics(more ...prometheus.Collector) *Metrics {
+	m := &Metrics{
+		Registry: prometheus.NewRegistry(),
+		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "latchkey_http_request_duration_seconds", Help: "Time to answer, by route, method and status.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		}, []string{"route", "method", "code"}),
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "latchkey_logins_total", Help: "Attempts to sign in, by method and result (success, failure, throttled).",
+		}, []string{"method", "result"}),
+		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "latchkey_tokens_issued_total", Help: "Successful token responses, by grant type.",
+		}, []string{"grant"}),
+		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "latchkey_token_errors_total", Help: "Refused token requests, by grant type and error.",
+		}, []string{"grant", "error"}),
+	}
+	m.Registry.MustRegister(append(more, m.requests, m.logins, m.tokens, m.errors, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))...)
+	return m
+}
+
+// observe counts one answered request.
+func (m *Metrics) observe(route, method string, status int, took time.Duration) {
+	if !slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}, method) {
+		method = "other"
+	}
+	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Observe(took.Seconds())
+}
+
+// Login counts a sign-in by its method (password) and result (success, failure, throttled).
+func (m *Metrics) Login(method, result string) { m.logins.WithLabelValues(method, result).Inc() }
+
+// Token counts one answer of the token endpoint: tokens, or the error.
+func (m *Metrics) Token(grantType string, err error) {
+	if err != nil {
+		m.errors.WithLabelValues(grantLabel(grantType), string(oauth.AsError(err).Code)).Inc()
+		return
+	}
+	m.tokens.WithLabelValues(grantLabel(grantType)).Inc()
+}
+
+// grantLabel keeps what a request may choose out of the labels.
+func grantLabel(grantType string) string {
+	switch grantType {
+	case oauth.GrantAuthorizationCode, oauth.GrantRefreshToken, oauth.GrantClientCredentials, oauth.GrantImplicit:
+		return grantType
+	}
+	return "other"
+}

@@ -1,0 +1,162 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"latchkey/provider/oauth"
+)
+
+// event is what one request leaves in the log: one line, when it ends.
+type event struct {
+	id      string
+	route   string
+	err     error
+	locales []string // ui_locales of the authorization or logout request (OIDC Core §3.1.2.1)
+	browser string   // the reference that this request gave the browser, never written to the log
+	attrs   []slog.Attr
+}
+
+type eventKey struct{}
+
+func eventOf(r *http.Request) *event {
+	if e, ok := r.Context().Value(eventKey{}).(*event); ok {
+		return e
+	}
+	return &event{}
+}
+
+// RequestID is the reference that a person sees and the log has.
+func RequestID(r *http.Request) string { return eventOf(r).id }
+
+// Note keeps a problem for the request's log line; the first one wins, because later ones follow from it.
+func Note(r *http.Request, err error) {
+	if e := eventOf(r); e.err == nil {
+		e.err = err
+	}
+}
+
+// SetLocales records the languages that the request asks for (OIDC Core §3.1.2.1 ui_locales).
+func SetLocales(r *http.Request, locales []string) { eventOf(r).locales = locales }
+
+// Mention adds a field to the request's log line. Keys are the standards' parameter names; values must never be secrets.
+func Mention(r *http.Request, key, value string) {
+	if value == "" {
+		return
+	}
+	if len(value) > 200 {
+		value = value[:200] + "…"
+	}
+	e := eventOf(r)
+	e.attrs = append(e.attrs, slog.String(key, value))
+}
+
+// statusWriter remembers what was answered.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Observe wraps the router from outside, so that what matched no route is seen too: request identifier, panics, transport,
+// log line, metrics.
+func (s *Site) Observe(router *mux.Router) http.Handler {
+	router.Use(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if t, err := mux.CurrentRoute(r).GetPathTemplate(); err == nil {
+				eventOf(r).route = t
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		begun := time.Now()
+		ev := &event{id: rand.Text()[:12], route: "unmatched"}
+		r = r.WithContext(context.WithValue(r.Context(), eventKey{}, ev))
+		w := &statusWriter{ResponseWriter: rw}
+		defer func() {
+			if v := recover(); v != nil {
+				if v == http.ErrAbortHandler {
+					panic(v)
+				}
+				ev.err = fmt.Errorf("panic: %v", v)
+				ev.attrs = append(ev.attrs, slog.String("stack", string(debug.Stack())))
+				if w.status == 0 {
+					http.Error(w, "Something went wrong. Reference: "+ev.id, http.StatusInternalServerError)
+				}
+			}
+			s.logRequest(r, ev, w.status, time.Since(begun))
+		}()
+		w.Header().Set("X-Request-Id", ev.id)
+		if s.Secure {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000") // our host alone: those below it may be anybody's
+			if !s.overTLS(r) && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
+				s.requireHTTPS(w, r)
+				return
+			}
+		}
+		router.ServeHTTP(w, r)
+	})
+}
+
+// requireHTTPS answers a plain http request to an https issuer: what only reads is sent to the right address, anything else is refused, because
+// a secret in it has already crossed the network in clear.
+func (s *Site) requireHTTPS(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		w.Header().Set("Location", s.Base.Scheme+"://"+s.Base.Host+r.URL.RequestURI())
+		w.WriteHeader(http.StatusPermanentRedirect)
+		return
+	}
+	http.Error(w, "This service is reached by https only. If a proxy in front ends TLS, name its address in trusted_proxies and let it send X-Forwarded-Proto.", http.StatusBadRequest)
+}
+
+// statusGone is what is noted of a request whose sender went away before there was an answer: what failed then failed for that reason, and is
+// nobody's fault here. Nobody ever receives it.
+const statusGone = 499
+
+func (s *Site) logRequest(r *http.Request, ev *event, status int, took time.Duration) {
+	if ev.err != nil && status >= 500 && errors.Is(r.Context().Err(), context.Canceled) {
+		status = statusGone
+	}
+	s.Metrics.observe(ev.route, r.Method, status, took)
+	level := slog.LevelInfo
+	attrs := append([]slog.Attr{
+		slog.String("request_id", ev.id), slog.String("method", r.Method), slog.String("route", ev.route),
+		slog.Int("status", status), slog.Duration("duration", took), slog.String("address", s.ClientAddress(r)),
+	}, ev.attrs...)
+	if ev.err != nil {
+		e := oauth.AsError(ev.err)
+		var pe *PageError
+		if !errors.As(ev.err, &pe) {
+			attrs = append(attrs, slog.String("error", string(e.Code)))
+		}
+		attrs = append(attrs, slog.String("reason", ev.err.Error()))
+		if status >= 500 {
+			level = slog.LevelError
+		}
+	}
+	s.Logger.LogAttrs(r.Context(), level, "request", attrs...)
+}

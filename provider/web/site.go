@@ -1,0 +1,73 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gorilla/sessions"
+
+	"latchkey/keys"
+	"latchkey/provider/storage"
+	"latchkey/templates"
+)
+
+// Check asks one thing that the provider depends on whether it answers.
+type Check struct {
+	Name string
+	Ask  func(context.Context) error
+}
+
+// Config is what a Site needs. All fields must be set, but TrustedProxies and Checks.
+type Config struct {
+	Issuer    *url.URL // without trailing slash, query or fragment
+	Store     storage.Store
+	Sealer    *keys.Sealer
+	Templates *templates.Set
+	Logger    *slog.Logger
+	Clock     func() time.Time
+	Metrics   *Metrics
+
+	TrustedProxies []netip.Prefix // may say with X-Forwarded-For and X-Forwarded-Proto who the client is
+	Checks         []Check        // of /readyz
+}
+
+// Site is what every endpoint shares: how requests come in, and how answers, pages and problems leave.
+type Site struct {
+	Issuer    string
+	Base      *url.URL // of the issuer
+	Path      string   // of the issuer, "" or "/id"
+	Secure    bool     // the issuer is https
+	Store     storage.Store
+	Templates *templates.Set
+	Logger    *slog.Logger
+	Clock     func() time.Time
+	Metrics   *Metrics
+
+	TrustedProxies []netip.Prefix
+
+	checks  []Check
+	cookies *sessions.CookieStore
+	csrfKey []byte
+}
+
+// New makes a Site.
+func New(cfg Config) *Site {
+	s := &Site{
+		Issuer: cfg.Issuer.String(), Base: cfg.Issuer, Path: strings.TrimSuffix(cfg.Issuer.EscapedPath(), "/"),
+		Secure: cfg.Issuer.Scheme == "https", Store: cfg.Store, Templates: cfg.Templates, Logger: cfg.Logger, Clock: cfg.Clock,
+		Metrics: cfg.Metrics, TrustedProxies: cfg.TrustedProxies, checks: cfg.Checks, csrfKey: cfg.Sealer.Derive("csrf", 32),
+	}
+	s.cookies = newCookieStore(cfg.Sealer, s.Secure)
+	return s
+}
+
+// URL returns the absolute URL of a path below the issuer.
+func (s *Site) URL(path string) string { return s.Issuer + path }
+
+// Now returns the time in UTC, cut to the millisecond that the store keeps, so that a value means the same before and after it
+// was stored.
+func (s *Site) Now() time.Time { return s.Clock().UTC().Truncate(time.Millisecond) }
