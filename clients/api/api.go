@@ -207,8 +207,8 @@ type refusal struct {
 
 func (e *refusal) Error() string { return e.description }
 
-func invalidToken(format string, args ...any) error {
-	return &refusal{status: http.StatusUnauthorized, code: "invalid_token", description: fmt.Sprintf(format, args...)}
+func invalidToken(description string) error {
+	return &refusal{status: http.StatusUnauthorized, code: "invalid_token", description: description}
 }
 
 func (a *api) refuse(w http.ResponseWriter, no *refusal) {

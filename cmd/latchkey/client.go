@@ -224,7 +224,7 @@ The client secret is printed once and cannot be read again.`,
 
 // giveSecret gives the client the secret on standard input, or a new one if it needs one, and returns it.
 func (sh *shell) giveSecret(ctx context.Context, cmd *cobra.Command, s *site, c *clients.Client) (string, error) {
-	secret := ""
+	var secret string
 	if brought, _ := cmd.Flags().GetBool("secret-stdin"); brought {
 		var err error
 		if secret, err = sh.readPassword(ctx, true, ""); err != nil {

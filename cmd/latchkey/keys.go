@@ -68,7 +68,7 @@ func (sh *shell) keysList() *cobra.Command {
 		Short: "List all keys, and what each is for",
 		Args:  exactly(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
+			return sh.onSite(cmd, false, func(_ context.Context, s *site) error {
 				return sh.printKeys(listKeys(s.ring.Keys(), s.now()))
 			})
 		},

@@ -98,7 +98,7 @@ People:    latchkey user create ada --email ada@example.com
 An app:    latchkey client create --name Notes --type web --redirect-uri https://notes.example.com/callback`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
 	}
@@ -249,7 +249,7 @@ func (sh *shell) versionCommand() *cobra.Command {
 		Use:   "version",
 		Short: "Say which version this is",
 		Args:  exactly(0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(*cobra.Command, []string) error {
 			number, commit := version()
 			if sh.json {
 				return sh.printJSON(map[string]string{"version": number, "commit": commit})

@@ -195,7 +195,7 @@ speaks https. Their client secrets are derived from the environment variable SAM
 		Use:   "healthcheck",
 		Short: "Ask the sample applications on this machine whether they are there; the exit code is the answer",
 		Args:  exactly(0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(*cobra.Command, []string) error {
 			_, port, err := net.SplitHostPort(listenAt)
 			if err != nil {
 				return fault{key: "--listen", text: err.Error()}

@@ -103,7 +103,7 @@ func distinct(list []string) []string {
 	return out
 }
 
-func checkKind(m *Metadata, pol Policy, typ string) error {
+func checkKind(m *Metadata, _ Policy, typ string) error {
 	if m.ApplicationType == "" {
 		m.ApplicationType = applicationWeb
 		if typ == TypeNative {
@@ -207,7 +207,7 @@ func checkGrants(m *Metadata, pol Policy, typ string) error {
 	return nil
 }
 
-func checkRedirects(m *Metadata, pol Policy, typ string) error {
+func checkRedirects(m *Metadata, pol Policy, _ string) error {
 	if len(m.RedirectURIs) > maxList || len(m.PostLogoutRedirectURIs) > maxList {
 		return invalidRedirect("redirect_uris and post_logout_redirect_uris may have %d values at most", maxList)
 	}
@@ -235,7 +235,7 @@ func checkRedirects(m *Metadata, pol Policy, typ string) error {
 }
 
 // checkTexts bounds what people will read, and keeps characters out of it that make a text look like another one.
-func checkTexts(m *Metadata, pol Policy, typ string) error {
+func checkTexts(m *Metadata, pol Policy, _ string) error {
 	m.ClientName = strings.TrimSpace(m.ClientName)
 	if len(m.Contacts) > maxList {
 		return invalid("contacts may have %d values at most", maxList)
@@ -290,7 +290,7 @@ func CheckText(s string) error {
 	return nil
 }
 
-func checkAddresses(m *Metadata, pol Policy, typ string) error {
+func checkAddresses(m *Metadata, pol Policy, _ string) error {
 	for _, l := range [][2]string{{"client_uri", m.ClientURI}, {"logo_uri", m.LogoURI}, {"policy_uri", m.PolicyURI}, {"tos_uri", m.TOSURI}} {
 		if l[1] == "" {
 			continue
@@ -337,7 +337,7 @@ func checkAddresses(m *Metadata, pol Policy, typ string) error {
 // hasKeys says whether the client's public keys are, or can be, known.
 func (m *Metadata) hasKeys() bool { return len(m.JWKS) > 0 || m.JWKSURI != "" }
 
-func checkAuthentication(m *Metadata, pol Policy, typ string) error {
+func checkAuthentication(m *Metadata, _ Policy, _ string) error {
 	if string(m.JWKS) == "null" {
 		m.JWKS = nil
 	}
@@ -394,7 +394,7 @@ func compact(raw json.RawMessage) json.RawMessage {
 	return out
 }
 
-func checkAlgorithms(m *Metadata, pol Policy, typ string) error {
+func checkAlgorithms(m *Metadata, pol Policy, _ string) error {
 	if m.IDTokenSignedResponseAlg == "none" {
 		switch {
 		case !pol.AllowNone:
@@ -465,7 +465,7 @@ func checkAlgorithms(m *Metadata, pol Policy, typ string) error {
 }
 
 // checkSubject insists that pairwise subjects have one sector to be made for (OIDC Core §8.1).
-func checkSubject(m *Metadata, pol Policy, typ string) error {
+func checkSubject(m *Metadata, _ Policy, _ string) error {
 	if m.SubjectType == SubjectPairwise {
 		if _, err := m.sectorHost(); err != nil {
 			return err
@@ -497,7 +497,7 @@ func (m *Metadata) sectorHost() (string, error) {
 	return hosts[0], nil
 }
 
-func checkSignIn(m *Metadata, pol Policy, typ string) error {
+func checkSignIn(m *Metadata, _ Policy, _ string) error {
 	if m.DefaultMaxAge != nil && (*m.DefaultMaxAge < 0 || *m.DefaultMaxAge > maxSeconds) {
 		return invalid("default_max_age must be a number of seconds, 0 or more")
 	}

@@ -311,7 +311,7 @@ type dialRules struct {
 }
 
 // dial resolves the host, insists that every address is permitted, and connects to the first that answers.
-func (c *Client) dial(ctx context.Context, network, hostport string) (net.Conn, error) {
+func (c *Client) dial(ctx context.Context, _, hostport string) (net.Conn, error) {
 	host, portText, err := net.SplitHostPort(hostport)
 	if err != nil {
 		return nil, err

@@ -98,7 +98,7 @@ func (h *Hasher) Verify(ctx context.Context, phc, password string) (ok, needsReh
 		return false, false, err
 	}
 	if password, err = normalise(password); err != nil {
-		return false, false, nil // no such password can have been set
+		return false, false, nil //nolint:nilerr // no such password can have been set
 	}
 	sum, err := h.compute(ctx, password, e.salt, e.params, uint32(len(e.hash)))
 	if err != nil {
@@ -113,7 +113,7 @@ func (h *Hasher) Verify(ctx context.Context, phc, password string) (ok, needsReh
 func (h *Hasher) VerifyNobody(ctx context.Context, password string) error {
 	password, err := normalise(password)
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // Verify answers false for such a password just as early
 	}
 	_, err = h.compute(ctx, password, h.nobody, h.params, hashLength)
 	return err
