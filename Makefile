@@ -5,9 +5,9 @@ SHELL       := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-GO          ?= go
-STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
-GOVULNCHECK ?= golang.org/x/vuln/cmd/govulncheck@v1.9.0
+GO ?= go
+# The tools that read the code are pinned in .ci/tools/go.mod, a module of their own. Go builds them once and keeps them.
+TOOL = $(GO) -C .ci/tools tool -n
 
 # What is made outside of the repository, and kept for the next time: a Python with Flask, if this machine has none.
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache,/tmp)/latchkey
@@ -25,21 +25,23 @@ TIMEOUT ?= 15m
 # In CI nothing is taken from an earlier run.
 COUNT    = $(if $(filter true,$(CI)),-count=1)
 PKG     ?= ./...
+RUN     ?= .
 FUZZTIME  ?= 5s
 BENCH     ?= .
 BENCHTIME ?= 1s
 ARGS    ?=
 
-help: ## say what there is
+help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
 
-prepare: ## install what the tests need and this machine lacks
-	@.ci/prepare
+prepare: ## install what the tests need and this machine lacks; asks first, or takes YES=1
+	@YES='$(YES)' .ci/prepare
 
-test: prepare ## everything: formatting, vet, staticcheck, known holes, all tests with the race detector, the browser test
+test: prepare ## everything: format, go.mod, vet, lint, known vulnerabilities, build, all tests with the race detector
 	@.ci/stage gofmt $(MAKE) format
+	@.ci/stage 'go mod tidy' $(MAKE) tidy-check
 	@.ci/stage vet $(MAKE) vet
-	@.ci/stage staticcheck $(MAKE) staticcheck
+	@.ci/stage lint $(MAKE) lint
 	@.ci/stage govulncheck $(MAKE) vulnerabilities
 	@.ci/stage build $(MAKE) build
 	@.ci/stage 'go test' $(MAKE) race
@@ -48,20 +50,33 @@ format: ## fail on files that gofmt would change
 	@found=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go' 2>/dev/null || find . -name '*.go')); \
 	if [[ -n $$found ]]; then echo "gofmt would change:"; echo "$$found"; exit 1; fi
 
+tidy: ## bring go.mod and go.sum up to what the code imports
+	@$(GO) mod tidy
+	@$(GO) -C .ci/tools mod tidy
+
+tidy-check: ## fail if make tidy would change anything in go.mod
+	@$(GO) mod tidy -diff
+
 vet: ## go vet
 	@$(STATIC) $(GO) vet $(PKG)
 
-staticcheck: ## staticcheck
-	@$(STATIC) $(GO) run $(STATICCHECK) $(PKG)
+lint: ## golangci-lint with what .golangci.yml asks for; PKG=./keys/... for a part
+	@lint=$$($(STATIC) $(TOOL) golangci-lint); $(STATIC) $$lint run $(PKG)
 
-vulnerabilities: ## look for known holes in what is used, if the list of them can be reached
-	@.ci/vulnerabilities $(GO) run $(GOVULNCHECK) $(PKG)
+vulnerabilities: ## look for known vulnerabilities in what is used, if the list of them can be reached
+	@check=$$($(STATIC) $(TOOL) govulncheck); $(STATIC) .ci/vulnerabilities "$$check" $(PKG)
 
 race: ## all tests, with the race detector
 	@$(RACE) $(GO) test -race -timeout $(TIMEOUT) $(COUNT) $(PKG)
 
 short: ## all tests, without the race detector and without anything to install
 	@$(GO) test -timeout $(TIMEOUT) $(PKG)
+
+one: ## one test, talking: make one PKG=./provider/oauth RUN=TestPKCE
+	@$(GO) test -timeout $(TIMEOUT) -count=1 -v -run '$(RUN)' $(PKG)
+
+update: ## write all golden files again; read the difference before you commit it
+	@$(GO) test $$(grep -rl --include='*_test.go' 'flag.Bool("update"' . | xargs -n1 dirname | sort -u) -count=1 -update
 
 build: ## the program, static, in bin/latchkey
 	@$(STATIC) $(GO) build -ldflags '$(LDFLAGS)' -o bin/latchkey ./cmd/latchkey
@@ -71,6 +86,9 @@ run: build ## latchkey serve on this machine, with its data in ./data
 
 demo: build ## the provider with sample applications, seeded
 	@exec bin/latchkey demo $(ARGS)
+
+dev: ## the demo, built and started again whenever a file of the program, a page or a style changes
+	@exec .ci/dev $(ARGS)
 
 bench: ## the benchmarks
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem $(PKG)
@@ -90,4 +108,5 @@ conformance: ## the OpenID certification plans; needs SUITE_JAR and HARNESS, see
 clean: ## remove what was built
 	@rm -rf bin latchkey
 
-.PHONY: help prepare test format vet staticcheck vulnerabilities race short build run demo bench fuzz cover conformance clean
+.PHONY: help prepare test format tidy tidy-check vet lint vulnerabilities race short one update build run demo dev bench fuzz \
+	cover conformance clean
