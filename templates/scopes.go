@@ -1,6 +1,17 @@
 package templates
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
+
+// ScopeItem is one thing that an application wants, as a sentence for a person. Set.Scopes makes them.
+type ScopeItem struct {
+	Name   string // the scope, claim or resource itself
+	Title  string
+	Detail string // may be empty
+	New    bool   // was not allowed before
+}
 
 // claimsOf are the claims that a scope brings along (OIDC Core §5.4).
 var claimsOf = map[string][]string{
@@ -23,20 +34,22 @@ func (s *Set) Scopes(lang string, scopes, claims, resources []string, alreadyAll
 	v := s.view(lang, nil)
 	var out []ScopeItem
 	said := map[string]bool{}
-	add := func(name, kind, title, detail string, about any) {
+	add := func(name, kind, title, detail string, about Args) {
 		if name == "" || said[kind+name] {
 			return
 		}
 		said[kind+name] = true
-		out = append(out, ScopeItem{
-			Name: name, Title: v.t(title, about).String(), Detail: v.t(detail, about).String(), New: alreadyAllowed == nil || !alreadyAllowed(kind, name),
-		})
+		item := ScopeItem{Name: name, Title: v.t(title, about).String(), New: alreadyAllowed == nil || !alreadyAllowed(kind, name)}
+		if detail != "" {
+			item.Detail = v.t(detail, about).String()
+		}
+		out = append(out, item)
 	}
 	for _, scope := range scopes {
-		if key := "scope." + scope; v.words.Messages[key] != "" {
-			add(scope, "scope", key, key+".detail", scope)
+		if key := "scope." + scope; english().messages[key] != nil {
+			add(scope, "scope", key, key+".detail", nil)
 		} else {
-			add(scope, "scope", "scope-other", "scope-other.detail", scope)
+			add(scope, "scope", "scope-other", "scope-other.detail", Args{"scope": scope})
 		}
 	}
 	for _, claim := range claims {
@@ -44,14 +57,14 @@ func (s *Set) Scopes(lang string, scopes, claims, resources []string, alreadyAll
 		if with := implied[claim]; covered || slices.Contains(claimsOf["openid"], claim) || with != "" && slices.Contains(claims, with) {
 			continue
 		}
-		add(claim, "claim", "claim-one", "", v.Known("claim.", claim))
+		about := Args{"claim": claim}
+		if english().messages["claim."+claim] != nil {
+			about["claim"] = v.t("claim."+claim, nil)
+		}
+		add(claim, "claim", "claim-one", "", about)
 	}
 	for _, resource := range resources {
-		if h := host(resource); h != "" {
-			add(resource, "resource", "resource", "resource.detail", h)
-		} else {
-			add(resource, "resource", "resource", "resource.detail", resource)
-		}
+		add(resource, "resource", "resource", "resource.detail", Args{"resource": cmp.Or(host(resource), resource)})
 	}
 	return out
 }

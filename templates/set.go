@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ import (
 	"golang.org/x/text/language"
 )
 
-//go:embed html/*.html
+//go:embed html
 var htmlFiles embed.FS
 
 // Options is what pages need to know about where they are shown.
@@ -36,7 +37,7 @@ type Set struct {
 	order     []string // languages in the order of the matcher
 }
 
-// New parses everything once, and renders a sample of every page in every language. What it returns as an error names the file.
+// New parses everything once, and renders every sample of every page. What it returns as an error names the file.
 func New(o Options) (*Set, error) {
 	if o.ProviderName == "" {
 		o.ProviderName = "Latchkey"
@@ -56,26 +57,20 @@ func New(o Options) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("templates: %w", err)
 	}
-	for _, page := range samples() {
-		name := page.name()
-		if s.pages[name] != nil {
-			continue
-		}
-		source, ok := sources[name+".html"]
+	for _, page := range pages {
+		source, ok := sources[page.file+".html"]
 		if !ok {
-			return nil, fmt.Errorf("templates: there is no %s.html", name)
+			return nil, fmt.Errorf("templates: there is no %s.html", page.file)
 		}
 		t, err := layout.Clone()
 		if err != nil {
 			return nil, fmt.Errorf("templates: %w", err)
 		}
-		if s.pages[name], err = t.Parse(source); err != nil {
-			return nil, fmt.Errorf("templates: %s.html: %w", name, err)
+		if s.pages[page.file], err = t.Parse(source); err != nil {
+			return nil, fmt.Errorf("templates: %s.html: %w", page.file, err)
 		}
-	}
-	for _, page := range samples() {
-		for _, lang := range s.order {
-			if err := s.Render(io.Discard, lang, page); err != nil {
+		for _, sample := range page.samples() {
+			if err := s.Render(io.Discard, "en", sample.page); err != nil {
 				return nil, err
 			}
 		}
@@ -83,60 +78,49 @@ func New(o Options) (*Set, error) {
 	return s, nil
 }
 
-// sources reads our templates and puts the operator's in their place.
+// sources reads our templates and puts the operator's in their place, by their path below html/.
 func (s *Set) sources() (map[string]string, error) {
 	out := map[string]string{}
-	names, err := fs.Glob(htmlFiles, "html/*.html")
+	ours, err := fs.Sub(htmlFiles, "html")
 	if err != nil {
 		return nil, fmt.Errorf("templates: %w", err)
 	}
-	for _, name := range names {
-		b, err := htmlFiles.ReadFile(name)
-		if err != nil {
-			return nil, fmt.Errorf("templates: %w", err)
-		}
-		out[path.Base(name)] = string(b)
+	read := func(from fs.FS, own bool) error {
+		return fs.WalkDir(from, ".", func(name string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case d.IsDir() && own && name == "messages":
+				return fs.SkipDir
+			case d.IsDir():
+				return nil
+			}
+			if _, ok := out[name]; own && !ok {
+				return fmt.Errorf("%q replaces nothing; there are %s and messages/", name, strings.Join(slices.Sorted(maps.Keys(out)), ", "))
+			}
+			b, err := fs.ReadFile(from, name)
+			out[name] = string(b)
+			return err
+		})
 	}
-	if s.options.Overrides == nil {
-		return out, nil
+	if err := read(ours, false); err != nil {
+		return nil, fmt.Errorf("templates: %w", err)
 	}
-	own, err := fs.ReadDir(s.options.Overrides, ".")
-	if err != nil {
-		return nil, fmt.Errorf("templates: own templates: %w", err)
-	}
-	for _, f := range own {
-		if f.IsDir() && f.Name() == "messages" {
-			continue
-		}
-		if _, ok := out[f.Name()]; !ok || f.IsDir() {
-			return nil, fmt.Errorf("templates: %q replaces nothing; there are %s and messages/", f.Name(), strings.Join(slices.Sorted(keysOf(out)), ", "))
-		}
-		b, err := fs.ReadFile(s.options.Overrides, f.Name())
-		if err != nil {
+	if s.options.Overrides != nil {
+		if err := read(s.options.Overrides, true); err != nil {
 			return nil, fmt.Errorf("templates: own templates: %w", err)
 		}
-		out[f.Name()] = string(b)
 	}
 	return out, nil
 }
 
-func keysOf[V any](m map[string]V) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
-}
-
-// Render writes the page in a language that Match returned; "" or an unknown one is English. The page is finished in a buffer before the
-// first byte is written, so an error means that w is untouched, or cannot be written to.
+// Render writes the page in a language that Match returned; "" or an unknown one is English. The page is finished in a
+// buffer before the first byte is written, so an error means that w is untouched, or cannot be written to.
 func (s *Set) Render(w io.Writer, lang string, page Page) error {
 	if page == nil {
 		return errors.New("templates: there is no page to render")
 	}
-	t := s.pages[page.name()]
+	t := s.pages[page.file()]
 	var b bytes.Buffer
 	if err := t.ExecuteTemplate(&b, "page", s.view(lang, page)); err != nil {
 		return fmt.Errorf("templates: %w", err)
@@ -160,11 +144,17 @@ func (s *Set) view(lang string, page Page) view {
 	if !ok {
 		lang, words = "en", s.languages["en"]
 	}
-	return view{Lang: lang, Dir: words.Direction, Provider: shown(s.options.ProviderName), Page: page, words: words, now: s.options.Now(), path: s.options.Path}
+	return view{
+		Lang: lang, Dir: words.direction, Provider: shown(s.options.ProviderName), Page: page, words: words,
+		now: s.options.Now(), path: s.options.Path,
+	}
 }
 
 // Name is the page's, for the stylesheet.
-func (v view) Name() string { return strings.ReplaceAll(v.Page.name(), "_", "-") }
+func (v view) Name() string { return strings.ReplaceAll(path.Base(v.Page.file()), "_", "-") }
+
+// Home is the address of the one page of ours that people open by themselves.
+func (v view) Home() string { return v.path + "/account" }
 
 // Asset is the address of an asset.
 func (v view) Asset(name string) (string, error) {
@@ -183,4 +173,7 @@ type part struct {
 // On makes a part.
 func (v view) On(value any) part { return part{v, value} }
 
-var functions = template.FuncMap{"shown": shown, "sentence": func(s string) string { return shownAtMost(s, maxSentence) }, "host": host, "initials": initials, "link": link, "contact": contact}
+var functions = template.FuncMap{
+	"shown": shown, "sentence": func(s string) string { return shownAtMost(s, maxSentence) },
+	"host": host, "initials": initials, "hue": hue, "link": link, "contact": contact,
+}

@@ -5,9 +5,10 @@ import (
 	"encoding/xml"
 	"errors"
 	"flag"
-	"fmt"
+	"html/template"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -119,57 +120,100 @@ func byID(t testing.TB, all []*element, id string) *element {
 func everyPage(t *testing.T, check func(t *testing.T, lang string, page Page, out string)) {
 	s := newSet(t)
 	for _, lang := range s.order {
-		for i, page := range samples() {
-			t.Run(fmt.Sprintf("%02d %s %s", i, page.name(), lang), func(t *testing.T) {
-				t.Parallel()
-				check(t, lang, page, render(t, s, lang, page))
-			})
+		for _, p := range pages {
+			for _, c := range p.samples() {
+				t.Run(p.file+" "+c.name+" "+lang, func(t *testing.T) {
+					t.Parallel()
+					check(t, lang, c.page, render(t, s, lang, c.page))
+				})
+			}
 		}
 	}
 }
 
+// TestPagesLookAsReviewed compares every case in English, and the first of each page in a language that reads the same
+// way and in one that reads from right to left.
 func TestPagesLookAsReviewed(t *testing.T) {
 	t.Parallel()
 	s := newSet(t)
-	seen := map[string]bool{}
-	for i, page := range samples() {
-		for _, lang := range s.order {
-			if lang != "en" && seen[page.name()] {
-				continue // one of each kind shows the words
-			}
-			name := filepath.Join("testdata", fmt.Sprintf("%02d_%s.%s.html", i, page.name(), lang))
-			got := render(t, s, lang, page)
-			if *update {
-				if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+	reviewed := map[string]bool{}
+	for _, p := range pages {
+		for i, c := range p.samples() {
+			for _, lang := range s.order {
+				if lang != "en" && (i > 0 || lang != "de" && s.languages[lang].direction != "rtl") {
+					continue
+				}
+				name := filepath.Join("testdata", strings.Join([]string{path.Base(p.file), c.name, lang, "html"}, "."))
+				if reviewed[name] {
+					t.Errorf("two cases are called %s", name)
+				}
+				reviewed[name] = true
+				got := render(t, s, lang, c.page)
+				if *update {
+					if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+						t.Fatal(err)
+					}
+					continue
+				}
+				want, err := os.ReadFile(name)
+				if err != nil {
 					t.Fatal(err)
 				}
-				continue
-			}
-			want, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("%s is not what is rendered; see the difference after go test ./templates -update\n%s", name, got)
+				if got != string(want) {
+					t.Errorf("%s is not what is rendered; see the difference after go test ./templates -update\n%s", name, got)
+				}
 			}
 		}
-		seen[page.name()] = true
+	}
+	files, err := filepath.Glob("testdata/*.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if !reviewed[name] {
+			t.Errorf("%s is no case of any page", name)
+		}
+	}
+}
+
+func TestThePagesAreATableWithoutGaps(t *testing.T) {
+	t.Parallel()
+	listed := map[string]bool{"layout.html": true}
+	for _, p := range pages {
+		listed[p.file+".html"] = true
+		if len(p.samples()) == 0 {
+			t.Errorf("%s has no samples", p.file)
+		}
+		for _, c := range p.samples() {
+			if c.page.file() != p.file {
+				t.Errorf("%s: the sample %s is of %s", p.file, c.name, c.page.file())
+			}
+		}
+	}
+	sources, err := newSet(t).sources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range sources {
+		if !listed[name] {
+			t.Errorf("html/%s belongs to no page", name)
+		}
 	}
 }
 
 func TestEveryPageHasTheIdsThatAutomationKnows(t *testing.T) {
 	t.Parallel()
 	contract := map[string][]string{
-		"login": {"login-page", "password", "login-submit"}, "consent": {"consent-page", "consent-allow", "consent-deny"},
-		"accounts": {"accounts-page", "account-current", "account-other"}, "error": {"op-error"}, "refused": {"refused"},
-		"logout_confirm": {"logout-page", "logout-confirm"}, "logged_out": {"logged-out"}, "account": {"account-page"},
-		"form_post": {"form-post"}, "check_session": nil,
+		"signin/login": {"login-page", "password", "login-submit"}, "signin/consent": {"consent-page", "consent-allow", "consent-deny"},
+		"signin/accounts": {"accounts-page", "account-current", "account-other"}, "error": {"op-error"}, "signin/refused": {"refused"},
+		"account/logout_confirm": {"logout-page", "logout-confirm"}, "account/logged_out": {"logged-out"}, "account/account": {"account-page"},
+		"signin/form_post": {"form-post"}, "signin/check_session": nil,
 	}
 	everyPage(t, func(t *testing.T, _ string, page Page, out string) {
 		all := parse(t, out)
-		ids, ok := contract[page.name()]
+		ids, ok := contract[page.file()]
 		if !ok {
-			t.Fatalf("no contract for %s", page.name())
+			t.Fatalf("no contract for %s", page.file())
 		}
 		for _, id := range ids {
 			byID(t, all, id)
@@ -192,7 +236,7 @@ func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 	everyPage(t, func(t *testing.T, lang string, page Page, out string) {
 		all := parse(t, out)
 		html := tagged(all, "html")[0]
-		if html.attr["lang"] != lang || html.attr["dir"] != "ltr" {
+		if html.attr["lang"] != lang || html.attr["dir"] != map[bool]string{true: "rtl", false: "ltr"}[lang == "ar"] {
 			t.Errorf("html: %v", html.attr)
 		}
 		if h := tagged(all, "h1"); len(h) != 1 {
@@ -248,15 +292,17 @@ func TestPagesOfDifferentKindsHaveDifferentTitles(t *testing.T) {
 	s := newSet(t)
 	for _, lang := range s.order {
 		kinds := map[string]string{}
-		for _, page := range samples() {
-			title := tagged(parse(t, render(t, s, lang, page)), "title")[0].text
-			if other, ok := kinds[title]; ok && other != page.name() && !strings.HasPrefix(title, " –") {
-				t.Errorf("%s and %s are both called %q", other, page.name(), title)
+		for _, p := range pages {
+			for _, c := range p.samples() {
+				title := tagged(parse(t, render(t, s, lang, c.page)), "title")[0].text
+				if other, ok := kinds[title]; ok && other != p.file && !strings.HasPrefix(title, " –") {
+					t.Errorf("%s and %s are both called %q", other, p.file, title)
+				}
+				kinds[title] = p.file
 			}
-			kinds[title] = page.name()
 		}
 	}
-	if title := tagged(parse(t, render(t, s, "en", samples()[0])), "title")[0].text; title != "Sign in to Field Notes – Latchkey" {
+	if title := tagged(parse(t, render(t, s, "en", loginSamples()[0].page)), "title")[0].text; title != "Sign in to Field Notes – Latchkey" {
 		t.Errorf("title: %q", title)
 	}
 }
@@ -277,8 +323,8 @@ func TestNoPageNeedsMoreThanItsPolicyAllows(t *testing.T) {
 			case "style", "base", "object", "embed":
 				t.Errorf("<%s>", e.tag)
 			case "script":
-				if (page.name() != "form_post" && page.name() != "check_session") || !strings.HasPrefix(e.attr["src"], "/assets/") || e.text != "" {
-					t.Errorf("script on %s: %v", page.name(), e.attr)
+				if (page.file() != "signin/form_post" && page.file() != "signin/check_session") || !strings.HasPrefix(e.attr["src"], "/assets/") || e.text != "" {
+					t.Errorf("script on %s: %v", page.file(), e.attr)
 				}
 			case "link":
 				if !strings.HasPrefix(e.attr["href"], "/assets/") {
@@ -289,7 +335,7 @@ func TestNoPageNeedsMoreThanItsPolicyAllows(t *testing.T) {
 					t.Errorf("img %v", e.attr)
 				}
 			case "iframe":
-				if page.name() != "logged_out" || strings.Contains(e.attr["sandbox"], "top-navigation") || !strings.Contains(e.attr["sandbox"], "allow-scripts") {
+				if page.file() != "account/logged_out" || strings.Contains(e.attr["sandbox"], "top-navigation") || !strings.Contains(e.attr["sandbox"], "allow-scripts") {
 					t.Errorf("iframe %v", e.attr)
 				}
 			case "a":
@@ -310,7 +356,7 @@ func TestEveryFormOfOursCarriesItsCSRFValue(t *testing.T) {
 	everyPage(t, func(t *testing.T, _ string, page Page, out string) {
 		all := parse(t, out)
 		forms, values := len(tagged(all, "form")), len(find(all, func(e *element) bool { return e.tag == "input" && e.attr["name"] == "csrf" }))
-		if page.name() == "form_post" {
+		if page.file() == "signin/form_post" {
 			forms = 0 // it goes to the application, which must not learn one
 		}
 		if forms != values {
@@ -322,7 +368,7 @@ func TestEveryFormOfOursCarriesItsCSRFValue(t *testing.T) {
 func TestAPageIsSmall(t *testing.T) {
 	t.Parallel()
 	sheet, mark := len(assets["style.css"].content), len(assets["mark.svg"].content)
-	if sheet > 12<<10 {
+	if sheet > 14<<10 {
 		t.Errorf("the stylesheet has %d bytes", sheet)
 	}
 	everyPage(t, func(t *testing.T, _ string, _ Page, out string) {
@@ -369,7 +415,7 @@ func TestLoginErrorsAreLinkedToTheFieldThatNeedsAttention(t *testing.T) {
 		}
 	}
 	throttled := render(t, s, "en", Login{Error: LoginThrottled, ThrottledUntil: testNow.Add(4*time.Minute + time.Second)})
-	if !strings.Contains(throttled, "Wait 5 min") || !strings.Contains(throttled, "from 20:34 UTC") {
+	if !strings.Contains(throttled, "Wait 5 minutes, then") {
 		t.Error(throttled)
 	}
 }
@@ -386,13 +432,31 @@ func TestConsentMarksWhatIsNewOnlyBesideWhatIsNot(t *testing.T) {
 	}
 }
 
-func TestAllowAndDenyHaveTheSameWeight(t *testing.T) {
+func TestAllowAndDenyStandSideBySide(t *testing.T) {
 	t.Parallel()
 	all := parse(t, render(t, newSet(t), "en", Consent{}))
 	allow, deny := byID(t, all, "consent-allow"), byID(t, all, "consent-deny")
-	if allow.attr["class"] != deny.attr["class"] || !slices.Equal(allow.within, deny.within) || allow.attr["value"] != "allow" || deny.attr["value"] != "deny" {
+	if !slices.Equal(allow.within, deny.within) || allow.attr["value"] != "allow" || deny.attr["value"] != "deny" {
 		t.Errorf("%v %v", allow.attr, deny.attr)
 	}
+}
+
+func TestEveryEndingHasAButton(t *testing.T) {
+	t.Parallel()
+	everyPage(t, func(t *testing.T, _ string, page Page, out string) {
+		if _, frame := page.(CheckSession); frame {
+			return
+		}
+		if _, own := page.(Account); own {
+			return // it is where people end up
+		}
+		main := find(parse(t, out), func(e *element) bool {
+			return (e.tag == "a" || e.tag == "button") && slices.Contains(strings.Fields(e.attr["class"]), "main")
+		})
+		if _, choice := page.(Accounts); len(main) != 1 && !choice {
+			t.Errorf("%d main buttons", len(main))
+		}
+	})
 }
 
 func TestLoggedOutGoesOnOrLooksAgainByItself(t *testing.T) {
@@ -425,7 +489,7 @@ func TestLoggedOutGoesOnOrLooksAgainByItself(t *testing.T) {
 func TestErrorPagesSpeakThePersonsLanguageOrSayWhichTheySpeak(t *testing.T) {
 	t.Parallel()
 	s := newSet(t)
-	s.languages["de"].Sentences["It rains."] = "Es regnet."
+	s.languages["de"].sentences["It rains."] = "Es regnet."
 	out := render(t, s, "de", Error{Title: "It rains.", Message: "It <snows>."})
 	if !strings.Contains(out, "<h1>Es regnet.</h1>") || !strings.Contains(out, `<span lang="en">It &lt;snows&gt;.</span>`) {
 		t.Error(out)
@@ -452,7 +516,11 @@ func TestRenderWritesAWholePageOrNothing(t *testing.T) {
 	if err := s.Render(&b, "en", nil); err == nil || b.Len() > 0 {
 		t.Error("no page was rendered")
 	}
-	delete(s.languages["en"].Messages, "account.title")
+	broken, err := template.New("").Parse(`{{define "page"}}half {{.Nothing}}{{end}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.pages[Account{}.file()] = broken
 	if err := s.Render(&b, "en", Account{}); err == nil || b.Len() > 0 {
 		t.Errorf("%v, and %d bytes were written", err, b.Len())
 	}
@@ -476,30 +544,52 @@ func TestOperatorsReplaceTemplatesAndWords(t *testing.T) {
 	own := newSet(t, func(o *Options) {
 		o.Overrides = fstest.MapFS{
 			"error.html":       file(`{{define "title"}}Oops{{end}}{{define "main"}}<main id="op-error"><h1>{{.T "error.help"}}</h1></main>{{end}}`),
-			"messages/en.json": file(`{"messages":{"error.help":"Call Bob."}}`),
+			"messages/en.json": file(`{"messages":{"error.help":"Call Bob.","login.title.own":"Come in"}}`),
+			"messages/eo.json": file(`{"messages":{"login.title.own":"Ensaluti","time.hours-ago":{"one":"antaŭ horo","other":"antaŭ {n} horoj"}}}`),
 		}
 	})
 	if out := render(t, own, "en", Error{}); !strings.Contains(out, "<h1>Call Bob.</h1>") || !strings.Contains(out, "<title>Oops – Latchkey</title>") {
 		t.Error(out)
 	}
-	if out := render(t, own, "en", Login{}); !strings.Contains(out, `id="login-page"`) {
-		t.Error("what was not replaced is gone")
+	if out := render(t, own, "en", Login{}); !strings.Contains(out, `id="login-page"`) || !strings.Contains(out, "<h1>Come in</h1>") {
+		t.Error("what was not replaced is gone, or what was replaced is not")
+	}
+	out := render(t, own, own.Match(nil, "eo"), Consent{App: sampleApp})
+	if !strings.Contains(out, `<html lang="eo" dir="ltr">`) || !strings.Contains(out, `<span lang="en"> asks for your permission</span>`) {
+		t.Errorf("an added language lacks words, which are not in English and marked as English:\n%s", out)
+	}
+	if out := render(t, own, "eo", Login{}); !strings.Contains(out, "<h1>Ensaluti</h1>") {
+		t.Error(out)
+	}
+	if m := own.Missing("eo"); len(m) != len(english().messages)-2+1 || !slices.Contains(m, "months") || slices.Contains(m, "time.hours-ago") {
+		t.Errorf("missing: %v", m)
+	}
+	if m := own.Missing("en"); len(m) != 0 {
+		t.Errorf("missing: %v", m)
 	}
 	for name, c := range map[string]struct {
 		files fstest.MapFS
 		want  string
 	}{
-		"a file that replaces nothing":        {fstest.MapFS{"logni.html": file("")}, `"logni.html" replaces nothing`},
-		"a template that does not parse":      {fstest.MapFS{"login.html": file("{{if}}")}, "login.html"},
-		"a field that is not there":           {fstest.MapFS{"login.html": file(`{{define "title"}}x{{end}}{{define "main"}}{{.Page.Pasword}}{{end}}`)}, "Pasword"},
-		"a message that is not there":         {fstest.MapFS{"login.html": file(`{{define "title"}}x{{end}}{{define "main"}}{{.T "nope"}}{{end}}`)}, "nope"},
+		"a file that replaces nothing":        {fstest.MapFS{"signin/logni.html": file("")}, `"signin/logni.html" replaces nothing`},
+		"a template that does not parse":      {fstest.MapFS{"signin/login.html": file("{{if}}")}, "signin/login.html"},
+		"a field that is not there":           {fstest.MapFS{"signin/login.html": file(`{{define "title"}}x{{end}}{{define "main"}}{{.Page.Pasword}}{{end}}`)}, "Pasword"},
+		"a message that is not there":         {fstest.MapFS{"signin/login.html": file(`{{define "title"}}x{{end}}{{define "main"}}{{.T "nope"}}{{end}}`)}, "nope"},
+		"a message without its value":         {fstest.MapFS{"signin/login.html": file(`{{define "title"}}x{{end}}{{define "main"}}{{.T "login.title"}}{{end}}`)}, "{app}"},
 		"a page without main":                 {fstest.MapFS{"layout.html": file(`{{define "page"}}{{template "mian" .}}{{end}}`)}, "mian"},
-		"a language that is not complete":     {fstest.MapFS{"messages/fr.json": file(`{"messages":{"back":"Retour"}}`)}, `messages/fr.json lacks "account.apps"`},
 		"a message that nothing uses":         {fstest.MapFS{"messages/de.json": file(`{"messages":{"bakc":"x"}}`)}, `"bakc"`},
 		"a language that is none":             {fstest.MapFS{"messages/klingon!.json": file(`{}`)}, "language tag"},
+		"a file that is no language":          {fstest.MapFS{"messages/notes.txt": file(`{}`)}, "messages/notes.txt"},
 		"messages that are not JSON":          {fstest.MapFS{"messages/de.json": file(`{`)}, "messages/de.json"},
+		"a message that is a number":          {fstest.MapFS{"messages/de.json": file(`{"messages":{"back":7}}`)}, "messages/de.json"},
 		"a direction that is neither":         {fstest.MapFS{"messages/de.json": file(`{"direction":"up"}`)}, "ltr or rtl"},
-		"a message with a value it never has": {fstest.MapFS{"messages/de.json": file(`{"messages":{"back-to":"{7}"}}`)}, `"back-to"`},
+		"a year of eleven months":             {fstest.MapFS{"messages/de.json": file(`{"months":["a","b","c","d","e","f","g","h","i","j","k"]}`)}, "twelve"},
+		"a message with a value it never has": {fstest.MapFS{"messages/de.json": file(`{"messages":{"back-to":"{who}"}}`)}, `"back-to"`},
+		"an empty message":                    {fstest.MapFS{"messages/de.json": file(`{"messages":{"back":""}}`)}, `"back" is empty`},
+		"a plural form that is none":          {fstest.MapFS{"messages/de.json": file(`{"messages":{"time.hours-ago":{"some":"x","other":"x"}}}`)}, `"some"`},
+		"a plural form the language has not":  {fstest.MapFS{"messages/de.json": file(`{"messages":{"time.hours-ago":{"one":"x","few":"x","other":"x"}}}`)}, "plural form few"},
+		"a plural form that is missing":       {fstest.MapFS{"messages/de.json": file(`{"messages":{"time.hours-ago":"vor {n} Stunden"}}`)}, "lacks the plural form one"},
+		"plural forms without a number":       {fstest.MapFS{"messages/de.json": file(`{"messages":{"back":{"one":"x","other":"x"}}}`)}, "depends on no number"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -513,7 +603,7 @@ func TestOperatorsReplaceTemplatesAndWords(t *testing.T) {
 
 func BenchmarkRenderLogin(b *testing.B) {
 	s := newSet(b)
-	page := samples()[0]
+	page := loginSamples()[0].page
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := s.Render(io.Discard, "en", page); err != nil {

@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"hash/fnv"
 	"html/template"
 	"net/mail"
 	"net/url"
@@ -72,6 +73,16 @@ func initials(name, username string) string {
 		}
 	}
 	return b.String()
+}
+
+// hues is how many colours the stylesheet has for tiles without a picture.
+const hues = 6
+
+// hue gives a name one of the colours, always the same.
+func hue(name string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(shown(name)))
+	return int(h.Sum32() % hues)
 }
 
 // host is the host of an address, "" when it has none.

@@ -1,0 +1,24 @@
+package templates
+
+// FormPost sends the response to the application by a form that submits itself (OAuth 2.0 Form Post Response Mode §2).
+type FormPost struct {
+	Action  string
+	Fields  [][2]string
+	AppName string
+}
+
+func (FormPost) file() string { return "signin/form_post" }
+
+// Policy lets the form lead to the application and nowhere else, and a script send it.
+func (f FormPost) Policy() Policy {
+	return Policy{Forms: []string{f.Action}, FormsElsewhere: true, Script: true}
+}
+
+func formPostSamples() []sample {
+	return []sample{
+		{"code", FormPost{
+			Action: "https://notes.example/callback", Fields: [][2]string{{"code", "abc"}, {"state", "\"><script>"}}, AppName: "Field Notes",
+		}},
+		{"empty", FormPost{Action: "https://notes.example/callback"}},
+	}
+}

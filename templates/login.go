@@ -1,0 +1,44 @@
+package templates
+
+import "time"
+
+// Login is the sign-in page. Its form posts csrf, username, password and, if ticked, remember to Action.
+type Login struct {
+	App            *App   // nil: for our own pages
+	Action         string // where the form goes
+	CSRF           string
+	Username       string // what was typed or hinted before
+	Error          string // LoginWrong, LoginIncomplete, LoginThrottled; "" at first
+	ThrottledUntil time.Time
+	Remember       bool    // whether the box is ticked
+	Reauthenticate *Person // a person is signed in and has to prove it once more; there is no #username then
+	SwitchURL      string  // with Reauthenticate: sign in as another person
+	CancelAction   string  // posts action=cancel; "" shows no such button
+}
+
+// What Login.Error can say: keys of messages.
+const (
+	LoginWrong      = "login.wrong"      // username or password, never which
+	LoginIncomplete = "login.incomplete" // a field was left empty
+	LoginThrottled  = "login.throttled"  // with ThrottledUntil: when to try again
+)
+
+func (Login) file() string { return "signin/login" }
+
+// Policy lets the form lead to the application.
+func (l Login) Policy() Policy { return Policy{Forms: l.App.leadsTo()} }
+
+func loginSamples() []sample {
+	app, stranger, ada := sampleApp, sampleStranger, samplePerson
+	return []sample{
+		{"first", Login{App: &app, Action: "/login?i=1", CSRF: "c", CancelAction: "/login?i=1"}},
+		{"wrong", Login{App: &app, Action: "/login?i=1", CSRF: "c", Username: "ada", Error: LoginWrong, Remember: true, CancelAction: "/login?i=1"}},
+		{"throttled", Login{Action: "/login?i=1", CSRF: "c", Username: "ada", Error: LoginThrottled, ThrottledUntil: sampleTime.Add(20 * time.Minute)}},
+		{"again", Login{
+			App: &stranger, Action: "/login?i=1", CSRF: "c", Username: "ada", Reauthenticate: &ada, SwitchURL: "/login?i=1&switch=1",
+			CancelAction: "/login?i=1",
+		}},
+		{"own", Login{Action: "/login?i=1", CSRF: "c"}},
+		{"empty", Login{}},
+	}
+}
