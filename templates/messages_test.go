@@ -258,7 +258,7 @@ func TestScopesAreSentences(t *testing.T) {
 func TestWhatTheEndpointsSayIsKnownInEveryLanguage(t *testing.T) {
 	t.Parallel()
 	s := newSet(t)
-	files, err := filepath.Glob("../provider/*.go")
+	files, err := filepath.Glob("../provider/*/*.go")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no endpoints: %v", err)
 	}
@@ -276,7 +276,14 @@ func TestWhatTheEndpointsSayIsKnownInEveryLanguage(t *testing.T) {
 			if !ok {
 				return true
 			}
-			if f, ok := call.Fun.(*ast.Ident); !ok || f.Name != "refusePage" && f.Name != "refuseLogout" && f.Name != "nothingOfYours" {
+			f := ""
+			switch fun := call.Fun.(type) {
+			case *ast.Ident:
+				f = fun.Name
+			case *ast.SelectorExpr:
+				f = fun.Sel.Name
+			}
+			if f != "RefusePage" && f != "refuseLogout" && f != "nothingOfYours" {
 				return true
 			}
 			for _, arg := range call.Args {
