@@ -21,14 +21,18 @@ const (
 	maxSetKeys = 64
 	minRSA     = 2048 // bits (RFC 7518 §3.3)
 	maxRSA     = 8192 // bits; larger ones only cost time
+	maxTries   = 4    // keys tried for one JWT, because an attacker may send it and own the keys
 )
 
 // ErrUnknownKey says that the set has no key that the header asks for: the signer may have new ones, so it is worth
 // reading its jwks_uri again, once (OIDC Core §10.1.1).
 var ErrUnknownKey = errors.New("no key of the set fits the JWT header")
 
-// ErrSignature says that the signature is not by the key.
+// ErrSignature reports that the signature is not by the key.
 var ErrSignature = errors.New("the signature does not verify")
+
+// ErrManyKeys reports that more keys fit the header than are tried, and the first ones did not verify it.
+var ErrManyKeys = fmt.Errorf("more than %d keys of the set fit the JWT header: give each key a kid of its own, and name it in the header", maxTries)
 
 // Set is the usable public keys of somebody else (RFC 7517 §5). It is immutable and safe for concurrent use.
 type Set struct {
@@ -236,8 +240,8 @@ func (k publicKey) mayBeUsedFor(op string) bool {
 
 // Verify checks a JWS in compact form by a key of the set and returns its payload, a JSON object without doubled members.
 // algs are the algorithms that this signer may use; only those of AcceptedSigningAlgorithms are ever accepted. With a
-// kid in the header only keys of that kid are tried, without one all that fit. The claims are the caller's to
-// check. ErrUnknownKey and ErrSignature tell apart what failed; all errors name no key.
+// kid in the header only keys of that kid are tried, without one those that fit, four at most. The caller checks the claims.
+// ErrUnknownKey, ErrManyKeys and ErrSignature tell apart what failed; no error names a key.
 func (s *Set) Verify(jws string, algs []string) (payload []byte, header Header, err error) {
 	algs = slices.DeleteFunc(slices.Clone(algs), func(a string) bool { return !slices.Contains(AcceptedSigningAlgorithms, a) })
 	header, _, err = parseJWS(jws, algs)
@@ -249,9 +253,13 @@ func (s *Set) Verify(jws string, algs []string) (payload []byte, header Header, 
 		return nil, Header{}, fmt.Errorf("not a JWS in compact form: %w", err)
 	}
 	err = ErrUnknownKey
+	tried := 0
 	for _, k := range s.keys {
 		if header.KeyID != "" && k.id != header.KeyID || !k.fits(UseSignature, "verify", header.Algorithm) {
 			continue
+		}
+		if tried++; tried > maxTries {
+			return nil, Header{}, ErrManyKeys
 		}
 		if payload, verifyErr := parsed.Verify(k.key); verifyErr == nil {
 			return payload, header, checkClaims(payload)

@@ -595,3 +595,45 @@ func FuzzCheckJSON(f *testing.F) {
 		}
 	})
 }
+
+func TestOneJWTIsTriedAgainstFewKeys(t *testing.T) {
+	t.Parallel()
+	for name, kid := range map[string]string{"without a kid": "", "with one kid for all": "k"} {
+		var private []*ecdsa.PrivateKey
+		var set jose.JSONWebKeySet
+		for range 8 {
+			k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			private = append(private, k)
+			set.Keys = append(set.Keys, jose.JSONWebKey{Key: &k.PublicKey, KeyID: kid})
+		}
+		raw, err := json.Marshal(set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := ParseSet(raw)
+		if err != nil || theirs.Len() != 8 {
+			t.Fatalf("%d keys, %v", theirs.Len(), err)
+		}
+		for i, k := range private {
+			s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: k, KeyID: kid}}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			signed, err := s.Sign([]byte(`{}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			jws, err := signed.CompactSerialize()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _, err = theirs.Verify(jws, []string{"ES256"})
+			if i < maxTries && err != nil || i >= maxTries && !errors.Is(err, ErrManyKeys) {
+				t.Errorf("%s, signed by key %d: %v", name, i+1, err)
+			}
+		}
+	}
+}

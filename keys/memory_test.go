@@ -19,6 +19,7 @@ type memory struct {
 	swaps int
 	down  bool
 	rsa   int
+	hang  chan struct{} // while it is not nil, reads wait until it is closed or their context ends
 }
 
 // rsaKeys are shared by all tests, because making them takes most of the time. No store gets one twice.
@@ -43,14 +44,30 @@ func (m *memory) newRSA() (*rsa.PrivateKey, error) {
 	return rsaKeys.list[m.rsa-1], nil
 }
 
-func (m *memory) KeySet(context.Context) (KeySet, error) {
+func (m *memory) KeySet(ctx context.Context) (KeySet, error) {
+	m.mu.Lock()
+	m.reads++
+	hang := m.hang
+	m.mu.Unlock()
+	if hang != nil {
+		select {
+		case <-hang:
+		case <-ctx.Done():
+			return KeySet{}, ctx.Err()
+		}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.reads++
 	if m.down {
 		return KeySet{}, errors.New("the store is down")
 	}
-	return KeySet{Version: m.set.Version, Keys: slices.Clone(m.set.Keys)}, nil
+	return copied(m.set), nil
+}
+
+// copied returns a set that shares no list with the given one.
+func copied(set KeySet) KeySet {
+	set.Keys, set.Revoked = slices.Clone(set.Keys), slices.Clone(set.Revoked)
+	return set
 }
 
 func (m *memory) SwapKeySet(_ context.Context, set KeySet) (bool, error) {
@@ -62,7 +79,7 @@ func (m *memory) SwapKeySet(_ context.Context, set KeySet) (bool, error) {
 	if set.Version != m.set.Version+1 {
 		return false, nil
 	}
-	m.set = KeySet{Version: set.Version, Keys: slices.Clone(set.Keys)}
+	m.set = copied(set)
 	m.swaps++
 	return true, nil
 }
