@@ -29,9 +29,8 @@ const (
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
 
-	stopTimeout   = 10 * time.Second // for requests that are under way at the end
-	maintainEvery = time.Minute      // of the keys
-	purgeEvery    = 10 * time.Minute
+	stopTimeout = 10 * time.Second // for requests that are under way at the end
+	purgeEvery  = 10 * time.Minute
 )
 
 func (sh *shell) serveCommand() *cobra.Command {
@@ -247,11 +246,7 @@ func innerHandler(p *provider.Provider, public http.Handler) http.Handler {
 func (s *site) work(ctx context.Context, p *provider.Provider) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	wg.Go(func() { p.DeliverLogouts(ctx) })
-	wg.Go(func() {
-		every(ctx, maintainEvery, func() error { return s.ring.Maintain(ctx) }, func(err error) {
-			s.logger.Error("maintain keys", "reason", err.Error())
-		})
-	})
+	wg.Go(func() { s.ring.Run(ctx) })
 	wg.Go(func() {
 		every(ctx, purgeEvery, func() error {
 			n, err := s.store.Purge(ctx, s.now())

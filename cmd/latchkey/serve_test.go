@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"latchkey/keys"
 	"latchkey/provider/clients"
 	"latchkey/provider/storage"
 	"latchkey/provider/storage/storagetest"
@@ -235,6 +237,59 @@ func mainJob(t *testing.T, store ...string) {
 			}
 		}
 	})
+	t.Run("keys are revoked under a running server", func(t *testing.T) {
+		who.open(config.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier))).must("login-page").press("login-submit", "username", "ada", "password", testPassword)
+		if who.sees("consent-page") {
+			who.press("consent-allow")
+		}
+		tokens, err := config.Exchange(ctx, app.get("code"), oauth2.VerifierOption(verifier))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status := userinfo(t, issuer, tokens.AccessToken); status != http.StatusOK {
+			t.Fatalf("control: %d", status)
+		}
+		kid := kidOf(t, tokens.AccessToken)
+		if !slices.Contains(publishedKIDs(t, issuer), kid) {
+			t.Fatal("control: the key is not published")
+		}
+		if r := latchkey(t, "", nil, on("keys", "revoke", kid, "nonsense")...); r.code == exitOK || !strings.Contains(r.stderr, "nothing was revoked") {
+			t.Errorf("an unknown kid: exit %d, %s", r.code, r.stderr)
+		}
+		done := into[[]listedKey](t, succeed(t, "", on("keys", "revoke", kid, "--json")...))
+		states := map[string]int{}
+		for _, k := range done {
+			states[k.State]++
+		}
+		if states[keyRevoked] < 2 || states[keyActive] != 1 || states[keyNext] != 1 {
+			t.Errorf("%v", states)
+		}
+		if status := userinfo(t, issuer, tokens.AccessToken); status != http.StatusUnauthorized {
+			t.Errorf("a token of the revoked key: %d", status)
+		}
+		if slices.Contains(publishedKIDs(t, issuer), kid) {
+			t.Error("the revoked key is published")
+		}
+		renewed, err := config.TokenSource(ctx, &oauth2.Token{RefreshToken: tokens.RefreshToken}).Token()
+		if err != nil {
+			t.Fatalf("the refresh token: %v", err)
+		}
+		if status := userinfo(t, issuer, renewed.AccessToken); status != http.StatusOK || kidOf(t, renewed.AccessToken) == kid {
+			t.Errorf("a new token: %d", status)
+		}
+		if list := succeed(t, "", on("keys", "list")...); !regexp.MustCompile(kid + ` .*revoked`).MatchString(list) {
+			t.Errorf("%s", list)
+		}
+		if out := latchkey(t, "", nil, on("keys", "revoke", kid)...); out.code != exitOK || !strings.Contains(out.stderr, "revoked before") {
+			t.Errorf("again: exit %d, %s", out.code, out.stderr)
+		}
+		if out := succeed(t, "", on("keys", "revoke", "--all", "--json")...); !strings.Contains(out, kidOf(t, renewed.AccessToken)) {
+			t.Errorf("--all: %s", out)
+		}
+		if status := userinfo(t, issuer, renewed.AccessToken); status != http.StatusUnauthorized {
+			t.Errorf("after --all: %d", status)
+		}
+	})
 	if code := server.stop(); code != exitOK {
 		t.Errorf("exit %d: %s", code, server.stderr)
 	}
@@ -247,6 +302,55 @@ func mainJob(t *testing.T, store ...string) {
 	if !strings.Contains(log, `"route":"/token"`) {
 		t.Errorf("the log has no line for the token request: %s", log)
 	}
+}
+
+// userinfo returns the status of the userinfo endpoint for an access token.
+func userinfo(t testing.TB, issuer, token string) int {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, issuer+"/userinfo", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+// kidOf returns the kid in the header of a token.
+func kidOf(t testing.TB, token string) string {
+	t.Helper()
+	h, err := keys.PeekHeader(token)
+	if err != nil || h.KeyID == "" {
+		t.Fatalf("%+v, %v", h, err)
+	}
+	return h.KeyID
+}
+
+// publishedKIDs returns the kids of the published key set.
+func publishedKIDs(t testing.TB, issuer string) []string {
+	t.Helper()
+	resp, err := http.Get(issuer + "/jwks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var set struct {
+		Keys []struct {
+			KID string `json:"kid"`
+		} `json:"keys"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&set); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%d %v", resp.StatusCode, err)
+	}
+	var out []string
+	for _, k := range set.Keys {
+		out = append(out, k.KID)
+	}
+	return out
 }
 
 // sid is the session that a token is about.

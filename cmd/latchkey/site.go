@@ -130,7 +130,7 @@ func open(ctx context.Context, c Config, logger *slog.Logger, create bool) (_ *s
 		return nil, err
 	}
 	s.ring, err = keys.Open(ctx, keys.Config{Store: s.store, Sealer: s.sealer, Now: s.now, Logger: logger,
-		RotateEvery: time.Duration(c.Lifetimes.SigningKey), KeepAfter: c.keepKeys()})
+		RotateEvery: time.Duration(c.Lifetimes.SigningKey), PublishAfter: c.publishKeys(), KeepAfter: c.keepKeys()})
 	if errors.Is(err, keys.ErrSealed) {
 		where := c.masterKeyFile()
 		if c.MasterKey != "" {
@@ -146,7 +146,12 @@ func open(ctx context.Context, c Config, logger *slog.Logger, create bool) (_ *s
 	return s, nil
 }
 
-// keepKeys is how long a replaced key stays published: as long as an ID token is worth something as a hint, and longer than any token lasts.
+// publishKeys is how long a replaced key stays published: for the life of every token that others verify by it, and of their caches.
+func (c *Config) publishKeys() time.Duration {
+	return time.Duration(max(c.Lifetimes.AccessToken, c.Lifetimes.IDToken)) + keys.MaxAge
+}
+
+// keepKeys is how long a replaced key is kept: as long as an ID token is worth something as a hint, and longer than any token lasts.
 func (c *Config) keepKeys() time.Duration {
 	return time.Duration(max(30*day, c.Lifetimes.RememberedAbsolute, c.Lifetimes.SessionAbsolute))
 }
