@@ -27,7 +27,7 @@ COUNT    = $(if $(filter true,$(CI)),-count=1)
 PKG     ?= ./...
 RUN     ?= .
 FUZZTIME  ?= 5s
-BENCH     ?= .
+MICROBENCH ?= .
 BENCHTIME ?= 1s
 ARGS    ?=
 
@@ -90,8 +90,12 @@ demo: build ## the provider with sample applications, seeded
 dev: ## the demo, built and started again whenever a file of the program, a page or a style changes
 	@exec .ci/dev $(ARGS)
 
-bench: ## the benchmarks
-	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem $(PKG)
+bench: build ## measure the program from outside, as shares of what the machine can do; see docs/performance.md
+	@$(STATIC) $(GO) build -o bin/bench/bench ./cmd/bench
+	@exec bin/bench/bench -binary bin/latchkey $(ARGS)
+
+microbench: ## the benchmarks of single functions; MICROBENCH chooses, as a regular expression
+	@$(GO) test -run '^$$' -bench '$(MICROBENCH)' -benchtime $(BENCHTIME) -benchmem $(PKG)
 
 fuzz: ## each fuzz target for FUZZTIME
 	@.ci/fuzz $(FUZZTIME)
@@ -108,5 +112,5 @@ conformance: ## the OpenID certification plans; needs SUITE_JAR and HARNESS, see
 clean: ## remove what was built
 	@rm -rf bin latchkey
 
-.PHONY: help prepare test format tidy tidy-check vet lint vulnerabilities race short one update build run demo dev bench fuzz \
+.PHONY: help prepare test format tidy tidy-check vet lint vulnerabilities race short one update build run demo dev bench microbench fuzz \
 	cover conformance clean
