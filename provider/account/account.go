@@ -19,7 +19,7 @@ import (
 )
 
 // Home leads to the one page of ours that a person opens by themselves.
-func (p *Pages) Home(w http.ResponseWriter, r *http.Request) error {
+func (p *Pages) Home(w http.ResponseWriter, _ *http.Request) error {
 	return p.Web.SeeOther(w, "/account", "")
 }
 

@@ -366,7 +366,7 @@ func (p *Pages) LoggedOut(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page := templates.LoggedOut{}
-	waiting := false
+	var waiting bool
 	if page.Apps, waiting, err = p.logoutOutcomes(r.Context(), about.Logout, reached); err != nil {
 		return err
 	}

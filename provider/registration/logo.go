@@ -101,9 +101,9 @@ func (c *logoCache) get(ctx context.Context, uri string, now time.Time, fetch fu
 	if mine {
 		// The fetch is for everybody who waits, so it does not end when the one who began it goes away.
 		go func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoPatience)
+			fetching, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoPatience)
 			defer cancel()
-			e.fill(ctx, now, fetch)
+			e.fill(fetching, now, fetch)
 		}()
 	}
 	select {

@@ -84,7 +84,7 @@ func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.U
 		err = ss.Store.RenewSession(ctx, s, old.SecretHash)
 		if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrNotFound) {
 			// Another tab was faster, or signed out meanwhile: a session of its own then.
-			had, s.ID, s.State, s.CreatedAt, s.EndedAt = false, storage.ShortID(), storage.ShortID(), now, time.Time{}
+			s.ID, s.State, s.CreatedAt, s.EndedAt = storage.ShortID(), storage.ShortID(), now, time.Time{}
 			err = ss.Store.CreateSession(ctx, s)
 		}
 	} else {

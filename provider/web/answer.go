@@ -232,7 +232,7 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(body)
 }
 
-func NotFound(w http.ResponseWriter, r *http.Request) error {
+func NotFound(http.ResponseWriter, *http.Request) error {
 	return RefusePage(http.StatusNotFound, "There is nothing here", "This address belongs to no page of this service.", "Check the address, or open your account page.")
 }
 

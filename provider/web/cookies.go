@@ -102,7 +102,7 @@ func (s *Site) KnownDevice(r *http.Request, username string) string {
 func (s *Site) RememberDevice(w http.ResponseWriter, r *http.Request, username string) error {
 	envelope, err := s.cookies.New(r, s.CookieName(BrowserCookie))
 	if err != nil {
-		return nil // without the cookie the form would not have been taken; there is nothing to add to
+		return nil //nolint:nilerr // without the cookie the form would not have been taken; there is nothing to add to
 	}
 	text, _ := envelope.Values["known"].(string)
 	known, mark := strings.Fields(text), s.knownMark(username)

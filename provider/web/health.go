@@ -11,7 +11,7 @@ import (
 const readyWithin = 2 * time.Second
 
 // Healthz says that the process answers. It asks nobody else, so that a store that is down does not get the process restarted.
-func (s *Site) Healthz(w http.ResponseWriter, r *http.Request) {
+func (s *Site) Healthz(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")

@@ -99,7 +99,7 @@ func (s *Site) Observe(router *mux.Router) http.Handler {
 		w := &statusWriter{ResponseWriter: rw}
 		defer func() {
 			if v := recover(); v != nil {
-				if v == http.ErrAbortHandler {
+				if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares what was panicked with in the same way
 					panic(v)
 				}
 				ev.err = fmt.Errorf("panic: %v", v)
