@@ -21,6 +21,12 @@ var Types = []string{TypeWeb, TypeSPA, TypeNative, TypeService, TypeAPI}
 //	service  a secret, client_credentials
 //	api      a secret to introspect with; asks for no tokens
 func NewClient(typ string, m Metadata, pol Policy) (Client, error) {
+	return Prepare(Client{ID: NewID(), Type: typ, Metadata: WithDefaults(typ, m)}, pol)
+}
+
+// WithDefaults is m with the grant types that fit the type of application, unless it names some. Prepare knows the defaults that
+// the standards give; these are an administrator's.
+func WithDefaults(typ string, m Metadata) Metadata {
 	if len(m.GrantTypes) == 0 && (typ == TypeWeb || typ == TypeSPA || typ == TypeNative) {
 		m.GrantTypes = []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
 		for _, s := range m.ResponseTypes {
@@ -30,7 +36,7 @@ func NewClient(typ string, m Metadata, pol Policy) (Client, error) {
 			}
 		}
 	}
-	return Prepare(Client{ID: NewID(), Type: typ, Metadata: m}, pol)
+	return m
 }
 
 // Prepare is the one gate through which a client passes before it is stored, whoever made or changed it: the registration endpoint, the
@@ -40,14 +46,11 @@ func NewClient(typ string, m Metadata, pol Policy) (Client, error) {
 // A sector_identifier_uri is not fetched here; whoever may reach the network compares it with the redirect URIs before.
 // Errors are those of Validate.
 func Prepare(c Client, pol Policy) (Client, error) {
-	if err := checkID(c.ID); err != nil {
-		return Client{}, err
-	}
 	if !slices.Contains(Types, c.Type) {
 		return Client{}, invalid("type must be one of %s", strings.Join(Types, ", "))
 	}
 	m, err := validate(c.Metadata, pol, c.Type)
-	if err != nil {
+	if err := joined(checkID(c.ID), err); err != nil {
 		return Client{}, err
 	}
 	c.Metadata = m

@@ -59,20 +59,47 @@ const (
 // Logout §3.1, Back-Channel Logout §2.2, Front-Channel Logout §2, RFC 9101 §10.5). What comes out may be validated again and stays the same.
 //
 // The error is an *oauth.Error with the code invalid_redirect_uri or invalid_client_metadata (RFC 7591 §3.2.2) and a sentence that says
-// what was expected.
+// what was expected, or several of them joined: errors.As finds the first.
 func Validate(m Metadata, pol Policy) (Metadata, error) { return validate(m, pol, "") }
 
 // validate is Validate for a type of application; service and api have no redirects.
 func validate(m Metadata, pol Policy, typ string) (Metadata, error) {
 	m.ResponseTypes = slices.Clone(m.ResponseTypes) // written in canonical order below; the caller's stay as they are
-	for _, check := range []func(*Metadata, Policy, string) error{
-		checkKind, checkGrants, checkRedirects, checkTexts, checkAddresses, checkAuthentication, checkAlgorithms, checkSubject, checkSignIn,
-	} {
+	type check func(*Metadata, Policy, string) error
+	// What kind of client it is decides what the rest is measured by.
+	for _, check := range []check{checkKind, checkGrants} {
 		if err := check(&m, pol, typ); err != nil {
 			return Metadata{}, err
 		}
 	}
+	var found []error
+	for _, check := range []check{checkRedirects, checkTexts, checkAddresses, checkAuthentication, checkAlgorithms, checkSignIn} {
+		found = append(found, check(&m, pol, typ))
+	}
+	err := joined(found...)
+	if err == nil {
+		err = checkSubject(&m, pol, typ) // of the redirect URIs, which are good now
+	}
+	if err != nil {
+		return Metadata{}, err
+	}
 	return m, nil
+}
+
+// joined is the errors that are not nil as one: nil, the only one, or all of them joined.
+func joined(errs ...error) error {
+	var found []error
+	for _, err := range errs {
+		if many, ok := err.(interface{ Unwrap() []error }); ok {
+			found = append(found, many.Unwrap()...)
+		} else if err != nil {
+			found = append(found, err)
+		}
+	}
+	if len(found) == 1 {
+		return found[0]
+	}
+	return errors.Join(found...)
 }
 
 // invalid is a refusal of the metadata.
@@ -217,21 +244,21 @@ func checkRedirects(m *Metadata, pol Policy, _ string) error {
 	if len(m.ResponseTypes) > 0 && len(m.RedirectURIs) == 0 {
 		return invalidRedirect("redirect_uris must name at least one address that people come back to, such as https://app.example.com/callback")
 	}
+	var found []error
 	for i, uri := range m.RedirectURIs {
 		if err := checkRedirectURI(uri, m.ApplicationType, pol, reservedParameters); err != nil {
-			return invalidRedirect("redirect_uris number %d %s", i+1, err)
-		}
-		if m.ApplicationType == applicationWeb && slices.Contains(m.GrantTypes, oauth.GrantImplicit) && strings.HasPrefix(uri, "http:") {
-			return invalidRedirect("redirect_uris number %d must be https: tokens travel in it (OpenID Connect Registration section 2)", i+1)
+			found = append(found, invalidRedirect("redirect_uris number %d %s", i+1, err))
+		} else if m.ApplicationType == applicationWeb && slices.Contains(m.GrantTypes, oauth.GrantImplicit) && strings.HasPrefix(uri, "http:") {
+			found = append(found, invalidRedirect("redirect_uris number %d must be https: tokens travel in it (OpenID Connect Registration section 2)", i+1))
 		}
 	}
 	for i, uri := range m.PostLogoutRedirectURIs {
 		if err := checkRedirectURI(uri, m.ApplicationType, pol, []string{"state"}); err != nil {
-			return invalid("post_logout_redirect_uris number %d %s", i+1, err)
+			found = append(found, invalid("post_logout_redirect_uris number %d %s", i+1, err))
 		}
 	}
 	m.RedirectURIs, m.PostLogoutRedirectURIs = distinct(m.RedirectURIs), distinct(m.PostLogoutRedirectURIs)
-	return nil
+	return joined(found...)
 }
 
 // checkTexts bounds what people will read, and keeps characters out of it that make a text look like another one.
@@ -291,12 +318,13 @@ func CheckText(s string) error {
 }
 
 func checkAddresses(m *Metadata, pol Policy, _ string) error {
+	var found []error
 	for _, l := range [][2]string{{"client_uri", m.ClientURI}, {"logo_uri", m.LogoURI}, {"policy_uri", m.PolicyURI}, {"tos_uri", m.TOSURI}} {
 		if l[1] == "" {
 			continue
 		}
 		if err := checkLink(l[1]); err != nil {
-			return invalid("%s %s", l[0], err)
+			found = append(found, invalid("%s %s", l[0], err))
 		}
 	}
 	for _, e := range [][2]string{
@@ -307,11 +335,13 @@ func checkAddresses(m *Metadata, pol Policy, _ string) error {
 			continue
 		}
 		if err := checkEndpoint(e[1], pol); err != nil {
-			return invalid("%s %s", e[0], err)
+			found = append(found, invalid("%s %s", e[0], err))
+		} else if strings.Contains(e[1], "#") {
+			found = append(found, invalid("%s must not have a fragment", e[0]))
 		}
-		if strings.Contains(e[1], "#") {
-			return invalid("%s must not have a fragment", e[0])
-		}
+	}
+	if len(found) > 0 {
+		return joined(found...)
 	}
 	if m.InitiateLoginURI != "" && !strings.HasPrefix(m.InitiateLoginURI, "https://") {
 		return invalid("initiate_login_uri must be an https address (OpenID Connect Registration section 2)")
@@ -325,13 +355,12 @@ func checkAddresses(m *Metadata, pol Policy, _ string) error {
 	for i, uri := range m.RequestURIs {
 		// A fragment is fine here: it names the version of what is there (OIDC Core §6.2).
 		if err := checkEndpoint(uri, pol); err != nil {
-			return invalid("request_uris number %d %s", i+1, err)
-		}
-		if len(uri) > 512 {
-			return invalid("request_uris number %d must not be longer than 512 characters (OpenID Connect Core section 6.2)", i+1)
+			found = append(found, invalid("request_uris number %d %s", i+1, err))
+		} else if len(uri) > 512 {
+			found = append(found, invalid("request_uris number %d must not be longer than 512 characters (OpenID Connect Core section 6.2)", i+1))
 		}
 	}
-	return nil
+	return joined(found...)
 }
 
 // hasKeys says whether the client's public keys are, or can be, known.

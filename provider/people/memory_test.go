@@ -83,6 +83,18 @@ func (m *memory) ForgiveAttempts(ctx context.Context, key string, n int) error {
 	return nil
 }
 
+func (m *memory) Attempts(_ context.Context, key string, now time.Time) (int, time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.down {
+		return 0, time.Time{}, errDown
+	}
+	if !now.Before(m.ends[key]) {
+		return 0, time.Time{}, nil
+	}
+	return m.counts[key], m.ends[key], nil
+}
+
 func (m *memory) keys() map[string]int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

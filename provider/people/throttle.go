@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
-// Counters are the two operations of the store that limits rest on; storage.Store has them.
+// Counters are the operations of the store that limits rest on; storage.Store has them.
 type Counters interface {
 	CountAttempt(ctx context.Context, key string, now time.Time, window time.Duration) (count int, resetAt time.Time, err error)
 	ForgiveAttempts(ctx context.Context, key string, n int) error
+	Attempts(ctx context.Context, key string, now time.Time) (count int, resetAt time.Time, err error)
 }
 
 // Throttle limits how often somebody may try. An attempt counts from its beginning and is taken back only when it succeeds, so that
@@ -49,10 +50,7 @@ type Attempt struct {
 // at. device identifies the browser if, and only if, it has proved that this account was signed in there before; "" otherwise. The error is a
 // *ThrottledError, or a fault of the store: then nothing may be tried.
 func (t *Throttle) Begin(ctx context.Context, account, address, device string, now time.Time) (Attempt, error) {
-	perAccount, perAddress, window := t.PerAccount, t.PerAddress, t.Window
-	if perAccount <= 0 {
-		perAccount = 10
-	}
+	perAccount, perAddress, window := t.perAccount(), t.PerAddress, t.Window
 	if perAddress <= 0 {
 		perAddress = 100
 	}
@@ -83,6 +81,43 @@ func (t *Throttle) Begin(ctx context.Context, account, address, device string, n
 		a.keys = append(a.keys, l.key)
 	}
 	return a, nil
+}
+
+// Lockout is what the failed attempts at an account amount to. Its zero value: there were none in the current window.
+type Lockout struct {
+	Failures int       // in the current window; attempts that were refused because of the lock-out are among them
+	Limit    int       // that many failures close the account
+	Until    time.Time // end of the window: from then on the account is open, with no failures
+}
+
+// Locked reports whether the account is closed. Browsers in which it was signed in before have a limit of their own.
+func (l Lockout) Locked() bool { return l.Limit > 0 && l.Failures >= l.Limit }
+
+// Lockout returns what is counted at now against the account, a canonical username. It counts nothing itself.
+func (t *Throttle) Lockout(ctx context.Context, account string, now time.Time) (Lockout, error) {
+	count, until, err := t.Counters.Attempts(ctx, t.key("account", account), now)
+	if err != nil {
+		return Lockout{}, fmt.Errorf("look up the attempts: %w", err)
+	}
+	if count == 0 {
+		return Lockout{}, nil
+	}
+	return Lockout{Failures: count, Limit: t.perAccount(), Until: until}, nil
+}
+
+// Unlock opens the account, a canonical username, and forgets its failures. Limits on networks and on single browsers stay.
+func (t *Throttle) Unlock(ctx context.Context, account string) error {
+	if err := t.Counters.ForgiveAttempts(ctx, t.key("account", account), -1); err != nil {
+		return fmt.Errorf("forget the attempts: %w", err)
+	}
+	return nil
+}
+
+func (t *Throttle) perAccount() int {
+	if t.PerAccount <= 0 {
+		return 10
+	}
+	return t.PerAccount
 }
 
 // Succeeded takes this one attempt back; failures before it still count until their window ends. A failed attempt needs no call.

@@ -310,3 +310,43 @@ func TestNobodyCostsTheSame(t *testing.T) {
 		}
 	}
 }
+
+func TestLockoutIsShownAndLifted(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	look := func() Lockout {
+		t.Helper()
+		l, err := h.Throttle.Lockout(t.Context(), "alice", h.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	if l := look(); l != (Lockout{}) {
+		t.Errorf("before any attempt: %+v", l)
+	}
+	for range 9 {
+		_ = h.try("alice", "wrong", "192.0.2.1", "")
+	}
+	if l := look(); l.Locked() || l.Failures != 9 || !l.Until.Equal(start.Add(15*time.Minute)) {
+		t.Errorf("after nine failures: %+v", l)
+	}
+	_ = h.try("alice", "wrong", "192.0.2.1", "")
+	var throttled *ThrottledError
+	if l := look(); !l.Locked() {
+		t.Errorf("after ten failures: %+v", l)
+	}
+	if err := h.try("alice", rightPassword, "192.0.2.2", ""); !errors.As(err, &throttled) || !look().Locked() {
+		t.Errorf("while locked: %v", err)
+	}
+	if err := h.Throttle.Unlock(t.Context(), "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.try("alice", rightPassword, "192.0.2.2", ""); err != nil || look().Locked() {
+		t.Errorf("after the lock-out was lifted: %v", err)
+	}
+	h.now = h.now.Add(15 * time.Minute)
+	if l := look(); l != (Lockout{}) {
+		t.Errorf("after the window: %+v", l)
+	}
+}

@@ -1,0 +1,253 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"latchkey/keys"
+	"latchkey/provider/audit"
+	"latchkey/provider/clients"
+	"latchkey/provider/outbound"
+	"latchkey/provider/people"
+	"latchkey/provider/storage"
+)
+
+// Sessions ends what a user has open. The provider implements it.
+type Sessions interface {
+	// EndSessions signs the user out everywhere, revokes what they granted, and tells the applications.
+	EndSessions(ctx context.Context, userID string) error
+}
+
+// Config is what administration works with. Store, Now and Audit are always needed; the others by the calls that touch them.
+type Config struct {
+	Store    storage.Store
+	Audit    *audit.Log
+	Now      func() time.Time
+	Keys     *keys.Ring       // clients and signing keys
+	Sealer   *keys.Sealer     // client secrets
+	Hasher   *people.Hasher   // passwords
+	Throttle *people.Throttle // lock-outs
+	Sessions Sessions
+	Outbound *outbound.Client // for sector_identifier_uri
+	Logger   *slog.Logger     // nil: none
+
+	// Name is the provider's name, which no password may be made of.
+	Name string
+	// AllowNone lets administrators register clients for unsigned ID tokens and request objects (alg none).
+	AllowNone bool
+}
+
+// Admin is the one way to change users, groups, clients, keys and tokens.
+type Admin struct {
+	Config
+	secrets *clients.SecretHasher
+}
+
+// New makes it.
+func New(c Config) *Admin {
+	a := &Admin{Config: c}
+	if c.Sealer != nil {
+		a.secrets = NewSecretHasher(c.Sealer)
+	}
+	return a
+}
+
+// NewSecretHasher is the hasher of client secrets under the provider's master key. The same for all who store or check one.
+func NewSecretHasher(sealer *keys.Sealer) *clients.SecretHasher {
+	return clients.NewSecretHasher(sealer.Derive("client secrets", 32))
+}
+
+// Actor is who makes a call.
+type Actor struct {
+	Kind      string // one of storage's Actor constants
+	ID        string // User.ID or client_id
+	Name      string // as it is shown: a username, a client's name, ada@host of a command
+	Address   string // IP address, where there is one
+	RequestID string // of the HTTP request, where there is one
+}
+
+func (a Actor) party() storage.EventParty {
+	return storage.EventParty{Kind: a.Kind, ID: a.ID, Name: a.Name}
+}
+
+// Verbs: what an actor may do, and what events are named by. The part before the dot is the kind of the object. Reading leaves no event.
+const (
+	VerbUserCreate   = "user.create"
+	VerbUserUpdate   = "user.update"
+	VerbUserRename   = "user.rename"
+	VerbUserPassword = "user.set_password"
+	VerbUserDisable  = "user.disable"
+	VerbUserEnable   = "user.enable"
+	VerbUserUnlock   = "user.unlock"
+	VerbUserSignOut  = "user.end_sessions"
+	VerbUserDelete   = "user.delete"
+
+	VerbGroupCreate = "group.create"
+	VerbGroupUpdate = "group.update"
+	VerbGroupAdd    = "group.add_member"
+	VerbGroupRemove = "group.remove_member"
+	VerbGroupDelete = "group.delete"
+
+	VerbClientCreate = "client.create"
+	VerbClientUpdate = "client.update"
+	VerbClientSecret = "client.rotate_secret"
+	VerbClientDelete = "client.delete"
+
+	VerbApply  = "manifest.apply"  // a file with users, groups and clients; each change in it has an event of its own
+	VerbExport = "manifest.export" // everything but secrets; password hashes where they were asked for
+
+	VerbTokenCreate = "token.create"
+	VerbKeysRotate  = "key.rotate"
+
+	VerbUserRead   = "user.read"
+	VerbGroupRead  = "group.read"
+	VerbClientRead = "client.read"
+	VerbKeysRead   = "key.read"
+	VerbAuditRead  = "audit.read"
+)
+
+// may decides what an actor may do: the one place for it.
+//
+// The command line has the database and the master key in its hands, and may do all; so may the server itself. A client manages its own
+// registration and nothing else. Users may administer nothing: there are no roles yet.
+func may(actor Actor, verb string, object storage.EventParty) error {
+	switch actor.Kind {
+	case storage.ActorCommand, storage.ActorSystem:
+		return nil
+	case storage.ActorClient:
+		own := object.Kind == "client" && (object.ID == actor.ID || verb == VerbClientCreate && actor.ID == "")
+		if own && slices.Contains([]string{VerbClientCreate, VerbClientUpdate, VerbClientDelete}, verb) {
+			return nil
+		}
+	}
+	return ErrForbidden
+}
+
+// permit asks whether the actor may do it, and leaves an event if not. Calls ask before they look at anything, and change asks again with
+// the object as it is.
+func (a *Admin) permit(ctx context.Context, actor Actor, verb string, object storage.EventParty) error {
+	err := may(actor, verb, object)
+	if err == nil {
+		return nil
+	}
+	a.Audit.Note(ctx, storage.Event{Actor: actor.party(), Verb: verb, Object: object, Address: actor.Address, RequestID: actor.RequestID,
+		Outcome: storage.OutcomeRefused, Reason: reasonOf(err)})
+	return &ObjectError{Err: err, Kind: object.Kind, Name: cmp.Or(object.Name, object.ID)}
+}
+
+// change makes one change: it asks whether the actor may, stores the event, makes the change, and settles the event. before and after are the
+// record as encoding/json writes it, nil where there is none; what is secret must not be in them. An update that would change nothing is
+// not made and leaves no event.
+func (a *Admin) change(ctx context.Context, actor Actor, verb string, object storage.EventParty, before, after any, do func() error) error {
+	if err := a.permit(ctx, actor, verb, object); err != nil {
+		return err
+	}
+	var err error
+	event := storage.Event{Actor: actor.party(), Verb: verb, Object: object, Address: actor.Address, RequestID: actor.RequestID}
+	if event.Before, event.After, err = audit.Diff(before, after); err != nil {
+		return err
+	}
+	if before != nil && after != nil && event.Before == nil && event.After == nil {
+		return nil
+	}
+	if event, err = a.Audit.Begin(ctx, event); err != nil {
+		return err
+	}
+	err = do()
+	switch {
+	case err == nil:
+		a.Audit.Settle(ctx, event, storage.OutcomeDone, "")
+	case reasonOf(err) != "":
+		a.Audit.Settle(ctx, event, storage.OutcomeRefused, reasonOf(err))
+	} // else it may have been made: the event stays begun
+	return err
+}
+
+// reasonOf is the word for an error that tells that nothing was changed; "" for one that does not.
+func reasonOf(err error) string {
+	for reason, of := range map[string][]error{
+		"conflict":  {storage.ErrConflict, ErrConflict},
+		"not_found": {storage.ErrNotFound, ErrNotFound},
+		"taken":     {ErrTaken},
+		"in_use":    {ErrInUse},
+		"forbidden": {ErrForbidden},
+		"used":      {storage.ErrConsumed},
+	} {
+		if slices.ContainsFunc(of, func(one error) bool { return errors.Is(err, one) }) {
+			return reason
+		}
+	}
+	var faults Faults
+	if errors.As(err, &faults) {
+		return "invalid"
+	}
+	return ""
+}
+
+// tries bounds how often a change is made again because another administrator was faster.
+const tries = 10
+
+// swap loads a record, changes it and stores it, again as long as store answers storage.ErrConflict. seen is the version that the
+// caller's change rests on, 0 for any.
+func swap[T any](seen int64, version func(T) int64, load func() (T, error), change func(*T) error, store func(before T, after *T) error) (T, error) {
+	var none T
+	for range tries {
+		before, err := load()
+		if err != nil {
+			return none, err
+		}
+		if seen != 0 && version(before) != seen {
+			return none, ErrConflict
+		}
+		after := before
+		if err := change(&after); err != nil {
+			return none, err
+		}
+		switch err := store(before, &after); {
+		case err == nil:
+			return after, nil
+		case !errors.Is(err, storage.ErrConflict):
+			return none, err
+		}
+	}
+	return none, ErrConflict
+}
+
+// pageSize is how many records a listing reads at once.
+const pageSize = 500
+
+// pages reads every record, a page after the other. key is what the next page begins after.
+func pages[T any](ctx context.Context, page func(ctx context.Context, after string, limit int) ([]T, error), key func(T) string) ([]T, error) {
+	all := []T{}
+	after := ""
+	for {
+		some, err := page(ctx, after, pageSize)
+		if err != nil {
+			return nil, err
+		}
+		if len(some) == 0 {
+			return all, nil
+		}
+		all = append(all, some...)
+		after = key(some[len(some)-1])
+	}
+}
+
+// timestamp is now, as the store keeps it.
+func (a *Admin) timestamp() time.Time { return a.Now().UTC().Truncate(time.Millisecond) }
+
+// sortedSet is the list in order, each value once.
+func sortedSet(list []string) []string {
+	out := slices.Clone(list)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// newID makes a subject identifier: random, so that it tells nothing and is never given again (OIDC Core §2).
+func newID() string { return strings.ToLower(rand.Text()) }

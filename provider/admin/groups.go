@@ -1,0 +1,210 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"latchkey/provider/clients"
+	"latchkey/provider/storage"
+)
+
+func groupParty(name string) storage.EventParty {
+	return storage.EventParty{Kind: "group", ID: name, Name: name}
+}
+
+// CheckGroup says all that is wrong with a group, nil if nothing is. Names travel in the groups claim and are typed on command lines.
+func CheckGroup(g storage.Group) (faults Faults) {
+	bad := func(field, value, text string) {
+		faults = append(faults, Fault{Field: field, Reason: Invalid, Value: value, Text: text})
+	}
+	if g.Name == "" || strings.TrimSpace(g.Name) != g.Name || strings.Contains(g.Name, ",") {
+		bad("name", g.Name, "must be a name without a comma and without blanks around it, such as staff")
+	} else if err := clients.CheckText(g.Name); err != nil {
+		bad("name", "", err.Error())
+	}
+	if err := clients.CheckText(g.Description); err != nil {
+		bad("description", "", err.Error())
+	}
+	for _, r := range g.Roles {
+		if r == "" || strings.TrimSpace(r) != r || clients.CheckText(r) != nil {
+			bad("roles", r, "is not the name of a role, such as admin")
+		}
+	}
+	return faults
+}
+
+// group is a group by name, or ErrNotFound.
+func (a *Admin) group(ctx context.Context, name string) (storage.Group, error) {
+	g, err := a.Store.Group(ctx, name)
+	if errors.Is(err, storage.ErrNotFound) {
+		return g, &ObjectError{Err: ErrNotFound, Kind: "group", Name: name}
+	}
+	return g, err
+}
+
+// members is the users who are in the group, by username.
+func (a *Admin) members(ctx context.Context, name string) ([]storage.User, error) {
+	all, err := a.users(ctx)
+	return slices.DeleteFunc(all, func(u storage.User) bool { return !slices.Contains(u.Groups, name) }), err
+}
+
+// checkGroupsExist says which of the groups do not exist.
+func (a *Admin) checkGroupsExist(ctx context.Context, field string, names []string) error {
+	var faults Faults
+	for _, name := range names {
+		if _, err := a.Store.Group(ctx, name); errors.Is(err, storage.ErrNotFound) {
+			faults = append(faults, Fault{Field: field, Reason: Unknown, Value: name, Text: "is not the name of a group"})
+		} else if err != nil {
+			return err
+		}
+	}
+	return faults.orNil()
+}
+
+// CreateGroup stores a new group. Faults if anything is wrong with it, ErrTaken if there is one of that name.
+func (a *Admin) CreateGroup(ctx context.Context, actor Actor, g storage.Group) (storage.Group, error) {
+	if err := a.permit(ctx, actor, VerbGroupCreate, groupParty(g.Name)); err != nil {
+		return g, err
+	}
+	g.Roles, g.CreatedAt, g.Version = sortedSet(g.Roles), a.timestamp(), 1
+	if err := CheckGroup(g).orNil(); err != nil {
+		return g, err
+	}
+	err := a.change(ctx, actor, VerbGroupCreate, groupParty(g.Name), nil, g, func() error { return a.Store.CreateGroup(ctx, g) })
+	if errors.Is(err, storage.ErrConflict) {
+		err = &ObjectError{Err: ErrTaken, Kind: "group", Name: g.Name}
+	}
+	return g, err
+}
+
+// UpdateGroup changes description and roles of a group. change and seen are as for UpdateUser.
+func (a *Admin) UpdateGroup(ctx context.Context, actor Actor, name string, seen int64, change func(*storage.Group) error) (storage.Group, error) {
+	if err := a.permit(ctx, actor, VerbGroupUpdate, groupParty(name)); err != nil {
+		return storage.Group{}, err
+	}
+	g, err := swap(seen, func(g storage.Group) int64 { return g.Version },
+		func() (storage.Group, error) { return a.group(ctx, name) },
+		func(g *storage.Group) error {
+			was := *g
+			g.Roles = slices.Clone(g.Roles)
+			if err := change(g); err != nil {
+				return err
+			}
+			g.Name, g.CreatedAt, g.Version, g.Roles = was.Name, was.CreatedAt, was.Version, sortedSet(g.Roles)
+			return CheckGroup(*g).orNil()
+		},
+		func(before storage.Group, after *storage.Group) error {
+			return a.change(ctx, actor, VerbGroupUpdate, groupParty(name), before, *after, func() error {
+				err := a.Store.UpdateGroup(ctx, *after)
+				after.Version++
+				return err
+			})
+		})
+	if errors.Is(err, ErrConflict) {
+		err = &ObjectError{Err: ErrConflict, Kind: "group", Name: name}
+	}
+	return g, err
+}
+
+// AddMember puts a user into a group. A user who is in it already stays as they are.
+func (a *Admin) AddMember(ctx context.Context, actor Actor, group, userID string) (storage.User, error) {
+	if err := a.permit(ctx, actor, VerbGroupAdd, groupParty(group)); err != nil {
+		return storage.User{}, err
+	}
+	if _, err := a.group(ctx, group); err != nil {
+		return storage.User{}, err
+	}
+	u, err := a.changeUser(ctx, actor, VerbGroupAdd, userID, 0, func(u *storage.User) error {
+		u.Groups = sortedSet(append(u.Groups, group))
+		return nil
+	})
+	if err == nil && !slices.Contains(u.Groups, group) {
+		_, err = a.group(ctx, group) // it was deleted at the same time
+	}
+	return u, err
+}
+
+// RemoveMember takes a user out of a group. A user who is not in it stays as they are.
+func (a *Admin) RemoveMember(ctx context.Context, actor Actor, group, userID string) (storage.User, error) {
+	return a.changeUser(ctx, actor, VerbGroupRemove, userID, 0, func(u *storage.User) error {
+		u.Groups = slices.DeleteFunc(u.Groups, func(n string) bool { return n == group })
+		return nil
+	})
+}
+
+// dropLostGroups takes a user out of the groups, just joined, that were deleted meanwhile: else a later group of the same name would have
+// them as a member. DeleteGroup looks for members once more after the group is gone, so one of the two sees the other.
+func (a *Admin) dropLostGroups(ctx context.Context, actor Actor, u storage.User, joined []string) error {
+	for _, name := range joined {
+		if _, err := a.Store.Group(ctx, name); errors.Is(err, storage.ErrNotFound) {
+			if _, err := a.RemoveMember(ctx, actor, name, u.ID); err != nil {
+				return err
+			}
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteGroup removes a group; its members lose its roles. ErrInUse if a client is for its members: such a client would be closed to everybody,
+// or open to a later group of that name. It may be called again after a fault, and goes on where it stopped.
+func (a *Admin) DeleteGroup(ctx context.Context, actor Actor, name string) error {
+	if err := a.permit(ctx, actor, VerbGroupDelete, groupParty(name)); err != nil {
+		return err
+	}
+	g, err := a.group(ctx, name)
+	if err != nil {
+		return err
+	}
+	all, err := a.clients(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		if slices.Contains(c.AllowedGroups, name) {
+			return &ObjectError{Err: ErrInUse, Kind: "group", Name: name, By: c.ID}
+		}
+	}
+	members, err := a.members(ctx, name)
+	if err != nil {
+		return err
+	}
+	type record struct {
+		storage.Group
+		Members []string `json:"members,omitempty"` // usernames
+	}
+	was := record{Group: g}
+	for _, u := range members {
+		was.Members = append(was.Members, u.Username)
+	}
+	return a.change(ctx, actor, VerbGroupDelete, groupParty(name), was, nil, func() error {
+		for _, step := range []func() error{
+			func() error { return a.removeMembers(ctx, actor, name) },
+			func() error { return a.Store.DeleteGroup(ctx, name) },
+			func() error { return a.removeMembers(ctx, actor, name) },
+		} {
+			if err := step(); err != nil && !errors.Is(err, storage.ErrNotFound) {
+				return fmt.Errorf("delete group: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// removeMembers takes everybody out of a group.
+func (a *Admin) removeMembers(ctx context.Context, actor Actor, name string) error {
+	members, err := a.members(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, u := range members {
+		if _, err := a.RemoveMember(ctx, actor, name, u.ID); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package admin
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"time"
+
+	"latchkey/keys"
+	"latchkey/provider/storage"
+)
+
+// CreateInitialAccessToken makes a token that permits one dynamic registration until ttl has passed (RFC 7591 §3), and returns its value,
+// which is not stored and cannot be read again.
+func (a *Admin) CreateInitialAccessToken(ctx context.Context, actor Actor, ttl time.Duration) (value string, expires time.Time, err error) {
+	if err := a.permit(ctx, actor, VerbTokenCreate, storage.EventParty{Kind: "token"}); err != nil {
+		return "", expires, err
+	}
+	var random [32]byte
+	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
+	value = base64.RawURLEncoding.EncodeToString(random[:])
+	now := a.timestamp()
+	t := storage.Token{Hash: storage.Hash(value), Kind: storage.TokenInitialAccess, CreatedAt: now, ExpiresAt: now.Add(ttl)}
+	object := storage.EventParty{Kind: "token", ID: t.Hash[:16], Name: storage.TokenInitialAccess}
+	after := map[string]any{"expires_at": t.ExpiresAt}
+	return value, t.ExpiresAt, a.change(ctx, actor, VerbTokenCreate, object, nil, after, func() error { return a.Store.CreateToken(ctx, t) })
+}
+
+// RotateKeys lets the next signing key of each algorithm sign from now on, and publishes a new next one; of all algorithms, or of those
+// named. It returns the keys that changed.
+func (a *Admin) RotateKeys(ctx context.Context, actor Actor, algorithms ...string) (changed []keys.StoredKey, err error) {
+	object := storage.EventParty{Kind: "key"}
+	var after any
+	if len(algorithms) > 0 {
+		after = map[string]any{"algorithms": algorithms}
+	}
+	err = a.change(ctx, actor, VerbKeysRotate, object, nil, after, func() error {
+		changed, err = a.Keys.Rotate(ctx, algorithms...)
+		return err
+	})
+	return changed, err
+}

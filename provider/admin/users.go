@@ -1,0 +1,331 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"latchkey/provider/people"
+	"latchkey/provider/storage"
+)
+
+// NewUser is a user who is to be created.
+type NewUser struct {
+	Username string // in any spelling; its canonical form is stored
+	Claims   storage.Claims
+	Groups   []string
+	Disabled bool
+
+	// Password is what the user signs in with. Without it, and without PasswordHash, no password works until one is set.
+	Password string
+	// PasswordHash is an argon2id string from another installation, in place of Password.
+	PasswordHash string
+}
+
+// userRecord is a user in the audit log.
+type userRecord struct {
+	storage.User
+	Password  string   `json:"password,omitempty"` // a word, never the password
+	UpdatedAt struct{} `json:"updated_at,omitzero"`
+}
+
+func userParty(u storage.User) storage.EventParty {
+	return storage.EventParty{Kind: "user", ID: u.ID, Name: u.Username}
+}
+
+// user is the user with this username, in any spelling. Faults if nobody can have it, ErrNotFound if nobody has.
+func (a *Admin) user(ctx context.Context, username string) (storage.User, error) {
+	canonical, err := people.CanonicalUsername(username)
+	if err != nil {
+		return storage.User{}, usernameFault("username", username, err)
+	}
+	u, err := a.Store.UserByUsername(ctx, canonical)
+	if errors.Is(err, storage.ErrNotFound) {
+		return u, &ObjectError{Err: ErrNotFound, Kind: "user", Name: canonical}
+	}
+	return u, err
+}
+
+// userByID is the user with this subject identifier, or ErrNotFound.
+func (a *Admin) userByID(ctx context.Context, id string) (storage.User, error) {
+	u, err := a.Store.User(ctx, id)
+	if errors.Is(err, storage.ErrNotFound) {
+		return u, &ObjectError{Err: ErrNotFound, Kind: "user", Name: id}
+	}
+	return u, err
+}
+
+// users is all users, by username.
+func (a *Admin) users(ctx context.Context) ([]storage.User, error) {
+	return pages(ctx, a.Store.Users, func(u storage.User) string { return u.Username })
+}
+
+// CheckUser says all that is wrong with a new user, apart from a password that is missing: Faults, or ErrTaken.
+func (a *Admin) CheckUser(ctx context.Context, n NewUser) error {
+	_, err := a.checkUser(ctx, n)
+	return err
+}
+
+func (a *Admin) checkUser(ctx context.Context, n NewUser) (storage.User, error) {
+	var faults Faults
+	username, err := people.CanonicalUsername(n.Username)
+	if err != nil {
+		if err := faults.collect(usernameFault("username", n.Username, err)); err != nil {
+			return storage.User{}, err
+		}
+	}
+	u := storage.User{Username: username, Claims: n.Claims, Groups: sortedSet(n.Groups), Disabled: n.Disabled, PasswordHash: n.PasswordHash}
+	if err := faults.collect(a.checkProfile(ctx, u, u.Groups)); err != nil {
+		return u, err
+	}
+	switch {
+	case n.Password != "" && n.PasswordHash != "":
+		faults = append(faults, Fault{Field: "password_hash", Reason: Unwanted, Text: "excludes password; give one of them"})
+	case n.PasswordHash != "":
+		if err := a.Hasher.CheckHash(n.PasswordHash); err != nil {
+			faults = append(faults, Fault{Field: "password_hash", Reason: Invalid, Text: err.Error()})
+		}
+	case n.Password != "":
+		if err := faults.collect(a.CheckPassword(u, n.Password)); err != nil {
+			return u, err
+		}
+	}
+	if err := faults.orNil(); err != nil {
+		return u, err
+	}
+	if _, err := a.Store.UserByUsername(ctx, username); err == nil {
+		return u, &ObjectError{Err: ErrTaken, Kind: "user", Name: username}
+	} else if !errors.Is(err, storage.ErrNotFound) {
+		return u, err
+	}
+	return u, nil
+}
+
+// checkProfile checks what is known about a user. Of the groups, those that are new to the user must exist: a mistyped name must not look
+// like a group without members.
+func (a *Admin) checkProfile(ctx context.Context, u storage.User, newGroups []string) error {
+	faults := CheckClaims(u.Claims)
+	if err := faults.collect(a.checkGroupsExist(ctx, "groups", newGroups)); err != nil {
+		return err
+	}
+	return faults.orNil()
+}
+
+// CheckPassword says why a user may not have this password, as Faults, or returns nil.
+func (a *Admin) CheckPassword(u storage.User, password string) error {
+	err := people.CheckPassword(password, u.Username, u.Claims.Email, a.Name)
+	var refusal people.Refusal
+	if errors.As(err, &refusal) {
+		return Faults{{Field: "password", Reason: Weak, Text: string(refusal)}}
+	}
+	return err
+}
+
+// CreateUser stores a new user with a new subject identifier. Faults if anything is wrong with it, ErrTaken if the username is.
+func (a *Admin) CreateUser(ctx context.Context, actor Actor, n NewUser) (storage.User, error) {
+	if err := a.permit(ctx, actor, VerbUserCreate, storage.EventParty{Kind: "user", Name: n.Username}); err != nil {
+		return storage.User{}, err
+	}
+	u, err := a.checkUser(ctx, n)
+	if err != nil {
+		return storage.User{}, err
+	}
+	if n.Password != "" {
+		if u.PasswordHash, err = a.Hasher.Hash(ctx, n.Password); err != nil {
+			return storage.User{}, err
+		}
+	}
+	u.ID, u.CreatedAt, u.Version = newID(), a.timestamp(), 1
+	u.UpdatedAt = u.CreatedAt
+	after := userRecord{User: u}
+	if u.PasswordHash != "" {
+		after.Password = "set"
+	}
+	err = a.change(ctx, actor, VerbUserCreate, userParty(u), nil, after, func() error { return a.Store.CreateUser(ctx, u) })
+	if errors.Is(err, storage.ErrConflict) {
+		return storage.User{}, &ObjectError{Err: ErrTaken, Kind: "user", Name: u.Username}
+	}
+	if err != nil {
+		return storage.User{}, err
+	}
+	return u, a.dropLostGroups(ctx, actor, u, u.Groups)
+}
+
+// changeUser is every change of a stored user, with what follows from it. seen is the version that the administrator saw, 0 for any.
+func (a *Admin) changeUser(ctx context.Context, actor Actor, verb, id string, seen int64, change func(*storage.User) error) (storage.User, error) {
+	if err := a.permit(ctx, actor, verb, storage.EventParty{Kind: "user", ID: id}); err != nil {
+		return storage.User{}, err
+	}
+	var was storage.User
+	is, err := swap(seen, func(u storage.User) int64 { return u.Version },
+		func() (storage.User, error) { return a.userByID(ctx, id) },
+		func(u *storage.User) error {
+			u.Groups = slices.Clone(u.Groups)
+			return change(u)
+		},
+		func(before storage.User, after *storage.User) error {
+			was = before
+			after.UpdatedAt = a.timestamp()
+			from, to := userRecord{User: before}, userRecord{User: *after}
+			if before.PasswordHash != after.PasswordHash {
+				to.Password = "changed"
+			}
+			return a.change(ctx, actor, verb, userParty(before), from, to, func() error {
+				err := a.Store.UpdateUser(ctx, *after)
+				after.Version++
+				return err
+			})
+		})
+	if errors.Is(err, ErrConflict) {
+		return is, &ObjectError{Err: ErrConflict, Kind: "user", Name: id}
+	}
+	if err != nil {
+		return is, err
+	}
+	newPassword := is.PasswordHash != was.PasswordHash
+	if newPassword && a.Throttle != nil {
+		if err := a.Throttle.Unlock(ctx, is.Username); err != nil {
+			return is, err
+		}
+	}
+	if newPassword || is.Disabled && (!was.Disabled || verb == VerbUserDisable) {
+		if err := a.Sessions.EndSessions(ctx, is.ID); err != nil {
+			return is, fmt.Errorf("end the sessions of user %s: %w", is.ID, err)
+		}
+	}
+	return is, a.dropLostGroups(ctx, actor, is, newIn(was.Groups, is.Groups))
+}
+
+// newIn is what is has and was had not.
+func newIn(was, is []string) []string {
+	return slices.DeleteFunc(slices.Clone(is), func(s string) bool { return slices.Contains(was, s) })
+}
+
+// UpdateUser changes claims and groups of a user. change may be called several times, each time with the user as they are now. seen is the
+// version that the change rests on, 0 for any.
+func (a *Admin) UpdateUser(ctx context.Context, actor Actor, id string, seen int64, change func(*storage.User) error) (storage.User, error) {
+	return a.changeUser(ctx, actor, VerbUserUpdate, id, seen, func(u *storage.User) error {
+		was := *u
+		if err := change(u); err != nil {
+			return err
+		}
+		edited := *u
+		*u = was
+		u.Claims, u.Groups = edited.Claims, sortedSet(edited.Groups)
+		return a.checkProfile(ctx, *u, newIn(was.Groups, u.Groups))
+	})
+}
+
+// RenameUser gives a user another username. The subject identifier stays, so applications still know the user.
+func (a *Admin) RenameUser(ctx context.Context, actor Actor, id, username string) (storage.User, error) {
+	if err := a.permit(ctx, actor, VerbUserRename, storage.EventParty{Kind: "user", ID: id}); err != nil {
+		return storage.User{}, err
+	}
+	canonical, err := people.CanonicalUsername(username)
+	if err != nil {
+		return storage.User{}, usernameFault("username", username, err)
+	}
+	taken := func() error {
+		there, err := a.Store.UserByUsername(ctx, canonical)
+		switch {
+		case errors.Is(err, storage.ErrNotFound):
+			return nil
+		case err == nil && there.ID != id:
+			return &ObjectError{Err: ErrTaken, Kind: "user", Name: canonical}
+		}
+		return err
+	}
+	return a.changeUser(ctx, actor, VerbUserRename, id, 0, func(u *storage.User) error {
+		u.Username = canonical
+		return taken()
+	})
+}
+
+// SetPassword gives a user another password, lifts a lock-out, and ends the user's sessions. Faults if the password is too weak.
+func (a *Admin) SetPassword(ctx context.Context, actor Actor, id, password string) (storage.User, error) {
+	if err := a.permit(ctx, actor, VerbUserPassword, storage.EventParty{Kind: "user", ID: id}); err != nil {
+		return storage.User{}, err
+	}
+	u, err := a.userByID(ctx, id)
+	if err != nil {
+		return u, err
+	}
+	if err := a.CheckPassword(u, password); err != nil {
+		return u, err
+	}
+	hash, err := a.Hasher.Hash(ctx, password)
+	if err != nil {
+		return u, err
+	}
+	return a.changeUser(ctx, actor, VerbUserPassword, id, 0, func(u *storage.User) error { u.PasswordHash = hash; return nil })
+}
+
+// SetDisabled keeps a user from signing in and ends their sessions, or lets them sign in again. Disabling a disabled user ends the sessions once
+// more.
+func (a *Admin) SetDisabled(ctx context.Context, actor Actor, id string, disabled bool) (storage.User, error) {
+	verb := VerbUserEnable
+	if disabled {
+		verb = VerbUserDisable
+	}
+	return a.changeUser(ctx, actor, verb, id, 0, func(u *storage.User) error { u.Disabled = disabled; return nil })
+}
+
+// EndSessions signs a user out everywhere, revokes what they granted, and tells the applications.
+func (a *Admin) EndSessions(ctx context.Context, actor Actor, id string) (storage.User, error) {
+	if err := a.permit(ctx, actor, VerbUserSignOut, storage.EventParty{Kind: "user", ID: id}); err != nil {
+		return storage.User{}, err
+	}
+	u, err := a.userByID(ctx, id)
+	if err != nil {
+		return u, err
+	}
+	return u, a.change(ctx, actor, VerbUserSignOut, userParty(u), nil, nil, func() error { return a.Sessions.EndSessions(ctx, u.ID) })
+}
+
+// DeleteUser removes a user for good: first disabled, so that no sign-in slips in between the end of the sessions and that of the account.
+// It may be called again after a fault, and goes on where it stopped.
+func (a *Admin) DeleteUser(ctx context.Context, actor Actor, id string) (storage.User, error) {
+	if err := a.permit(ctx, actor, VerbUserDelete, storage.EventParty{Kind: "user", ID: id}); err != nil {
+		return storage.User{}, err
+	}
+	u, err := a.userByID(ctx, id)
+	if err != nil {
+		return u, err
+	}
+	return u, a.change(ctx, actor, VerbUserDelete, userParty(u), userRecord{User: u}, nil, func() error {
+		_, err := swap(0, func(u storage.User) int64 { return u.Version },
+			func() (storage.User, error) { return a.userByID(ctx, id) },
+			func(u *storage.User) error { u.Disabled = true; return nil },
+			func(_ storage.User, after *storage.User) error { return a.Store.UpdateUser(ctx, *after) })
+		if errors.Is(err, ErrNotFound) {
+			return nil // another administrator was faster
+		}
+		if err != nil {
+			return err
+		}
+		if err := a.Sessions.EndSessions(ctx, u.ID); err != nil {
+			return fmt.Errorf("end the sessions of user %s: %w", u.ID, err)
+		}
+		if err := a.Store.DeleteUser(ctx, u.ID); err != nil && !errors.Is(err, storage.ErrNotFound) {
+			return err
+		}
+		return nil
+	})
+}
+
+// Unlock forgets the failed sign-ins of a user, so that they can sign in at once. It returns what was forgotten.
+func (a *Admin) Unlock(ctx context.Context, actor Actor, id string) (storage.User, people.Lockout, error) {
+	if err := a.permit(ctx, actor, VerbUserUnlock, storage.EventParty{Kind: "user", ID: id}); err != nil {
+		return storage.User{}, people.Lockout{}, err
+	}
+	u, err := a.userByID(ctx, id)
+	if err != nil {
+		return u, people.Lockout{}, err
+	}
+	was, err := a.Throttle.Lockout(ctx, u.Username, a.Now())
+	if err != nil {
+		return u, was, err
+	}
+	return u, was, a.change(ctx, actor, VerbUserUnlock, userParty(u), nil, nil, func() error { return a.Throttle.Unlock(ctx, u.Username) })
+}
