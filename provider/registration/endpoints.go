@@ -2,6 +2,7 @@ package registration
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"latchkey/keys"
 	"latchkey/provider/clientauth"
@@ -31,14 +32,15 @@ type Endpoints struct {
 	Config
 	limits    *registrationLimits
 	logos     *logoCache
-	discovery web.Document // what /.well-known says, made once
+	discovery *web.Document                // what /.well-known says, made once
+	keySet    atomic.Pointer[web.Document] // what /jwks said last
 }
 
 // New makes Endpoints.
 func New(cfg Config) (*Endpoints, error) {
 	ep := &Endpoints{Config: cfg, limits: newRegistrationLimits(cfg.RegistrationsPerHour), logos: newLogoCache()}
 	var err error
-	if ep.discovery, err = web.NewDocument(ep.describe()); err != nil {
+	if ep.discovery, err = web.NewJSONDocument(ep.describe(), "application/json", metadataMaxAge); err != nil {
 		return nil, fmt.Errorf("write provider metadata: %w", err)
 	}
 	return ep, nil

@@ -15,5 +15,10 @@ func (ep *Endpoints) JWKS(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Cache-Control", "no-store")
 		return fmt.Errorf("publish keys: %w", err)
 	}
-	return web.Document{Body: body, Etag: etag}.Serve(w, r, "application/json", maxAge)
+	d := ep.keySet.Load()
+	if d == nil || d.Etag() != etag {
+		d = web.NewDocument(body, etag, "application/json", maxAge)
+		ep.keySet.Store(d)
+	}
+	return d.Serve(w, r)
 }

@@ -72,7 +72,7 @@ func (ep *Endpoints) Logo(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return none(err)
 	}
-	return web.Document{Body: picture, Etag: web.EntityTag(picture)}.Serve(w, r, mediaType, logoFor)
+	return web.NewDocument(picture, web.EntityTag(picture), mediaType, logoFor).Serve(w, r)
 }
 
 // logoCache keeps the last used pictures by their address. One address is fetched once at a time, whoever asks for it.

@@ -113,5 +113,5 @@ func (ep *Endpoints) describe() Metadata {
 
 // Metadata answers both well-known addresses: OIDC Discovery §4 and RFC 8414 §3 read the same document.
 func (ep *Endpoints) Metadata(w http.ResponseWriter, r *http.Request) error {
-	return ep.discovery.Serve(w, r, "application/json", metadataMaxAge)
+	return ep.discovery.Serve(w, r)
 }

@@ -39,11 +39,11 @@ func (ep *Endpoints) Webfinger(w http.ResponseWriter, r *http.Request) error {
 	if rel := query["rel"]; len(rel) == 0 || slices.Contains(rel, issuerRelation) {
 		answer.Links = append(answer.Links, link{issuerRelation, ep.Web.Issuer})
 	}
-	d, err := web.NewDocument(answer)
+	d, err := web.NewJSONDocument(answer, "application/jrd+json", metadataMaxAge)
 	if err != nil {
 		return err
 	}
-	return d.Serve(w, r, "application/jrd+json", metadataMaxAge)
+	return d.Serve(w, r)
 }
 
 // accountHost is the host, in lower case, of an acct: or https: resource with somebody in it.

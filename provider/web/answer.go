@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -47,16 +48,24 @@ func (s *Site) Form(h handler) http.Handler {
 	})
 }
 
+// apiHeaders are those of every answer to a program, by their canonical names. The slices are shared between answers: Header.Set
+// and Header.Add leave them alone.
+var apiHeaders = http.Header{
+	"Cache-Control":           {"no-store"},
+	"Pragma":                  {"no-cache"},
+	"X-Content-Type-Options":  {"nosniff"},
+	"Referrer-Policy":         {"no-referrer"},
+	"X-Frame-Options":         {"DENY"},
+	"Content-Security-Policy": {"default-src 'none'; frame-ancestors 'none'"},
+}
+
+// publicHeaders are those of every public answer.
+var publicHeaders = http.Header{"Access-Control-Allow-Origin": {"*"}, "X-Content-Type-Options": {"nosniff"}}
+
 // API adapts a handler whose problems a program reads (RFC 6749 §5.2, RFC 6750 §3).
 func (s *Site) API(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header := w.Header()
-		header.Set("Cache-Control", "no-store")
-		header.Set("Pragma", "no-cache")
-		header.Set("X-Content-Type-Options", "nosniff")
-		header.Set("Referrer-Policy", "no-referrer")
-		header.Set("X-Frame-Options", "DENY")
-		header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		maps.Copy(w.Header(), apiHeaders)
 		if err := h(w, r); err != nil {
 			s.errorJSON(w, r, err)
 		}
@@ -94,8 +103,7 @@ func (s *Site) CORS(h handler) http.Handler {
 // Public adapts what is the same for everybody and may be read from any origin: metadata and keys.
 func (s *Site) Public(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Access-Control-Allow-Origin", "*")
-		w.Header().Set("X-Content-Type-Options", "nosniff")
+		maps.Copy(w.Header(), publicHeaders)
 		if r.Method == http.MethodOptions {
 			w.Header().Set("Access-Control-Allow-Methods", "GET")
 			w.Header().Set("Access-Control-Max-Age", "86400")

@@ -7,22 +7,37 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 )
 
-// Document is something public that is the same for everybody, with its entity tag.
+// Document is something public that is the same for everybody, with its entity tag and its header values as they are sent. Make
+// one with NewDocument or NewJSONDocument.
 type Document struct {
-	Body []byte
-	Etag string
+	body                                    []byte
+	etag, contentType, cacheControl, length []string
 }
 
-func NewDocument(v any) (Document, error) {
+// NewDocument returns a document of the given media type that may be cached for maxAge. etag is its entity tag with quotes
+// (RFC 9110 §8.8.3). The document keeps body.
+func NewDocument(body []byte, etag, mediaType string, maxAge time.Duration) *Document {
+	return &Document{
+		body: body, etag: []string{etag}, contentType: []string{mediaType},
+		cacheControl: []string{fmt.Sprintf("public, max-age=%d", int64(maxAge/time.Second))}, length: []string{strconv.Itoa(len(body))},
+	}
+}
+
+// NewJSONDocument is NewDocument for a value that is written as JSON.
+func NewJSONDocument(v any, mediaType string, maxAge time.Duration) (*Document, error) {
 	body, err := json.Marshal(v)
 	if err != nil {
-		return Document{}, fmt.Errorf("write provider metadata: %w", err)
+		return nil, fmt.Errorf("write JSON document: %w", err)
 	}
-	return Document{Body: body, Etag: EntityTag(body)}, nil
+	return NewDocument(body, EntityTag(body), mediaType, maxAge), nil
 }
+
+// Etag returns the entity tag of the document, with quotes.
+func (d *Document) Etag() string { return d.etag[0] }
 
 // EntityTag names a body by its hash (RFC 9110 §8.8.3).
 func EntityTag(body []byte) string {
@@ -30,12 +45,27 @@ func EntityTag(body []byte) string {
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
 }
 
-// Serve answers with the document, or 304 to somebody who has it (RFC 9110 §13.1.2).
-func (d Document) Serve(w http.ResponseWriter, r *http.Request, contentType string, maxAge time.Duration) error {
+// Serve answers with the document, or 304 to a client that has it (RFC 9110 §13.1.2). It always returns nil.
+func (d *Document) Serve(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int64(maxAge/time.Second)))
-	h.Set("ETag", d.Etag)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.Body))
+	// The slices are shared between answers: header.Add makes a new one, and nothing changes one in place.
+	h["Content-Type"], h["Cache-Control"], h["Etag"] = d.contentType, d.cacheControl, d.etag
+	if r.Method == http.MethodGet && !conditional(r.Header) {
+		h["Content-Length"] = d.length
+		w.WriteHeader(http.StatusOK)
+		_, _ = w.Write(d.body)
+		return nil
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.body))
 	return nil
+}
+
+// conditional reports whether a request asks for less than the whole document.
+func conditional(h http.Header) bool {
+	for _, name := range [...]string{"If-None-Match", "Range", "If-Match", "If-Range", "If-Modified-Since", "If-Unmodified-Since"} {
+		if len(h[name]) > 0 {
+			return true
+		}
+	}
+	return false
 }

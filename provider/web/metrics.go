@@ -1,8 +1,9 @@
 package web
 
 import (
-	"slices"
+	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,7 @@ import (
 type Metrics struct {
 	Registry *prometheus.Registry
 	requests *prometheus.HistogramVec
+	observed sync.Map // requestLabels → prometheus.Observer: what requests has, found without writing the labels
 	logins   *prometheus.CounterVec
 	tokens   *prometheus.CounterVec
 	errors   *prometheus.CounterVec
@@ -43,12 +45,25 @@ func NewMetrics(more ...prometheus.Collector) *Metrics {
 	return m
 }
 
+// requestLabels are the labels of one answered request.
+type requestLabels struct {
+	route, method string
+	status        int
+}
+
 // observe counts one answered request.
 func (m *Metrics) observe(route, method string, status int, took time.Duration) {
-	if !slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"}, method) {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodPatch:
+	default:
 		method = "other"
 	}
-	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Observe(took.Seconds())
+	labels := requestLabels{route, method, status}
+	o, ok := m.observed.Load(labels)
+	if !ok {
+		o, _ = m.observed.LoadOrStore(labels, m.requests.WithLabelValues(route, method, strconv.Itoa(status)))
+	}
+	o.(prometheus.Observer).Observe(took.Seconds())
 }
 
 // Login counts a sign-in by its method (password) and result (success, failure, throttled).

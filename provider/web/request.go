@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -23,7 +25,12 @@ type event struct {
 	locales []string // ui_locales of the authorization or logout request (OIDC Core §3.1.2.1)
 	browser string   // the reference that this request gave the browser, never written to the log
 	attrs   []slog.Attr
+
+	room [fixedAttrs + 8]slog.Attr // the fields that every line has, and then, while there is room, attrs
 }
+
+// fixedAttrs is how many fields every line has.
+const fixedAttrs = 6
 
 type eventKey struct{}
 
@@ -81,9 +88,48 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// direct is a route that is found by its path alone.
+type direct struct {
+	template string
+	handler  http.Handler
+}
+
+// directRoutes lists, by path and method, the routes whose path is fixed. The router compares a request with one route after
+// the other; here it is found at once. What is not in the list is the router's: paths with variables, path prefixes,
+// methods that a path does not take, and spellings with an escape.
+func directRoutes(router *mux.Router) map[string]map[string]direct {
+	found := map[string]map[string]direct{}
+	_ = router.Walk(func(route *mux.Route, _ *mux.Router, _ []*mux.Route) error {
+		template, err := route.GetPathTemplate()
+		if err != nil || route.GetHandler() == nil || strings.Contains(template, "{") {
+			return nil
+		}
+		methods, err := route.GetMethods()
+		if err != nil {
+			return nil
+		}
+		for _, method := range methods {
+			// The router decides whether this route is the one that answers there, and not a longer or an earlier one.
+			var match, longer mux.RouteMatch
+			at := func(path string) *http.Request { return &http.Request{Method: method, URL: &url.URL{Path: path}} }
+			if !router.Match(at(template), &match) || match.Route != route || router.Match(at(template+"x"), &longer) && longer.Route == route {
+				continue
+			}
+			if found[template] == nil {
+				found[template] = map[string]direct{}
+			}
+			found[template][method] = direct{template, route.GetHandler()}
+		}
+		return nil
+	})
+	return found
+}
+
 // Observe wraps the router from outside, so that what matched no route is seen too: request identifier, panics, transport,
-// log line, metrics.
+// log line, metrics. All routes must have been made. The router must have no middleware of its own: routes with a fixed path
+// are answered without it.
 func (s *Site) Observe(router *mux.Router) http.Handler {
+	known := directRoutes(router)
 	router.Use(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if t, err := mux.CurrentRoute(r).GetPathTemplate(); err == nil {
@@ -95,6 +141,7 @@ func (s *Site) Observe(router *mux.Router) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		begun := time.Now()
 		ev := &event{id: rand.Text()[:12], route: "unmatched"}
+		ev.attrs = ev.room[fixedAttrs:fixedAttrs]
 		r = r.WithContext(context.WithValue(r.Context(), eventKey{}, ev))
 		w := &statusWriter{ResponseWriter: rw}
 		defer func() {
@@ -115,6 +162,13 @@ func (s *Site) Observe(router *mux.Router) http.Handler {
 			w.Header().Set("Strict-Transport-Security", "max-age=31536000") // our host alone: those below it may be anybody's
 			if !s.overTLS(r) && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
 				s.requireHTTPS(w, r)
+				return
+			}
+		}
+		if r.URL.RawPath == "" {
+			if route, ok := known[r.URL.Path][r.Method]; ok {
+				ev.route = route.template
+				route.handler.ServeHTTP(w, r)
 				return
 			}
 		}
@@ -143,20 +197,26 @@ func (s *Site) logRequest(r *http.Request, ev *event, status int, took time.Dura
 	}
 	s.Metrics.observe(ev.route, r.Method, status, took)
 	level := slog.LevelInfo
-	attrs := append([]slog.Attr{
-		slog.String("request_id", ev.id), slog.String("method", r.Method), slog.String("route", ev.route),
-		slog.Int("status", status), slog.Duration("duration", took), slog.String("address", s.ClientAddress(r)),
-	}, ev.attrs...)
+	if ev.err != nil && status >= 500 {
+		level = slog.LevelError
+	}
+	// Not by Logger.LogAttrs: that looks up where in the source it was called, for every line.
+	handler := s.Logger.Handler()
+	if !handler.Enabled(r.Context(), level) {
+		return
+	}
+	line := slog.NewRecord(time.Now(), level, "request", 0)
+	fixed := append(ev.room[:0], slog.String("request_id", ev.id), slog.String("method", r.Method), slog.String("route", ev.route),
+		slog.Int("status", status), slog.Duration("duration", took), slog.String("address", s.ClientAddress(r)))
+	line.AddAttrs(fixed[:fixedAttrs:fixedAttrs]...)
+	line.AddAttrs(ev.attrs...)
 	if ev.err != nil {
 		e := oauth.AsError(ev.err)
 		var pe *PageError
 		if !errors.As(ev.err, &pe) {
-			attrs = append(attrs, slog.String("error", string(e.Code)))
+			line.AddAttrs(slog.String("error", string(e.Code)))
 		}
-		attrs = append(attrs, slog.String("reason", ev.err.Error()))
-		if status >= 500 {
-			level = slog.LevelError
-		}
+		line.AddAttrs(slog.String("reason", ev.err.Error()))
 	}
-	s.Logger.LogAttrs(r.Context(), level, "request", attrs...)
+	_ = handler.Handle(r.Context(), line) // as Logger does: nobody is left to tell
 }
