@@ -406,7 +406,7 @@ func (r *Ring) update(ctx context.Context, change func(set *KeySet, now time.Tim
 			k.CreatedAt = now
 			return k, nil
 		}
-		now := millis(r.now())
+		now := r.now().UTC().Truncate(time.Millisecond)
 		set := v.set
 		set.Version, set.Keys = v.set.Version+1, slices.Clone(v.set.Keys)
 		if err := change(&set, now, create); err != nil {
@@ -425,7 +425,7 @@ func (r *Ring) update(ctx context.Context, change func(set *KeySet, now time.Tim
 			return err
 		}
 	}
-	return errChanging
+	return errors.New("keys: the stored keys changed again and again; try later")
 }
 
 func sameTimes(a, b StoredKey) bool {
@@ -466,6 +466,6 @@ func (r *Ring) generate(use, alg string) (StoredKey, error) {
 		return StoredKey{}, fmt.Errorf("write the key for %s: %w", alg, err)
 	}
 	defer clear(plain)
-	k.Sealed, err = r.sealer.Seal(plain, keyData(k.ID))
+	k.Sealed, err = r.sealer.Seal(plain, "key:"+k.ID)
 	return k, err
 }

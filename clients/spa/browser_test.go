@@ -153,8 +153,8 @@ func TestInABrowser(t *testing.T) {
 				t.Errorf("request: %v", q)
 			}
 		})
-		// A reload forgets; the provider still knows, so that a silent attempt is enough.
-		w.run(chromedp.Reload(), shown("signed-out"), click("sign-in-silently"), shown("signed-in"))
+		// A reload forgets; the provider still knows, so that nothing is asked.
+		w.run(chromedp.Reload(), shown("signed-in"))
 		call("call-admin", "200")
 		w.run(click("sign-out-everywhere"), shown("signed-out"), shown("note"))
 		if got := w.text("note"); got != "You were signed out everywhere." {
@@ -167,6 +167,47 @@ func TestInABrowser(t *testing.T) {
 		if got := w.text("error"); !strings.Contains(got, "login_required") {
 			t.Errorf("silent attempt without a session: %q", got)
 		}
+	})
+
+	t.Run("an open page notices that the session has ended", func(t *testing.T) {
+		w := newWorld(t, all)
+		w.run(signIn(w), shown("signed-in"))
+		w.op.With(func() { w.op.Ended = true })
+		w.run(chromedp.Evaluate[chromedp.Void](`dispatchEvent(new Event("focus"))`), shown("signed-out"), shown("note"))
+		if body := read(w, chromedp.Evaluate[string](`document.body.textContent`)); strings.Contains(body, "Alice") || !strings.Contains(w.text("note"), "has ended") {
+			t.Errorf("note %q, page %s", w.text("note"), body)
+		}
+	})
+
+	t.Run("RFC 9470 a step-up challenge is followed and the call made again", func(t *testing.T) {
+		w := newWorld(t, all)
+		w.op.With(func() { w.op.Roles = []string{"admin"} })
+		w.run(signIn(w), shown("signed-in"))
+		w.op.With(func() {
+			for sid := range w.op.SignedInAt {
+				w.op.SignedInAt[sid] = time.Now().Add(-time.Hour)
+			}
+		})
+		w.run(chromedp.Reload(), shown("signed-in"), click("call-admin"), shown("login-submit"))
+		w.op.With(func() {
+			if got := w.op.LastRequest.Get("max_age"); got != "300" {
+				t.Errorf("max_age: %q", got)
+			}
+		})
+		w.run(chromedp.SendKeys("input[name=username]", optest.Username), click("login-submit"), chromedp.WaitVisible(`#api-answer[data-status="200"]`))
+	})
+
+	t.Run("the ledger of the API is shown and written to", func(t *testing.T) {
+		w := newWorld(t, all)
+		w.run(signIn(w), shown("signed-in"), chromedp.SendKeys("#what", "Train"), chromedp.SendKeys("#amount", "12,5"), click("entry-add"), chromedp.WaitVisible("#entries li"))
+		if got := w.text("balance"); got != "-€12.50" {
+			t.Errorf("balance: %q", got)
+		}
+	})
+
+	t.Run("who asked to be forgotten is not signed in again by a reload", func(t *testing.T) {
+		w := newWorld(t, all)
+		w.run(signIn(w), shown("signed-in"), click("sign-out-here"), shown("signed-out"), chromedp.Reload(), shown("sign-in"), click("sign-in"), shown("signed-in"))
 	})
 
 	t.Run("the page forgets without leaving anything behind", func(t *testing.T) {
@@ -189,11 +230,10 @@ func TestInABrowser(t *testing.T) {
 					}
 				}
 			})
-			w.run(chromedp.Navigate(w.base + "/"))
 			if kid == "es-1" {
 				w.run(signIn(w))
 			} else {
-				w.run(click("sign-in"))
+				w.run(chromedp.Navigate(w.base + "/"))
 			}
 			w.run(shown("signed-in"))
 			if got := w.text("signature-state"); !strings.Contains(got, kid) {

@@ -45,8 +45,9 @@ func TestThePageMayRunItsOwnScriptAndTalkToProviderAndAPIsOnly(t *testing.T) {
 		Others: []spa.Link{{Name: "Bad", URL: "javascript:alert(1)"}}})
 	for _, path := range []string{"/", spa.CallbackPath + "?code=x&state=y", spa.SignedOutPath} {
 		res, body := get(t, base+path)
+		body = strings.Replace(body, `<script id="texts" type="application/json">{`, "", 1)
 		want := "default-src 'none'; script-src 'self'; style-src 'self'; connect-src http://id.localhost:9100 http://api.localhost:9110 http://flask.localhost:9111; " +
-			"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+			"frame-src http://id.localhost:9100; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 		if got := res.Header.Get("Content-Security-Policy"); res.StatusCode != 200 || got != want || res.Header.Get("Referrer-Policy") != "no-referrer" || res.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: %s %v", path, res.Status, res.Header)
 		}
@@ -73,13 +74,18 @@ func TestThePageMayRunItsOwnScriptAndTalkToProviderAndAPIsOnly(t *testing.T) {
 func TestTokensAreKeptInMemoryOnly(t *testing.T) {
 	t.Parallel()
 	_, script := get(t, newApplication(t, spa.Config{Issuer: "http://id.localhost:9100"})+"/app.js")
-	for _, word := range []string{"localStorage", "indexedDB", "document.cookie", "innerHTML", "eval(", "client_secret", "postMessage"} {
+	for _, word := range []string{"localStorage", "indexedDB", "document.cookie", "innerHTML", "eval(", "client_secret"} {
 		if strings.Contains(script, word) {
 			t.Errorf("the script uses %s", word)
 		}
 	}
-	if stored := regexp.MustCompile(`sessionStorage\.setItem\(([^)]*)`).FindAllString(script, -1); len(stored) != 2 {
+	if stored := regexp.MustCompile(`sessionStorage\.setItem\(([^)]*)`).FindAllString(script, -1); len(stored) != 3 {
 		t.Errorf("the script stores %q", stored)
+	}
+	// The one message that it sends names its receiver and holds no token.
+	sent := regexp.MustCompile(`postMessage\(.*`).FindAllString(script, -1)
+	if len(sent) != 1 || !strings.HasPrefix(sent[0], "postMessage(`${config.clientId} ${tokens.sessionState}`, origin)") {
+		t.Errorf("the script sends %q", sent)
 	}
 }
 
@@ -92,6 +98,27 @@ func TestEveryFaultOfTheConfigurationIsNamedAtOnce(t *testing.T) {
 	for _, word := range []string{"name is missing", "client id is missing", `base URL ""`, `issuer "http://id.localhost; script-src *"`, `API "x"`, `API key "A"`} {
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("not named: %s in %v", word, err)
+		}
+	}
+}
+
+func TestThePageSpeaksTheBrowsersLanguage(t *testing.T) {
+	t.Parallel()
+	base := newApplication(t, spa.Config{Issuer: "http://id.localhost:9100"})
+	for header, want := range map[string]string{"": "en", "de-CH, en;q=0.5": "de", "fr": "fr", "ja": "en", "<>": "en"} {
+		req, err := http.NewRequest(http.MethodGet, base+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept-Language", header)
+		res, err := optest.HTTPClient().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if !strings.Contains(string(body), `<html lang="`+want+`">`) || res.Header.Get("Vary") != "Accept-Language" {
+			t.Errorf("%q: not %s", header, want)
 		}
 	}
 }

@@ -19,14 +19,25 @@ const (
 	BackchannelLogoutPath = "/backchannel-logout" // for backchannel_logout_uri (Back-Channel Logout §2.2)
 )
 
-// Look is how an application's pages are dressed, so that several of them can be told apart at a glance.
+// Look is how an application's pages are dressed, so that several of them can be told apart at a glance. Each has a light
+// and a dark variant and follows the browser.
 type Look string
 
 // The looks there are.
 const (
-	LookPaper  Look = "paper"  // cream, ink and a serif: a notebook
-	LookNight  Look = "night"  // dark, with the title on the left
-	LookMeadow Look = "meadow" // bright green, round corners
+	LookPaper   Look = "paper"   // cream, ink and a serif: a notebook
+	LookGallery Look = "gallery" // a quiet wall, with the title on the left
+	LookMeadow  Look = "meadow"  // green, round corners
+)
+
+// Kind is what an application is for.
+type Kind string
+
+// The kinds there are.
+const (
+	KindNotes  Kind = "notes"  // everybody's own notes
+	KindPhotos Kind = "photos" // a wall of pictures that people share
+	KindLedger Kind = "ledger" // everybody's own ledger, which the first of the APIs keeps
 )
 
 // An API that the application calls with its access token.
@@ -44,6 +55,10 @@ type Config struct {
 	Name    string // as people know it. Required
 	Tagline string // one sentence below the name
 	Look    Look   // empty: LookPaper
+	Kind    Kind   // empty: KindNotes
+
+	// File keeps notes and pictures. Empty: they are kept in memory and end with the process.
+	File string
 
 	// BaseURL is where browsers reach the application, without a slash at the end: http://notes.localhost:9101. Required.
 	BaseURL string
@@ -102,8 +117,14 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Look == "" {
 		c.Look = LookPaper
 	}
-	if !slices.Contains([]Look{LookPaper, LookNight, LookMeadow}, c.Look) {
-		faults = append(faults, fmt.Errorf("look %q is not paper, night or meadow", c.Look))
+	if !slices.Contains([]Look{LookPaper, LookGallery, LookMeadow}, c.Look) {
+		faults = append(faults, fmt.Errorf("look %q is not paper, gallery or meadow", c.Look))
+	}
+	if c.Kind == "" {
+		c.Kind = KindNotes
+	}
+	if !slices.Contains([]Kind{KindNotes, KindPhotos, KindLedger}, c.Kind) {
+		faults = append(faults, fmt.Errorf("kind %q is not notes, photos or ledger", c.Kind))
 	}
 	seen := map[string]bool{}
 	for _, a := range c.APIs {

@@ -2,10 +2,13 @@
 // PKCE on coreos/go-oidc and golang.org/x/oauth2. It knows the issuer's address, its client id and secret, and its
 // own address; everything else it learns from the discovery document.
 //
-//	GET  /                    who is signed in and what their ID token says, or the way to sign in
+//	GET  /                    the notes, the wall of pictures or the ledger, or the way to sign in. A visitor whom it does not
+//	                          know is sent to the provider with prompt=none: people who are signed in there just come in
 //	GET  /sign-in             leaves for the provider with state, nonce and code_challenge
 //	GET  /callback            comes back from it: signin.go reads as the list of what has to be checked
-//	POST /call                calls an API with the access token and shows its answer
+//	POST /notes, /pictures or /entries, and the same with /remove: what the application is for
+//	POST /call                calls an API with the access token and shows its answer. An API that asks for a better sign-in
+//	                          gets one (RFC 9470 §4)
 //	POST /refresh             asks for new tokens
 //	POST /sign-out            ends the session of this application only
 //	POST /sign-out-everywhere leaves for the provider's end-session endpoint (RP-Initiated Logout §2)
@@ -13,5 +16,6 @@
 //	POST /backchannel-logout  hears from the provider that a session has ended (Back-Channel Logout §2.5)
 //
 // Sessions live in memory on the server; the browser holds a random id in a cookie that only this host sees.
-// The pages work without scripts and keep their element ids stable for automation.
+// The pages work without scripts, follow the browser's language (texts) and its dark scheme, and keep their element ids stable
+// for automation.
 package webapp

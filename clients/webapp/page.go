@@ -14,36 +14,48 @@ var pageTemplate = template.Must(template.ParseFS(files, "page.html"))
 
 // page is everything that the one template shows.
 type page struct {
-	Name, Tagline, Issuer, IssuerHost string
-	Look                              Look
-	Others                            []Link
-	Error, Note                       string
-
-	SignedIn                                  bool
-	CSRF                                      string
-	Who                                       person
-	APIs                                      []API
-	Calls                                     any
-	Answer                                    *answer
-	CanRefresh                                bool
-	Expiry                                    string
-	Algorithm, KeyID, JWKSURI, Header, Claims string
-
-	Ended    string
-	EndedWhy ending
+	T                           *texts
+	Name, Tagline, Issuer       string
+	Welcome, Explanation        string
+	Look                        Look
+	Kind                        Kind
+	Others                      []Link
+	Error, Note                 string
+	SignInAgain                 bool // is the way out
+	Ended                       string
+	EndedWhy                    ending
+	SignedIn                    bool
+	CSRF                        string
+	Who                         person
+	Notes                       []note
+	Wall                        []hanging
+	Ledger                      ledgerPage
+	APIs                        []API
+	Calls                       []string
+	Answer                      *answer
+	CanRefresh                  bool
+	Expiry, Footer              string
+	Algorithm, KeyID            string
+	Verified, Header, Claims    string
+	MaxNote, MaxCaption, MaxFor int
 }
 
-// Class is the first digit of the status, for its colour.
-func (a *answer) Class() int { return a.Status / 100 }
-
-// home shows who is signed in, or the way to sign in.
+// home shows the application to people who are signed in. A visitor whom it does not know may be known at the provider: it
+// asks there, and the visitor is asked for nothing.
 func (a *app) home(w http.ResponseWriter, r *http.Request) {
 	s, ok := a.session(r)
+	worn := ok && a.config.Kind == KindLedger && !s.expiry.IsZero() && !a.config.Now().Before(s.expiry)
+	if (!ok || worn) && a.mayAskSilently(r) && a.leave(w, r, visit{silent: true}) {
+		return
+	}
+	if c, err := r.Cookie(a.askedCookie); err == nil && c.Value == askedJustNow {
+		a.setCookie(w, a.askedCookie, "", 0) // the next visit may ask again
+	}
 	if !ok {
 		a.showSignedOut(w, r)
 		return
 	}
-	p := a.signedInPage(s)
+	p := a.signedInPage(r, s)
 	if s.note != "" {
 		a.sessions.update(s.id, func(n *session) { n.note = "" })
 	}
@@ -52,16 +64,13 @@ func (a *app) home(w http.ResponseWriter, r *http.Request) {
 
 // showSignedOut shows the way to sign in and, once, how the session ended.
 func (a *app) showSignedOut(w http.ResponseWriter, r *http.Request) {
-	p := a.newPage()
+	p := a.newPage(r)
 	if c, err := r.Cookie(a.cookie); err == nil {
 		if why, ok := a.sessions.ended(c.Value); ok {
 			p.EndedWhy = why
-			p.Ended = map[ending]string{
-				endedHere:       "You signed out of " + a.config.Name + " only. The sign-in service still knows you, so signing in again asks for nothing.",
-				endedByProvider: "You were signed out everywhere: the sign-in service told " + a.config.Name + " to end your session.",
-				endedOnReturn:   "You were signed out everywhere. " + a.config.Name + " ended your session when you came back.",
-				endedRefused:    "Your session has ended: the sign-in service no longer stands for it.",
-			}[why]
+			p.Ended = fmt.Sprintf(map[ending]string{
+				endedHere: p.T.EndedHere, endedByProvider: p.T.EndedBackchannel, endedOnReturn: p.T.EndedReturn, endedRefused: p.T.EndedRefused,
+			}[why], a.config.Name)
 		}
 		a.setCookie(w, a.cookie, "", 0)
 	}
@@ -70,35 +79,53 @@ func (a *app) showSignedOut(w http.ResponseWriter, r *http.Request) {
 
 // fail shows what went wrong, in words, on the page where the person is.
 func (a *app) fail(w http.ResponseWriter, r *http.Request, status int, words string) {
-	p := a.newPage()
+	p := a.newPage(r)
 	if s, ok := a.session(r); ok {
-		p = a.signedInPage(s)
+		p = a.signedInPage(r, s)
+		p.SignInAgain = p.SignInAgain || words == p.T.AccessRanOut
 	}
 	p.Error = words
 	a.render(w, r, status, p)
 }
 
-func (a *app) newPage() page {
-	p := page{Name: a.config.Name, Tagline: a.config.Tagline, Look: a.config.Look, Others: a.config.Others,
-		Issuer: a.config.Issuer, IssuerHost: a.config.Issuer}
+func (a *app) newPage(r *http.Request) page {
+	t := textsFor(r)
+	host := a.config.Issuer
 	if u, err := url.Parse(a.config.Issuer); err == nil {
-		p.IssuerHost = u.Host
+		host = u.Host
 	}
-	return p
+	return page{T: t, Name: a.config.Name, Tagline: a.config.Tagline, Look: a.config.Look, Kind: a.config.Kind, Others: a.config.Others,
+		Issuer:      a.config.Issuer,
+		Welcome:     map[Kind]string{KindNotes: t.WelcomeNotes, KindPhotos: t.WelcomePhotos, KindLedger: t.WelcomeLedger}[a.config.Kind],
+		Explanation: fmt.Sprintf(t.WelcomeText, a.config.Name, host), Footer: fmt.Sprintf(t.Footer, a.config.Issuer),
+		MaxNote: maxNote, MaxCaption: maxCaption, MaxFor: maxWhat}
 }
 
-func (a *app) signedInPage(s session) page {
-	p := a.newPage()
+func (a *app) signedInPage(r *http.Request, s session) page {
+	p := a.newPage(r)
 	p.SignedIn, p.CSRF, p.Who, p.Note = true, s.csrf, s.who, s.note
-	p.APIs, p.Calls, p.Answer = a.config.APIs, calls, s.answer
+	p.SignInAgain = s.note == p.T.AccessRanOut
+	switch a.config.Kind {
+	case KindNotes:
+		p.Notes = a.ownNotes(s.subject)
+	case KindPhotos:
+		p.Wall = a.wall(p.T, s.subject)
+	case KindLedger:
+		p.Ledger = a.readLedger(r.Context(), p.T, s)
+		p.SignInAgain = p.SignInAgain || p.Ledger.Ended
+	}
+	p.APIs, p.Answer = a.config.APIs, s.answer
+	for _, c := range calls {
+		p.Calls = append(p.Calls, c.Way)
+	}
 	p.CanRefresh = s.refreshToken != ""
 	p.Algorithm, p.KeyID, p.Header, p.Claims = s.algorithm, s.keyID, s.header, s.claims
-	p.JWKSURI = a.provider.jwksURI()
+	p.Verified = fmt.Sprintf(p.T.Verified, s.algorithm, s.keyID, a.provider.jwksURI())
 	if !s.expiry.IsZero() {
 		if left := s.expiry.Sub(a.config.Now()).Round(time.Second); left > 0 {
-			p.Expiry = fmt.Sprintf("This one is good for another %s.", left)
+			p.Expiry = fmt.Sprintf(p.T.GoodFor, left)
 		} else {
-			p.Expiry = "This one has expired: sign in again, or renew the tokens."
+			p.Expiry = p.T.Expired
 		}
 	}
 	return p

@@ -9,6 +9,7 @@ import (
 const (
 	sessionAge  = 12 * time.Hour   // how long somebody stays signed in here
 	attemptAge  = 10 * time.Minute // how long somebody may take to sign in at the provider
+	askedAge    = time.Minute      // how long the way back from the provider may take
 	maxSessions = 2000
 	maxAttempts = 5000
 	maxEndings  = 2000
@@ -50,6 +51,7 @@ type attempt struct {
 	browser   string // value of the attempt cookie
 	nonce     string
 	verifier  string
+	visit     visit
 	startedAt time.Time
 }
 
@@ -107,10 +109,20 @@ func (s *sessions) take(state, browser string) (attempt, bool) {
 	return a, s.now().Before(a.startedAt.Add(attemptAge))
 }
 
+// isSilent reports whether the state belongs to a visit that asks the person for nothing.
+func (s *sessions) isSilent(state string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.attempts[state].visit.silent
+}
+
 // start keeps a session under a new id and returns the id. What was under the old one is gone: an id that somebody
 // slipped into the browser before never becomes a signed-in one.
 func (s *sessions) start(old string, n session) (id string) {
-	n.id, n.csrf, n.startedAt = rand.Text(), rand.Text(), s.now()
+	n.id, n.startedAt = rand.Text(), s.now()
+	if n.csrf == "" {
+		n.csrf = rand.Text()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.byID, old)
@@ -155,6 +167,13 @@ func (s *sessions) endLocked(id string, why ending) {
 	delete(s.byID, id)
 	s.endings[id] = entry[ending]{why, s.now().Add(sessionAge)}
 	trim(s.endings, maxEndings, func(e entry[ending]) time.Time { return e.until })
+}
+
+// howEnded returns how the session ended, if that has not been told yet.
+func (s *sessions) howEnded(id string) ending {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.endings[id].value
 }
 
 // ended tells once how the session ended.

@@ -14,13 +14,28 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// signIn sends the browser to the provider (OIDC Core §3.1.2.1).
+// A visit to the provider: what is asked there, and what follows it.
+type visit struct {
+	silent            bool   // prompt=none: the provider asks for nothing, and says so if it would have to (OIDC Core §3.1.2.1)
+	maxAge, acrValues string // as an API has asked for them (RFC 9470 §4)
+	then              called // a call to an API to make afterwards
+	steppedUp         bool   // an API asked for this visit; it gets no second one
+}
+
+// signIn sends the browser to the provider because the person wants to sign in.
 func (a *app) signIn(w http.ResponseWriter, r *http.Request) {
+	a.forgetAsked(w, r)
+	if !a.leave(w, r, visit{}) {
+		a.fail(w, r, http.StatusServiceUnavailable, textsFor(r).ProviderAway)
+	}
+}
+
+// leave sends the browser to the provider (OIDC Core §3.1.2.1), or reports that the provider cannot be reached.
+func (a *app) leave(w http.ResponseWriter, r *http.Request, v visit) bool {
 	d, err := a.provider.get(r.Context())
 	if err != nil {
 		a.config.Logger.ErrorContext(r.Context(), "provider not available", "cause", err)
-		a.fail(w, r, http.StatusServiceUnavailable, "The sign-in service cannot be reached at the moment. Try again shortly.")
-		return
+		return false
 	}
 	// All tabs of a browser share this value, so that signing in in two of them at once works.
 	var browser string
@@ -32,21 +47,60 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) {
 	a.setCookie(w, a.attemptCookie, browser, attemptAge)
 
 	nonce, verifier := rand.Text(), oauth2.GenerateVerifier()
-	state := a.sessions.begin(attempt{browser: browser, nonce: nonce, verifier: verifier})
-	address := d.oauth2.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier))
+	state := a.sessions.begin(attempt{browser: browser, nonce: nonce, verifier: verifier, visit: v})
+	options := []oauth2.AuthCodeOption{oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)}
+	for name, value := range map[string]string{"max_age": v.maxAge, "acr_values": v.acrValues} {
+		if value != "" {
+			options = append(options, oauth2.SetAuthURLParam(name, value))
+		}
+	}
+	if v.silent {
+		options = append(options, oauth2.SetAuthURLParam("prompt", "none"))
+	}
+	address := d.oauth2.AuthCodeURL(state, options...)
 	for _, resource := range a.config.Resources { // may be several, which an AuthCodeOption cannot say
 		address += "&resource=" + url.QueryEscape(resource)
 	}
 	http.Redirect(w, r, address, http.StatusSeeOther)
+	return true
 }
+
+// mayAskSilently reports whether a visitor without a session is sent to the provider to ask whether it knows them. That
+// happens once per visit, so that an answer of no leads to the page and not back, and never after the person
+// has signed out here.
+func (a *app) mayAskSilently(r *http.Request) bool {
+	if _, err := r.Cookie(a.askedCookie); err == nil || r.Method != http.MethodGet {
+		return false
+	}
+	if c, err := r.Cookie(a.cookie); err == nil && a.sessions.howEnded(c.Value) == endedRefused {
+		return false // the person hears first that the session has ended
+	}
+	// A browser says what it fetches for: a frame, or a guess at where the person goes next, is no visit.
+	destination := r.Header.Get("Sec-Fetch-Dest")
+	return (destination == "" || destination == "document") && r.Header.Get("Sec-Purpose") == "" && r.Header.Get("Purpose") == ""
+}
+
+// forgetAsked lets the next visit ask again.
+func (a *app) forgetAsked(w http.ResponseWriter, r *http.Request) {
+	if _, err := r.Cookie(a.askedCookie); err == nil {
+		a.setCookie(w, a.askedCookie, "", 0)
+	}
+}
+
+// Values of the cookie that says not to ask silently.
+const (
+	askedJustNow = "now" // the provider has just said no
+	askedNever   = "out" // the person signed out here: only the button leads in again
+)
 
 // callback takes the provider's answer.
 func (a *app) callback(w http.ResponseWriter, r *http.Request) {
+	t := textsFor(r)
 	query := r.URL.Query()
 	for name, values := range query {
 		if len(values) > 1 { // RFC 6749 §3.1
 			a.config.Logger.WarnContext(r.Context(), "sign-in refused", "cause", "repeated parameter", "parameter", name)
-			a.fail(w, r, http.StatusBadRequest, "The answer of the sign-in service is garbled.")
+			a.fail(w, r, http.StatusBadRequest, t.AnswerGarbled)
 			return
 		}
 	}
@@ -56,41 +110,79 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 		browser = c.Value
 	}
 	begun, ok := a.sessions.take(query.Get("state"), browser)
+	if !ok && browser == "" && query.Get("error") != "" && a.sessions.isSilent(query.Get("state")) {
+		// A browser that keeps no cookies, or a program: nobody has asked to sign in, so nothing has failed.
+		p := a.newPage(r)
+		p.Note = t.CookiesNeeded
+		a.render(w, r, http.StatusOK, p)
+		return
+	}
 	if !ok {
 		a.config.Logger.WarnContext(r.Context(), "sign-in refused", "cause", "state is unknown, used, too old or another browser's")
-		a.fail(w, r, http.StatusBadRequest, "This answer does not belong to a sign-in that was begun here a short while ago. Please sign in again.")
+		a.fail(w, r, http.StatusBadRequest, t.AnswerForeign)
 		return
 	}
 	d, err := a.provider.get(r.Context())
 	if err != nil {
 		a.config.Logger.ErrorContext(r.Context(), "provider not available", "cause", err)
-		a.fail(w, r, http.StatusServiceUnavailable, "The sign-in service cannot be reached at the moment. Try again shortly.")
+		a.fail(w, r, http.StatusServiceUnavailable, t.ProviderAway)
 		return
 	}
 	// The answer must come from the provider that was asked (RFC 9207 §2.4): errors as well as codes.
 	if iss := query.Get("iss"); iss != a.config.Issuer && (query.Has("iss") || d.metadata.ResponseIss) {
 		a.config.Logger.WarnContext(r.Context(), "sign-in refused", "cause", "iss of the response is not the issuer", "iss", iss)
-		a.fail(w, r, http.StatusBadRequest, "The answer is from another sign-in service than the one that was asked.")
+		a.fail(w, r, http.StatusBadRequest, t.AnswerOfAnother)
 		return
 	}
 	if code := query.Get("error"); code != "" {
 		a.config.Logger.InfoContext(r.Context(), "sign-in answered with an error", "error", code, "error_description", query.Get("error_description"))
-		a.fail(w, r, http.StatusForbidden, inWords(code, query.Get("error_description")))
+		if begun.visit.silent {
+			a.notKnown(w, r)
+			return
+		}
+		a.fail(w, r, http.StatusForbidden, t.failure(code, query.Get("error_description")))
 		return
 	}
 	if query.Get("code") == "" {
-		a.fail(w, r, http.StatusBadRequest, "The answer of the sign-in service holds neither a code nor an error.")
+		a.fail(w, r, http.StatusBadRequest, t.AnswerEmpty)
 		return
 	}
 	s, err := a.redeem(r.Context(), d, query.Get("code"), begun)
 	if err != nil {
 		a.config.Logger.WarnContext(r.Context(), "sign-in failed", "cause", withoutBody(err))
-		a.fail(w, r, http.StatusBadGateway, "The sign-in could not be completed. Please sign in again.")
+		if begun.visit.silent {
+			a.notKnown(w, r)
+			return
+		}
+		a.fail(w, r, http.StatusBadGateway, t.SignInIncomplete)
 		return
 	}
 	old, _ := a.session(r)
-	a.setCookie(w, a.cookie, a.sessions.start(old.id, s), 0)
+	if old.subject == s.subject && old.issuer == s.issuer {
+		s.csrf = old.csrf // other tabs' forms go on to work
+	}
+	if begun.visit.steppedUp {
+		s.note = t.SteppedUp
+	}
+	s.id = a.sessions.start(old.id, s)
+	a.setCookie(w, a.cookie, s.id, 0)
+	a.forgetAsked(w, r)
 	a.config.Logger.InfoContext(r.Context(), "signed in", "sub", s.subject, "sid", s.sid)
+	if got := a.perform(r, s, begun.visit.then); got != nil {
+		a.showAnswer(w, r, s.id, got)
+		return
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+// notKnown ends a silent visit that brought nobody. Nobody asked to sign in, so the page with the button is the answer. If
+// somebody is signed in here whom the provider does not know any more, they keep what they see and are told why nothing
+// new comes.
+func (a *app) notKnown(w http.ResponseWriter, r *http.Request) {
+	if s, ok := a.session(r); ok {
+		a.sessions.update(s.id, func(n *session) { n.note = textsFor(r).AccessRanOut })
+	}
+	a.setCookie(w, a.askedCookie, askedJustNow, askedAge)
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
@@ -187,14 +279,15 @@ func (a *app) whoIs(ctx context.Context, d *discovered, id *oidc.IDToken, tokens
 
 // refresh asks for new tokens with the refresh token (RFC 6749 §6, OIDC Core §12).
 func (a *app) refresh(w http.ResponseWriter, r *http.Request, s session) {
+	t := textsFor(r)
 	if s.refreshToken == "" {
-		a.fail(w, r, http.StatusBadRequest, "There is no refresh token: the application did not ask for offline access.")
+		a.fail(w, r, http.StatusBadRequest, t.NoRefreshToken)
 		return
 	}
 	d, err := a.provider.get(r.Context())
 	if err != nil {
 		a.config.Logger.ErrorContext(r.Context(), "provider not available", "cause", err)
-		a.fail(w, r, http.StatusServiceUnavailable, "The sign-in service cannot be reached at the moment. Try again shortly.")
+		a.fail(w, r, http.StatusServiceUnavailable, t.ProviderAway)
 		return
 	}
 	ctx := oidc.ClientContext(r.Context(), a.config.HTTPClient)
@@ -209,7 +302,7 @@ func (a *app) refresh(w http.ResponseWriter, r *http.Request, s session) {
 	}
 	if err != nil {
 		a.config.Logger.WarnContext(r.Context(), "refresh failed", "cause", withoutBody(err))
-		a.fail(w, r, http.StatusBadGateway, "The tokens could not be renewed. Try again shortly.")
+		a.fail(w, r, http.StatusBadGateway, t.NotRenewed)
 		return
 	}
 	fresh := session{accessToken: tokens.AccessToken, refreshToken: tokens.RefreshToken, expiry: tokens.Expiry}
@@ -223,7 +316,7 @@ func (a *app) refresh(w http.ResponseWriter, r *http.Request, s session) {
 		}
 		if err != nil {
 			a.config.Logger.WarnContext(r.Context(), "refresh failed", "cause", err)
-			a.fail(w, r, http.StatusBadGateway, "The new tokens could not be verified.")
+			a.fail(w, r, http.StatusBadGateway, t.RenewedBadly)
 			return
 		}
 	}
@@ -236,43 +329,9 @@ func (a *app) refresh(w http.ResponseWriter, r *http.Request, s session) {
 			n.idToken, n.who, n.header, n.claims = fresh.idToken, fresh.who, fresh.header, fresh.claims
 			n.algorithm, n.keyID = fresh.algorithm, fresh.keyID
 		}
-		n.note = "The provider issued new tokens."
+		n.note = t.Renewed
 	})
 	http.Redirect(w, r, "/", http.StatusSeeOther)
-}
-
-// inWords says what an error of the provider means to a person (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6).
-func inWords(code, description string) string {
-	words := map[string]string{
-		"access_denied":              "You were not signed in: access was denied, by you or by the rules of the sign-in service.",
-		"login_required":             "You are not signed in at the sign-in service.",
-		"consent_required":           "The sign-in service needs your consent first.",
-		"interaction_required":       "The sign-in service needs to ask you something first.",
-		"account_selection_required": "The sign-in service needs you to choose an account first.",
-		"temporarily_unavailable":    "The sign-in service is busy. Try again shortly.",
-		"server_error":               "The sign-in service met a problem of its own. Try again shortly.",
-		"invalid_request":            "The sign-in service did not understand this application.",
-		"unauthorized_client":        "The sign-in service does not let this application sign people in like this.",
-		"invalid_scope":              "This application asked the sign-in service for more than it may have.",
-	}[code]
-	if words == "" {
-		words = "The sign-in service refused."
-	}
-	if len(description) > 300 {
-		description = description[:300]
-	}
-	if description != "" {
-		words += " It says: " + description
-	}
-	return words + " (" + shortCode(code) + ")"
-}
-
-// shortCode bounds an error code, which comes from outside.
-func shortCode(code string) string {
-	if len(code) > 60 {
-		return code[:60]
-	}
-	return code
 }
 
 // withoutBody describes an error of x/oauth2 without the body of the answer, which may hold what no log should.

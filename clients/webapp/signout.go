@@ -23,6 +23,7 @@ const backchannelEvent = "http://schemas.openid.net/event/backchannel-logout"
 // signOut ends the session of this application and no other.
 func (a *app) signOut(w http.ResponseWriter, r *http.Request, s session) {
 	a.sessions.end(s.id, endedHere)
+	a.setCookie(w, a.askedCookie, askedNever, 0)
 	http.Redirect(w, r, SignedOutPath, http.StatusSeeOther)
 }
 
@@ -32,12 +33,12 @@ func (a *app) signOutEverywhere(w http.ResponseWriter, r *http.Request, s sessio
 	d, err := a.provider.get(r.Context())
 	if err != nil {
 		a.config.Logger.ErrorContext(r.Context(), "provider not available", "cause", err)
-		a.fail(w, r, http.StatusServiceUnavailable, "The sign-in service cannot be reached at the moment. Try again shortly.")
+		a.fail(w, r, http.StatusServiceUnavailable, textsFor(r).ProviderAway)
 		return
 	}
 	end, err := url.Parse(d.metadata.EndSessionEndpoint)
 	if err != nil || end.Host == "" {
-		a.fail(w, r, http.StatusNotImplemented, "The sign-in service has no way to sign out everywhere.")
+		a.fail(w, r, http.StatusNotImplemented, textsFor(r).NoSignOutEverywhere)
 		return
 	}
 	state := rand.Text()

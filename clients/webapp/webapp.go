@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"embed"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -20,7 +21,10 @@ func New(ctx context.Context, config Config) (http.Handler, error) {
 		return nil, fmt.Errorf("configure the application: %w", err)
 	}
 	a := &app{config: config, sessions: newSessions(config.Now), provider: newProvider(ctx, config)}
-	a.cookie, a.attemptCookie = cookieNames(config)
+	if a.store, err = openStore(config.File); err != nil {
+		return nil, fmt.Errorf("configure the application: %w", err)
+	}
+	a.cookie, a.attemptCookie, a.askedCookie = cookieNames(config)
 
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", a.home)
@@ -33,6 +37,18 @@ func New(ctx context.Context, config Config) (http.Handler, error) {
 	mux.HandleFunc("GET "+SignedOutPath, a.signedOut)
 	mux.HandleFunc("POST "+BackchannelLogoutPath, a.backchannelLogout)
 	mux.HandleFunc("GET /style.css", style)
+	switch config.Kind {
+	case KindNotes:
+		mux.HandleFunc("POST /notes", a.form(a.keepNote))
+		mux.HandleFunc("POST /notes/remove", a.form(a.removeNote))
+	case KindPhotos:
+		mux.HandleFunc("GET /pictures/{id}", a.picture)
+		mux.HandleFunc("POST /pictures", a.form(a.hangPicture))
+		mux.HandleFunc("POST /pictures/remove", a.form(a.takePictureDown))
+	case KindLedger:
+		mux.HandleFunc("POST /entries", a.form(a.enter))
+		mux.HandleFunc("POST /entries/remove", a.form(a.strike))
+	}
 	return a.headers(mux), nil
 }
 
@@ -40,13 +56,15 @@ type app struct {
 	config        Config
 	sessions      *sessions
 	provider      *provider
+	store         *store
 	cookie        string // name of the cookie with the session's id
 	attemptCookie string // name of the cookie that ties sign-ins under way to this browser
+	askedCookie   string // name of the cookie that says not to ask the provider silently
 }
 
 // cookieNames are unique per application: cookies do not tell ports of one host apart. On https the prefix makes
 // the browser vouch that no other host has set them (RFC 6265bis §4.1.3.2).
-func cookieNames(c Config) (session, attempt string) {
+func cookieNames(c Config) (session, attempt, asked string) {
 	name := strings.Map(func(r rune) rune {
 		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' {
 			return r
@@ -56,7 +74,7 @@ func cookieNames(c Config) (session, attempt string) {
 	if strings.HasPrefix(c.BaseURL, "https://") {
 		name = "__Host-" + name
 	}
-	return name + "-session", name + "-signin"
+	return name + "-session", name + "-signin", name + "-asked"
 }
 
 // setCookie writes a cookie for this host only, out of reach of scripts. Lax lets it come along when the provider
@@ -82,39 +100,50 @@ func (a *app) session(r *http.Request) (session, bool) {
 	return a.sessions.get(c.Value)
 }
 
-const maxForm = 64 << 10
+const maxForm = 64 << 10 // bytes, beside a picture
 
 // form guards what a form of a signed-in page does: there must be a session, and the form must carry the session's
 // CSRF value, which no other site can know.
 func (a *app) form(do func(http.ResponseWriter, *http.Request, session)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		if err := r.ParseForm(); err != nil {
-			a.fail(w, r, http.StatusBadRequest, "The form could not be read.")
-			return
-		}
 		s, ok := a.session(r)
 		if !ok {
 			// Signed out meanwhile, in another tab or by the provider: the start page says so.
 			http.Redirect(w, r, "/", http.StatusSeeOther)
 			return
 		}
+		t := textsFor(r)
+		kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		limit, read := int64(maxForm), r.ParseForm
+		if kind == "multipart/form-data" && a.config.Kind == KindPhotos {
+			limit, read = maxForm+maxPicture, func() error { return r.ParseMultipartForm(maxForm + maxPicture) }
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		if err := read(); err != nil {
+			words := t.FormUnreadable
+			if limit > maxForm {
+				words = t.PictureBad
+			}
+			a.fail(w, r, http.StatusBadRequest, words)
+			return
+		}
 		if subtle.ConstantTimeCompare([]byte(r.PostForm.Get("csrf")), []byte(s.csrf)) != 1 {
-			a.fail(w, r, http.StatusForbidden, "This form is not from this page. Go back to the start page and try again.")
+			a.fail(w, r, http.StatusForbidden, t.FormForeign)
 			return
 		}
 		do(w, r, s)
 	}
 }
 
-// headers keeps pages out of frames, caches and other sites' logs, and lets them load nothing but the stylesheet.
+// headers keeps pages out of frames, caches and other sites' logs, and lets them load nothing but stylesheet and pictures.
 func (a *app) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		// A form that is answered by a redirect to the provider's sign-out page needs its origin here as well.
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self' "+
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' "+
 			strings.Join(a.provider.origins(), " ")+"; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("Cache-Control", "no-store")
+		h.Set("Vary", "Accept-Language")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")

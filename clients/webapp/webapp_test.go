@@ -127,7 +127,7 @@ func TestSomebodySignsInAndTheOtherApplicationOpensWithoutAPrompt(t *testing.T) 
 	if b.URL.String() != w.notes+"/" || b.Text("who") != "Alice <Example>" {
 		t.Fatalf("after signing in: %s, who %q\n%s", b.URL, b.Text("who"), w.log)
 	}
-	if got := b.Text("signature-state"); !strings.HasPrefix(got, "Signature verified: RS256 with the key rs-1 ,") {
+	if got := b.Text("signature-state"); !strings.HasPrefix(got, "Signature verified: RS256 with the key rs-1, published at "+w.op.Issuer) {
 		t.Errorf("signature state: %s", got)
 	}
 	if got := b.Text("groups"); got != "staff" {
@@ -136,7 +136,7 @@ func TestSomebodySignsInAndTheOtherApplicationOpensWithoutAPrompt(t *testing.T) 
 	if !strings.Contains(b.Text("id-token-claims"), `"sub": "`+optest.Subject+`"`) || !strings.Contains(b.Text("id-token-header"), `"kid": "rs-1"`) {
 		t.Errorf("ID token: %s", b.Text("id-token"))
 	}
-	if b.Get(w.tasks + "/sign-in"); b.URL.String() != w.tasks+"/" || !b.Has("signed-in") {
+	if b.Get(w.tasks + "/"); b.URL.String() != w.tasks+"/" || !b.Has("signed-in") {
 		t.Fatalf("the second application asked: %s", b.URL)
 	}
 	if strings.Contains(w.log.String(), "eyJ") || strings.Contains(w.log.String(), "s e+c/ret") {
@@ -157,7 +157,7 @@ func TestTheRequestHasStateNonceChallengeAndResources(t *testing.T) {
 	})
 }
 
-func TestPagesLoadNothingButTheirStyleAndTheCookieIsForThisHostOnly(t *testing.T) {
+func TestPagesLoadNothingButTheirStyleAndPicturesAndTheCookieIsForThisHostOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := optest.HTTPClient()
@@ -177,7 +177,7 @@ func TestPagesLoadNothingButTheirStyleAndTheCookieIsForThisHostOnly(t *testing.T
 	}
 	res := get(w.notes + "/")
 	csp := res.Header.Get("Content-Security-Policy")
-	if !strings.Contains(csp, "default-src 'none'; style-src 'self'; form-action 'self' "+w.op.Issuer+";") || !strings.Contains(csp, "frame-ancestors 'none'") {
+	if !strings.Contains(csp, "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' "+w.op.Issuer+";") || !strings.Contains(csp, "frame-ancestors 'none'") {
 		t.Errorf("policy: %s", csp)
 	}
 	if res.Header.Get("Cache-Control") != "no-store" || res.Header.Get("X-Content-Type-Options") != "nosniff" {
@@ -593,6 +593,7 @@ func TestLogoutTokensAreCheckedAndEndNothingWhenTheyAreBad(t *testing.T) {
 	if code := post(url.Values{"logout_token": {good}}); code != http.StatusOK {
 		t.Errorf("a good one: %d\n%s", code, w.log)
 	}
+	w.op.With(func() { w.op.Deny = "login_required" })
 	if b.Get(w.notes + "/"); !b.Has("signed-out") {
 		t.Error("a good one ended nothing")
 	}
@@ -617,8 +618,11 @@ func TestALogoutTokenWithoutSidEndsAllSessionsOfTheSubjectOnly(t *testing.T) {
 		t.Fatal("a logout token about somebody else ended a session")
 	}
 	post(map[string]any{"sid": nil})
-	if first.Get(w.notes+"/").Has("signed-in") || second.Get(w.notes+"/").Has("signed-in") {
-		t.Error("a session of the subject goes on")
+	w.op.With(func() { w.op.Deny = "login_required" })
+	for _, b := range []*optest.Browser{first, second} {
+		if b.Get(w.notes + "/"); !b.Has("signed-out") || b.Attribute("ended", "data-reason") != "backchannel" {
+			t.Error("a session of the subject goes on")
+		}
 	}
 }
 
@@ -730,6 +734,7 @@ func TestSessionsEndAfterTwelveHours(t *testing.T) {
 	mu.Lock()
 	now = now.Add(12*time.Hour + time.Second)
 	mu.Unlock()
+	w.op.With(func() { w.op.Deny = "login_required" })
 	if b.Get(w.notes + "/"); !b.Has("signed-out") {
 		t.Error("still signed in")
 	}

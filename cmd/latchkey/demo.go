@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -46,15 +47,16 @@ const (
 type demoApp struct {
 	id, name, tagline string
 	port              int
+	kind              webapp.Kind
 	look              webapp.Look
 	groups            []string
 	note              string
 }
 
 var demoApps = []demoApp{
-	{"notes", "Notes", "What you wanted to remember.", 1, webapp.LookPaper, nil, "a web application"},
-	{"photos", "Photos", "What you wanted to see again.", 2, webapp.LookNight, nil, "another one, on another host"},
-	{"ledger", "Ledger", "Where the money went.", 3, webapp.LookMeadow, []string{"staff"}, "for members of the group staff only"},
+	{"notes", "Notes", "What you wanted to remember.", 1, webapp.KindNotes, webapp.LookPaper, nil, "a web application"},
+	{"photos", "Photos", "What you wanted to see again.", 2, webapp.KindPhotos, webapp.LookGallery, nil, "another one, on another host"},
+	{"ledger", "Ledger", "Where the money went.", 3, webapp.KindLedger, webapp.LookMeadow, []string{"staff"}, "for members of the group staff only"},
 }
 
 var demoGroups = []manifestGroup{
@@ -71,7 +73,7 @@ var demoPeople = []struct {
 	{"alice", []string{"staff"}, storage.Claims{Name: "Alice Example", GivenName: "Alice", FamilyName: "Example", Email: "alice@example.com", EmailVerified: true},
 		"an ordinary user: the API's /admin answers 403"},
 	{"bob", []string{"admins", "staff"}, storage.Claims{Name: "Bob Example", GivenName: "Bob", FamilyName: "Example", Email: "bob@example.com", EmailVerified: true},
-		"an administrator: the API's /admin answers 200"},
+		"an administrator: the API's /admin answers 200, and asks for a new sign-in after five minutes"},
 	{"carol", nil, storage.Claims{Name: "Carol Example", GivenName: "Carol", FamilyName: "Example", Email: "carol@example.com", EmailVerified: true},
 		"a guest: may not use Ledger"},
 }
@@ -128,7 +130,7 @@ has to be installed or configured, and nothing is kept, unless --data names a fo
 	f.IntVar(&o.port, "port", defaultDemoPort, "first `PORT`; the provider's, the others follow")
 	f.StringVar(&o.data, "data", "", "`FOLDER` to keep everything in (default: a temporary one)")
 	f.StringVar(&o.mongodb, "mongodb", "", "connection `URI` of MongoDB, in place of the embedded database; without --data, a database of its own that is dropped at the end")
-	f.BoolVar(&o.verbose, "verbose", false, "show the provider's log")
+	f.BoolVar(&o.verbose, "verbose", false, "show the provider's whole log, not the refusals alone")
 	sh.jsonFlag(cmd)
 	return cmd
 }
@@ -144,15 +146,20 @@ func (o demoOptions) flaskURL() string     { return o.address("flask", portFlask
 func (o demoOptions) boardURL() string     { return o.address("board", portBoard) }
 func (a demoApp) url(o demoOptions) string { return o.address(a.id, a.port) }
 
+// kept is the file of an application that keeps what people enter; "" if nothing is kept.
+func (o demoOptions) kept(name string) string {
+	if o.data == "" {
+		return ""
+	}
+	return filepath.Join(o.data, name)
+}
+
 // config is the provider's configuration for the demonstration. It may call loopback addresses, because the applications are there.
 func (o demoOptions) config(data string) Config {
 	c := defaultConfig()
 	c.Issuer, c.Listen = o.issuer(), net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port))
 	c.Data, c.MongoDB, c.MetricsListen = data, o.mongodb, ""
-	c.Log.Level = "error"
-	if o.verbose {
-		c.Log.Level = "info"
-	}
+	c.Log.Level = "info"
 	c.Outbound.AllowLoopback = true
 	return c
 }
@@ -210,6 +217,9 @@ func (sh *shell) demo(ctx context.Context, o demoOptions) (err error) {
 	}
 	c := o.config(data)
 	logger := newLogger(sh.stderr, c)
+	if !o.verbose {
+		logger = slog.New(refusals{slog.NewTextHandler(sh.stderr, &slog.HandlerOptions{ReplaceAttr: shorter})})
+	}
 	s, err := open(ctx, c, logger, true)
 	if err != nil {
 		return err
@@ -255,7 +265,7 @@ func (sh *shell) demo(ctx context.Context, o demoOptions) (err error) {
 
 	f := <-flask
 	flask <- f // for whoever stops it
-	apps, err := o.applications(background, secrets, f.hint == "")
+	apps, err := o.applications(background, secrets, f.hint == "", logger)
 	if err != nil {
 		return err
 	}
@@ -306,7 +316,7 @@ func startFlask(ctx context.Context, o demoOptions) startedFlask {
 		return startedFlask{hint: hint}
 	}
 	stop, err := flaskapi.Start(ctx, python, net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port+portFlask)),
-		flaskapi.Config{Audience: o.apiURL(), Issuer: o.issuer(), AllowedOrigins: []string{o.boardURL()}})
+		flaskapi.Config{Audience: o.flaskURL(), Issuer: o.issuer(), AllowedOrigins: []string{o.boardURL()}, LedgerFile: o.kept("ledger-flask.json")})
 	if err != nil {
 		return startedFlask{hint: err.Error()}
 	}
@@ -402,20 +412,20 @@ func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string
 			ClientID: a.id, Type: clients.TypeWeb, ClientSecret: secrets[a.id],
 			Metadata: clients.Metadata{ClientName: a.name, ClientURI: base, RedirectURIs: []string{base + webapp.CallbackPath},
 				PostLogoutRedirectURIs: []string{base + webapp.SignedOutPath}, BackchannelLogoutURI: base + webapp.BackchannelLogoutPath},
-			Decisions: clients.Decisions{SkipConsent: true, Audience: []string{o.apiURL()}, AllowedGroups: a.groups,
-				RefusalContact: "the person who started this demonstration"},
+			Decisions: clients.Decisions{SkipConsent: true, ClaimsInIDToken: true, Audience: []string{o.apiURL(), o.flaskURL()}, AllowedGroups: a.groups,
+				RefusalContact: "help@example.com"},
 		})
 	}
 	m.Clients = append(m.Clients,
 		manifestClient{ClientID: "board", Type: clients.TypeSPA,
 			Metadata: clients.Metadata{ClientName: "Board", ClientURI: o.boardURL(), RedirectURIs: []string{o.boardURL() + spa.CallbackPath},
 				PostLogoutRedirectURIs: []string{o.boardURL() + spa.SignedOutPath}},
-			Decisions: clients.Decisions{SkipConsent: true, Audience: []string{o.apiURL()}}},
+			Decisions: clients.Decisions{SkipConsent: true, ClaimsInIDToken: true, Audience: []string{o.apiURL(), o.flaskURL()}}},
 		manifestClient{ClientID: "whoami", Type: clients.TypeNative,
 			Metadata:  clients.Metadata{ClientName: "Who am I", RedirectURIs: []string{"http://127.0.0.1" + cli.CallbackPath}},
-			Decisions: clients.Decisions{Audience: []string{o.apiURL()}}},
+			Decisions: clients.Decisions{Audience: []string{o.apiURL(), o.flaskURL()}}},
 		manifestClient{ClientID: "api", Type: clients.TypeAPI, ClientSecret: clients.NewSecret(),
-			Metadata: clients.Metadata{ClientName: "API"}, Decisions: clients.Decisions{Audience: []string{o.apiURL()}}})
+			Metadata: clients.Metadata{ClientName: "API"}, Decisions: clients.Decisions{Audience: []string{o.apiURL(), o.flaskURL()}}})
 
 	a := applier{site: s, file: "demonstration"}
 	plan, err := a.plan(ctx, m)
@@ -433,10 +443,11 @@ func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string
 }
 
 // applications makes the sample applications, by port.
-func (o demoOptions) applications(ctx context.Context, secrets map[string]string, withFlask bool) (map[int]http.Handler, error) {
+func (o demoOptions) applications(ctx context.Context, secrets map[string]string, withFlask bool, logger *slog.Logger) (map[int]http.Handler, error) {
 	caller := func() *http.Client { return localhost.Client(10 * time.Second) }
 	var webAPIs []webapp.API
 	var spaAPIs []spa.API
+	var resources []string // each API takes only tokens that name it
 	for _, a := range o.apis(withFlask) {
 		key := ""
 		if a.URL == o.flaskURL() {
@@ -444,6 +455,7 @@ func (o demoOptions) applications(ctx context.Context, secrets map[string]string
 		}
 		webAPIs = append(webAPIs, webapp.API{Key: key, Name: a.Name, URL: a.URL})
 		spaAPIs = append(spaAPIs, spa.API{Key: key, Name: a.Name, URL: a.URL})
+		resources = append(resources, a.URL)
 	}
 	others := func(self string) (web []webapp.Link, single []spa.Link) {
 		for _, a := range demoApps {
@@ -463,20 +475,23 @@ func (o demoOptions) applications(ctx context.Context, secrets map[string]string
 	}
 	for _, a := range demoApps {
 		web, _ := others(a.id)
-		h, err := webapp.New(ctx, webapp.Config{Name: a.name, Tagline: a.tagline, Look: a.look, BaseURL: a.url(o), Issuer: o.issuer(),
-			ClientID: a.id, ClientSecret: secrets[a.id], APIs: webAPIs, Others: web, StayAtProvider: true, HTTPClient: caller()})
+		h, err := webapp.New(ctx, webapp.Config{Name: a.name, Tagline: a.tagline, Kind: a.kind, Look: a.look, BaseURL: a.url(o), Issuer: o.issuer(),
+			ClientID: a.id, ClientSecret: secrets[a.id], Resources: resources, APIs: webAPIs, Others: web, StayAtProvider: true,
+			File: o.kept(a.id + ".json"), HTTPClient: caller(), Logger: logger.With("application", a.id)})
 		add(a.port, h, err)
 	}
 	_, single := others("board")
-	h, err := spa.New(spa.Config{Name: "Board", Tagline: "Everything at a glance.", BaseURL: o.boardURL(), Issuer: o.issuer(), ClientID: "board", APIs: spaAPIs, Others: single})
+	h, err := spa.New(spa.Config{Name: "Board", Tagline: "Everything at a glance.", BaseURL: o.boardURL(), Issuer: o.issuer(), ClientID: "board", Resources: resources,
+		APIs: spaAPIs, Others: single})
 	add(portBoard, h, err)
-	h, err = api.New(api.Config{Audience: o.apiURL(), Issuer: o.issuer(), AllowedOrigins: []string{o.boardURL()}, HTTPClient: caller()})
+	h, err = api.New(api.Config{Audience: o.apiURL(), Issuer: o.issuer(), AllowedOrigins: []string{o.boardURL()},
+		LedgerFile: o.kept("ledger.json"), HTTPClient: caller(), Logger: logger.With("application", "api")})
 	add(portAPI, h, err)
 	return out, errors.Join(faults...)
 }
 
 func (o demoOptions) apis(withFlask bool) []demoSite {
-	out := []demoSite{{Name: "API", URL: o.apiURL(), ClientID: "api", Note: "takes access tokens: /public, /me, /admin"}}
+	out := []demoSite{{Name: "API", URL: o.apiURL(), ClientID: "api", Note: "takes access tokens and keeps the ledger: /public, /me, /admin, /entries"}}
 	if withFlask {
 		out = append(out, demoSite{Name: "API in Flask", URL: o.flaskURL(), Note: "the same in Python"})
 	}
@@ -562,10 +577,12 @@ func (sh *shell) printDemo(info demoInfo, o demoOptions) error {
 	sh.printf(`
 Try this
   1. Sign in at %s, then open %s and %s: they know you already.
-  2. Call the API's /admin as alice, and as bob.
+  2. Call the API's /admin as alice, and as bob; as bob again after five minutes: you are asked to sign in once more.
   3. Open %s as carol: she is told why she may not, and whom to ask.
   4. Sign out everywhere, and look at the others.
   5. From a terminal: %s
+
+What is refused, and why, is reported below.
 
 `, first.Name, second.Name, last.Name, info.Applications[2].Name, info.CommandLine)
 	return nil

@@ -80,7 +80,7 @@ func (s sampleSet) handler(ctx context.Context, client *http.Client, logger *slo
 	}
 	for i, a := range demoApps {
 		others := slices.Delete(slices.Clone(links), i, i+1)
-		hosts[a.id+"."+s.domain], err = webapp.New(ctx, webapp.Config{Name: a.name, Tagline: a.tagline, Look: a.look, BaseURL: s.url(a.id), Issuer: s.issuer,
+		hosts[a.id+"."+s.domain], err = webapp.New(ctx, webapp.Config{Name: a.name, Tagline: a.tagline, Kind: a.kind, Look: a.look, BaseURL: s.url(a.id), Issuer: s.issuer,
 			ClientID: a.id, ClientSecret: s.clientSecret(a.id), APIs: []webapp.API{{Name: "API", URL: s.url("api")}},
 			Others: others, HTTPClient: client, Logger: logger.With("application", a.id)})
 		if err != nil {

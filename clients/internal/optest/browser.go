@@ -87,11 +87,17 @@ func (b *Browser) Get(address string) *Browser {
 // Post posts a form.
 func (b *Browser) Post(address string, form url.Values) *Browser {
 	b.t.Helper()
-	req, err := http.NewRequest(http.MethodPost, address, strings.NewReader(form.Encode()))
+	return b.PostBody(address, "application/x-www-form-urlencoded", strings.NewReader(form.Encode()))
+}
+
+// PostBody posts a body of the given kind.
+func (b *Browser) PostBody(address, kind string, body io.Reader) *Browser {
+	b.t.Helper()
+	req, err := http.NewRequest(http.MethodPost, address, body)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Content-Type", kind)
 	return b.do(req)
 }
 

@@ -47,6 +47,7 @@ type Provider struct {
 	Roles     []string
 	MaxAge    int  // of the key set, seconds
 	Down      bool // every request fails
+	Ended     bool // userinfo takes no access token any more
 	HideIss   bool // no iss in the response (RFC 9207), and none promised
 	Deny      string
 	Refuse    string // error of the token endpoint
@@ -412,7 +413,7 @@ func (p *Provider) Sessions() []string {
 func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	p.Lock()
 	defer p.Unlock()
-	if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ey") {
+	if p.Ended || !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ey") {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
