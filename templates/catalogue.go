@@ -27,7 +27,6 @@ type catalogue struct {
 	direction string   // ltr or rtl
 	months    []string // twelve, as they stand in a date
 	messages  map[string]message
-	sentences map[string]string
 }
 
 // message is one text by plural form. A message without a number has plural.Other alone.
@@ -118,7 +117,6 @@ func (c *catalogue) read(b []byte) error {
 		Direction string             `json:"direction"`
 		Months    []string           `json:"months"`
 		Messages  map[string]message `json:"messages"`
-		Sentences map[string]string  `json:"sentences"`
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
@@ -132,7 +130,6 @@ func (c *catalogue) read(b []byte) error {
 		c.months = file.Months
 	}
 	maps.Copy(c.messages, file.Messages)
-	maps.Copy(c.sentences, file.Sentences)
 	return nil
 }
 
@@ -141,7 +138,7 @@ func newCatalogue(lang string) (*catalogue, error) {
 	if err != nil || tag.String() != lang {
 		return nil, fmt.Errorf("%q is not a language tag such as fr or pt-BR", lang)
 	}
-	return &catalogue{tag: tag, direction: "ltr", messages: map[string]message{}, sentences: map[string]string{}}, nil
+	return &catalogue{tag: tag, direction: "ltr", messages: map[string]message{}}, nil
 }
 
 // english is our own English: every message that there is, and the values that pages give it.

@@ -2,16 +2,14 @@ package templates
 
 import "strings"
 
-// Error says what went wrong, and what to do next. Problem names the words; Args fills them in.
+// Error says what went wrong, and what to do next. Problem names the words; Args are the values in them.
 type Error struct {
-	Problem         Problem
-	Args            Args
-	RequestID       string // also in the log
-	BackURL         string // a way back, if there is a safe one: an address of the application
-	BackName        string // its name
-	Details         [][2]string
-	Title           string // in place of Problem: an English sentence
-	Message, Advice string
+	Problem   Problem
+	Args      Args
+	RequestID string // also in the log
+	BackURL   string // a way back, if there is a safe one: an address of the application
+	BackName  string // its name
+	Details   [][2]string
 }
 
 // Problem is what an error page is about. Its words are three messages: problem.NAME.title, .text and .advice; the last
@@ -66,16 +64,16 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return "", s, false
 }
 
+// plain writes typographic marks with the characters that an error_description may have (RFC 6749 §5.2).
+var plain = strings.NewReplacer("’", "'", "“", "'", "”", "'", "–", "-", "…", "...")
+
 // Text is what happened, in English: for a program, or for the log.
 func (e Error) Text() string {
-	if e.Problem == "" {
-		return e.Message
-	}
 	key := e.Problem.key("text")
 	if key == "" {
 		key = e.Problem.key("title")
 	}
-	return Message{Key: key, Args: e.Args}.String()
+	return plain.Replace(Message{Key: key, Args: e.Args}.String())
 }
 
 func (Error) file() string { return "error" }

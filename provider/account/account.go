@@ -152,7 +152,7 @@ func (p *Pages) connected(ctx context.Context, lang, userID string, sessions []s
 		}
 		out = append(out, templates.AccountApp{
 			ClientID: id, App: p.Web.App(client, clients.Redirect{}), Since: c.since, LastUsed: c.lastUsed, Offline: c.offline,
-			Scopes: p.Web.Templates.Scopes(lang, c.scope, c.claims, c.resource, func(string, string) bool { return true }),
+			Scopes: p.Web.Templates.Scopes(lang, c.scope, oauth.ClaimsBeyond(c.scope, c.claims), c.resource, func(string, string) bool { return true }),
 		})
 	}
 	slices.SortFunc(out, func(a, b templates.AccountApp) int {
@@ -215,7 +215,7 @@ func (p *Pages) ChangeAccount(w http.ResponseWriter, r *http.Request) error {
 			return fmt.Errorf("load session: %w", err)
 		}
 		if err != nil || s.UserID != user.ID {
-			return nothingOfYours("There is no such sign-in")
+			return gone(templates.SessionGone)
 		}
 		if s.ID == session.ID {
 			return p.signOut(w, r, session, logoutRequest{})
@@ -232,14 +232,14 @@ func (p *Pages) ChangeAccount(w http.ResponseWriter, r *http.Request) error {
 	case "disconnect":
 		return p.disconnect(w, r, user, form.Get("client_id"))
 	}
-	return web.RefusePage(http.StatusBadRequest, "Nothing was chosen", "The form did not say what to do.", "Go back to your account page and try again.")
+	return web.RefusePage(http.StatusBadRequest, templates.NothingChosen)
 }
 
 // disconnect takes back all that the person gave an application. It will have to ask again.
 func (p *Pages) disconnect(w http.ResponseWriter, r *http.Request, user storage.User, clientID string) error {
 	ctx := r.Context()
 	if clientID == "" {
-		return nothingOfYours("There is no such connection")
+		return gone(templates.ConnectionGone)
 	}
 	web.Mention(r, "client_id", clientID)
 	_, err := p.Store.Consent(ctx, user.ID, clientID)
@@ -252,7 +252,7 @@ func (p *Pages) disconnect(w http.ResponseWriter, r *http.Request, user storage.
 		return fmt.Errorf("revoke grants: %w", err)
 	}
 	if !consented && revoked == 0 {
-		return nothingOfYours("There is no such connection")
+		return gone(templates.ConnectionGone)
 	}
 	if err := p.Store.DeleteConsent(ctx, user.ID, clientID); err != nil {
 		return fmt.Errorf("delete consent: %w", err)
@@ -260,9 +260,7 @@ func (p *Pages) disconnect(w http.ResponseWriter, r *http.Request, user storage.
 	return p.backToAccount(w, "disconnected")
 }
 
-func nothingOfYours(title string) *web.PageError {
-	return web.RefusePage(http.StatusNotFound, title, "It may have ended in the meantime. Nothing was changed.", "Go back to your account page; it shows what there is now.")
-}
+func gone(what templates.Problem) *web.PageError { return web.RefusePage(http.StatusNotFound, what) }
 
 func (p *Pages) backToAccount(w http.ResponseWriter, notice string) error {
 	w.Header().Set("Location", p.Web.Path+"/account?notice="+notice)

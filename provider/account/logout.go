@@ -118,10 +118,10 @@ func (p *Pages) verifyLogout(r *http.Request, params oauth.Parameters) (logoutRe
 			if web.Unavailable(err) {
 				return req, err
 			}
-			return req, refuseLogout("It came with an id_token_hint that is not an ID token of this provider.").Because(err)
+			return req, refuseLogout(templates.LogoutHintInvalid).Because(err)
 		}
 		if id != "" && id != req.hint.Audience {
-			return req, refuseLogout("Its client_id and its id_token_hint name different applications.").
+			return req, refuseLogout(templates.LogoutClientDiffer).
 				Because(fmt.Errorf("client_id %q, aud of id_token_hint %q", web.Clip(id, 200), req.hint.Audience))
 		}
 		id = req.hint.Audience
@@ -136,7 +136,7 @@ func (p *Pages) verifyLogout(r *http.Request, params oauth.Parameters) (logoutRe
 	}
 	if uri := params.Get("post_logout_redirect_uri"); uri != "" {
 		if req.redirect, err = req.client.PostLogoutRedirect(uri); err != nil {
-			return req, refuseLogout("It wanted us to send you, afterwards, to an address that is not registered for it.").
+			return req, refuseLogout(templates.LogoutRedirect).
 				Because(fmt.Errorf("post_logout_redirect_uri received %q, registered %q", web.Clip(uri, 500), req.client.PostLogoutRedirectURIs))
 		}
 	}
@@ -144,9 +144,8 @@ func (p *Pages) verifyLogout(r *http.Request, params oauth.Parameters) (logoutRe
 }
 
 // refuseLogout is the answer to a request that is not as it must be. Whoever is signed in stays so, and nobody is sent anywhere.
-func refuseLogout(why string) *web.PageError {
-	return web.RefusePage(http.StatusBadRequest, "The application's sign-out request is not right", why+" Nothing was done: if you were signed in, you still are.",
-		"To sign out all the same, open your account page. The people who run the application find the details in this provider's log under the reference below.")
+func refuseLogout(why templates.Problem) *web.PageError {
+	return web.RefusePage(http.StatusBadRequest, why)
 }
 
 // provesSession says whether the request comes with an ID token of this very session, so that nobody needs to be asked (RP-Initiated Logout
@@ -186,11 +185,6 @@ func (p *Pages) askToSignOut(w http.ResponseWriter, r *http.Request, session sto
 	if req.client.ID != "" {
 		app := p.Web.App(req.client, req.redirect)
 		page.App = &app
-		if to := req.redirect.String(); to != "" {
-			client := req.client
-			client.RedirectURIs = append([]string{to}, client.RedirectURIs...)
-			web.AllowFormTo(w, client)
-		}
 	}
 	return p.Web.Render(w, r, http.StatusOK, page)
 }
@@ -356,8 +350,7 @@ func (p *Pages) LoggedOut(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if signedIn {
-			return web.RefusePage(http.StatusBadRequest, "This page is over", "It told about a sign-out that is some time ago, or was made for another browser. You are signed in now.",
-				"Open your account page to see where.")
+			return web.RefusePage(http.StatusBadRequest, templates.SignedOutExpired)
 		}
 		return p.Web.Render(w, r, http.StatusOK, templates.LoggedOut{AlreadySignedOut: true})
 	}
@@ -373,7 +366,6 @@ func (p *Pages) LoggedOut(w http.ResponseWriter, r *http.Request) error {
 	look, _ := strconv.Atoi(query.Get("look"))
 	if look <= 0 { // the frames are loaded once; looking again at the list must not sign anybody out anew
 		page.Frames = p.Sessions.Frames(reached, about.Logout)
-		web.AllowFrames(w, page.Frames)
 	}
 	if about.Client != "" {
 		// Checked like the first time: the client may have been changed or disabled since.

@@ -59,6 +59,13 @@ var scopeClaims = map[string][]string{
 // ScopeClaims lists the claims that one scope asks for; nil for a scope without claims.
 func ScopeClaims(scope string) []string { return slices.Clone(scopeClaims[scope]) }
 
+// ClaimsBeyond lists those of the claims that none of the scopes asks for.
+func ClaimsBeyond(scope, claims []string) []string {
+	return slices.DeleteFunc(slices.Clone(claims), func(claim string) bool {
+		return slices.ContainsFunc(scope, func(s string) bool { return slices.Contains(scopeClaims[s], claim) })
+	})
+}
+
 // Claims lists every claim about a person that can be obtained, as published in claims_supported with the protocol's own.
 func Claims() []string {
 	var all []string

@@ -48,5 +48,5 @@ func (p *Pages) ChooseAccount(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusSeeOther)
 		return nil
 	}
-	return web.RefusePage(http.StatusBadRequest, "No account was chosen", "The form did not say which account to go on with.", "Go back and choose one.")
+	return web.RefusePage(http.StatusBadRequest, templates.NothingChosen)
 }

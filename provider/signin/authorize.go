@@ -199,7 +199,6 @@ func (p *Pages) perform(w http.ResponseWriter, r *http.Request, at pending) erro
 		if err != nil {
 			return err
 		}
-		web.AllowFormTo(w, at.Client)
 		return p.Web.Render(w, r, http.StatusForbidden, templates.Refused{
 			App: p.Web.App(at.Client, at.redirect), Person: web.Person(at.User), Reason: at.step.reason, Contact: at.Client.RefusalContact,
 			RequestID: web.RequestID(r), BackAction: p.Web.Path + "/consent?i=" + id, CSRF: p.Web.CSRF(browser, "interaction:"+id),

@@ -11,11 +11,6 @@ import (
 // no input, and answers questions only with "changed", "unchanged" or "error". It is the same for everybody, so it may be cached, which
 // spares the provider a request for every page of every application.
 func (p *Pages) CheckSession(w http.ResponseWriter, r *http.Request) error {
-	h := w.Header()
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors *")
-	h.Del("X-Frame-Options")
-	h.Del("Cross-Origin-Opener-Policy")
-	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
-	h.Set("Cache-Control", "public, max-age=3600")
+	w.Header().Set("Cache-Control", "public, max-age=3600")
 	return p.Web.Render(w, r, http.StatusOK, templates.CheckSession{CookieName: p.Web.CookieName(session.StateCookie)})
 }

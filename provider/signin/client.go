@@ -10,6 +10,7 @@ import (
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 	"latchkey/provider/web"
+	"latchkey/templates"
 )
 
 // Client loads a client that may act. An unknown and a disabled one look the same from outside.
@@ -17,9 +18,7 @@ func (p *Pages) Client(ctx context.Context, id string) (clients.Client, error) {
 	if id == "" {
 		return clients.Client{}, oauth.Errorf(oauth.InvalidRequest, "client_id is missing")
 	}
-	unknown := web.RefusePage(http.StatusBadRequest, "The application is not registered here",
-		"The application that sent you here gave a client_id that this provider does not know.",
-		"If you run the application: register it, or correct its client_id. Everybody else: tell the people who run it.")
+	unknown := web.RefusePage(http.StatusBadRequest, templates.ClientUnknown)
 	if len(id) > 256 {
 		return clients.Client{}, unknown.Because(errors.New("client_id is longer than 256 characters"))
 	}
@@ -41,9 +40,8 @@ func (p *Pages) Client(ctx context.Context, id string) (clients.Client, error) {
 func verifyRedirect(client clients.Client, uri string) (clients.Redirect, error) {
 	redirect, err := client.Redirect(uri)
 	if err != nil {
-		return redirect, web.RefusePage(http.StatusBadRequest, "The application gave an address that is not registered",
-			"It asked us to send you to an address that is not registered for it, so we will not do that.",
-			"If you run the application: its redirect URI must be registered exactly as it is sent. Both are in this provider's log under the reference below.").
+		return redirect, web.RefusePage(http.StatusBadRequest, templates.RedirectUnknown).
+			BackTo(client.ClientURI, client.Name()).
 			Because(fmt.Errorf("redirect_uri received %q, registered %q: %w", web.Clip(uri, 500), client.RedirectURIs, err))
 	}
 	return redirect, nil

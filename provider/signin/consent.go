@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"latchkey/provider/access"
+	"latchkey/provider/oauth"
 	"latchkey/provider/web"
 	"latchkey/templates"
 )
@@ -19,7 +20,8 @@ func (p *Pages) ShowConsent(w http.ResponseWriter, r *http.Request) error {
 	allowed := map[string][]string{"scope": at.Consent.Scope, "claim": at.Consent.Claims, "resource": at.Consent.Resource}
 	return p.Web.Render(w, r, http.StatusOK, templates.Consent{
 		App: p.Web.App(at.Client, at.redirect), Person: web.Person(at.User), Action: p.Web.Path + "/consent?i=" + id, CSRF: csrf,
-		Scopes: p.Web.Templates.Scopes(p.Web.Language(r), at.Request.Scope, access.RequestedClaims(at.Request), at.Request.Resource,
+		Scopes: p.Web.Templates.Scopes(p.Web.Language(r), at.Request.Scope,
+			oauth.ClaimsBeyond(at.Request.Scope, access.RequestedClaims(at.Request)), at.Request.Resource,
 			func(kind, name string) bool { return slices.Contains(allowed[kind], name) }),
 		SwitchURL: p.Web.Path + "/login?i=" + id + "&switch=1",
 	})
@@ -54,5 +56,5 @@ func (p *Pages) Consent(w http.ResponseWriter, r *http.Request) error {
 	case "deny":
 		return p.deny(w, r, at)
 	}
-	return web.RefusePage(http.StatusBadRequest, "Neither allowed nor denied", "The form did not say which of the two buttons was pressed.", "Go back and choose one of them.")
+	return web.RefusePage(http.StatusBadRequest, templates.NothingChosen)
 }

@@ -11,6 +11,7 @@ import (
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
 	"latchkey/provider/web"
+	"latchkey/templates"
 )
 
 // An interaction is what a person is in the middle of. It is stored, bound to the browser that began it, and known by its identifier in the
@@ -39,8 +40,7 @@ func (p *Pages) storeInteraction(r *http.Request, i storage.Interaction) (string
 
 // errInteractionGone is shown when an interaction is gone: finished in another tab, by the back button, or too old.
 func errInteractionGone() *web.PageError {
-	return web.RefusePage(http.StatusBadRequest, "This sign-in is over",
-		"It was finished already, perhaps in another tab, or it took too long.", "Go back to the application and open it again; if you are signed in, it will not ask.")
+	return web.RefusePage(http.StatusBadRequest, templates.SignInEnded)
 }
 
 // interaction loads the interaction named by i, if it is this browser's. One that arrived by a cross-site POST belongs to nobody
@@ -57,7 +57,11 @@ func (p *Pages) interaction(w http.ResponseWriter, r *http.Request, id string) (
 		return storage.Interaction{}, fmt.Errorf("load interaction: %w", err)
 	}
 	if !p.Web.Now().Before(i.ExpiresAt) {
-		return storage.Interaction{}, errInteractionGone()
+		gone := errInteractionGone()
+		if client, err := p.Store.Client(r.Context(), i.Request.ClientID); err == nil && !client.Disabled {
+			gone.BackTo(client.ClientURI, client.Name())
+		}
+		return storage.Interaction{}, gone
 	}
 	if i.BrowserHash == "" {
 		browser, err := p.Web.Browser(w, r)
@@ -69,9 +73,7 @@ func (p *Pages) interaction(w http.ResponseWriter, r *http.Request, id string) (
 	}
 	browser := p.Web.Cookie(r, web.BrowserCookie)
 	if browser == "" || subtle.ConstantTimeCompare([]byte(storage.Hash(browser)), []byte(i.BrowserHash)) != 1 {
-		return storage.Interaction{}, web.RefusePage(http.StatusForbidden, "This sign-in was begun in another browser",
-			"The link only works in the browser that it was made for, and that browser's cookie was not sent.",
-			"Allow cookies for this site, then go back to the application and start again.")
+		return storage.Interaction{}, web.RefusePage(http.StatusForbidden, templates.OtherBrowser)
 	}
 	return i, nil
 }
@@ -113,7 +115,6 @@ func (p *Pages) loadQuestion(w http.ResponseWriter, r *http.Request, kind stepKi
 	if err != nil {
 		return at, "", false, err
 	}
-	web.AllowFormTo(w, at.Client)
 	return at, p.personalCSRF(browser, at), true, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 
-	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/people"
 	"latchkey/provider/storage"
@@ -22,7 +21,7 @@ func (p *Pages) ShowLogin(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page, client, at, err := p.loginPage(r, i)
+	page, at, err := p.loginPage(r, i)
 	if err != nil {
 		return err
 	}
@@ -38,34 +37,31 @@ func (p *Pages) ShowLogin(w http.ResponseWriter, r *http.Request) error {
 	if page.Username == "" {
 		page.Username = web.Clip(i.Request.LoginHint, 200)
 	}
-	return p.renderLogin(w, r, http.StatusOK, i, client, page)
+	return p.renderLogin(w, r, http.StatusOK, i, page)
 }
 
 // loginPage prepares the sign-in page: for an application's request it comes with the application and the state of things, for a page of ours without.
-func (p *Pages) loginPage(r *http.Request, i storage.Interaction) (templates.Login, clients.Client, *pending, error) {
+func (p *Pages) loginPage(r *http.Request, i storage.Interaction) (templates.Login, *pending, error) {
 	page := templates.Login{Action: p.Web.Path + "/login?i=" + i.ID}
 	if i.ReturnTo != "" {
-		return page, clients.Client{}, nil, nil
+		return page, nil, nil
 	}
 	web.Mention(r, "client_id", i.Request.ClientID)
 	at, err := p.reload(r, i)
 	if err != nil {
-		return page, clients.Client{}, nil, err
+		return page, nil, err
 	}
 	app := p.Web.App(at.Client, at.redirect)
 	page.App, page.CancelAction = &app, page.Action
-	return page, at.Client, &at, nil
+	return page, &at, nil
 }
 
-func (p *Pages) renderLogin(w http.ResponseWriter, r *http.Request, status int, i storage.Interaction, client clients.Client, page templates.Login) error {
+func (p *Pages) renderLogin(w http.ResponseWriter, r *http.Request, status int, i storage.Interaction, page templates.Login) error {
 	browser, err := p.Web.Browser(w, r)
 	if err != nil {
 		return err
 	}
 	page.CSRF = p.Web.CSRF(browser, "interaction:"+i.ID)
-	if client.ID != "" {
-		web.AllowFormTo(w, client)
-	}
 	return p.Web.Render(w, r, status, page)
 }
 
@@ -75,7 +71,7 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page, client, at, err := p.loginPage(r, i)
+	page, at, err := p.loginPage(r, i)
 	if err != nil {
 		return err
 	}
@@ -88,7 +84,7 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 	}
 	if page.Username == "" || !form.Has("password") {
 		page.Error = templates.LoginIncomplete
-		return p.renderLogin(w, r, http.StatusBadRequest, i, client, page)
+		return p.renderLogin(w, r, http.StatusBadRequest, i, page)
 	}
 	user, err := p.People.Password(r.Context(), page.Username, form.Get("password"), p.Web.ClientAddress(r), p.Web.KnownDevice(r, page.Username))
 	var throttled *people.ThrottledError
@@ -97,12 +93,12 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 		p.Web.Metrics.Login("password", "throttled")
 		web.Note(r, err)
 		page.ThrottledUntil, page.Error = throttled.Until, templates.LoginThrottled
-		return p.renderLogin(w, r, http.StatusTooManyRequests, i, client, page)
+		return p.renderLogin(w, r, http.StatusTooManyRequests, i, page)
 	case errors.Is(err, people.ErrWrong):
 		p.Web.Metrics.Login("password", "failure")
 		web.Note(r, err)
 		page.Error = templates.LoginWrong
-		return p.renderLogin(w, r, http.StatusUnauthorized, i, client, page)
+		return p.renderLogin(w, r, http.StatusUnauthorized, i, page)
 	case err != nil:
 		return err
 	}

@@ -41,8 +41,7 @@ func (s *Site) Form(h handler) http.Handler {
 	}
 	return s.Page(func(w http.ResponseWriter, r *http.Request) error {
 		if err := guard.Check(r); err != nil {
-			return RefusePage(http.StatusForbidden, "This form was sent from another site",
-				"The form did not come from a page of this provider, so nothing was done.", "Go back and try again from our own page.").Because(err)
+			return RefusePage(http.StatusForbidden, templates.ForeignForm).Because(err)
 		}
 		return h(w, r)
 	})
@@ -128,12 +127,13 @@ func (s *Site) PageOrJSON(h handler) http.Handler {
 	})
 }
 
-// Render writes a finished page.
+// Render writes a finished page, with the policy that the page declares.
 func (s *Site) Render(w http.ResponseWriter, r *http.Request, status int, page templates.Page) error {
 	var b bytes.Buffer
 	if err := s.Templates.Render(&b, s.Language(r), page); err != nil {
 		return fmt.Errorf("render page: %w", err)
 	}
+	setPolicy(w.Header(), page.Policy())
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Vary", "Accept-Language")
 	w.WriteHeader(status)
@@ -154,18 +154,28 @@ type PageError struct {
 	headers http.Header
 }
 
-// RefusePage makes a problem that is shown as a page: what happened, why, what to do next.
-func RefusePage(status int, title, message, advice string) *PageError {
-	return &PageError{status: status, page: templates.Error{Title: title, Message: message, Advice: advice}}
+// RefusePage makes a problem that is shown as a page. Its words are the catalogue's: what happened, why, what to do next.
+func RefusePage(status int, problem templates.Problem) *PageError {
+	return &PageError{status: status, page: templates.Error{Problem: problem}}
 }
 
+// Because adds the cause, which the log has and the page does not.
 func (e *PageError) Because(err error) *PageError { e.cause = err; return e }
+
+// With gives the values that stand in the problem's words.
+func (e *PageError) With(args templates.Args) *PageError { e.page.Args = args; return e }
+
+// BackTo shows the way to an application: its home page, or where it begins to sign in. Without an address nothing is shown.
+func (e *PageError) BackTo(uri, name string) *PageError {
+	e.page.BackURL, e.page.BackName = uri, name
+	return e
+}
 
 func (e *PageError) Error() string {
 	if e.cause != nil {
-		return e.page.Title + ": " + e.cause.Error()
+		return string(e.page.Problem) + ": " + e.cause.Error()
 	}
-	return e.page.Title
+	return string(e.page.Problem)
 }
 
 func (e *PageError) Unwrap() error { return e.cause }
@@ -178,13 +188,13 @@ func (s *Site) errorPage(w http.ResponseWriter, r *http.Request, err error) {
 		e := oauth.AsError(err)
 		switch {
 		case Unavailable(err):
-			pe = RefusePage(http.StatusServiceUnavailable, "We cannot answer just now", "Something that we depend on does not answer.", "Please try again in a moment.")
+			pe = RefusePage(http.StatusServiceUnavailable, templates.Unavailable)
 			w.Header().Set("Retry-After", "2")
 		case e.Code == oauth.ServerError:
-			pe = RefusePage(http.StatusInternalServerError, "Something went wrong", "This is our fault, not yours. Nothing was changed.", "Try again. If it happens again, tell whoever runs this service the reference below.")
+			pe = RefusePage(http.StatusInternalServerError, templates.Internal)
 		default:
-			pe = RefusePage(max(400, e.HTTPStatus()), "This request cannot be answered", e.Description+".", "The application that sent you here made a mistake. Tell the people who run it what is written here.")
-			pe.page.Details = [][2]string{{"error", string(e.Code)}}
+			pe = RefusePage(max(400, e.HTTPStatus()), templates.BadRequest)
+			pe.page.Details = [][2]string{{"error", string(e.Code)}, {"error_description", e.Description}}
 		}
 	}
 	pe.page.RequestID = RequestID(r)
@@ -213,7 +223,7 @@ func (s *Site) errorJSON(w http.ResponseWriter, r *http.Request, err error) {
 	var pe *PageError
 	switch {
 	case errors.As(err, &pe):
-		e = oauth.Errorf(oauth.InvalidRequest, "%s", pe.page.Message).WithStatus(pe.status)
+		e = oauth.Errorf(oauth.InvalidRequest, "%s", pe.page.Text()).WithStatus(pe.status)
 	case e.Code == oauth.ServerError && Unavailable(err):
 		e = oauth.Errorf(oauth.TemporarilyUnavailable, "the provider cannot answer just now; try again in a moment")
 	}
@@ -241,7 +251,7 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 }
 
 func NotFound(http.ResponseWriter, *http.Request) error {
-	return RefusePage(http.StatusNotFound, "There is nothing here", "This address belongs to no page of this service.", "Check the address, or open your account page.")
+	return RefusePage(http.StatusNotFound, templates.NotFound)
 }
 
 // MethodNotAllowed answers a known path with a method it does not take, and says which it takes (RFC 9110 §15.5.6).
@@ -257,7 +267,7 @@ func MethodNotAllowed(router *mux.Router) handler {
 			}
 		}
 		w.Header().Set("Allow", strings.Join(allow, ", "))
-		return RefusePage(http.StatusMethodNotAllowed, "This address is not used that way", "It takes "+strings.Join(allow, " or ")+" requests only.", "")
+		return RefusePage(http.StatusMethodNotAllowed, templates.MethodNotAllowed).With(templates.Args{"methods": allow})
 	}
 }
 

@@ -43,7 +43,6 @@ func (s *Site) Send(w http.ResponseWriter, r *http.Request, to Response) error {
 		}
 	}
 	if to.Mode == oauth.ModeFormPost {
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action "+CSPSource(target))
 		return s.Render(w, r, http.StatusOK, templates.FormPost{Action: target, Fields: values, AppName: to.AppName})
 	}
 	w.Header().Set("Location", to.Location())
