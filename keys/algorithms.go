@@ -13,19 +13,21 @@ const (
 	UseEncryption = "enc"
 )
 
-// SigningAlgorithms are those the provider signs with (RFC 7518 §3.1, RFC 8037 §3.1). RS256 always has a key, the
-// others when a client first needs one.
+// SigningAlgorithms are those the provider signs with (RFC 7518 §3.1, RFC 8037 §3.1). RS256 always
+// has a key, the others when a client first needs one.
 var SigningAlgorithms = []string{"RS256", "ES256", "PS256", "EdDSA"}
 
-// AcceptedSigningAlgorithms are those that others may sign with by a key pair: client assertions and request objects.
+// AcceptedSigningAlgorithms are those that others may sign with by a key pair: client assertions
+// and request objects.
 var AcceptedSigningAlgorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
-// HMACAlgorithms are only for client_secret_jwt (OIDC Core §9), where both sides have the secret. Verify never
-// accepts one, so that a public key cannot be taken for a secret (RFC 8725 §2.1).
+// HMACAlgorithms are only for client_secret_jwt (OIDC Core §9), where both sides have the secret.
+// Verify never accepts one, so that a public key cannot be taken for a secret (RFC 8725 §2.1).
 var HMACAlgorithms = []string{"HS256", "HS384", "HS512"}
 
-// EncryptionAlgorithms are the ways a content key is made or wrapped (RFC 7518 §4.1). RSA1_5 is open to padding
-// oracles, dir and the PBES2 family need a shared secret that was never made for it (RFC 8725 §3.2); they are not here.
+// EncryptionAlgorithms are the ways a content key is made or wrapped (RFC 7518 §4.1). RSA1_5 is
+// open to padding oracles, dir and the PBES2 family need a shared secret that was never made for it
+// (RFC 8725 §3.2); they are not here.
 var EncryptionAlgorithms = []string{"RSA-OAEP", "RSA-OAEP-256", "ECDH-ES", "ECDH-ES+A128KW", "ECDH-ES+A256KW"}
 
 // ContentEncryptionAlgorithms are those for the content itself (RFC 7518 §5.1).
@@ -34,7 +36,8 @@ var ContentEncryptionAlgorithms = []string{"A128GCM", "A256GCM", "A128CBC-HS256"
 // DefaultContentEncryption is meant where a client names no enc (OIDC Registration §2).
 const DefaultContentEncryption = "A128CBC-HS256"
 
-// keyAlgorithm is the algorithm under which a key for alg is stored: one key serves a whole family of key management.
+// keyAlgorithm is the algorithm under which a key for alg is stored: one key serves a whole family
+// of key management.
 func keyAlgorithm(use, alg string) (string, bool) {
 	switch {
 	case use == UseSignature && slices.Contains(SigningAlgorithms, alg):

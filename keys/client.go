@@ -24,17 +24,19 @@ const (
 	maxTries   = 4    // keys tried for one JWT, because an attacker may send it and own the keys
 )
 
-// ErrUnknownKey says that the set has no key that the header asks for: the signer may have new ones, so it is worth
-// reading its jwks_uri again, once (OIDC Core §10.1.1).
+// ErrUnknownKey says that the set has no key that the header asks for: the signer may have new
+// ones, so it is worth reading its jwks_uri again, once (OIDC Core §10.1.1).
 var ErrUnknownKey = errors.New("no key of the set fits the JWT header")
 
 // ErrSignature reports that the signature is not by the key.
 var ErrSignature = errors.New("the signature does not verify")
 
-// ErrManyKeys reports that more keys fit the header than are tried, and the first ones did not verify it.
+// ErrManyKeys reports that more keys fit the header than are tried, and the first ones did not
+// verify it.
 var ErrManyKeys = fmt.Errorf("more than %d keys of the set fit the JWT header: give each key a kid of its own, and name it in the header", maxTries)
 
-// Set is the usable public keys of somebody else (RFC 7517 §5). It is immutable and safe for concurrent use.
+// Set is the usable public keys of somebody else (RFC 7517 §5). It is immutable and safe for
+// concurrent use.
 type Set struct {
 	keys    []publicKey
 	refused []string
@@ -47,9 +49,10 @@ type publicKey struct {
 	key          crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 }
 
-// ParseSet reads a JWK Set. Malformed JSON, more than 256 KiB or more than 64 keys are errors. A key that cannot be
-// used safely is left out, with the reason in Refused: private and symmetric ones, RSA under 2048 or over 8192 bits, points off their curve, unknown
-// types. A set of which nothing is left is an error.
+// ParseSet reads a JWK Set. Malformed JSON, more than 256 KiB or more than 64 keys are errors. A
+// key that cannot be used safely is left out, with the reason in Refused: private and symmetric
+// ones, RSA under 2048 or over 8192 bits, points off their curve, unknown types. A set of which
+// nothing is left is an error.
 func ParseSet(raw []byte) (*Set, error) {
 	if len(raw) > maxSet {
 		return nil, fmt.Errorf("the JWK Set is larger than %d bytes", maxSet)
@@ -89,8 +92,8 @@ func (s *Set) Refused() []string { return slices.Clone(s.refused) }
 // Len is the number of usable keys.
 func (s *Set) Len() int { return len(s.keys) }
 
-// parsePublic reads one JWK (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2). Only what makes the key is handed on to the
-// parser: certificates and addresses beside it have no say here.
+// parsePublic reads one JWK (RFC 7517 §4, RFC 7518 §6, RFC 8037 §2). Only what makes the key is
+// handed on to the parser: certificates and addresses beside it have no say here.
 func parsePublic(raw json.RawMessage) (publicKey, error) {
 	var k publicKey
 	var members map[string]json.RawMessage
@@ -176,8 +179,8 @@ func smallOrder(pub ed25519.PublicKey) bool {
 	return false
 }
 
-// smallOrderY are the y coordinates, little-endian without the sign bit, of the points of order 1, 2, 4 and 8 of
-// edwards25519, and their encodings that are not reduced.
+// smallOrderY are the y coordinates, little-endian without the sign bit, of the points of order 1,
+// 2, 4 and 8 of edwards25519, and their encodings that are not reduced.
 var smallOrderY = func() [][]byte {
 	le := func(first byte, mid byte, last byte) []byte {
 		b := bytes.Repeat([]byte{mid}, 32)
@@ -201,7 +204,8 @@ var smallOrderY = func() [][]byte {
 	}
 }()
 
-// fits says whether the key can be for the operation: its type, its curve, and what it says about itself.
+// fits says whether the key can be for the operation: its type, its curve, and what it says about
+// itself.
 func (k publicKey) fits(use, op, alg string) bool {
 	if k.use != "" && k.use != use || len(k.ops) > 0 && !k.mayBeUsedFor(op) {
 		return false
@@ -238,10 +242,11 @@ func (k publicKey) mayBeUsedFor(op string) bool {
 	})
 }
 
-// Verify checks a JWS in compact form by a key of the set and returns its payload, a JSON object without doubled members.
-// algs are the algorithms that this signer may use; only those of AcceptedSigningAlgorithms are ever accepted. With a
-// kid in the header only keys of that kid are tried, without one those that fit, four at most. The caller checks the claims.
-// ErrUnknownKey, ErrManyKeys and ErrSignature tell apart what failed; no error names a key.
+// Verify checks a JWS in compact form by a key of the set and returns its payload, a JSON object
+// without doubled members. algs are the algorithms that this signer may use; only those of
+// AcceptedSigningAlgorithms are ever accepted. With a kid in the header only keys of that kid are
+// tried, without one those that fit, four at most. The caller checks the claims. ErrUnknownKey,
+// ErrManyKeys and ErrSignature tell apart what failed; no error names a key.
 func (s *Set) Verify(jws string, algs []string) (payload []byte, header Header, err error) {
 	algs = slices.DeleteFunc(slices.Clone(algs), func(a string) bool { return !slices.Contains(AcceptedSigningAlgorithms, a) })
 	header, _, err = parseJWS(jws, algs)
@@ -269,8 +274,9 @@ func (s *Set) Verify(jws string, algs []string) (payload []byte, header Header, 
 	return nil, Header{}, err
 }
 
-// VerifyHMAC checks a JWS in compact form by a shared secret (client_secret_jwt, OIDC Core §9). Only algorithms of algs
-// that are in HMACAlgorithms are accepted; the secret must be at least as long as the hash (RFC 7518 §3.2).
+// VerifyHMAC checks a JWS in compact form by a shared secret (client_secret_jwt, OIDC Core §9).
+// Only algorithms of algs that are in HMACAlgorithms are accepted; the secret must be at least as
+// long as the hash (RFC 7518 §3.2).
 func VerifyHMAC(jws string, secret []byte, algs []string) (payload []byte, header Header, err error) {
 	algs = slices.DeleteFunc(slices.Clone(algs), func(a string) bool { return !slices.Contains(HMACAlgorithms, a) })
 	header, _, err = parseJWS(jws, algs)
@@ -287,8 +293,8 @@ func VerifyHMAC(jws string, secret []byte, algs []string) (payload []byte, heade
 	return payload, header, checkClaims(payload)
 }
 
-// Encrypt makes a compact JWE (RFC 7516 §7.1) for the owner of the set, by its first key that fits alg. cty is JWT for a
-// nested JWT (RFC 7519 §5.2). ErrUnknownKey if no key fits.
+// Encrypt makes a compact JWE (RFC 7516 §7.1) for the owner of the set, by its first key that fits
+// alg. cty is JWT for a nested JWT (RFC 7519 §5.2). ErrUnknownKey if no key fits.
 func (s *Set) Encrypt(payload []byte, alg, enc, cty string) (string, error) {
 	if !slices.Contains(EncryptionAlgorithms, alg) || !slices.Contains(ContentEncryptionAlgorithms, enc) {
 		return "", fmt.Errorf("encryption with alg %.20q and enc %.20q is not supported", alg, enc)
@@ -337,9 +343,10 @@ func thumbprint(key crypto.PublicKey) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sum), nil
 }
 
-// InsecureUnsigned writes claims as an unsecured JWT (RFC 7519 §6). It exists for one purpose: a client registered with
-// id_token_signed_response_alg none, which OIDC Core §2 allows when the ID token comes straight from the token endpoint
-// over TLS. Anybody can make such a token; nothing may ever be decided by one.
+// InsecureUnsigned writes claims as an unsecured JWT (RFC 7519 §6). It exists for one purpose: a
+// client registered with id_token_signed_response_alg none, which OIDC Core §2 allows when the ID
+// token comes straight from the token endpoint over TLS. Anybody can make such a token; nothing may
+// ever be decided by one.
 func InsecureUnsigned(claims any) (string, error) {
 	payload, err := marshal(claims)
 	if err != nil {
@@ -348,9 +355,10 @@ func InsecureUnsigned(claims any) (string, error) {
 	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload) + ".", nil
 }
 
-// InsecureParseUnsigned reads a JWS whose alg is none and whose signature is empty, and refuses every other. It exists for
-// request objects of clients registered with request_object_signing_alg none (OIDC Core §6.1): what it returns is
-// worth as much as plain request parameters, that is, nothing is proved by it.
+// InsecureParseUnsigned reads a JWS whose alg is none and whose signature is empty, and refuses
+// every other. It exists for request objects of clients registered with request_object_signing_alg
+// none (OIDC Core §6.1): what it returns is worth as much as plain request parameters, that is,
+// nothing is proved by it.
 func InsecureParseUnsigned(jws string) ([]byte, error) {
 	_, payload, err := parseJWS(jws, []string{"none"})
 	if err != nil {
@@ -362,8 +370,9 @@ func InsecureParseUnsigned(jws string) ([]byte, error) {
 	return payload, checkClaims(payload)
 }
 
-// InsecurePeek returns the payload of a JWS in compact form without checking its signature. It exists to learn whose key is to
-// be looked up (the iss of a client assertion, RFC 7523 §3); the same JWS must be verified by that key afterwards.
+// InsecurePeek returns the payload of a JWS in compact form without checking its signature. It
+// exists to learn whose key is to be looked up (the iss of a client assertion, RFC 7523 §3); the
+// same JWS must be verified by that key afterwards.
 func InsecurePeek(jws string) ([]byte, error) {
 	h, err := PeekHeader(jws)
 	if err != nil {

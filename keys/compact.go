@@ -19,8 +19,9 @@ const (
 	maxDepth  = 32        // of nested JSON
 )
 
-// Header is the part of a JOSE header that matters here (RFC 7515 §4.1, RFC 7516 §4.1). Whatever offers a key or an address
-// of one (jwk, jku, x5u, x5c) is not read at all: a key comes from who the signer is known to be (RFC 8725 §3.10).
+// Header is the part of a JOSE header that matters here (RFC 7515 §4.1, RFC 7516 §4.1). Whatever
+// offers a key or an address of one (jwk, jku, x5u, x5c) is not read at all: a key comes from who
+// the signer is known to be (RFC 8725 §3.10).
 type Header struct {
 	Algorithm         string // alg
 	ContentEncryption string // enc; set only in a JWE
@@ -32,8 +33,8 @@ type Header struct {
 // Encrypted says whether the header is that of a JWE.
 func (h Header) Encrypted() bool { return h.ContentEncryption != "" }
 
-// IsType says whether typ is the given media type; both may leave out application/ (RFC 7515 §4.1.9). "" stands
-// for a header without typ or with JWT.
+// IsType says whether typ is the given media type; both may leave out application/
+// (RFC 7515 §4.1.9). "" stands for a header without typ or with JWT.
 func (h Header) IsType(typ string) bool {
 	have := mediaType(h.Type)
 	return have == mediaType(typ) || typ == "" && have == "jwt"
@@ -52,8 +53,9 @@ func PeekHeader(jwt string) (Header, error) {
 	return parseHeader(parts[0], len(parts) == 5)
 }
 
-// splitCompact cuts a compact serialisation (RFC 7515 §7.1, RFC 7516 §7.1) into its three or five parts, and
-// refuses by its size, dots and alphabet whatever is not one, before anything is decoded.
+// splitCompact cuts a compact serialisation (RFC 7515 §7.1, RFC 7516 §7.1) into its three or five
+// parts, and refuses by its size, dots and alphabet whatever is not one, before anything is
+// decoded.
 func splitCompact(jwt string) ([]string, error) {
 	if len(jwt) > maxJWT {
 		return nil, fmt.Errorf("the JWT is larger than %d bytes", maxJWT)
@@ -101,8 +103,9 @@ func parseHeader(part string, encrypted bool) (Header, error) {
 	if err := json.Unmarshal(raw, &members); err != nil {
 		return Header{}, errors.New("the JWT header is not a JSON object")
 	}
-	// No extension is understood here, so none may be critical (RFC 7515 §4.1.11). b64 changes what is signed (RFC 7797 §6).
-	// zip lets a small message become a large one, and compression beside secrets leaks them (RFC 8725 §3.6).
+	// No extension is understood here, so none may be critical (RFC 7515 §4.1.11). b64 changes what
+	// is signed (RFC 7797 §6). zip lets a small message become a large one, and compression beside
+	// secrets leaks them (RFC 8725 §3.6).
 	for _, name := range []string{"crit", "b64", "zip"} {
 		if _, ok := members[name]; ok {
 			return Header{}, fmt.Errorf("the JWT header has %s, which is not supported", name)
@@ -153,8 +156,9 @@ func parseJWS(jws string, algs []string) (Header, []byte, error) {
 	return h, payload, nil
 }
 
-// CheckJSON says whether raw is one JSON value that everybody reads alike: valid UTF-8, no member twice (not even
-// in another case, because encoding/json does not tell them apart), nested at most 32 deep, nothing behind it (RFC 8725 §2.4, RFC 7519 §4).
+// CheckJSON says whether raw is one JSON value that everybody reads alike: valid UTF-8, no member
+// twice (not even in another case, because encoding/json does not tell them apart), nested at most
+// 32 deep, nothing behind it (RFC 8725 §2.4, RFC 7519 §4).
 func CheckJSON(raw []byte) error {
 	if !utf8.Valid(raw) {
 		return errors.New("not valid UTF-8")

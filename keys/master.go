@@ -15,9 +15,10 @@ import (
 
 const maxMasterKeyFile = 4 << 10
 
-// CreateMasterKey makes a random master key of 32 bytes and keeps it, base64, in a file that only its owner can read
-// (0600, in a directory that is made 0700 if it is missing). It is on disk when the call returns. If the file is
-// there already, also because somebody else made it at this moment, its key is read and returned: all callers end with the same key.
+// CreateMasterKey makes a random master key of 32 bytes and keeps it, base64, in a file that only
+// its owner can read (0600, in a directory that is made 0700 if it is missing). It is on disk when
+// the call returns. If the file is there already, also because somebody else made it at this
+// moment, its key is read and returned: all callers end with the same key.
 func CreateMasterKey(path string) ([]byte, error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -29,8 +30,9 @@ func CreateMasterKey(path string) ([]byte, error) {
 	key := make([]byte, MinMasterKey)
 	rand.Read(key)
 
-	// The key is complete under another name before it appears under its own, because whoever loses a race reads the
-	// winner's file at once. A hard link, unlike a rename, never replaces what is there.
+	// The key is complete under another name before it appears under its own, because whoever loses
+	// a race reads the winner's file at once. A hard link, unlike a rename, never replaces what is
+	// there.
 	f, err := os.CreateTemp(dir, ".master-*") // 0600, O_EXCL
 	if err != nil {
 		return nil, fmt.Errorf("create the master key: %w", err)
@@ -58,8 +60,9 @@ func CreateMasterKey(path string) ([]byte, error) {
 	return key, nil
 }
 
-// ReadMasterKey reads a master key from a file. It refuses a file that others than its owner can read, and whatever
-// ParseMasterKey refuses. fs.ErrNotExist is in the error's chain when there is no file.
+// ReadMasterKey reads a master key from a file. It refuses a file that others than its owner can
+// read, and whatever ParseMasterKey refuses. fs.ErrNotExist is in the error's chain when there is
+// no file.
 func ReadMasterKey(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -90,9 +93,9 @@ func ReadMasterKey(path string) ([]byte, error) {
 	return key, nil
 }
 
-// ParseMasterKey reads a master key as it is written in a file or an environment variable: base64 (plain or URL-safe, with or
-// without padding) of 32 to 64 random bytes. Text, repetitions and counting sequences are refused: they come from
-// examples. No error repeats the value.
+// ParseMasterKey reads a master key as it is written in a file or an environment variable: base64
+// (plain or URL-safe, with or without padding) of 32 to 64 random bytes. Text, repetitions and
+// counting sequences are refused: they come from examples. No error repeats the value.
 func ParseMasterKey(text string) ([]byte, error) {
 	const remedy = "put the right one back, or for a new database make one with: openssl rand -base64 32"
 	text = strings.TrimSpace(text)

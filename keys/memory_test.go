@@ -22,7 +22,8 @@ type memory struct {
 	hang  chan struct{} // while it is not nil, reads wait until it is closed or their context ends
 }
 
-// rsaKeys are shared by all tests, because making them takes most of the time. No store gets one twice.
+// rsaKeys are shared by all tests, because making them takes most of the time. No store gets one
+// twice.
 var rsaKeys struct {
 	sync.Mutex
 	list []*rsa.PrivateKey

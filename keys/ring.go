@@ -28,8 +28,8 @@ type Config struct {
 	Now    func() time.Time // nil: time.Now
 	// RotateEvery is how long a key signs before the next one takes over. 0: 90 days.
 	RotateEvery time.Duration
-	// PublishAhead is the least time for which a key is published before it signs on schedule. 0: 24
-	// hours.
+	// PublishAhead is the least time for which a key is published before it signs on schedule. 0:
+	// 24 hours.
 	PublishAhead time.Duration
 	// PublishAfter is how long a key stays in the JWK Set after it signed last: the life of the
 	// longest token that others verify, and MaxAge. 0: one hour.
@@ -43,12 +43,12 @@ type Config struct {
 }
 
 const (
-	// MaxAge is how long a JWK Set may be cached (RFC 9111 §5.2.2.1). A rotation on command waits until
-	// the next key has been published for this long, so that no cache is without it.
+	// MaxAge is how long a JWK Set may be cached (RFC 9111 §5.2.2.1). A rotation on command waits
+	// until the next key has been published for this long, so that no cache is without it.
 	MaxAge = 10 * time.Minute
 
-	// FreshFor is the greatest age of the stored set by which a key is used, trusted or published. A
-	// revoked key is refused by every instance after this time.
+	// FreshFor is the greatest age of the stored set by which a key is used, trusted or published.
+	// A revoked key is refused by every instance after this time.
 	FreshFor = time.Second
 
 	// signFor is the greatest age of the stored set by which a key signs while the store does not
@@ -68,8 +68,8 @@ const (
 )
 
 var (
-	// ErrTooManyKeys reports that an algorithm was rotated so often that the published set would grow
-	// too large.
+	// ErrTooManyKeys reports that an algorithm was rotated so often that the published set would
+	// grow too large.
 	ErrTooManyKeys = errors.New("keys: rotated too often: too many old keys are still kept")
 
 	// ErrRevoked reports that the key named in a token was revoked. It is an ErrUnknownKey.
@@ -122,9 +122,9 @@ type pair struct {
 	signers sync.Map // typ → jose.Signer
 }
 
-// Open reads the keys, or makes the first one (RS256). Instances that start at once on an empty store
-// end with the same key. ErrSealed is in the error's chain if the sealer does not open what is stored: a
-// wrong master key never leads to new keys.
+// Open reads the keys, or makes the first one (RS256). Instances that start at once on an empty
+// store end with the same key. ErrSealed is in the error's chain if the sealer does not open what
+// is stored: a wrong master key never leads to new keys.
 func Open(ctx context.Context, c Config) (*Ring, error) {
 	if c.Store == nil || c.Sealer == nil {
 		return nil, errors.New("keys: a ring needs a store and a sealer")
@@ -239,10 +239,10 @@ func (p *pair) signer(k *StoredKey, typ string) (jose.Signer, error) {
 }
 
 // Verify checks a JWS that this provider signed, by any key that is kept, and returns payload and
-// algorithm. The token may have expired: the caller checks the claims. typ in the header must be one of
-// typs ("" is an absent one or JWT), so that a token of one kind never passes for another (RFC 8725
-// §3.11). The error is ErrUnknownKey, ErrRevoked or ErrSignature, or says what is malformed; any other
-// comes from the store or from ctx, and says nothing about the token.
+// algorithm. The token may have expired: the caller checks the claims. typ in the header must be
+// one of typs ("" is an absent one or JWT), so that a token of one kind never passes for another
+// (RFC 8725 §3.11). The error is ErrUnknownKey, ErrRevoked or ErrSignature, or says what is
+// malformed; any other comes from the store or from ctx, and says nothing about the token.
 func (r *Ring) Verify(ctx context.Context, jws string, typs ...string) (payload []byte, alg string, err error) {
 	h, _, err := parseJWS(jws, SigningAlgorithms)
 	if err != nil {
@@ -289,9 +289,9 @@ func (r *Ring) find(v *view, id string) (StoredKey, *pair) {
 	return StoredKey{}, nil
 }
 
-// Decrypt opens a compact JWE that was encrypted to the provider, such as a request object (OIDC Core
-// §6.1), also by a key that was replaced lately. Compression and keys in the header are refused. The
-// result is at most 256 KiB, and in no way authenticated.
+// Decrypt opens a compact JWE that was encrypted to the provider, such as a request object
+// (OIDC Core §6.1), also by a key that was replaced lately. Compression and keys in the header are
+// refused. The result is at most 256 KiB, and in no way authenticated.
 func (r *Ring) Decrypt(ctx context.Context, jwe string) ([]byte, error) {
 	parts, err := splitCompact(jwe)
 	if err != nil {
@@ -336,8 +336,9 @@ func (r *Ring) Decrypt(ctx context.Context, jwe string) ([]byte, error) {
 }
 
 // JWKS returns the published set (RFC 7517 §5), its entity tag with quotes, and how long it may be
-// cached. The set holds every key that may have signed a token that is still good, and the next one.
-// While the store does not answer, JWKS returns the set that was read last; it does not wait for it.
+// cached. The set holds every key that may have signed a token that is still good, and the next
+// one. While the store does not answer, JWKS returns the set that was read last; it does not wait
+// for it.
 func (r *Ring) JWKS(ctx context.Context) (body []byte, etag string, maxAge time.Duration, err error) {
 	v := r.current.Load()
 	if !r.recent(v, FreshFor) {
@@ -393,7 +394,8 @@ func (r *Ring) fresh(ctx context.Context) (*view, error) {
 	return r.read(ctx)
 }
 
-// freshOr is fresh, but while the store does not answer it returns a view that is at most maxAge old.
+// freshOr is fresh, but while the store does not answer it returns a view that is at most maxAge
+// old.
 func (r *Ring) freshOr(ctx context.Context, maxAge time.Duration) (*view, error) {
 	v, err := r.fresh(ctx)
 	if err != nil && ctx.Err() == nil {
@@ -404,8 +406,8 @@ func (r *Ring) freshOr(ctx context.Context, maxAge time.Duration) (*view, error)
 	return v, err
 }
 
-// recent reports whether the view is at most maxAge old. It tolerates a clock that was set back by less
-// than maxAge.
+// recent reports whether the view is at most maxAge old. It tolerates a clock that was set back by
+// less than maxAge.
 func (r *Ring) recent(v *view, maxAge time.Duration) bool {
 	if v == nil {
 		return false
@@ -414,8 +416,9 @@ func (r *Ring) recent(v *view, maxAge time.Duration) bool {
 	return age < maxAge && age > -maxAge
 }
 
-// read reads the stored set. Callers that wait at the same time share one read and its failure, so that
-// a store that hangs costs each of them readTimeout once; each waits no longer than its own ctx.
+// read reads the stored set. Callers that wait at the same time share one read and its failure, so
+// that a store that hangs costs each of them readTimeout once; each waits no longer than its own
+// ctx.
 func (r *Ring) read(ctx context.Context) (*view, error) {
 	shared := r.reads.DoChan("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)

@@ -159,7 +159,8 @@ func TestOneChangedByteIsRefused(t *testing.T) {
 			}
 		}
 	}
-	// The last character of a part has bits that carry nothing; another spelling of the same bytes is another token.
+	// The last character of a part has bits that carry nothing; another spelling of the same bytes
+	// is another token.
 	alphabet := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	for _, c := range alphabet {
 		if bad := jws[:len(jws)-1] + string(c); bad != jws {
@@ -474,7 +475,8 @@ func TestRacingInstancesAgree(t *testing.T) {
 	if n := len(m.stored().Keys); n != 6 {
 		t.Fatalf("%d keys; expected one in use and one next for each of three algorithms", n)
 	}
-	// What one instance signs, every other verifies, also right after a rotation that it has not seen.
+	// What one instance signs, every other verifies, also right after a rotation that it has not
+	// seen.
 	c.advance(time.Hour)
 	if _, err := rings[0].Rotate(t.Context()); err != nil {
 		t.Fatal(err)

@@ -63,11 +63,12 @@ func addNext(set *KeySet, alg string, now time.Time, make maker) (string, error)
 	return k.ID, nil
 }
 
-// Rotate replaces the signing keys of the algorithms now, of all that have one if none is named, and
-// publishes a new next key for each. It returns the keys that changed: for each algorithm the one that
-// takes over, with SignsFrom, and the new next one. A key that has been published for less than MaxAge
-// takes over only when that time has come (see SignsFrom), because caches of clients may not have it
-// yet. Old keys stay published for PublishAfter. Decryption keys are replaced at once, if named.
+// Rotate replaces the signing keys of the algorithms now, of all that have one if none is named,
+// and publishes a new next key for each. It returns the keys that changed: for each algorithm the
+// one that takes over, with SignsFrom, and the new next one. A key that has been published for less
+// than MaxAge takes over only when that time has come (see SignsFrom), because caches of clients
+// may not have it yet. Old keys stay published for PublishAfter. Decryption keys are replaced at
+// once, if named.
 //
 // Tokens of the old key stay valid: for a key that an attacker may have seen there is Revoke.
 func (r *Ring) Rotate(ctx context.Context, algs ...string) ([]StoredKey, error) {
@@ -139,8 +140,8 @@ func (r *Ring) rotate(set *KeySet, alg string, now time.Time, make maker) (chang
 	return append(changed, id), nil
 }
 
-// promote makes the key at index i sign from the given time on, and ends all others of its algorithm
-// then.
+// promote makes the key at index i sign from the given time on, and ends all others of its
+// algorithm then.
 func (r *Ring) promote(set *KeySet, i int, from time.Time) {
 	for _, k := range set.Keys { // a key that is itself waiting to sign goes first
 		if k.Use == UseSignature && k.Algorithm == set.Keys[i].Algorithm {
@@ -160,7 +161,8 @@ func (r *Ring) retire(set *KeySet, use, alg string, at time.Time) {
 	}
 }
 
-// retireAt sets the time at which a key is replaced, and what follows from it. The zero time: it is not.
+// retireAt sets the time at which a key is replaced, and what follows from it. The zero time: it is
+// not.
 func (r *Ring) retireAt(k *StoredKey, at time.Time) {
 	k.RetiredAt, k.UnpublishAt, k.RemoveAt = at, time.Time{}, time.Time{}
 	if at.IsZero() {
@@ -185,18 +187,19 @@ type Revocation struct {
 	Fresh   []StoredKey  // made in their place, without private parts
 }
 
-// Revoke withdraws keys that an attacker may have seen. Their private parts are destroyed. They are not
-// published, do not sign, and are refused by Verify and Decrypt on every instance within FreshFor.
-// Sessions and refresh tokens are untouched, but every token that the keys signed is worthless.
+// Revoke withdraws keys that an attacker may have seen. Their private parts are destroyed. They are
+// not published, do not sign, and are refused by Verify and Decrypt on every instance within
+// FreshFor. Sessions and refresh tokens are untouched, but every token that the keys signed is
+// worthless.
 //
-// With a key that signs, all that wait to follow it are revoked, because they lay beside it: two fresh
-// keys take their place, one that signs at once and the next one. A key that only waits is replaced by a
-// fresh next one, and the signing key goes on. A revoked decryption key is replaced at once. Retired keys
-// are withdrawn without a replacement.
+// With a key that signs, all that wait to follow it are revoked, because they lay beside it: two
+// fresh keys take their place, one that signs at once and the next one. A key that only waits is
+// replaced by a fresh next one, and the signing key goes on. A revoked decryption key is replaced
+// at once. Retired keys are withdrawn without a replacement.
 //
-// Clients that cached the published set accept forged tokens until they read it again, MaxAge at most,
-// and may refuse good tokens for as long. Revoking a key again changes nothing. ErrNoSuchKey is in the
-// error's chain if a kid is unknown; then nothing is revoked.
+// Clients that cached the published set accept forged tokens until they read it again, MaxAge at
+// most, and may refuse good tokens for as long. Revoking a key again changes nothing. ErrNoSuchKey
+// is in the error's chain if a kid is unknown; then nothing is revoked.
 func (r *Ring) Revoke(ctx context.Context, kids ...string) (Revocation, error) {
 	return r.revoke(ctx, func(set KeySet) ([]string, error) {
 		for _, id := range kids {
@@ -275,7 +278,8 @@ func (r *Ring) withdraw(set *KeySet, kids []string, now time.Time) []RevokedKey 
 	return gone
 }
 
-// inherit lets the key that the given one would have replaced sign for as long as that one would have.
+// inherit lets the key that the given one would have replaced sign for as long as that one would
+// have.
 func (r *Ring) inherit(set *KeySet, gone StoredKey) {
 	for i := range set.Keys {
 		k := &set.Keys[i]
@@ -308,9 +312,9 @@ func (r *Ring) replace(set *KeySet, gone []RevokedKey, now time.Time, make maker
 	return fresh, err
 }
 
-// Maintain brings the keys up to date: it reads the stored set again, makes missing next keys, rotates
-// what is due and removes what is no longer needed. Every instance calls it again and again (see Run);
-// at most one of them changes something.
+// Maintain brings the keys up to date: it reads the stored set again, makes missing next keys,
+// rotates what is due and removes what is no longer needed. Every instance calls it again and again
+// (see Run); at most one of them changes something.
 func (r *Ring) Maintain(ctx context.Context) error {
 	v, err := r.fresh(ctx)
 	if err != nil {
@@ -354,8 +358,8 @@ func (r *Ring) Maintain(ctx context.Context) error {
 // maintainEvery is how often Run calls Maintain.
 const maintainEvery = time.Minute
 
-// Run keeps the view of the stored set fresh, so that no request waits for it, and calls Maintain every
-// minute, until ctx ends. It logs what fails, at most once a minute.
+// Run keeps the view of the stored set fresh, so that no request waits for it, and calls Maintain
+// every minute, until ctx ends. It logs what fails, at most once a minute.
 func (r *Ring) Run(ctx context.Context) {
 	tick := time.NewTicker(FreshFor / 2)
 	defer tick.Stop()
@@ -375,12 +379,12 @@ func (r *Ring) Run(ctx context.Context) {
 	}
 }
 
-// maker makes a key pair; within one update the same key is not made twice, however often the swap is
-// tried.
+// maker makes a key pair; within one update the same key is not made twice, however often the swap
+// is tried.
 type maker func(use, alg string, now time.Time) (StoredKey, error)
 
-// update changes the stored set by compare-and-swap. The change is computed on what is stored, again
-// whenever another instance was faster. If it changes nothing, nothing is written.
+// update changes the stored set by compare-and-swap. The change is computed on what is stored,
+// again whenever another instance was faster. If it changes nothing, nothing is written.
 func (r *Ring) update(ctx context.Context, change func(set *KeySet, now time.Time, make maker) error) error {
 	r.change.Lock()
 	defer r.change.Unlock()

@@ -28,7 +28,8 @@ func (r *Ring) due(set KeySet, now time.Time) bool {
 	})
 }
 
-// scheduled reports whether the signing key has signed for RotateEvery and no other waits to take over.
+// scheduled reports whether the signing key has signed for RotateEvery and no other waits to take
+// over.
 func (r *Ring) scheduled(set KeySet, alg string, now time.Time) bool {
 	for _, k := range set.Keys {
 		if k.Use == UseSignature && k.Algorithm == alg && k.SignsFrom.After(now) {
@@ -59,7 +60,8 @@ func unpublished(k StoredKey, now time.Time) bool {
 		k.Use == UseEncryption && retired(k, now)
 }
 
-// undated reports whether the key was retired by a version that published keys until they were removed.
+// undated reports whether the key was retired by a version that published keys until they were
+// removed.
 func undated(k StoredKey) bool { return !k.RetiredAt.IsZero() && k.UnpublishAt.IsZero() }
 
 // retired reports whether another key has taken over.
@@ -75,8 +77,8 @@ func inUse(k StoredKey, now time.Time) bool {
 // forgotten reports whether a revoked key need not be remembered any more.
 func forgotten(k RevokedKey, now time.Time) bool { return !now.Before(k.RevokedAt.Add(keepRevoked)) }
 
-// signing returns the key that signs at this moment, nil if there is none. If the clock was set back to
-// before all of them, that is the one that begins first.
+// signing returns the key that signs at this moment, nil if there is none. If the clock was set
+// back to before all of them, that is the one that begins first.
 func signing(set KeySet, alg string, now time.Time) *StoredKey {
 	return current(set, UseSignature, alg, now)
 }
@@ -127,8 +129,8 @@ func tooMany(set KeySet, use, alg string) bool {
 	return n >= maxKeysPerAlgorithm
 }
 
-// ordered sorts the keys in use before the next ones and the old ones, because some clients take the
-// first key that they see. Decryption keys come last.
+// ordered sorts the keys in use before the next ones and the old ones, because some clients take
+// the first key that they see. Decryption keys come last.
 func ordered(set KeySet, now time.Time) []StoredKey {
 	rank := func(k StoredKey) int {
 		r := 1

@@ -10,9 +10,9 @@ import (
 type Store interface {
 	// KeySet returns the stored set; the zero KeySet (Version 0) when there is none yet.
 	KeySet(ctx context.Context) (KeySet, error)
-	// SwapKeySet stores the set if the stored Version is set.Version-1 (0 when there is none). Of any
-	// number of concurrent calls exactly one succeeds; for the others swapped is false and nothing
-	// changed.
+	// SwapKeySet stores the set if the stored Version is set.Version-1 (0 when there is none). Of
+	// any number of concurrent calls exactly one succeeds; for the others swapped is false and
+	// nothing changed.
 	SwapKeySet(ctx context.Context, set KeySet) (swapped bool, err error)
 }
 

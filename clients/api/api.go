@@ -15,20 +15,23 @@ import (
 
 // Config says what the API is called and whom it believes.
 type Config struct {
-	// Audience is the name under which tokens are meant for this API: its identifier as a resource (RFC 8707 §2), by
-	// custom its base URL. A token must list it in aud. Required.
+	// Audience is the name under which tokens are meant for this API: its identifier as a resource
+	// (RFC 8707 §2), by custom its base URL. A token must list it in aud. Required.
 	Audience string
-	// Issuer is the provider whose tokens count, exactly as it writes itself (RFC 8414 §2). Required.
+	// Issuer is the provider whose tokens count, exactly as it writes itself (RFC 8414 §2).
+	// Required.
 	Issuer string
-	// Algorithms a token may be signed with: the API's own list, whatever a token or a key says. Only asymmetric
-	// algorithms are accepted. Empty: RS256, ES256, PS256, EdDSA.
+	// Algorithms a token may be signed with: the API's own list, whatever a token or a key says.
+	// Only asymmetric algorithms are accepted. Empty: RS256, ES256, PS256, EdDSA.
 	Algorithms []string
-	// AllowedOrigins may call from a browser (CORS), each as a browser writes it: scheme://host[:port].
+	// AllowedOrigins may call from a browser (CORS), each as a browser writes it:
+	// scheme://host[:port].
 	AllowedOrigins []string
-	// AdminMaxAge is how long ago an administrator may have signed in at most (RFC 9470 §3). Zero: five minutes.
+	// AdminMaxAge is how long ago an administrator may have signed in at most (RFC 9470 §3). Zero:
+	// five minutes.
 	AdminMaxAge time.Duration
-	// AdminACR lists the kinds of sign-in that are enough for an administrator, the best first (RFC 9470 §3): a token
-	// must name one of them in acr. Nil: every kind is.
+	// AdminACR lists the kinds of sign-in that are enough for an administrator, the best first
+	// (RFC 9470 §3): a token must name one of them in acr. Nil: every kind is.
 	AdminACR []string
 	// LedgerFile keeps the ledger. Empty: it is kept in memory and ends with the process.
 	LedgerFile string
@@ -40,8 +43,9 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// asymmetric lists what Config.Algorithms may name. A symmetric algorithm would let everybody who can check a token
-// make one, and a public key taken for an HMAC secret is the oldest forgery of all (RFC 8725 §2.1).
+// asymmetric lists what Config.Algorithms may name. A symmetric algorithm would let everybody who
+// can check a token make one, and a public key taken for an HMAC secret is the oldest forgery of
+// all (RFC 8725 §2.1).
 var asymmetric = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
 func (c Config) withDefaults() (Config, error) {
@@ -88,8 +92,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, errors.Join(faults...)
 }
 
-// New returns the API, or an error that names every fault of the configuration. It asks the provider for nothing
-// before the first token arrives, so the two may start in any order.
+// New returns the API, or an error that names every fault of the configuration. It asks the
+// provider for nothing before the first token arrives, so the two may start in any order.
 func New(config Config) (http.Handler, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -137,9 +141,9 @@ func (a *api) me(w http.ResponseWriter, _ *http.Request, t token) {
 	})
 }
 
-// admin answers administrators who signed in a short while ago. A known caller without the role gets 403: a new token
-// would not help (RFC 6750 §3.1). An administrator whose sign-in is too old, or too weak, gets 401 and is told what
-// would do (RFC 9470 §3).
+// admin answers administrators who signed in a short while ago. A known caller without the role
+// gets 403: a new token would not help (RFC 6750 §3.1). An administrator whose sign-in is too old,
+// or too weak, gets 401 and is told what would do (RFC 9470 §3).
 func (a *api) admin(w http.ResponseWriter, _ *http.Request, t token) {
 	if !slices.Contains(t.Roles, "admin") {
 		a.refuse(w, &refusal{status: http.StatusForbidden, code: "insufficient_scope", description: "this needs the role admin"})
@@ -152,8 +156,9 @@ func (a *api) admin(w http.ResponseWriter, _ *http.Request, t token) {
 	answer(w, http.StatusOK, map[string]any{"message": "Welcome, administrator.", "sub": t.Subject})
 }
 
-// stepUp returns the challenge for a token whose sign-in does not do for an administrator, or nil (RFC 9470 §3). A
-// token that does not say when or how the person signed in counts as the weakest there is.
+// stepUp returns the challenge for a token whose sign-in does not do for an administrator, or nil
+// (RFC 9470 §3). A token that does not say when or how the person signed in counts as the weakest
+// there is.
 func (a *api) stepUp(t token) *refusal {
 	seconds := int64(a.config.AdminMaxAge / time.Second)
 	no := &refusal{status: http.StatusUnauthorized, code: "insufficient_user_authentication",
@@ -173,7 +178,8 @@ func (a *api) stepUp(t token) *refusal {
 	return no
 }
 
-// protected lets a request through to next with the token it brought, or says what was wrong with it.
+// protected lets a request through to next with the token it brought, or says what was wrong with
+// it.
 func (a *api) protected(next func(http.ResponseWriter, *http.Request, token)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -186,7 +192,8 @@ func (a *api) protected(next func(http.ResponseWriter, *http.Request, token)) ht
 			a.config.Logger.InfoContext(r.Context(), "refused", "path", r.URL.Path, "error", no.code, "cause", no.description)
 			a.refuse(w, no)
 		default:
-			// The token may be good; there are no keys to tell. That is no fault of the caller, and never a way in.
+			// The token may be good; there are no keys to tell. That is no fault of the caller, and
+			// never a way in.
 			a.config.Logger.ErrorContext(r.Context(), "keys not available", "issuer", a.config.Issuer, "cause", err)
 			w.Header().Set("Retry-After", "2")
 			answer(w, http.StatusServiceUnavailable, map[string]any{
@@ -228,7 +235,8 @@ func (a *api) refuse(w http.ResponseWriter, no *refusal) {
 	answer(w, no.status, body)
 }
 
-// quotable drops what RFC 6750 §3 does not allow inside error_description, quotes and backslashes among it.
+// quotable drops what RFC 6750 §3 does not allow inside error_description, quotes and backslashes
+// among it.
 func quotable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < 0x20 || r > 0x7e || r == '"' || r == '\\' {
@@ -238,7 +246,8 @@ func quotable(s string) string {
 	}, s)
 }
 
-// headers answers preflights and marks answers that a page of an allowed origin may read (Fetch §3.3, "CORS").
+// headers answers preflights and marks answers that a page of an allowed origin may read
+// (Fetch §3.3, "CORS").
 func (a *api) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -247,7 +256,8 @@ func (a *api) headers(next http.Handler) http.Handler {
 		origin := r.Header.Get("Origin")
 		allowed := origin != "" && slices.Contains(a.config.AllowedOrigins, origin)
 		if allowed {
-			// No Access-Control-Allow-Credentials: the token travels in a header that the page sets itself.
+			// No Access-Control-Allow-Credentials: the token travels in a header that the page sets
+			// itself.
 			h.Set("Access-Control-Allow-Origin", origin)
 			h.Set("Access-Control-Expose-Headers", "WWW-Authenticate")
 		}

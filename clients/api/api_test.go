@@ -331,7 +331,8 @@ func TestManyRequestsAtOnceFetchTheKeysOnce(t *testing.T) {
 	})
 }
 
-// FuzzAuthorization sends whatever bytes as a token: nothing but the one good token gets in, and nothing panics.
+// FuzzAuthorization sends whatever bytes as a token: nothing but the one good token gets in, and
+// nothing panics.
 func FuzzAuthorization(f *testing.F) {
 	p := optest.New(f)
 	h, err := api.New(api.Config{Audience: audience, Issuer: p.Issuer, HTTPClient: optest.HTTPClient()})

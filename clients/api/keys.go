@@ -17,17 +17,18 @@ import (
 const (
 	// defaultAge is how long keys are used that came without max-age.
 	defaultAge = 5 * time.Minute
-	// maxAge bounds what the provider may ask for: a key that was withdrawn must stop counting some day.
+	// maxAge bounds what the provider may ask for: a key that was withdrawn must stop counting some
+	// day.
 	maxAge = 24 * time.Hour
-	// cooldown passes between two fetches, successful or not, so that nobody can make us hammer the provider
-	// by inventing key ids or while it is down.
+	// cooldown passes between two fetches, successful or not, so that nobody can make us hammer the
+	// provider by inventing key ids or while it is down.
 	cooldown = 10 * time.Second
 	// retryAfter passes after a failed fetch. It is short: nothing can be answered meanwhile.
 	retryAfter = time.Second
 )
 
-// keySet keeps the provider's published keys for as long as it says (RFC 9111 §5.2.2.1), and looks again before that
-// when a token names a key that is not among them: the provider may have rotated.
+// keySet keeps the provider's published keys for as long as it says (RFC 9111 §5.2.2.1), and looks
+// again before that when a token names a key that is not among them: the provider may have rotated.
 type keySet struct {
 	issuer string
 	client *http.Client
@@ -46,8 +47,8 @@ func newKeySet(c Config) *keySet {
 	return &keySet{issuer: c.Issuer, client: c.HTTPClient, now: c.Now, turn: make(chan struct{}, 1)}
 }
 
-// find returns the public key with the id for the algorithm. One caller fetches at a time, the others wait for what
-// it brings.
+// find returns the public key with the id for the algorithm. One caller fetches at a time, the
+// others wait for what it brings.
 func (s *keySet) find(ctx context.Context, id, algorithm string) (*jose.JSONWebKey, error) {
 	if id == "" {
 		return nil, invalidToken("the token names no key: kid is missing")
@@ -88,7 +89,8 @@ func (s *keySet) find(ctx context.Context, id, algorithm string) (*jose.JSONWebK
 	return nil, invalidToken("the token is signed with an unknown key")
 }
 
-// lookup finds a key that says it may be used so. A key's own alg, where it has one, binds (RFC 7517 §4.4).
+// lookup finds a key that says it may be used so. A key's own alg, where it has one, binds
+// (RFC 7517 §4.4).
 func (s *keySet) lookup(id, algorithm string) *jose.JSONWebKey {
 	for i := range s.keys {
 		k := &s.keys[i]
@@ -129,8 +131,8 @@ func (s *keySet) fetch(ctx context.Context) error {
 	var keys []jose.JSONWebKey
 	for _, raw := range set.Keys {
 		var k jose.JSONWebKey
-		// A key of a kind that is not known here is left out, not an error (RFC 7517 §5). Neither a private nor
-		// a symmetric key has any business in a published set.
+		// A key of a kind that is not known here is left out, not an error (RFC 7517 §5). Neither a
+		// private nor a symmetric key has any business in a published set.
 		if k.UnmarshalJSON(raw) == nil && k.Valid() && k.IsPublic() {
 			keys = append(keys, k)
 		}

@@ -33,7 +33,8 @@ type entry struct {
 	Cents int64     `json:"cents"` // what came in; negative: what went out
 }
 
-// ledger keeps everybody's entries, each person's apart: the subject of the access token is whose they are.
+// ledger keeps everybody's entries, each person's apart: the subject of the access token is whose
+// they are.
 type ledger struct {
 	file string // empty: in memory only
 
@@ -100,7 +101,8 @@ func (l *ledger) remove(subject, id string) (bool, error) {
 	return true, l.replace(subject, rest)
 }
 
-// replace changes a person's entries, in the file first: what was answered for is there after a restart.
+// replace changes a person's entries, in the file first: what was answered for is there after a
+// restart.
 func (l *ledger) replace(subject string, own []entry) error {
 	before, known := l.bySubject[subject]
 	l.bySubject[subject] = own

@@ -12,8 +12,9 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// clockSkew is how far the provider's clock may be ahead of ours. It is granted to beginnings (iat, nbf) and not to
-// the end: a token that dies early is fetched anew, one that lives on cannot be taken back.
+// clockSkew is how far the provider's clock may be ahead of ours. It is granted to beginnings (iat,
+// nbf) and not to the end: a token that dies early is fetched anew, one that lives on cannot be
+// taken back.
 const clockSkew = time.Minute
 
 // maxToken bounds the work that a request can ask for before it is known to come from somebody.
@@ -53,8 +54,8 @@ func (a *audience) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// authenticate returns the verified token of the request. An error is a *refusal when the request is at fault, and
-// anything else when the keys could not be had.
+// authenticate returns the verified token of the request. An error is a *refusal when the request
+// is at fault, and anything else when the keys could not be had.
 func (a *api) authenticate(r *http.Request) (token, error) {
 	raw, err := bearer(r.Header)
 	if err != nil {
@@ -63,8 +64,8 @@ func (a *api) authenticate(r *http.Request) (token, error) {
 	return a.verify(r.Context(), raw)
 }
 
-// bearer finds the access token in the Authorization header. One in the query or the body does not count: addresses
-// end up in logs and in other sites' Referer (RFC 9700 §4.3.2).
+// bearer finds the access token in the Authorization header. One in the query or the body does not
+// count: addresses end up in logs and in other sites' Referer (RFC 9700 §4.3.2).
 func bearer(h http.Header) (string, error) {
 	values := h.Values("Authorization")
 	if len(values) == 0 {
@@ -98,11 +99,13 @@ func (a *api) verify(ctx context.Context, raw string) (token, error) {
 		return token{}, invalidToken("the token is not a JWT signed with an accepted algorithm")
 	}
 	header := jws.Signatures[0].Protected
-	// An ID token, a logout token and a request object are signed by the same keys and are not for us.
+	// An ID token, a logout token and a request object are signed by the same keys and are not for
+	// us.
 	if typ, _ := header.ExtraHeaders[jose.HeaderType].(string); !isAccessTokenType(typ) {
 		return token{}, invalidToken("the token is not an access token: typ is not at+jwt")
 	}
-	// Understood extensions are none, so any that must be understood is one too many (RFC 7515 §4.1.11).
+	// Understood extensions are none, so any that must be understood is one too many
+	// (RFC 7515 §4.1.11).
 	if _, critical := header.ExtraHeaders["crit"]; critical {
 		return token{}, invalidToken("the token has critical header parameters")
 	}
@@ -144,8 +147,8 @@ func (a *api) checkClaims(t token) error {
 	return nil
 }
 
-// seconds reads a NumericDate (RFC 7519 §2). Numbers that are no date of this era mean the beginning of time for a
-// token's end and are refused there.
+// seconds reads a NumericDate (RFC 7519 §2). Numbers that are no date of this era mean the
+// beginning of time for a token's end and are refused there.
 func seconds(f float64) time.Time {
 	const year9999 = 253402300799
 	if !(f >= 0 && f <= year9999) {
@@ -159,9 +162,10 @@ func isAccessTokenType(typ string) bool {
 	return strings.EqualFold(typ, "at+jwt") || strings.EqualFold(typ, "application/at+jwt") // RFC 9068 §4
 }
 
-// strictCompact refuses every spelling of a token but the one that was issued. Decoders commonly ignore line breaks,
-// and the bits of the last character that belong to no byte: several spellings would then pass as one token, and a
-// list of revoked tokens or of seen ones could be walked around (RFC 4648 §3.5).
+// strictCompact refuses every spelling of a token but the one that was issued. Decoders commonly
+// ignore line breaks, and the bits of the last character that belong to no byte: several spellings
+// would then pass as one token, and a list of revoked tokens or of seen ones could be walked around
+// (RFC 4648 §3.5).
 func strictCompact(raw string) error {
 	if len(raw) > maxToken {
 		return invalidToken("the token is too long")

@@ -18,8 +18,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// CallbackPath is the path of the redirect URI, to be registered as http://127.0.0.1/callback: a provider lets the
-// port vary (RFC 8252 §7.3).
+// CallbackPath is the path of the redirect URI, to be registered as http://127.0.0.1/callback: a
+// provider lets the port vary (RFC 8252 §7.3).
 const CallbackPath = "/callback"
 
 // Config says whom to ask, and as which client.
@@ -30,7 +30,8 @@ type Config struct {
 	ClientID string
 	// Scopes to ask for beside openid. Nil: profile, email and groups.
 	Scopes []string
-	// Resources name the APIs that the access token is for (RFC 8707 §2). Nil: the provider's choice for the client.
+	// Resources name the APIs that the access token is for (RFC 8707 §2). Nil: the provider's
+	// choice for the client.
 	Resources []string
 	// HTTPClient talks to the provider. Nil: one with a timeout of ten seconds.
 	HTTPClient *http.Client
@@ -42,7 +43,8 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Tokens are the outcome of a login. Whoever holds them is the person, as far as any API can tell: do not log them.
+// Tokens are the outcome of a login. Whoever holds them is the person, as far as any API can tell:
+// do not log them.
 type Tokens struct {
 	AccessToken  string
 	RefreshToken string // empty unless offline_access was asked for and granted
@@ -74,8 +76,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, errors.Join(faults...)
 }
 
-// Login signs the person in with their browser and returns the tokens. It waits until the browser comes back or ctx
-// ends, so give ctx a deadline.
+// Login signs the person in with their browser and returns the tokens. It waits until the browser
+// comes back or ctx ends, so give ctx a deadline.
 func Login(ctx context.Context, config Config) (*Tokens, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -92,7 +94,8 @@ func Login(ctx context.Context, config Config) (*Tokens, error) {
 	if err := provider.Claims(&metadata); err != nil {
 		return nil, fmt.Errorf("discover %s: %w", config.Issuer, err)
 	}
-	// The address and not the name localhost, which may lead elsewhere; the system chooses the port (RFC 8252 §8.3).
+	// The address and not the name localhost, which may lead elsewhere; the system chooses the port
+	// (RFC 8252 §8.3).
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listen for the browser: %w", err)
@@ -185,8 +188,8 @@ func redeem(ctx context.Context, config Config, provider *oidc.Provider, client 
 	if azp, has := t.Claims["azp"]; (has || len(id.Audience) > 1) && azp != config.ClientID {
 		return nil, errors.New("verify the ID token: azp is another client")
 	}
-	// A provider may keep identity claims to the userinfo endpoint (OIDC Core §5.4). Its answer must be about the
-	// same person (OIDC Core §5.3.2).
+	// A provider may keep identity claims to the userinfo endpoint (OIDC Core §5.4). Its answer
+	// must be about the same person (OIDC Core §5.3.2).
 	if provider.UserInfoEndpoint() != "" {
 		info, err := provider.UserInfo(ctx, oauth2.StaticTokenSource(response))
 		if err != nil {
@@ -235,8 +238,8 @@ type answer struct {
 	err  error
 }
 
-// receiver waits for the one answer that belongs to this login. Whatever else knocks at the port, and any page in the
-// browser can, is told no and changes nothing.
+// receiver waits for the one answer that belongs to this login. Whatever else knocks at the port,
+// and any page in the browser can, is told no and changes nothing.
 type receiver struct {
 	issuer   string
 	promised bool // the provider says that it puts iss into responses

@@ -35,7 +35,8 @@ type Config struct {
 	LedgerFile  string        // keeps the ledger. Empty: memory does
 }
 
-// pythons are tried in this order. The last one is where Debian puts Flask when another Python comes first in PATH.
+// pythons are tried in this order. The last one is where Debian puts Flask when another Python
+// comes first in PATH.
 var pythons = []string{"python3", "python", "/usr/bin/python3"}
 
 // probe prints the interpreter's own path: what PATH names may be a script that chooses one.
@@ -45,8 +46,8 @@ print(sys.executable)`
 
 const hint = "the API in Flask is left out; to have it: apt-get install python3-flask python3-jwt python3-cryptography, or pip install flask 'pyjwt[crypto]'"
 
-// Available finds a Python in which Flask and PyJWT can be imported. If there is none, hint says in one line how to
-// get it.
+// Available finds a Python in which Flask and PyJWT can be imported. If there is none, hint says in
+// one line how to get it.
 func Available(ctx context.Context) (python string, ok bool, installHint string) {
 	for _, name := range pythons {
 		path, err := exec.LookPath(name)
@@ -66,8 +67,8 @@ func Available(ctx context.Context) (python string, ok bool, installHint string)
 	return "", false, hint
 }
 
-// launcher runs the program that comes on standard input, and ends when standard input does: it is held open by
-// the process that started it, and the system closes it however that one ends.
+// launcher runs the program that comes on standard input, and ends when standard input does: it is
+// held open by the process that started it, and the system closes it however that one ends.
 const launcher = `import os, sys, threading
 source = sys.stdin.buffer.read(%d)
 threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()
@@ -76,9 +77,10 @@ exec(compile(source, "app.py", "exec"))`
 // startLimit is how long a busy machine may take to import everything.
 const startLimit = 60 * time.Second
 
-// Start runs app.py with the python that Available found, on addr, a loopback host:port. It returns once the API
-// answers, or an error with the program's last words. stop, or the end of ctx, ends it and all it started; it is safe
-// to call more than once. Should this process die without calling it, the program ends as well.
+// Start runs app.py with the python that Available found, on addr, a loopback host:port. It returns
+// once the API answers, or an error with the program's last words. stop, or the end of ctx, ends it
+// and all it started; it is safe to call more than once. Should this process die without calling
+// it, the program ends as well.
 func Start(ctx context.Context, python, addr string, config Config) (stop func(), err error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -117,7 +119,8 @@ func Start(ctx context.Context, python, addr string, config Config) (stop func()
 
 	started, exited := make(chan error, 1), make(chan struct{})
 	go func() {
-		// Linux ends the child when the thread that started it ends, so that thread stays until the child has.
+		// Linux ends the child when the thread that started it ends, so that thread stays until the
+		// child has.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		defer close(exited)
@@ -182,7 +185,8 @@ func answers(ctx context.Context, addr string, exited <-chan struct{}) error {
 	}
 }
 
-// environment is ours without what a sample has no business to know: this process may hold master keys and passwords.
+// environment is ours without what a sample has no business to know: this process may hold master
+// keys and passwords.
 func environment() []string {
 	var kept []string
 	for _, v := range os.Environ() {

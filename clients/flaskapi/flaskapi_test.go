@@ -15,7 +15,8 @@ import (
 
 const audience = "http://api.localhost:9110"
 
-// python finds one that can run app.py, or ends the test: visibly skipped on a laptop, failed where everything has to run.
+// python finds one that can run app.py, or ends the test: visibly skipped on a laptop, failed where
+// everything has to run.
 func python(t *testing.T) string {
 	t.Helper()
 	path, ok, hint := flaskapi.Available(t.Context())
@@ -125,7 +126,8 @@ func TestStoppingEndsIt(t *testing.T) {
 	l.Close()
 }
 
-// TestItEndsWithTheProcessThatStartedIt starts it from a process that is then killed without a chance to clean up.
+// TestItEndsWithTheProcessThatStartedIt starts it from a process that is then killed without a
+// chance to clean up.
 func TestItEndsWithTheProcessThatStartedIt(t *testing.T) {
 	const variable = "TEST_FLASKAPI_PARENT"
 	if addr := os.Getenv(variable); addr != "" {
@@ -156,7 +158,8 @@ func TestItEndsWithTheProcessThatStartedIt(t *testing.T) {
 	if err != nil || string(said[:n]) != "started\n" {
 		t.Fatalf("the parent said %q: %v", said[:n], err)
 	}
-	// A connection that stays open ends when the program does, so nothing has to be asked again and again.
+	// A connection that stays open ends when the program does, so nothing has to be asked again and
+	// again.
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -193,7 +196,8 @@ func TestWhatCannotRunIsSaidSo(t *testing.T) {
 	if _, err := flaskapi.Start(t.Context(), "/nonexistent/python", freeAddress(t), flaskapi.Config{}); err == nil {
 		t.Error("no python: started")
 	}
-	// A Python that ends at once is told with its last words, and without waiting for an answer that never comes.
+	// A Python that ends at once is told with its last words, and without waiting for an answer
+	// that never comes.
 	if _, err := flaskapi.Start(t.Context(), failing(t), freeAddress(t), flaskapi.Config{}); err == nil || !strings.Contains(err.Error(), "no flask today") {
 		t.Errorf("last words: %v", err)
 	}

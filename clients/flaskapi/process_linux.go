@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// ownGroup puts the program and its children into a group that can be ended as one, out of reach of the terminal's
-// Ctrl-C, and has the system end it should we die.
+// ownGroup puts the program and its children into a group that can be ended as one, out of reach of
+// the terminal's Ctrl-C, and has the system end it should we die.
 func ownGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

@@ -4,7 +4,8 @@ package flaskapi
 
 import "os/exec"
 
-// ownGroup does nothing: there are no process groups here, and the program ends with its standard input.
+// ownGroup does nothing: there are no process groups here, and the program ends with its standard
+// input.
 func ownGroup(*exec.Cmd) {}
 
 // endGroup ends the program.

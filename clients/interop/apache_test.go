@@ -36,8 +36,9 @@ func apacheModules(t testing.TB) (program, modules string) {
 	return program, modules
 }
 
-// apache starts an Apache that lets people pass to the application behind it as mod_auth_openidc says who they are, and API calls by what
-// introspection or the published keys say of their token. Everything it writes is in a folder of the test's.
+// apache starts an Apache that lets people pass to the application behind it as mod_auth_openidc
+// says who they are, and API calls by what introspection or the published keys say of their token.
+// Everything it writes is in a folder of the test's.
 func apache(t *testing.T, address string, settings map[string]string) {
 	t.Helper()
 	program, modules := apacheModules(t)
@@ -263,7 +264,7 @@ func TestApacheWatchesTheSession(t *testing.T) {
 	p.do(chromedp.Navigate(base+"/private/a"), signIn(), chromedp.WaitVisible("#at"))
 	other := newTab(t, all)
 	other.do(chromedp.Navigate(l.issuer+"/logout"), click("logout-confirm"), chromedp.WaitVisible("#logged-out"))
-	// The module notices, asks again with prompt=none, hears login_required, signs the person out of the application and comes back to the
-	// page, which nobody may see who is not signed in.
+	// The module notices, asks again with prompt=none, hears login_required, signs the person out
+	// of the application and comes back to the page, which nobody may see who is not signed in.
 	p.do(chromedp.WaitVisible("#login-submit"))
 }

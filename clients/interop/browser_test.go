@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// browser follows redirects, links and forms as a person without scripts does: it signs in where it is asked who it is, agrees to what it is
-// asked for, and confirms that it wants to sign out.
+// browser follows redirects, links and forms as a person without scripts does: it signs in where it
+// is asked who it is, agrees to what it is asked for, and confirms that it wants to sign out.
 type browser struct {
 	t      testing.TB
 	client *http.Client
@@ -77,8 +77,9 @@ func (b *browser) send(method, address string, form url.Values) {
 	b.url, b.status, b.header, b.body = req.URL, res.StatusCode, res.Header, string(text)
 }
 
-// follow opens an address and answers whatever is asked on the way, until it is sent to an address that begins with until, which it returns
-// and does not open. Without until it goes on to a page that asks nothing and returns that page's address.
+// follow opens an address and answers whatever is asked on the way, until it is sent to an address
+// that begins with until, which it returns and does not open. Without until it goes on to a page
+// that asks nothing and returns that page's address.
 func (b *browser) follow(address, until string) string {
 	b.t.Helper()
 	method, form := http.MethodGet, url.Values(nil)
@@ -123,7 +124,8 @@ var (
 	inputs = regexp.MustCompile(`<input[^>]*>`)
 )
 
-// submit fills the form that the element with the id is in, or that is in it, and returns where it goes and what it says.
+// submit fills the form that the element with the id is in, or that is in it, and returns where it
+// goes and what it says.
 func (b *browser) submit(id string, values ...string) (address string, form url.Values) {
 	b.t.Helper()
 	for _, text := range forms.FindAllString(b.body, -1) {

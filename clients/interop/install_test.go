@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// installed returns the folder that a list of libraries is installed in. What was installed once for the same list is used again; what
-// was not is installed if LATCHKEY_TEST_CACHE says where, so that a plain go test fetches nothing. Of install the test gets an empty folder.
+// installed returns the folder that a list of libraries is installed in. What was installed once
+// for the same list is used again; what was not is installed if LATCHKEY_TEST_CACHE says where, so
+// that a plain go test fetches nothing. Of install the test gets an empty folder.
 func installed(t testing.TB, what string, lists []string, install func(folder string) *exec.Cmd) string {
 	t.Helper()
 	h := sha256.New()
@@ -84,7 +85,8 @@ func node(t testing.TB) (program, folder string) {
 	})
 }
 
-// runnable copies a script beside its libraries' folder, which is where Node.js looks for them, and returns its path.
+// runnable copies a script beside its libraries' folder, which is where Node.js looks for them, and
+// returns its path.
 func runnable(t testing.TB, folder, script string) string {
 	t.Helper()
 	text, err := os.ReadFile(script)

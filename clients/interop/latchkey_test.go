@@ -54,7 +54,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// missing ends a test that this machine cannot run: visibly skipped on a laptop, failed where everything has to run.
+// missing ends a test that this machine cannot run: visibly skipped on a laptop, failed where
+// everything has to run.
 func missing(t testing.TB, hint string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
@@ -89,7 +90,8 @@ func freeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// serve starts a provider with one person in an empty folder, and waits until it is ready. path is that of the issuer.
+// serve starts a provider with one person in an empty folder, and waits until it is ready. path is
+// that of the issuer.
 func serve(t testing.TB, host, path string, env ...string) *latchkey {
 	t.Helper()
 	bin, err := program()
@@ -99,7 +101,8 @@ func serve(t testing.TB, host, path string, env ...string) *latchkey {
 	address := freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
 	l := &latchkey{t: t, path: bin, data: t.TempDir(), issuer: "http://" + net.JoinHostPort(host, port) + path}
-	// Nothing of the environment that the tests run in: neither a configuration nor a database of somebody's.
+	// Nothing of the environment that the tests run in: neither a configuration nor a database of
+	// somebody's.
 	l.env = append([]string{"LATCHKEY_METRICS_LISTEN=", "LATCHKEY_OUTBOUND_ALLOW_LOOPBACK=true", "LATCHKEY_PASSWORDS_MEMORY_KIB=7168",
 		"LATCHKEY_PASSWORDS_PASSES=5", "LATCHKEY_ISSUER=" + l.issuer, "LATCHKEY_DATA=" + l.data}, env...)
 	person := map[string]any{}
@@ -117,7 +120,8 @@ func serve(t testing.TB, host, path string, env ...string) *latchkey {
 	return l
 }
 
-// start starts a server, which ends with the test, and waits until it says on standard error that it is ready.
+// start starts a server, which ends with the test, and waits until it says on standard error that
+// it is ready.
 func start(t testing.TB, server *exec.Cmd, words string) {
 	t.Helper()
 	log, err := server.StderrPipe()
@@ -238,7 +242,8 @@ type line struct {
 	Because string `json:"because,omitempty"`
 }
 
-// script runs a program that drives a library. Each sentence that it proves becomes a test; wanted lists them, so that none goes missing.
+// script runs a program that drives a library. Each sentence that it proves becomes a test; wanted
+// lists them, so that none goes missing.
 func (l *latchkey) script(t *testing.T, settings any, wanted []string, name string, args ...string) {
 	t.Helper()
 	told, err := json.Marshal(settings)

@@ -78,7 +78,8 @@ func claims(t testing.TB, token string) (header, payload map[string]any) {
 	return header, payload
 }
 
-// What applications and proxies in the field are known to trip over, each as one sentence about the provider.
+// What applications and proxies in the field are known to trip over, each as one sentence about the
+// provider.
 func TestQuirks(t *testing.T) {
 	t.Parallel()
 	const path = "/realms/one"

@@ -1,6 +1,7 @@
-// Package localhost reaches names below localhost without a hosts file. RFC 6761 §6.3 says that they all mean this
-// machine; browsers know it, the system's resolver often does not. Whoever runs the samples on one machine hands them
-// a client made here; the samples themselves do not import it.
+// Package localhost reaches names below localhost without a hosts file. RFC 6761 §6.3 says that
+// they all mean this machine; browsers know it, the system's resolver often does not. Whoever runs
+// the samples on one machine hands them a client made here; the samples themselves do not import
+// it.
 package localhost
 
 import (
@@ -18,8 +19,8 @@ func Is(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// DialContext connects to address. For localhost and names below it that is 127.0.0.1, else [::1], without asking
-// any resolver; every other address is dialled as it is.
+// DialContext connects to address. For localhost and names below it that is 127.0.0.1, else [::1],
+// without asking any resolver; every other address is dialled as it is.
 func DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	var d net.Dialer
 	host, port, err := net.SplitHostPort(address)
@@ -37,7 +38,8 @@ func DialContext(ctx context.Context, network, address string) (net.Conn, error)
 	return nil, errors.Join(err4, err6)
 }
 
-// Client returns an HTTP client that dials with DialContext, asks no proxy, and gives up on a request after timeout.
+// Client returns an HTTP client that dials with DialContext, asks no proxy, and gives up on a
+// request after timeout.
 func Client(timeout time.Duration) *http.Client {
 	return &http.Client{
 		Timeout: timeout,

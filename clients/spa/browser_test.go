@@ -16,7 +16,8 @@ import (
 	"latchkey/clients/spa"
 )
 
-// browser starts Chromium, or ends the test: visibly skipped on a laptop, failed where everything has to run.
+// browser starts Chromium, or ends the test: visibly skipped on a laptop, failed where everything
+// has to run.
 func browser(t *testing.T) context.Context {
 	t.Helper()
 	var path string
@@ -53,7 +54,8 @@ type world struct {
 
 const audience = "http://api.localhost"
 
-// newWorld gives each test a provider, an API and an application of its own, in a window of its own without cookies.
+// newWorld gives each test a provider, an API and an application of its own, in a window of its own
+// without cookies.
 func newWorld(t *testing.T, all context.Context) *world {
 	t.Helper()
 	w := &world{t: t, op: optest.New(t)}

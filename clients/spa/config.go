@@ -25,23 +25,25 @@ type API struct {
 // Link leads to a sibling application.
 type Link struct{ Name, URL string }
 
-// Config says who the application is and which provider it trusts. There is no secret: whatever a page knows,
-// everybody knows (RFC 6749 §2.1).
+// Config says who the application is and which provider it trusts. There is no secret: whatever a
+// page knows, everybody knows (RFC 6749 §2.1).
 type Config struct {
 	Name    string // as people know it. Required
 	Tagline string // one sentence below the name
 
-	// BaseURL is where browsers reach the application, without a slash at the end: http://board.localhost:9104. Required.
+	// BaseURL is where browsers reach the application, without a slash at the end:
+	// http://board.localhost:9104. Required.
 	BaseURL string
-	// Issuer is the provider, exactly as it writes itself. Required. The page may connect to its origin and to
-	// those of APIs, and to nothing else.
+	// Issuer is the provider, exactly as it writes itself. Required. The page may connect to its
+	// origin and to those of APIs, and to nothing else.
 	Issuer string
 	// ClientID is what the provider knows the application by. Required.
 	ClientID string
 
 	// Scopes to ask for beside openid. Nil: profile, email and groups.
 	Scopes []string
-	// Resources name the APIs that access tokens are for (RFC 8707 §2). Nil: the provider's choice for the client.
+	// Resources name the APIs that access tokens are for (RFC 8707 §2). Nil: the provider's choice
+	// for the client.
 	Resources []string
 
 	APIs   []API  // what the page has buttons for
@@ -59,7 +61,8 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	address := func(name, value, example string) {
 		u, err := url.Parse(value)
-		// The addresses go into the Content-Security-Policy, where these characters would begin something new.
+		// The addresses go into the Content-Security-Policy, where these characters would begin
+		// something new.
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" ||
 			u.User != nil || strings.ContainsAny(u.Host, "; ,'\"*") {
 			faults = append(faults, fmt.Errorf("%s %q is not an http or https URL without query and fragment; an example is %s", name, value, example))

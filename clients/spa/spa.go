@@ -49,8 +49,9 @@ func (c Config) page(t *texts) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// New returns what hands out the application, or an error that names every fault of the configuration. The page is
-// the same for everybody who speaks the same language: what differs happens in the browser.
+// New returns what hands out the application, or an error that names every fault of the
+// configuration. The page is the same for everybody who speaks the same language: what differs
+// happens in the browser.
 func New(config Config) (http.Handler, error) {
 	config, err := config.withDefaults()
 	if err != nil {

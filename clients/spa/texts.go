@@ -82,7 +82,8 @@ func readTexts() []*texts {
 // maxLanguages bounds what is read of the Accept-Language header.
 const maxLanguages = 500
 
-// languageFor returns the place in byLanguage of the language that the browser likes best (RFC 9110 §12.5.4).
+// languageFor returns the place in byLanguage of the language that the browser likes best
+// (RFC 9110 §12.5.4).
 func languageFor(r *http.Request) int {
 	header := strings.Join(r.Header.Values("Accept-Language"), ",")
 	if len(header) > maxLanguages {

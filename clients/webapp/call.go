@@ -29,8 +29,8 @@ type answer struct {
 // Class is the first digit of the status, for its colour.
 func (a *answer) Class() int { return a.Status / 100 }
 
-// calls are the ways in which the page calls an API. Which addresses can be called is decided here and in the
-// configuration: the form only chooses.
+// calls are the ways in which the page calls an API. Which addresses can be called is decided here
+// and in the configuration: the form only chooses.
 var calls = []struct {
 	Way, path string
 	token     func(string) string // what to send in place of the access token; nil: none
@@ -69,8 +69,9 @@ func (t *texts) CallWith(way string) string {
 // called names a call of calls: an API's key and a way.
 type called struct{ api, way string }
 
-// call calls an API and keeps its answer for the page. An access token that has expired is renewed first, and an
-// API that asks for a better sign-in gets one (RFC 9470 §4): both by a visit to the provider that comes back to the call.
+// call calls an API and keeps its answer for the page. An access token that has expired is renewed
+// first, and an API that asks for a better sign-in gets one (RFC 9470 §4): both by a visit to the
+// provider that comes back to the call.
 func (a *app) call(w http.ResponseWriter, r *http.Request, s session) {
 	what := called{r.PostForm.Get("api"), r.PostForm.Get("way")}
 	got := a.perform(r, s, what)
@@ -108,8 +109,8 @@ var (
 	maxAgePattern = regexp.MustCompile(`^[0-9]{1,9}$`)
 )
 
-// stepUp makes an authorization request of a step-up challenge (RFC 9470 §4). What it holds comes from the API and goes to
-// the provider, so only what looks right is passed on.
+// stepUp makes an authorization request of a step-up challenge (RFC 9470 §4). What it holds comes
+// from the API and goes to the provider, so only what looks right is passed on.
 func stepUp(challenge map[string]string, then called) (visit, bool) {
 	v := visit{then: then, steppedUp: true}
 	if acr := challenge["acr_values"]; len(acr) <= 500 && acrPattern.MatchString(acr) {

@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// bearerChallenge returns the parameters of the first Bearer challenge among the WWW-Authenticate headers, names in
-// lower case, or nil (RFC 9110 §11.6.1, RFC 6750 §3). A header that it cannot read has none.
+// bearerChallenge returns the parameters of the first Bearer challenge among the WWW-Authenticate
+// headers, names in lower case, or nil (RFC 9110 §11.6.1, RFC 6750 §3). A header that it cannot
+// read has none.
 func bearerChallenge(h http.Header) map[string]string {
 	for _, rest := range h.Values("WWW-Authenticate") {
 		var parameters map[string]string // of the Bearer challenge, while inside it

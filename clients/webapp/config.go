@@ -19,8 +19,8 @@ const (
 	BackchannelLogoutPath = "/backchannel-logout" // for backchannel_logout_uri (Back-Channel Logout §2.2)
 )
 
-// Look is how an application's pages are dressed, so that several of them can be told apart at a glance. Each has a light
-// and a dark variant and follows the browser.
+// Look is how an application's pages are dressed, so that several of them can be told apart at a
+// glance. Each has a light and a dark variant and follows the browser.
 type Look string
 
 // The looks there are.
@@ -60,7 +60,8 @@ type Config struct {
 	// File keeps notes and pictures. Empty: they are kept in memory and end with the process.
 	File string
 
-	// BaseURL is where browsers reach the application, without a slash at the end: http://notes.localhost:9101. Required.
+	// BaseURL is where browsers reach the application, without a slash at the end:
+	// http://notes.localhost:9101. Required.
 	BaseURL string
 	// Issuer is the provider, exactly as it writes itself. Required.
 	Issuer string
@@ -69,16 +70,18 @@ type Config struct {
 
 	// Scopes to ask for beside openid. Nil: profile, email and groups.
 	Scopes []string
-	// OfflineAccess also asks for a refresh token (OIDC Core §11); the page then has a button that uses it.
+	// OfflineAccess also asks for a refresh token (OIDC Core §11); the page then has a button that
+	// uses it.
 	OfflineAccess bool
-	// Resources name the APIs that access tokens are for (RFC 8707 §2). Nil: the provider's choice for the client.
+	// Resources name the APIs that access tokens are for (RFC 8707 §2). Nil: the provider's choice
+	// for the client.
 	Resources []string
 
 	APIs   []API  // what the page has buttons for
 	Others []Link // sibling applications that the page leads to
 
-	// StayAtProvider ends "sign out everywhere" at the provider's own page, which says what became of each application, in
-	// place of leading back here.
+	// StayAtProvider ends "sign out everywhere" at the provider's own page, which says what became
+	// of each application, in place of leading back here.
 	StayAtProvider bool
 
 	// HTTPClient talks to the provider and to the APIs. Nil: one with a timeout of ten seconds.
@@ -89,8 +92,9 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// idTokenAlgorithms is the application's own list of what an ID token or a logout token may be signed with. A token
-// names an algorithm itself, so the choice must not be the token's (RFC 8725 §3.1).
+// idTokenAlgorithms is the application's own list of what an ID token or a logout token may be
+// signed with. A token names an algorithm itself, so the choice must not be the token's
+// (RFC 8725 §3.1).
 var idTokenAlgorithms = []string{"RS256", "ES256", "PS256", "EdDSA"}
 
 var keyPattern = regexp.MustCompile(`^[a-z0-9]*$`)

@@ -1,6 +1,7 @@
-// Package webapp is a sample web application that signs people in with OpenID Connect: a confidential client with
-// PKCE on coreos/go-oidc and golang.org/x/oauth2. It knows the issuer's address, its client id and secret, and its
-// own address; everything else it learns from the discovery document.
+// Package webapp is a sample web application that signs people in with OpenID Connect: a
+// confidential client with PKCE on coreos/go-oidc and golang.org/x/oauth2. It knows the issuer's
+// address, its client id and secret, and its own address; everything else it learns from the
+// discovery document.
 //
 //	GET  /                    the notes, the wall of pictures or the ledger, or the way to sign in. A visitor whom it does not
 //	                          know is sent to the provider with prompt=none: people who are signed in there just come in
@@ -15,7 +16,7 @@
 //	GET  /signed-out          comes back from there
 //	POST /backchannel-logout  hears from the provider that a session has ended (Back-Channel Logout §2.5)
 //
-// Sessions live in memory on the server; the browser holds a random id in a cookie that only this host sees.
-// The pages work without scripts, follow the browser's language (texts) and its dark scheme, and keep their element ids stable
-// for automation.
+// Sessions live in memory on the server; the browser holds a random id in a cookie that only this
+// host sees. The pages work without scripts, follow the browser's language (texts) and its dark
+// scheme, and keep their element ids stable for automation.
 package webapp

@@ -14,8 +14,8 @@ import (
 	"unicode/utf8"
 )
 
-// The ledger is kept by the first API. The application shows it and writes into it with the person's access token, so
-// that the API decides whose ledger it is.
+// The ledger is kept by the first API. The application shows it and writes into it with the
+// person's access token, so that the API decides whose ledger it is.
 
 const (
 	maxWhat  = 120       // characters of an entry, as the API has it

@@ -40,8 +40,8 @@ type page struct {
 	MaxNote, MaxCaption, MaxFor int
 }
 
-// home shows the application to people who are signed in. A visitor whom it does not know may be known at the provider: it
-// asks there, and the visitor is asked for nothing.
+// home shows the application to people who are signed in. A visitor whom it does not know may be
+// known at the provider: it asks there, and the visitor is asked for nothing.
 func (a *app) home(w http.ResponseWriter, r *http.Request) {
 	s, ok := a.session(r)
 	worn := ok && a.config.Kind == KindLedger && !s.expiry.IsZero() && !a.config.Now().Before(s.expiry)

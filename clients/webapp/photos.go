@@ -27,7 +27,8 @@ const (
 	maxCaption  = 80      // characters
 )
 
-// scenes are the pictures that hang there from the beginning, drawn for this wall. Their captions are in texts.
+// scenes are the pictures that hang there from the beginning, drawn for this wall. Their captions
+// are in texts.
 //
 //go:embed scenes/*.svg
 var scenes embed.FS

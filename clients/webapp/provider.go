@@ -19,16 +19,20 @@ import (
 )
 
 const (
-	// lookAgain is how old what was learnt from the discovery document may be. go-oidc keeps keys until a token
-	// names one it does not know; looking again is what makes a withdrawn key stop counting.
+	// lookAgain is how old what was learnt from the discovery document may be. go-oidc keeps keys
+	// until a token names one it does not know; looking again is what makes a withdrawn key stop
+	// counting.
 	lookAgain = time.Hour
-	// retryAfter passes after a failed look, so that a crowd does not fall upon a provider that is just starting.
+	// retryAfter passes after a failed look, so that a crowd does not fall upon a provider that is
+	// just starting.
 	retryAfter = time.Second
-	// keysAgain passes between two fetches of the keys: tokens with invented key ids cost the provider nothing.
+	// keysAgain passes between two fetches of the keys: tokens with invented key ids cost the
+	// provider nothing.
 	keysAgain = 5 * time.Second
 )
 
-// provider is what the application knows of the issuer. It is discovered when first needed (OIDC Discovery §4).
+// provider is what the application knows of the issuer. It is discovered when first needed
+// (OIDC Discovery §4).
 type provider struct {
 	config Config
 	ctx    context.Context // carries the HTTP client, the way go-oidc and x/oauth2 want it; never ends
@@ -49,7 +53,8 @@ type discovered struct {
 	metadata metadata
 }
 
-// metadata is what go-oidc does not look at (OIDC Discovery §3, RP-Initiated Logout §2.1, RFC 9207 §3).
+// metadata is what go-oidc does not look at (OIDC Discovery §3, RP-Initiated Logout §2.1,
+// RFC 9207 §3).
 type metadata struct {
 	Issuer                  string   `json:"issuer"`
 	JWKSURI                 string   `json:"jwks_uri"`
@@ -63,7 +68,8 @@ func newProvider(ctx context.Context, c Config) *provider {
 		ctx: oidc.ClientContext(context.WithoutCancel(ctx), c.HTTPClient)}
 }
 
-// get returns what is known, after looking if need be. One caller looks, the others wait for what it finds.
+// get returns what is known, after looking if need be. One caller looks, the others wait for what
+// it finds.
 func (p *provider) get(ctx context.Context) (*discovered, error) {
 	if found, err := p.known(); found != nil || err != nil {
 		return found, err
@@ -114,7 +120,8 @@ func (p *provider) discover() (*discovered, error) {
 	if err := found.Claims(&d.metadata); err != nil {
 		return nil, err
 	}
-	// The method is chosen from what the provider offers: trying one after the other would show it the secret twice.
+	// The method is chosen from what the provider offers: trying one after the other would show it
+	// the secret twice.
 	endpoint := found.Endpoint()
 	endpoint.AuthStyle = oauth2.AuthStyleInHeader
 	if m := d.metadata.TokenEndpointAuthMethod; len(m) > 0 && !slices.Contains(m, "client_secret_basic") {
@@ -150,7 +157,8 @@ func (p *provider) origins() []string {
 	return all
 }
 
-// verify checks a token that the provider has signed for this client: signature, algorithm, iss, aud, exp.
+// verify checks a token that the provider has signed for this client: signature, algorithm, iss,
+// aud, exp.
 func (d *discovered) verify(ctx context.Context, raw string) (*oidc.IDToken, error) {
 	if err := strictCompact(raw); err != nil {
 		return nil, err
@@ -158,9 +166,9 @@ func (d *discovered) verify(ctx context.Context, raw string) (*oidc.IDToken, err
 	return d.verifier.Verify(ctx, raw)
 }
 
-// strictCompact refuses every spelling of a token but the one that was issued. go-jose reads around white space and
-// the unused last bits of base64url, and go-oidc also takes the JSON serialization; nothing that a provider sends
-// needs either (RFC 7515 §3.1, RFC 4648 §3.5).
+// strictCompact refuses every spelling of a token but the one that was issued. go-jose reads around
+// white space and the unused last bits of base64url, and go-oidc also takes the JSON serialization;
+// nothing that a provider sends needs either (RFC 7515 §3.1, RFC 4648 §3.5).
 func strictCompact(raw string) error {
 	parts := strings.Split(raw, ".")
 	if len(parts) != 3 {
@@ -184,7 +192,8 @@ func joseHeader(raw string) (header map[string]any, err error) {
 	return header, json.Unmarshal(b, &header)
 }
 
-// patientTransport repeats a good answer for a while instead of asking again. It serves one address: the keys'.
+// patientTransport repeats a good answer for a while instead of asking again. It serves one
+// address: the keys'.
 type patientTransport struct {
 	next http.RoundTripper
 	now  func() time.Time

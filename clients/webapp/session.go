@@ -65,8 +65,8 @@ const (
 	endedRefused    ending = "refused"     // the provider takes the refresh token no more
 )
 
-// sessions keeps everything that must be known from one request to the next, in memory and bounded: when a table
-// is full, its oldest entry makes room.
+// sessions keeps everything that must be known from one request to the next, in memory and bounded:
+// when a table is full, its oldest entry makes room.
 type sessions struct {
 	now func() time.Time
 
@@ -116,8 +116,8 @@ func (s *sessions) isSilent(state string) bool {
 	return s.attempts[state].visit.silent
 }
 
-// start keeps a session under a new id and returns the id. What was under the old one is gone: an id that somebody
-// slipped into the browser before never becomes a signed-in one.
+// start keeps a session under a new id and returns the id. What was under the old one is gone: an
+// id that somebody slipped into the browser before never becomes a signed-in one.
 func (s *sessions) start(old string, n session) (id string) {
 	n.id, n.startedAt = rand.Text(), s.now()
 	if n.csrf == "" {
@@ -185,9 +185,9 @@ func (s *sessions) ended(id string) (ending, bool) {
 	return e.value, ok
 }
 
-// logOut ends the sessions that a logout token names: the one of the provider's session sid, or every one of the
-// subject when no sid is given (Back-Channel Logout §2.7). It returns how many there were, and false when the token's
-// jti was seen before.
+// logOut ends the sessions that a logout token names: the one of the provider's session sid, or
+// every one of the subject when no sid is given (Back-Channel Logout §2.7). It returns how many
+// there were, and false when the token's jti was seen before.
 func (s *sessions) logOut(jti string, until time.Time, issuer, subject, sid string) (int, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -30,7 +30,8 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// leave sends the browser to the provider (OIDC Core §3.1.2.1), or reports that the provider cannot be reached.
+// leave sends the browser to the provider (OIDC Core §3.1.2.1), or reports that the provider cannot
+// be reached.
 func (a *app) leave(w http.ResponseWriter, r *http.Request, v visit) bool {
 	d, err := a.provider.get(r.Context())
 	if err != nil {
@@ -65,9 +66,9 @@ func (a *app) leave(w http.ResponseWriter, r *http.Request, v visit) bool {
 	return true
 }
 
-// mayAskSilently reports whether a visitor without a session is sent to the provider to ask whether it knows them. That
-// happens once per visit, so that an answer of no leads to the page and not back, and never after the person
-// has signed out here.
+// mayAskSilently reports whether a visitor without a session is sent to the provider to ask whether
+// it knows them. That happens once per visit, so that an answer of no leads to the page and not
+// back, and never after the person has signed out here.
 func (a *app) mayAskSilently(r *http.Request) bool {
 	if _, err := r.Cookie(a.askedCookie); err == nil || r.Method != http.MethodGet {
 		return false
@@ -75,7 +76,8 @@ func (a *app) mayAskSilently(r *http.Request) bool {
 	if c, err := r.Cookie(a.cookie); err == nil && a.sessions.howEnded(c.Value) == endedRefused {
 		return false // the person hears first that the session has ended
 	}
-	// A browser says what it fetches for: a frame, or a guess at where the person goes next, is no visit.
+	// A browser says what it fetches for: a frame, or a guess at where the person goes next, is no
+	// visit.
 	destination := r.Header.Get("Sec-Fetch-Dest")
 	return (destination == "" || destination == "document") && r.Header.Get("Sec-Purpose") == "" && r.Header.Get("Purpose") == ""
 }
@@ -104,14 +106,16 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	// The answer must belong to a sign-in that this browser began, else somebody could plant theirs (RFC 6749 §10.12).
+	// The answer must belong to a sign-in that this browser began, else somebody could plant theirs
+	// (RFC 6749 §10.12).
 	var browser string
 	if c, err := r.Cookie(a.attemptCookie); err == nil {
 		browser = c.Value
 	}
 	begun, ok := a.sessions.take(query.Get("state"), browser)
 	if !ok && browser == "" && query.Get("error") != "" && a.sessions.isSilent(query.Get("state")) {
-		// A browser that keeps no cookies, or a program: nobody has asked to sign in, so nothing has failed.
+		// A browser that keeps no cookies, or a program: nobody has asked to sign in, so nothing
+		// has failed.
 		p := a.newPage(r)
 		p.Note = t.CookiesNeeded
 		a.render(w, r, http.StatusOK, p)
@@ -128,7 +132,8 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, http.StatusServiceUnavailable, t.ProviderAway)
 		return
 	}
-	// The answer must come from the provider that was asked (RFC 9207 §2.4): errors as well as codes.
+	// The answer must come from the provider that was asked (RFC 9207 §2.4): errors as well as
+	// codes.
 	if iss := query.Get("iss"); iss != a.config.Issuer && (query.Has("iss") || d.metadata.ResponseIss) {
 		a.config.Logger.WarnContext(r.Context(), "sign-in refused", "cause", "iss of the response is not the issuer", "iss", iss)
 		a.fail(w, r, http.StatusBadRequest, t.AnswerOfAnother)
@@ -175,9 +180,9 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// notKnown ends a silent visit that brought nobody. Nobody asked to sign in, so the page with the button is the answer. If
-// somebody is signed in here whom the provider does not know any more, they keep what they see and are told why nothing
-// new comes.
+// notKnown ends a silent visit that brought nobody. Nobody asked to sign in, so the page with the
+// button is the answer. If somebody is signed in here whom the provider does not know any more,
+// they keep what they see and are told why nothing new comes.
 func (a *app) notKnown(w http.ResponseWriter, r *http.Request) {
 	if s, ok := a.session(r); ok {
 		a.sessions.update(s.id, func(n *session) { n.note = textsFor(r).AccessRanOut })
@@ -204,7 +209,8 @@ func (a *app) redeem(ctx context.Context, d *discovered, code string, begun atte
 	return s, nil
 }
 
-// read verifies the ID token of a token response and collects what the pages show (OIDC Core §3.1.3.7).
+// read verifies the ID token of a token response and collects what the pages show
+// (OIDC Core §3.1.3.7).
 func (a *app) read(ctx context.Context, d *discovered, tokens *oauth2.Token) (session, *oidc.IDToken, error) {
 	raw, _ := tokens.Extra("id_token").(string)
 	if raw == "" {
@@ -248,8 +254,8 @@ func (a *app) read(ctx context.Context, d *discovered, tokens *oauth2.Token) (se
 	return s, id, nil
 }
 
-// whoIs reads what is known about the person from the ID token, and the rest from the userinfo endpoint: a provider
-// may keep identity claims to that (OIDC Core §5.4).
+// whoIs reads what is known about the person from the ID token, and the rest from the userinfo
+// endpoint: a provider may keep identity claims to that (OIDC Core §5.4).
 func (a *app) whoIs(ctx context.Context, d *discovered, id *oidc.IDToken, tokens *oauth2.Token) person {
 	var c struct {
 		Name     string   `json:"name"`
@@ -334,7 +340,8 @@ func (a *app) refresh(w http.ResponseWriter, r *http.Request, s session) {
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 
-// withoutBody describes an error of x/oauth2 without the body of the answer, which may hold what no log should.
+// withoutBody describes an error of x/oauth2 without the body of the answer, which may hold what no
+// log should.
 func withoutBody(err error) string {
 	var retrieve *oauth2.RetrieveError
 	if errors.As(err, &retrieve) {

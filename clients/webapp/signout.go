@@ -27,8 +27,9 @@ func (a *app) signOut(w http.ResponseWriter, r *http.Request, s session) {
 	http.Redirect(w, r, SignedOutPath, http.StatusSeeOther)
 }
 
-// signOutEverywhere sends the browser to the provider's end-session endpoint (RP-Initiated Logout §2). The session
-// here goes on until the provider says that it has ended: the person may still say no there.
+// signOutEverywhere sends the browser to the provider's end-session endpoint
+// (RP-Initiated Logout §2). The session here goes on until the provider says that it has ended: the
+// person may still say no there.
 func (a *app) signOutEverywhere(w http.ResponseWriter, r *http.Request, s session) {
 	d, err := a.provider.get(r.Context())
 	if err != nil {
@@ -54,8 +55,8 @@ func (a *app) signOutEverywhere(w http.ResponseWriter, r *http.Request, s sessio
 	http.Redirect(w, r, end.String(), http.StatusSeeOther)
 }
 
-// signedOut is where the provider sends the browser after signing out. A session that is still there although the
-// provider is done ends now: its logout token was late or lost.
+// signedOut is where the provider sends the browser after signing out. A session that is still
+// there although the provider is done ends now: its logout token was late or lost.
 func (a *app) signedOut(w http.ResponseWriter, r *http.Request) {
 	if s, ok := a.session(r); ok {
 		if state := r.URL.Query().Get("state"); state == "" || state != s.logoutState {
@@ -81,7 +82,8 @@ func (a *app) backchannelLogout(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// endByLogoutToken checks the logout token by the list of Back-Channel Logout §2.6, and only then acts.
+// endByLogoutToken checks the logout token by the list of Back-Channel Logout §2.6, and only then
+// acts.
 func (a *app) endByLogoutToken(w http.ResponseWriter, r *http.Request) (int, error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
 		return 0, errors.New("the body is not application/x-www-form-urlencoded")
@@ -99,7 +101,8 @@ func (a *app) endByLogoutToken(w http.ResponseWriter, r *http.Request) (int, err
 	if err != nil {
 		return 0, err
 	}
-	// Signature, algorithm, iss, aud and exp, as for an ID token (1 to 3). A token without exp counts as expired.
+	// Signature, algorithm, iss, aud and exp, as for an ID token (1 to 3). A token without exp
+	// counts as expired.
 	token, err := d.verify(oidc.ClientContext(r.Context(), a.config.HTTPClient), raw)
 	if err != nil {
 		return 0, fmt.Errorf("verify the logout token: %w", err)

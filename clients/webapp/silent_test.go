@@ -113,7 +113,8 @@ func TestOnlyAVisitAsksSilently(t *testing.T) {
 	}
 }
 
-// challenging makes the API of the world answer /admin with a challenge until the sign-in is younger than 300 seconds.
+// challenging makes the API of the world answer /admin with a challenge until the sign-in is
+// younger than 300 seconds.
 func challenging(t *testing.T, challenge func(q url.Values) string) (*world, *optest.Browser) {
 	t.Helper()
 	var w *world

@@ -67,7 +67,8 @@ func (s *store) read(look func(contents)) {
 	look(s.now)
 }
 
-// notes replaces a person's notes by what change returns, in the file first. An error of change changes nothing.
+// notes replaces a person's notes by what change returns, in the file first. An error of change
+// changes nothing.
 func (s *store) notes(subject string, change func(own []note, people int) ([]note, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -162,7 +162,8 @@ func (t *texts) Money(cents int64) string {
 	return sign + fmt.Sprintf(t.Amount, fmt.Sprintf("%s%s%02d", whole, t.DecimalMark, cents%100))
 }
 
-// failure says what an error of the provider means to a person (RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6).
+// failure says what an error of the provider means to a person (RFC 6749 §4.1.2.1,
+// OIDC Core §3.1.2.6).
 func (t *texts) failure(code, description string) string {
 	words := t.Errors[code]
 	if words == "" {

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// New returns the application, or an error that names every fault of the configuration. The provider need not be
-// up yet: it is asked when the first person wants to sign in. ctx bounds nothing but carries values for requests
-// to the provider.
+// New returns the application, or an error that names every fault of the configuration. The
+// provider need not be up yet: it is asked when the first person wants to sign in. ctx bounds
+// nothing but carries values for requests to the provider.
 func New(ctx context.Context, config Config) (http.Handler, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -62,8 +62,8 @@ type app struct {
 	askedCookie   string // name of the cookie that says not to ask the provider silently
 }
 
-// cookieNames are unique per application: cookies do not tell ports of one host apart. On https the prefix makes
-// the browser vouch that no other host has set them (RFC 6265bis §4.1.3.2).
+// cookieNames are unique per application: cookies do not tell ports of one host apart. On https the
+// prefix makes the browser vouch that no other host has set them (RFC 6265bis §4.1.3.2).
 func cookieNames(c Config) (session, attempt, asked string) {
 	name := strings.Map(func(r rune) rune {
 		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' {
@@ -77,8 +77,8 @@ func cookieNames(c Config) (session, attempt, asked string) {
 	return name + "-session", name + "-signin", name + "-asked"
 }
 
-// setCookie writes a cookie for this host only, out of reach of scripts. Lax lets it come along when the provider
-// sends the browser back, and keeps it from other sites' forms.
+// setCookie writes a cookie for this host only, out of reach of scripts. Lax lets it come along
+// when the provider sends the browser back, and keeps it from other sites' forms.
 func (a *app) setCookie(w http.ResponseWriter, name, value string, age time.Duration) {
 	c := &http.Cookie{
 		Name: name, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
@@ -102,8 +102,8 @@ func (a *app) session(r *http.Request) (session, bool) {
 
 const maxForm = 64 << 10 // bytes, beside a picture
 
-// form guards what a form of a signed-in page does: there must be a session, and the form must carry the session's
-// CSRF value, which no other site can know.
+// form guards what a form of a signed-in page does: there must be a session, and the form must
+// carry the session's CSRF value, which no other site can know.
 func (a *app) form(do func(http.ResponseWriter, *http.Request, session)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		s, ok := a.session(r)
@@ -135,11 +135,13 @@ func (a *app) form(do func(http.ResponseWriter, *http.Request, session)) http.Ha
 	}
 }
 
-// headers keeps pages out of frames, caches and other sites' logs, and lets them load nothing but stylesheet and pictures.
+// headers keeps pages out of frames, caches and other sites' logs, and lets them load nothing but
+// stylesheet and pictures.
 func (a *app) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		// A form that is answered by a redirect to the provider's sign-out page needs its origin here as well.
+		// A form that is answered by a redirect to the provider's sign-out page needs its origin
+		// here as well.
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' "+
 			strings.Join(a.provider.origins(), " ")+"; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("Cache-Control", "no-store")

@@ -1,4 +1,5 @@
-// Command whoami signs in with the browser and prints who it is. It needs an issuer and the id of a native client:
+// Command whoami signs in with the browser and prints who it is. It needs an issuer and the id of a
+// native client:
 //
 //	go run ./clients/cli/whoami --issuer http://id.localhost:9700 --client-id whoami
 package main
@@ -53,8 +54,9 @@ func open(address string) error {
 	}
 }
 
-// client reaches names below localhost, which always mean this machine (RFC 6761 §6.3) although many systems'
-// resolvers do not know it. An application whose provider has a name in the DNS does without.
+// client reaches names below localhost, which always mean this machine (RFC 6761 §6.3) although
+// many systems' resolvers do not know it. An application whose provider has a name in the DNS does
+// without.
 func client() *http.Client {
 	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 		Proxy: http.ProxyFromEnvironment,

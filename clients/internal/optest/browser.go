@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// HTTPClient reaches names below localhost at 127.0.0.1 (RFC 6761 §6.3) and follows no redirect to anywhere strange.
+// HTTPClient reaches names below localhost at 127.0.0.1 (RFC 6761 §6.3) and follows no redirect to
+// anywhere strange.
 func HTTPClient() *http.Client {
 	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -35,7 +35,8 @@ type Client struct {
 	Audience              string // aud of its access tokens; empty: the issuer
 }
 
-// Provider is the OpenID provider of a test. Its fields may be changed between requests, under Lock.
+// Provider is the OpenID provider of a test. Its fields may be changed between requests, under
+// Lock.
 type Provider struct {
 	Issuer string
 	HTTP   *http.Client // reaches names below localhost
@@ -93,7 +94,8 @@ var rsaKeys = sync.OnceValue(func() []*rsa.PrivateKey {
 	return out
 })
 
-// New starts a provider at a host name of its own. Keys: rs-1 (RS256, signs), es-1 (ES256), ed-1 (EdDSA).
+// New starts a provider at a host name of its own. Keys: rs-1 (RS256, signs), es-1 (ES256), ed-1
+// (EdDSA).
 func New(t testing.TB, clients ...Client) *Provider {
 	t.Helper()
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -324,7 +326,8 @@ func (p *Provider) accessToken(c Client, g grant) string {
 	})
 }
 
-// AccessToken signs an access token for the audience with edited header and claims. A nil value removes.
+// AccessToken signs an access token for the audience with edited header and claims. A nil value
+// removes.
 func (p *Provider) AccessToken(audience string, header, claims map[string]any) string {
 	p.Lock()
 	defer p.Unlock()
@@ -338,8 +341,8 @@ func (p *Provider) AccessToken(audience string, header, claims map[string]any) s
 	return p.sign("", h, c)
 }
 
-// LogoutToken signs a logout token for the client with edited header and claims (Back-Channel Logout §2.4). A nil
-// value removes.
+// LogoutToken signs a logout token for the client with edited header and claims
+// (Back-Channel Logout §2.4). A nil value removes.
 func (p *Provider) LogoutToken(client, sid string, header, claims map[string]any) string {
 	p.Lock()
 	defer p.Unlock()
@@ -367,9 +370,9 @@ func merge(into, from map[string]any) {
 	}
 }
 
-// sign makes a JWT by hand, so that a test can put into the header what no library would. The header's kid chooses
-// the key; without one the first key signs and is named. An alg of "none" leaves the signature empty, HS256 signs
-// with the first public key's modulus as the secret.
+// sign makes a JWT by hand, so that a test can put into the header what no library would. The
+// header's kid chooses the key; without one the first key signs and is named. An alg of "none"
+// leaves the signature empty, HS256 signs with the first public key's modulus as the secret.
 func (p *Provider) sign(kind string, header, claims map[string]any) string {
 	if p.Edit != nil && kind != "" {
 		p.Edit(kind, header, claims)
@@ -425,7 +428,8 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, claims)
 }
 
-// logout ends the browser's session, tells every client that it reached, and sends the browser back.
+// logout ends the browser's session, tells every client that it reached, and sends the browser
+// back.
 func (p *Provider) logout(w http.ResponseWriter, r *http.Request) {
 	type message struct{ uri, token string }
 	var tell []message

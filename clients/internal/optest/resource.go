@@ -52,7 +52,8 @@ func send(t testing.TB, req *http.Request) Answer {
 	return a
 }
 
-// CheckAPI says of an API at base, which is named audience and trusts p, everything that both sample APIs promise.
+// CheckAPI says of an API at base, which is named audience and trusts p, everything that both
+// sample APIs promise.
 func CheckAPI(t *testing.T, p *Provider, base, audience string) {
 	type m = map[string]any
 	now := time.Now()
@@ -333,7 +334,8 @@ func CheckAPI(t *testing.T, p *Provider, base, audience string) {
 	})
 }
 
-// CheckAPIKeys says how an API keeps the published keys: it must have answered a request with a good token before.
+// CheckAPIKeys says how an API keeps the published keys: it must have answered a request with a
+// good token before.
 func CheckAPIKeys(t *testing.T, p *Provider, base, audience string) {
 	fetches := func() (n int) { p.With(func() { n = p.KeyFetches }); return }
 	before := fetches()
@@ -346,8 +348,8 @@ func CheckAPIKeys(t *testing.T, p *Provider, base, audience string) {
 	}
 }
 
-// CheckAPIRotation says that an API accepts a key that is published after it has fetched the others. Until now it must
-// have met no unknown key.
+// CheckAPIRotation says that an API accepts a key that is published after it has fetched the
+// others. Until now it must have met no unknown key.
 func CheckAPIRotation(t *testing.T, p *Provider, base, audience string) {
 	if a := Ask(t, "GET", base+"/me", nil, "Bearer "+p.AccessToken(audience, nil, nil)); a.Status != 200 {
 		t.Fatalf("before: %+v", a)
@@ -361,7 +363,8 @@ func CheckAPIRotation(t *testing.T, p *Provider, base, audience string) {
 // ACR is what the API under CheckACR must demand of administrators.
 var ACR = []string{"phrh", "phr"}
 
-// CheckACR says of an API that it demands one of ACR for /admin, and a sign-in within maxAge seconds (RFC 9470 §3).
+// CheckACR says of an API that it demands one of ACR for /admin, and a sign-in within maxAge
+// seconds (RFC 9470 §3).
 func CheckACR(t *testing.T, p *Provider, base, audience, maxAge string) {
 	ask := func(acr any) Answer {
 		return Ask(t, "GET", base+"/admin", nil, "Bearer "+p.AccessToken(audience, nil,
@@ -381,7 +384,8 @@ func CheckACR(t *testing.T, p *Provider, base, audience, maxAge string) {
 	}
 }
 
-// CheckLedgerFile says of an API that start runs with a file that what was entered is there after a restart.
+// CheckLedgerFile says of an API that start runs with a file that what was entered is there after a
+// restart.
 func CheckLedgerFile(t *testing.T, p *Provider, audience string, start func(file string) (base string, stop func())) {
 	file := filepath.Join(t.TempDir(), "ledger.json")
 	base, stop := start(file)
@@ -403,7 +407,8 @@ func CheckLedgerFile(t *testing.T, p *Provider, audience string, start func(file
 	}
 }
 
-// flipUnused flips a bit of the last character that belongs to no byte. The length of part is no multiple of four.
+// flipUnused flips a bit of the last character that belongs to no byte. The length of part is no
+// multiple of four.
 func flipUnused(part string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	n := strings.IndexByte(alphabet, part[len(part)-1])
