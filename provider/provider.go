@@ -127,13 +127,22 @@ func New(cfg Config) (*Provider, error) {
 	return assemble(cfg, base)
 }
 
+// grantNames are the labels by which the metrics tell grants apart.
+func grantNames() []string {
+	var out []string
+	for _, g := range token.GrantTypes() {
+		out = append(out, g.Name)
+	}
+	return out
+}
+
 // assemble makes the parts, each of the ones before it.
 func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	p := &Provider{Config: cfg}
 	secrets := clients.NewSecretHasher(cfg.Sealer.Derive("client secrets", 32))
 	p.Web = web.New(web.Config{
 		Issuer: base, Store: cfg.Store, Sealer: cfg.Sealer, Templates: cfg.Templates, Logger: cfg.Logger, Clock: cfg.Now,
-		Metrics: web.NewMetrics(registration.NewKeyAges(cfg.Keys, cfg.Now)), TrustedProxies: cfg.TrustedProxies,
+		Metrics: web.NewMetrics(grantNames(), registration.NewKeyAges(cfg.Keys, cfg.Now)), TrustedProxies: cfg.TrustedProxies,
 		Checks: []web.Check{{Name: "store", Ask: cfg.Store.Ping}, {Name: "keys", Ask: cfg.Keys.Ready}},
 	})
 	p.ClientAuth = &clientauth.Authenticator{
@@ -164,7 +173,7 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	var err error
 	p.Registrations, err = registration.New(registration.Config{
 		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Secrets: secrets, Clients: p.ClientAuth, Outbound: cfg.Outbound,
-		Registration: cfg.Registration, RegistrationsPerHour: cfg.RegistrationsPerHour, InsecureAllowNone: cfg.InsecureAllowNone,
+		GrantTypes: token.GrantTypes(), Registration: cfg.Registration, RegistrationsPerHour: cfg.RegistrationsPerHour, InsecureAllowNone: cfg.InsecureAllowNone,
 	})
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"latchkey/provider/oauth"
 	"latchkey/provider/registration"
 	"latchkey/provider/storage"
+	"latchkey/provider/token"
 )
 
 func (sh *shell) clientCommand() *cobra.Command {
@@ -120,7 +121,9 @@ func (sh *shell) applyClientFlags(cmd *cobra.Command, c *clients.Client) error {
 }
 
 // clientPolicy is what an administrator may register.
-func (s *site) clientPolicy() clients.Policy { return clients.Policy{AllowNone: s.InsecureAllowNone} }
+func (s *site) clientPolicy() clients.Policy {
+	return clients.Policy{AllowNone: s.InsecureAllowNone, GrantTypes: token.GrantTypes()}
+}
 
 func (s *site) secretHasher() *clients.SecretHasher {
 	return clients.NewSecretHasher(s.sealer.Derive("client secrets", 32))

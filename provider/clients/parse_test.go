@@ -57,7 +57,7 @@ func FuzzMetadata(f *testing.F) {
 		f.Add([]byte(s), false)
 	}
 	f.Fuzz(func(t *testing.T, body []byte, isDynamic bool) {
-		pol := Policy{Dynamic: isDynamic, KnownScopes: oauth.Scopes}
+		pol := Policy{GrantTypes: known, Dynamic: isDynamic, KnownScopes: oauth.Scopes}
 		m, _, err := ParseMetadata(body)
 		if err != nil {
 			return

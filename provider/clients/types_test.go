@@ -29,7 +29,7 @@ func TestEveryTypeHasDefaultsThatFit(t *testing.T) {
 		{TypeWeb, Metadata{RedirectURIs: l("https://a.test/cb"), ResponseTypes: l("code id_token")}, "client_secret_basic", "web",
 			l("authorization_code", "refresh_token", "implicit"), l("code id_token"), false, true, true, true},
 	} {
-		got, err := NewClient(c.typ, c.m, Policy{})
+		got, err := NewClient(c.typ, c.m, Policy{GrantTypes: known})
 		if err != nil {
 			t.Errorf("%s: %v", c.typ, err)
 			continue
@@ -38,7 +38,7 @@ func TestEveryTypeHasDefaultsThatFit(t *testing.T) {
 			!slices.Equal(got.ResponseTypes, c.responses) || got.Public() != c.public || got.RequiresPKCE() != c.needsPKCE || got.UsesSecret() != c.secret || (len(got.CORSOrigins) > 0) != c.mayCORSish {
 			t.Errorf("%s: %+v", c.typ, got)
 		}
-		again, err := Prepare(got, Policy{})
+		again, err := Prepare(got, Policy{GrantTypes: known})
 		if err != nil || !slices.Equal(again.GrantTypes, got.GrantTypes) || !slices.Equal(again.ResponseTypes, got.ResponseTypes) || !slices.Equal(again.CORSOrigins, got.CORSOrigins) {
 			t.Errorf("%s, a second time: %+v %v", c.typ, again, err)
 		}
@@ -64,7 +64,7 @@ func TestTypesRefuseWhatDoesNotFit(t *testing.T) {
 		"native as web":              {TypeNative, Metadata{ApplicationType: "web", RedirectURIs: []string{"https://a.test/cb"}}},
 		"web as native":              {TypeWeb, Metadata{ApplicationType: "native", RedirectURIs: []string{"https://a.test/cb"}}},
 	} {
-		if _, err := NewClient(c.typ, c.m, Policy{}); codeOf(t, err) == "" {
+		if _, err := NewClient(c.typ, c.m, Policy{GrantTypes: known}); codeOf(t, err) == "" {
 			t.Errorf("%s was accepted", name)
 		}
 	}
@@ -73,7 +73,7 @@ func TestTypesRefuseWhatDoesNotFit(t *testing.T) {
 func TestWhatAnAdministratorDecidesIsCheckedToo(t *testing.T) {
 	t.Parallel()
 	good := func() Client {
-		c, err := NewClient(TypeWeb, web("https://a.test/cb"), Policy{})
+		c, err := NewClient(TypeWeb, web("https://a.test/cb"), Policy{GrantTypes: known})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestWhatAnAdministratorDecidesIsCheckedToo(t *testing.T) {
 	} {
 		c := good()
 		change(&c)
-		if _, err := Prepare(c, Policy{}); codeOf(t, err) == "" {
+		if _, err := Prepare(c, Policy{GrantTypes: known}); codeOf(t, err) == "" {
 			t.Errorf("%s was accepted", name)
 		}
 	}
@@ -114,7 +114,7 @@ func TestWhatAnAdministratorDecidesIsCheckedToo(t *testing.T) {
 	c.RedirectURIs = []string{"https://a.test/cb", "https://A.test:443/other", "http://app.localhost:4000/cb"}
 	c.Audience, c.AllowedGroups, c.RefusalContact = []string{"https://api.test", "urn:example:orders"}, []string{"staff"}, "ask Ada, ada@example.com"
 	c.SubjectType, c.SectorIdentifierURI = "pairwise", "https://Sector.test/list.json"
-	got, err := Prepare(c, Policy{})
+	got, err := Prepare(c, Policy{GrantTypes: known})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestWhatAnAdministratorDecidesIsCheckedToo(t *testing.T) {
 		t.Errorf("SectorHost %q", got.SectorHost)
 	}
 	got.SubjectType, got.Origins, got.RedirectURIs = "public", nil, []string{"https://b.test/cb"}
-	if got, err = Prepare(got, Policy{}); err != nil || got.SectorHost != "" || !slices.Equal(got.CORSOrigins, []string{"https://b.test"}) {
+	if got, err = Prepare(got, Policy{GrantTypes: known}); err != nil || got.SectorHost != "" || !slices.Equal(got.CORSOrigins, []string{"https://b.test"}) {
 		t.Errorf("after a change: %q %q %v", got.SectorHost, got.CORSOrigins, err)
 	}
 }

@@ -23,6 +23,8 @@ type Policy struct {
 	AllowHTTPLoopback bool
 	// AllowNone lets applications ask for unsigned ID tokens and request objects (alg none).
 	AllowNone bool
+	// GrantTypes are those that the provider knows. A client may be registered for no others.
+	GrantTypes []GrantType
 	// KnownScopes is what a dynamic application may name in scope.
 	KnownScopes []string
 }
@@ -45,8 +47,22 @@ const (
 // AuthMethods are the ways a client may say who it is at the token endpoint, as published in token_endpoint_auth_methods_supported.
 var AuthMethods = []string{oauth.AuthClientSecretBasic, oauth.AuthClientSecretPost, oauth.AuthClientSecretJWT, oauth.AuthPrivateKeyJWT, oauth.AuthNone}
 
-// GrantTypes are those that a client may be registered for, as published in grant_types_supported.
-var GrantTypes = []string{oauth.GrantAuthorizationCode, oauth.GrantImplicit, oauth.GrantRefreshToken, oauth.GrantClientCredentials}
+// GrantType is a grant type that clients may be registered for.
+type GrantType struct {
+	Name           string // the grant_type, e.g. authorization_code
+	SelfRegistered bool   // a client that registers itself may ask for it, too
+}
+
+// grantTypes names the grant types that the policy allows a client.
+func (pol Policy) grantTypes() []string {
+	var out []string
+	for _, g := range pol.GrantTypes {
+		if g.SelfRegistered || !pol.Dynamic {
+			out = append(out, g.Name)
+		}
+	}
+	return out
+}
 
 const (
 	maxList    = 50
@@ -190,10 +206,7 @@ func checkGrants(m *Metadata, pol Policy, typ string) error {
 		return invalid("grant_types and response_types may have %d values at most", maxList)
 	}
 	m.GrantTypes = distinct(m.GrantTypes)
-	allowed := GrantTypes
-	if pol.Dynamic {
-		allowed = allowed[:3:3]
-	}
+	allowed := pol.grantTypes()
 	for _, g := range m.GrantTypes {
 		if !slices.Contains(allowed, g) {
 			return invalid("grant_types may contain %s", strings.Join(allowed, ", "))

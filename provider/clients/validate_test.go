@@ -11,7 +11,13 @@ import (
 	"latchkey/provider/oauth"
 )
 
-var dynamic = Policy{Dynamic: true, KnownScopes: oauth.Scopes}
+// known are the grant types of the provider.
+var known = []GrantType{
+	{Name: "authorization_code", SelfRegistered: true}, {Name: "client_credentials"}, {Name: "implicit", SelfRegistered: true},
+	{Name: "refresh_token", SelfRegistered: true},
+}
+
+var dynamic = Policy{GrantTypes: known, Dynamic: true, KnownScopes: oauth.Scopes}
 
 // testJWKS has one EC key, of RFC 7517 Appendix A.1.
 const testJWKS = `{"keys":[{"kty":"EC","crv":"P-256","kid":"1","use":"sig","alg":"ES256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}`
@@ -64,7 +70,7 @@ func TestRedirectURIsThatMayNeverBeRegistered(t *testing.T) {
 		"https://" + strings.Repeat("a", 64) + ".test/cb", "https://a.test/" + strings.Repeat("x", 2001),
 	} {
 		for _, m := range []Metadata{web(uri), native(uri), web("https://ok.test/cb", uri)} {
-			for _, pol := range []Policy{{}, dynamic, {Dynamic: true, AllowHTTPLoopback: true}} {
+			for _, pol := range []Policy{{GrantTypes: known}, dynamic, {GrantTypes: known, Dynamic: true, AllowHTTPLoopback: true}} {
 				if _, err := Validate(m, pol); codeOf(t, err) != oauth.InvalidRedirectURI {
 					t.Errorf("%q (%s, dynamic %v): %v", uri, m.ApplicationType, pol.Dynamic, err)
 				}
@@ -112,9 +118,9 @@ func TestRedirectURIsByKindOfApplication(t *testing.T) {
 			pol  Policy
 			want bool
 		}{
-			{"web", web(c.uri), Policy{}, c.web}, {"web, dynamic", web(c.uri), dynamic, c.webDynamic},
-			{"web, dynamic, loopback", web(c.uri), Policy{Dynamic: true, AllowHTTPLoopback: true}, c.webLoopback},
-			{"native", native(c.uri), Policy{}, c.nat}, {"native, dynamic", native(c.uri), dynamic, c.natDynam},
+			{"web", web(c.uri), Policy{GrantTypes: known}, c.web}, {"web, dynamic", web(c.uri), dynamic, c.webDynamic},
+			{"web, dynamic, loopback", web(c.uri), Policy{GrantTypes: known, Dynamic: true, AllowHTTPLoopback: true}, c.webLoopback},
+			{"native", native(c.uri), Policy{GrantTypes: known}, c.nat}, {"native, dynamic", native(c.uri), dynamic, c.natDynam},
 		} {
 			_, err := Validate(try.m, try.pol)
 			if got := err == nil; got != try.want {
@@ -293,7 +299,7 @@ func TestMetadataThatIsRefused(t *testing.T) {
 			"initiate_login_uri": func(m *Metadata) { m.InitiateLoginURI = bad }, "backchannel_logout_uri": func(m *Metadata) { m.BackchannelLogoutURI = bad },
 			"frontchannel_logout_uri": func(m *Metadata) { m.FrontchannelLogoutURI = bad }, "request_uris": func(m *Metadata) { m.RequestURIs = []string{bad} },
 		} {
-			if _, err := Validate(bent(set), Policy{}); codeOf(t, err) != oauth.InvalidClientMetadata {
+			if _, err := Validate(bent(set), Policy{GrantTypes: known}); codeOf(t, err) != oauth.InvalidClientMetadata {
 				t.Errorf("%s %q: %v", member, bad, err)
 			}
 		}
@@ -334,8 +340,8 @@ func TestMetadataThatIsAccepted(t *testing.T) {
 		}), dynamic},
 		"private_key_jwt":           {bent(func(m *Metadata) { m.TokenEndpointAuthMethod, m.JWKSURI = "private_key_jwt", "https://a.test/jwks" }), dynamic},
 		"client_secret_jwt":         {bent(func(m *Metadata) { m.TokenEndpointAuthMethod, m.TokenEndpointAuthAlg = "client_secret_jwt", "HS512" }), dynamic},
-		"scopes of an admin":        {bent(func(m *Metadata) { m.Scope = "openid api:read" }), Policy{}},
-		"endpoints on loopback":     {bent(func(m *Metadata) { m.JWKSURI = "http://app.localhost:4000/jwks" }), Policy{}},
+		"scopes of an admin":        {bent(func(m *Metadata) { m.Scope = "openid api:read" }), Policy{GrantTypes: known}},
+		"endpoints on loopback":     {bent(func(m *Metadata) { m.JWKSURI = "http://app.localhost:4000/jwks" }), Policy{GrantTypes: known}},
 		"encrypted request objects": {bent(func(m *Metadata) { m.RequestObjectEncryptionAlg = "RSA-OAEP-256" }), dynamic},
 	} {
 		got, err := Validate(c.m, c.pol)
@@ -356,7 +362,7 @@ func TestMetadataThatIsAccepted(t *testing.T) {
 	m = bent(func(m *Metadata) {
 		m.RedirectURIs, m.ResponseTypes = []string{"http://localhost:3000/cb"}, []string{"id_token token"}
 	})
-	if _, err := Validate(m, Policy{}); codeOf(t, err) != oauth.InvalidRedirectURI {
+	if _, err := Validate(m, Policy{GrantTypes: known}); codeOf(t, err) != oauth.InvalidRedirectURI {
 		t.Errorf("implicit over http: %v", err)
 	}
 }

@@ -20,7 +20,7 @@ type holder struct {
 
 // TokenHolder decides whether what an access token was issued for still stands: userinfo and introspection ask the same question as the token endpoint
 // does, see standing. The error is errNoToken, or a fault of the store.
-func (gs *Grants) TokenHolder(ctx context.Context, t Issued) (holder, error) {
+func (gs *Grants) TokenHolder(ctx context.Context, t AccessToken) (holder, error) {
 	client, err := gs.Store.Client(ctx, t.ClientID)
 	if errors.Is(err, storage.ErrNotFound) {
 		return holder{}, fmt.Errorf("%w: its client is gone", ErrNoToken)

@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,28 +15,70 @@ import (
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
-	"latchkey/provider/web"
 )
 
 // typAccessToken is the typ of a JWT access token: it never passes for an ID token, nor the other way round (RFC 9068 §2.1).
 const typAccessToken = "at+jwt"
 
-// IDTokenFor is what an ID token speaks of besides the grant.
-type IDTokenFor struct {
-	Nonce       string
-	AccessToken string // issued along with it: at_hash (OIDC Core §3.1.3.6, §3.2.2.10, §3.3.2.11)
-	Code        string // issued along with it: c_hash (OIDC Core §3.3.2.11)
-	Alone       bool   // response_type id_token: no userinfo can be asked, so the scopes' claims go in (OIDC Core §5.4)
+// Issuance is everything that tokens are made of. Entitle makes one for a grant; the caller says what is wanted.
+type Issuance struct {
+	Client   clients.Client
+	Grant    storage.Grant // zero when no user is involved (RFC 6749 §4.4)
+	User     storage.User  // zero when no user is involved
+	Scope    []string      // of the tokens: the grant's or less
+	Audience []string      // of the access token; none: the client's default
+	Nonce    string        // of the ID token, from the authorization request
+	Code     string        // issued along with the tokens: c_hash (OIDC Core §3.3.2.11)
+
+	AccessToken  bool // an access token is wanted
+	RefreshToken bool // a refresh token is wanted, as far as the grant has one
+	IDToken      bool // an ID token is wanted
 }
 
-// IDToken makes an ID token about the grant (OIDC Core §2): signed as the client is registered, and encrypted if it is.
-func (gs *Grants) IDToken(ctx context.Context, client clients.Client, grant storage.Grant, user storage.User, about IDTokenFor) (string, error) {
-	asked := access.GrantableClaims(client, ClaimsOfRequest(grant.Claims.IDToken))
-	if about.Alone || client.ClaimsInIDToken {
-		asked = append(asked, ClaimsOfScope(grant.Scope)...)
+// TokenResponse is a successful answer of the token endpoint, or what of it goes through the front channel (RFC 6749 §5.1, OIDC Core §3.1.3.3).
+type TokenResponse struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"` // seconds
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+	Scope        string `json:"scope,omitempty"`
+}
+
+// Issue makes the tokens of an issuance. It is the one way to make tokens, for the front channel and the token endpoint alike; the
+// caller has checked everything and has used what is used once. An error is a fault of the store or the keys, or an *oauth.Error when
+// the client is registered for something that the provider does not issue.
+func (gs *Grants) Issue(ctx context.Context, i Issuance) (TokenResponse, error) {
+	var answer TokenResponse
+	var err error
+	if i.AccessToken {
+		answer.TokenType, answer.Scope = "Bearer", oauth.JoinScope(i.Scope)
+		if answer.AccessToken, answer.ExpiresIn, err = gs.accessToken(ctx, i); err != nil {
+			return TokenResponse{}, fmt.Errorf("make access token: %w", err)
+		}
 	}
-	// What the protocol says comes after what is said about the person, so that nothing overwrites it.
-	claims, err := gs.PersonClaims(ctx, user, asked)
+	if i.RefreshToken && i.Grant.RefreshGeneration > 0 {
+		answer.RefreshToken = gs.RefreshToken(i.Grant.ID, i.Grant.RefreshGeneration)
+	}
+	if i.IDToken {
+		if answer.IDToken, err = gs.idToken(ctx, i, answer.AccessToken); err != nil {
+			return TokenResponse{}, fmt.Errorf("make id token: %w", err)
+		}
+	}
+	return answer, nil
+}
+
+// idToken makes an ID token about the grant (OIDC Core §2): signed as the client is registered, and encrypted if it is. accessToken is the one
+// that is issued along with it, "" for none: at_hash (OIDC Core §3.1.3.6, §3.2.2.10, §3.3.2.11).
+func (gs *Grants) idToken(ctx context.Context, i Issuance, accessToken string) (string, error) {
+	client, grant := i.Client, i.Grant
+	asked := access.GrantableClaims(client, ClaimsOfRequest(grant.Claims.IDToken))
+	if alone := accessToken == "" && i.Code == ""; alone || client.ClaimsInIDToken {
+		// With response_type id_token no userinfo can be asked, so the scopes' claims go in (OIDC Core §5.4).
+		asked = append(asked, ClaimsOfScope(i.Scope)...)
+	}
+	// What the protocol says comes after what is said about the user, so that nothing overwrites it.
+	claims, err := gs.PersonClaims(ctx, i.User, asked)
 	if err != nil {
 		return "", err
 	}
@@ -46,8 +86,8 @@ func (gs *Grants) IDToken(ctx context.Context, client clients.Client, grant stor
 	claims["iss"], claims["sub"], claims["aud"] = gs.Issuer, gs.Subject(client, grant.UserID), client.ID
 	claims["iat"], claims["exp"] = now.Unix(), now.Add(gs.IDTokenTTL).Unix()
 	addAuthentication(claims, grant)
-	if about.Nonce != "" {
-		claims["nonce"] = about.Nonce
+	if i.Nonce != "" {
+		claims["nonce"] = i.Nonce
 	}
 	if client.LogsOut() && grant.SessionID != "" {
 		claims["sid"] = grant.SessionID // Front-Channel Logout §3, Back-Channel Logout §2.1
@@ -56,11 +96,11 @@ func (gs *Grants) IDToken(ctx context.Context, client clients.Client, grant stor
 	if alg == "" {
 		alg = "RS256"
 	}
-	if about.AccessToken != "" && alg != "none" {
-		claims["at_hash"] = halfHash(alg, about.AccessToken)
+	if accessToken != "" && alg != "none" {
+		claims["at_hash"] = halfHash(alg, accessToken)
 	}
-	if about.Code != "" && alg != "none" {
-		claims["c_hash"] = halfHash(alg, about.Code)
+	if i.Code != "" && alg != "none" {
+		claims["c_hash"] = halfHash(alg, i.Code)
 	}
 
 	var token string
@@ -125,9 +165,9 @@ func (gs *Grants) defaultAudience(client clients.Client) []string {
 	return []string{gs.Issuer}
 }
 
-// AccessToken makes an access token for the grant and says for how many seconds it is good. Without an audience it is for the
-// client's default one.
-func (gs *Grants) AccessToken(ctx context.Context, client clients.Client, grant storage.Grant, user storage.User, scope, audience []string) (token string, expiresIn int64, err error) {
+// accessToken makes an access token and says for how many seconds it is good.
+func (gs *Grants) accessToken(ctx context.Context, i Issuance) (token string, expiresIn int64, err error) {
+	client, grant, audience := i.Client, i.Grant, i.Audience
 	if len(audience) == 0 {
 		audience = gs.defaultAudience(client)
 	}
@@ -141,7 +181,7 @@ func (gs *Grants) AccessToken(ctx context.Context, client clients.Client, grant 
 	if client.OpaqueAccessTokens {
 		token = OpaquePrefix + storage.Random()
 		err = gs.Store.CreateToken(ctx, storage.Token{
-			Hash: storage.Hash(token), Kind: storage.TokenAccess, GrantID: grant.ID, ClientID: client.ID, Scope: scope, Audience: audience,
+			Hash: storage.Hash(token), Kind: storage.TokenAccess, GrantID: grant.ID, ClientID: client.ID, Scope: i.Scope, Audience: audience,
 			CreatedAt: now, ExpiresAt: expiresAt,
 		})
 		if err != nil {
@@ -153,8 +193,8 @@ func (gs *Grants) AccessToken(ctx context.Context, client clients.Client, grant 
 	if grant.ID == "" {
 		claims["sub"] = client.ID // no person is involved (RFC 9068 §2.2)
 	} else {
-		if slices.Contains(scope, oauth.ScopeGroups) {
-			if claims, err = gs.PersonClaims(ctx, user, oauth.ScopeClaims(oauth.ScopeGroups)); err != nil { // RFC 9068 §2.2.3.1
+		if slices.Contains(i.Scope, oauth.ScopeGroups) {
+			if claims, err = gs.PersonClaims(ctx, i.User, oauth.ScopeClaims(oauth.ScopeGroups)); err != nil { // RFC 9068 §2.2.3.1
 				return "", 0, err
 			}
 		}
@@ -163,122 +203,11 @@ func (gs *Grants) AccessToken(ctx context.Context, client clients.Client, grant 
 	}
 	claims["iss"], claims["aud"], claims["client_id"], claims["jti"] = gs.Issuer, oauth.OneOrMany(audience), client.ID, storage.ShortID()
 	claims["iat"], claims["exp"] = now.Unix(), expiresAt.Unix()
-	if len(scope) > 0 {
-		claims["scope"] = oauth.JoinScope(scope)
+	if len(i.Scope) > 0 {
+		claims["scope"] = oauth.JoinScope(i.Scope)
 	}
 	if token, err = gs.Sign(ctx, "RS256", typAccessToken, claims); err != nil {
 		return "", 0, fmt.Errorf("sign access token: %w", err)
 	}
 	return token, expiresIn, nil
-}
-
-// Issued is an access token of ours, read back.
-type Issued struct {
-	ID        string // jti of a JWT; of an opaque token, its hash
-	Hash      string // of an opaque token; "" for a JWT
-	Subject   string // "" for an opaque token: it follows from the grant
-	ClientID  string
-	GrantID   string // "" when no person is involved
-	Scope     []string
-	Audience  []string
-	IssuedAt  time.Time
-	ExpiresAt time.Time
-}
-
-// ErrNoToken says that a value is no access token of ours that is good: unknown, altered, of another kind, expired or revoked.
-var ErrNoToken = errors.New("not a valid access token")
-
-// KindRevoked is the kind under which the jti of a revoked JWT access token is kept until the token expires.
-const KindRevoked = "revoked-access-token"
-
-// ReadAccessToken reads an access token that this provider issued, that has not expired and was not itself revoked; whether what it
-// was issued for still stands is another question, see inForce. The error is errNoToken, or a fault of the store.
-func (gs *Grants) ReadAccessToken(ctx context.Context, value string) (Issued, error) {
-	if strings.HasPrefix(value, OpaquePrefix) {
-		return gs.readOpaque(ctx, value)
-	}
-	payload, _, err := gs.Keys.Verify(ctx, value, typAccessToken)
-	if err != nil {
-		if web.Unavailable(err) {
-			return Issued{}, fmt.Errorf("verify access token: %w", err)
-		}
-		return Issued{}, fmt.Errorf("%w: %w", ErrNoToken, err)
-	}
-	var c struct {
-		Issuer   string          `json:"iss"`
-		Subject  string          `json:"sub"`
-		Audience json.RawMessage `json:"aud"`
-		ClientID string          `json:"client_id"`
-		Scope    string          `json:"scope"`
-		ID       string          `json:"jti"`
-		Grant    string          `json:"gid"`
-		IssuedAt int64           `json:"iat"`
-		Expires  int64           `json:"exp"`
-	}
-	if err := json.Unmarshal(payload, &c); err != nil {
-		return Issued{}, fmt.Errorf("%w: %w", ErrNoToken, err)
-	}
-	t := Issued{ID: c.ID, Subject: c.Subject, ClientID: c.ClientID, GrantID: c.Grant, Scope: strings.Fields(c.Scope),
-		IssuedAt: time.Unix(c.IssuedAt, 0), ExpiresAt: time.Unix(c.Expires, 0)}
-	if t.Audience, err = oauth.StringOrList(c.Audience); err != nil || c.Issuer != gs.Issuer || t.ID == "" {
-		return Issued{}, fmt.Errorf("%w: iss, aud or jti", ErrNoToken)
-	}
-	now := gs.Now()
-	if !now.Before(t.ExpiresAt) {
-		return Issued{}, fmt.Errorf("%w: it has expired", ErrNoToken)
-	}
-	revoked, err := gs.Store.Spent(ctx, KindRevoked, t.ID, now)
-	if err != nil {
-		return Issued{}, fmt.Errorf("look up revocation: %w", err)
-	}
-	if revoked {
-		return Issued{}, fmt.Errorf("%w: it was revoked", ErrNoToken)
-	}
-	return t, nil
-}
-
-func (gs *Grants) readOpaque(ctx context.Context, value string) (Issued, error) {
-	hash := storage.Hash(value)
-	t, err := gs.Store.Token(ctx, storage.TokenAccess, hash)
-	if errors.Is(err, storage.ErrNotFound) {
-		return Issued{}, fmt.Errorf("%w: unknown", ErrNoToken)
-	}
-	if err != nil {
-		return Issued{}, fmt.Errorf("load access token: %w", err)
-	}
-	if !gs.Now().Before(t.ExpiresAt) || !t.ConsumedAt.IsZero() {
-		return Issued{}, fmt.Errorf("%w: it has expired", ErrNoToken)
-	}
-	return Issued{ID: hash, Hash: hash, ClientID: t.ClientID, GrantID: t.GrantID, Scope: t.Scope, Audience: t.Audience,
-		IssuedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt}, nil
-}
-
-// TokenResponse is a successful answer (RFC 6749 §5.1, OIDC Core §3.1.3.3).
-type TokenResponse struct {
-	AccessToken  string `json:"access_token"`
-	TokenType    string `json:"token_type"`
-	ExpiresIn    int64  `json:"expires_in"` // seconds
-	RefreshToken string `json:"refresh_token,omitempty"`
-	IDToken      string `json:"id_token,omitempty"`
-	Scope        string `json:"scope,omitempty"`
-}
-
-// Mint makes the tokens of a grant, after everything was checked and what is used once was used. scope and audience are those of
-// this answer, the grant's or less.
-func (gs *Grants) Mint(ctx context.Context, client clients.Client, grant storage.Grant, user storage.User, scope, audience []string, nonce string) (TokenResponse, error) {
-	answer := TokenResponse{TokenType: "Bearer", Scope: oauth.JoinScope(scope)}
-	var err error
-	if answer.AccessToken, answer.ExpiresIn, err = gs.AccessToken(ctx, client, grant, user, scope, audience); err != nil {
-		return TokenResponse{}, fmt.Errorf("make access token: %w", err)
-	}
-	if grant.RefreshGeneration > 0 {
-		answer.RefreshToken = gs.RefreshToken(grant.ID, grant.RefreshGeneration)
-	}
-	if slices.Contains(scope, oauth.ScopeOpenID) {
-		grant.Scope = scope
-		if answer.IDToken, err = gs.IDToken(ctx, client, grant, user, IDTokenFor{Nonce: nonce, AccessToken: answer.AccessToken}); err != nil {
-			return TokenResponse{}, fmt.Errorf("make id token: %w", err)
-		}
-	}
-	return answer, nil
 }

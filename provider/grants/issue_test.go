@@ -174,17 +174,18 @@ func TestIDToken(t *testing.T) {
 	t.Run("the authorization endpoint's own hashes", func(t *testing.T) {
 		c := w.AddClient("hybrid")
 		_, grant := w.Authorized(c, alice, "openid profile")
-		token, err := w.Grants.IDToken(t.Context(), c, grant, alice, grants.IDTokenFor{Nonce: "n", AccessToken: "at", Code: "code"})
+		both := grants.Issuance{Client: c, Grant: grant, User: alice, Scope: grant.Scope, Nonce: "n", Code: "code", AccessToken: true, IDToken: true}
+		made, err := w.Grants.Issue(t.Context(), both)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if id := providertest.ClaimsOf(t, token); id["c_hash"] != grants.HalfHash("RS256", "code") || id["at_hash"] != grants.HalfHash("RS256", "at") || id["name"] != nil {
+		if id := providertest.ClaimsOf(t, made.IDToken); id["c_hash"] != grants.HalfHash("RS256", "code") || id["at_hash"] != grants.HalfHash("RS256", made.AccessToken) || id["name"] != nil {
 			t.Errorf("OIDC Core §3.3.2.11: %v", id)
 		}
-		if token, err = w.Grants.IDToken(t.Context(), c, grant, alice, grants.IDTokenFor{Nonce: "n", Alone: true}); err != nil {
+		if made, err = w.Grants.Issue(t.Context(), grants.Issuance{Client: c, Grant: grant, User: alice, Scope: grant.Scope, Nonce: "n", IDToken: true}); err != nil {
 			t.Fatal(err)
 		}
-		if id := providertest.ClaimsOf(t, token); id["name"] != "Alice Example" || id["at_hash"] != nil || id["c_hash"] != nil {
+		if id := providertest.ClaimsOf(t, made.IDToken); id["name"] != "Alice Example" || id["at_hash"] != nil || id["c_hash"] != nil {
 			t.Errorf("OIDC Core §5.4: %v", id)
 		}
 	})

@@ -22,6 +22,7 @@ type Config struct {
 	Clients  *clientauth.Authenticator
 	Outbound *outbound.Client
 
+	GrantTypes           []clients.GrantType // those that the token endpoint and registration know
 	Registration         Mode
 	RegistrationsPerHour int // per client address; 0: no limit
 	InsecureAllowNone    bool
@@ -34,6 +35,15 @@ type Endpoints struct {
 	logos     *logoCache
 	discovery *web.Document                // what /.well-known says, made once
 	keySet    atomic.Pointer[web.Document] // what /jwks said last
+}
+
+// grantTypes names the grant types that clients may be registered for.
+func (ep *Endpoints) grantTypes() []string {
+	out := make([]string, len(ep.GrantTypes))
+	for i, g := range ep.GrantTypes {
+		out[i] = g.Name
+	}
+	return out
 }
 
 // New makes Endpoints.

@@ -85,7 +85,7 @@ func (ep *Endpoints) describe() Metadata {
 
 		ScopesSupported: oauth.Scopes, ResponseTypesSupported: oauth.ResponseTypes,
 		ResponseModesSupported: []string{oauth.ModeQuery, oauth.ModeFragment, oauth.ModeFormPost},
-		GrantTypesSupported:    clients.GrantTypes,
+		GrantTypesSupported:    ep.grantTypes(),
 		ACRValuesSupported:     []string{people.ACRPassword},
 		SubjectTypesSupported:  []string{clients.SubjectPublic, clients.SubjectPairwise},
 		PromptValuesSupported:  []string{"none", "login", "consent", "select_account"},

@@ -193,7 +193,7 @@ func (ep *Endpoints) dynamicClient(before clients.Client, m clients.Metadata) (c
 		client.WithoutPKCE = provable(client)
 	} // else what an administrator has decided stays
 	return clients.Prepare(client, clients.Policy{
-		Dynamic: true, AllowHTTPLoopback: ep.loopback(), AllowNone: ep.InsecureAllowNone, KnownScopes: oauth.Scopes,
+		Dynamic: true, AllowHTTPLoopback: ep.loopback(), AllowNone: ep.InsecureAllowNone, GrantTypes: ep.GrantTypes, KnownScopes: oauth.Scopes,
 	})
 }
 

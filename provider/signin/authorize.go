@@ -266,32 +266,29 @@ func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) erro
 		CreatedAt: now, LastUsed: now, ExpiresAt: now.Add(p.Grants.AccessTokenTTL),
 		RedirectURI: req.RedirectURI, CodeChallenge: req.CodeChallenge,
 	}
-	var code, token, idToken string
-	var expiresIn int64
+	issuance := grants.Issuance{
+		Client: client, Grant: grant, User: at.User, Scope: grant.Scope, Audience: grant.Resource, Nonce: req.Nonce,
+		AccessToken: rt.Token, IDToken: rt.IDToken,
+	}
 	if rt.Code {
-		code, grant.CodeHash = grants.NewCode(grant.ID)
-		grant.CodeExpiresAt = now.Add(p.Grants.CodeTTL)
-		grant.ExpiresAt = now.Add(max(p.Grants.CodeTTL, p.Grants.AccessTokenTTL))
+		issuance.Code, issuance.Grant.CodeHash = grants.NewCode(grant.ID)
+		issuance.Grant.CodeExpiresAt = now.Add(p.Grants.CodeTTL)
+		issuance.Grant.ExpiresAt = now.Add(max(p.Grants.CodeTTL, p.Grants.AccessTokenTTL))
 	}
 	if !rt.None {
-		if err := p.Store.CreateGrant(ctx, grant); err != nil {
+		if err := p.Store.CreateGrant(ctx, issuance.Grant); err != nil {
 			return fmt.Errorf("store grant: %w", err)
 		}
 	}
-	if rt.Token {
-		if token, expiresIn, err = p.Grants.AccessToken(ctx, client, grant, at.User, grant.Scope, grant.Resource); err != nil {
-			return fmt.Errorf("make access token: %w", err)
-		}
-		to.Values = append(to.Values, [2]string{"access_token", token}, [2]string{"token_type", "Bearer"},
-			[2]string{"expires_in", fmt.Sprint(expiresIn)}, [2]string{"scope", oauth.JoinScope(grant.Scope)})
+	made, err := p.Grants.Issue(ctx, issuance)
+	if err != nil {
+		return err
 	}
-	if rt.IDToken {
-		idToken, err = p.Grants.IDToken(ctx, client, grant, at.User, grants.IDTokenFor{Nonce: req.Nonce, AccessToken: token, Code: code, Alone: !rt.Code && !rt.Token})
-		if err != nil {
-			return fmt.Errorf("make id token: %w", err)
-		}
-		to.Values = append(to.Values, [2]string{"id_token", idToken})
+	if made.AccessToken != "" {
+		to.Values = append(to.Values, [2]string{"access_token", made.AccessToken}, [2]string{"token_type", made.TokenType},
+			[2]string{"expires_in", fmt.Sprint(made.ExpiresIn)}, [2]string{"scope", made.Scope})
 	}
-	to.Values = append(to.Values, [2]string{"code", code}, [2]string{"state", req.State}, [2]string{"iss", p.Web.Issuer})
+	to.Values = append(to.Values, [2]string{"id_token", made.IDToken})
+	to.Values = append(to.Values, [2]string{"code", issuance.Code}, [2]string{"state", req.State}, [2]string{"iss", p.Web.Issuer})
 	return p.Web.Send(w, r, p.withSessionState(to, at))
 }

@@ -1,21 +1,18 @@
 package token
 
 import (
-	"context"
-	"fmt"
 	"slices"
 	"strings"
 
 	"latchkey/provider/access"
-	"latchkey/provider/clients"
 	"latchkey/provider/grants"
 	"latchkey/provider/oauth"
-	"latchkey/provider/storage"
 )
 
 // clientCredentials gives a client a token for itself (RFC 6749 §4.4). No person is involved: there is no ID token, no refresh token, and
 // no scope that speaks of a person.
-func (ep *Endpoints) clientCredentials(ctx context.Context, client clients.Client, params oauth.Parameters) (grants.TokenResponse, error) {
+func (ep *Endpoints) clientCredentials(x exchange) (grants.TokenResponse, error) {
+	ctx, client, params := x.ctx, x.client, x.params
 	if client.Public() {
 		return grants.TokenResponse{}, oauth.Errorf(oauth.UnauthorizedClient, "grant_type client_credentials is for clients that can authenticate (RFC 6749 section 4.4)")
 	}
@@ -41,9 +38,5 @@ func (ep *Endpoints) clientCredentials(ctx context.Context, client clients.Clien
 	if err != nil {
 		return grants.TokenResponse{}, err
 	}
-	token, expiresIn, err := ep.Grants.AccessToken(ctx, client, storage.Grant{}, storage.User{}, scope, audience)
-	if err != nil {
-		return grants.TokenResponse{}, fmt.Errorf("make access token: %w", err)
-	}
-	return grants.TokenResponse{AccessToken: token, TokenType: "Bearer", ExpiresIn: expiresIn, Scope: oauth.JoinScope(scope)}, nil
+	return ep.Grants.Issue(ctx, grants.Issuance{Client: client, Scope: scope, Audience: audience, AccessToken: true})
 }

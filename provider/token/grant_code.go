@@ -1,14 +1,11 @@
 package token
 
 import (
-	"context"
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
-	"latchkey/provider/clients"
 	"latchkey/provider/grants"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
@@ -17,7 +14,8 @@ import (
 
 // redeemCode exchanges an authorization code for tokens (RFC 6749 §4.1.3, OIDC Core §3.1.3). Every check comes before the code is used,
 // and that before anything is made.
-func (ep *Endpoints) redeemCode(ctx context.Context, r *http.Request, client clients.Client, params oauth.Parameters) (grants.TokenResponse, error) {
+func (ep *Endpoints) redeemCode(x exchange) (grants.TokenResponse, error) {
+	ctx, client, params := x.ctx, x.client, x.params
 	unknown := oauth.Errorf(oauth.InvalidGrant, "the code is unknown or has expired, or was issued to another client")
 	if !params.Has("code") {
 		return grants.TokenResponse{}, oauth.Errorf(oauth.InvalidRequest, "code is missing")
@@ -59,19 +57,11 @@ func (ep *Endpoints) redeemCode(ctx context.Context, r *http.Request, client cli
 	case !now.Before(grant.CodeExpiresAt):
 		return grants.TokenResponse{}, unknown.Because(fmt.Errorf("the code expired at %s", grant.CodeExpiresAt.Format(time.RFC3339)))
 	}
-	user, err := ep.Grants.Standing(ctx, client, grant)
+	issuance, err := ep.Grants.Entitle(ctx, client, grant, "", params.Resource)
 	if err != nil {
 		return grants.TokenResponse{}, err
 	}
-	web.Mention(r, "sub", user.ID)
-	scope, err := grants.ScopeOf(client, grant, "")
-	if err != nil {
-		return grants.TokenResponse{}, err
-	}
-	audience, err := ep.Grants.AudienceOf(client, grant, params.Resource)
-	if err != nil {
-		return grants.TokenResponse{}, err
-	}
+	web.Mention(x.r, "sub", issuance.User.ID)
 
 	expiresAt, idleAt := now.Add(ep.Grants.AccessTokenTTL), time.Time{}
 	if grants.Refreshable(client, grant) {
@@ -87,7 +77,8 @@ func (ep *Endpoints) redeemCode(ctx context.Context, r *http.Request, client cli
 	case err != nil:
 		return grants.TokenResponse{}, fmt.Errorf("redeem code: %w", err)
 	}
-	return ep.Grants.Mint(ctx, client, grant, user, scope, audience, grant.Nonce)
+	issuance.Grant, issuance.Nonce = grant, grant.Nonce
+	return ep.Grants.Issue(ctx, issuance)
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -1,13 +1,10 @@
 package token
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
-	"latchkey/provider/clients"
 	"latchkey/provider/grants"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
@@ -17,7 +14,8 @@ import (
 // refresh exchanges a refresh token for new tokens (RFC 6749 §6, OIDC Core §12). The refresh token is replaced each time (RFC 9700 §4.14.2). A
 // client whose answer got lost may ask again with the old one for a few seconds, and gets the same successor; later, or when the successor
 // was used already, two parties hold the token, and the grant ends.
-func (ep *Endpoints) refresh(ctx context.Context, r *http.Request, client clients.Client, params oauth.Parameters) (grants.TokenResponse, error) {
+func (ep *Endpoints) refresh(x exchange) (grants.TokenResponse, error) {
+	ctx, client, params := x.ctx, x.client, x.params
 	unknown := oauth.Errorf(oauth.InvalidGrant, "the refresh token is unknown, has expired or was revoked, or was issued to another client")
 	if !params.Has("refresh_token") {
 		return grants.TokenResponse{}, oauth.Errorf(oauth.InvalidRequest, "refresh_token is missing")
@@ -47,19 +45,11 @@ func (ep *Endpoints) refresh(ctx context.Context, r *http.Request, client client
 	case !now.Before(grant.RefreshIdleAt):
 		return grants.TokenResponse{}, unknown.Because(fmt.Errorf("not used until %s", grant.RefreshIdleAt.Format(time.RFC3339)))
 	}
-	user, err := ep.Grants.Standing(ctx, client, grant)
+	issuance, err := ep.Grants.Entitle(ctx, client, grant, params.Get("scope"), params.Resource)
 	if err != nil {
 		return grants.TokenResponse{}, err
 	}
-	web.Mention(r, "sub", user.ID)
-	scope, err := grants.ScopeOf(client, grant, params.Get("scope"))
-	if err != nil {
-		return grants.TokenResponse{}, err
-	}
-	audience, err := ep.Grants.AudienceOf(client, grant, params.Resource)
-	if err != nil {
-		return grants.TokenResponse{}, err
-	}
+	web.Mention(x.r, "sub", issuance.User.ID)
 
 	if generation == grant.RefreshGeneration {
 		grant, err = ep.Store.RotateRefresh(ctx, grant.ID, generation, now, earlier(now.Add(ep.Grants.RefreshIdle), grant.ExpiresAt))
@@ -75,7 +65,8 @@ func (ep *Endpoints) refresh(ctx context.Context, r *http.Request, client client
 		}
 	}
 	// A nonce belongs to the authorization request and is not repeated (OIDC Core §12.2).
-	return ep.Grants.Mint(ctx, client, grant, user, scope, audience, "")
+	issuance.Grant = grant
+	return ep.Grants.Issue(ctx, issuance)
 }
 
 // withinGrace says whether a replaced refresh token still yields its successor: it is the one before the current, so nobody has used that

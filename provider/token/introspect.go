@@ -95,7 +95,7 @@ func (ep *Endpoints) introspectAccess(ctx context.Context, asker clients.Client,
 }
 
 // introspectableBy says whether an access token is the asker's business: it was issued to it, or is for it.
-func introspectableBy(asker clients.Client, t grants.Issued) bool {
+func introspectableBy(asker clients.Client, t grants.AccessToken) bool {
 	if t.ClientID == asker.ID {
 		return true
 	}
@@ -114,7 +114,7 @@ func (ep *Endpoints) introspectRefresh(ctx context.Context, asker clients.Client
 	if grant.ClientID != asker.ID || grant.RefreshGeneration != generation || !ep.Web.Now().Before(grant.RefreshIdleAt) {
 		return nil, fmt.Errorf("%w: another client's, replaced, or not used for too long", grants.ErrNoToken)
 	}
-	holder, err := ep.Grants.TokenHolder(ctx, grants.Issued{ClientID: grant.ClientID, GrantID: grant.ID})
+	holder, err := ep.Grants.TokenHolder(ctx, grants.AccessToken{ClientID: grant.ClientID, GrantID: grant.ID})
 	if err != nil {
 		return nil, err
 	}

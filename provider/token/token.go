@@ -2,8 +2,8 @@ package token
 
 import (
 	"net/http"
+	"strings"
 
-	"latchkey/provider/grants"
 	"latchkey/provider/oauth"
 	"latchkey/provider/web"
 )
@@ -22,25 +22,17 @@ func (ep *Endpoints) Token(w http.ResponseWriter, r *http.Request) (err error) {
 	}
 	grantType = params.Get("grant_type")
 	web.Mention(r, "grant_type", grantType)
-	var answer grants.TokenResponse
-	switch grantType {
-	case oauth.GrantAuthorizationCode, oauth.GrantRefreshToken, oauth.GrantClientCredentials:
-		if !client.MayGrant(grantType) {
-			return oauth.Errorf(oauth.UnauthorizedClient, "the client is not registered for grant_type %s", grantType)
-		}
-	case "":
+	if grantType == "" {
 		return oauth.Errorf(oauth.InvalidRequest, "grant_type is missing")
-	default:
-		return oauth.Errorf(oauth.UnsupportedGrantType, "grant_type must be authorization_code, refresh_token or client_credentials")
 	}
-	switch grantType {
-	case oauth.GrantAuthorizationCode:
-		answer, err = ep.redeemCode(ctx, r, client, params)
-	case oauth.GrantRefreshToken:
-		answer, err = ep.refresh(ctx, r, client, params)
-	case oauth.GrantClientCredentials:
-		answer, err = ep.clientCredentials(ctx, client, params)
+	row, known := grantTypeNamed(grantType)
+	if !known {
+		return oauth.Errorf(oauth.UnsupportedGrantType, "grant_type must be one of %s", strings.Join(exchanged(), ", "))
 	}
+	if !client.MayGrant(grantType) {
+		return oauth.Errorf(oauth.UnauthorizedClient, "the client is not registered for grant_type %s", grantType)
+	}
+	answer, err := row.exchange(ep, exchange{ctx: ctx, r: r, client: client, params: params})
 	if err != nil {
 		return err
 	}

@@ -20,12 +20,15 @@ type Metrics struct {
 	logins   *prometheus.CounterVec
 	tokens   *prometheus.CounterVec
 	errors   *prometheus.CounterVec
+
+	grantTypes []string
 }
 
 // NewMetrics makes and registers the metrics of requests, and whatever else the caller counts.
-func NewMetrics(more ...prometheus.Collector) *Metrics {
+func NewMetrics(grantTypes []string, more ...prometheus.Collector) *Metrics {
 	m := &Metrics{
-		Registry: prometheus.NewRegistry(),
+		grantTypes: grantTypes,
+		Registry:   prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "latchkey_http_request_duration_seconds", Help: "Time to answer, by route, method and status.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
@@ -72,16 +75,15 @@ func (m *Metrics) Login(method, result string) { m.logins.WithLabelValues(method
 // Token counts one answer of the token endpoint: tokens, or the error.
 func (m *Metrics) Token(grantType string, err error) {
 	if err != nil {
-		m.errors.WithLabelValues(grantLabel(grantType), string(oauth.AsError(err).Code)).Inc()
+		m.errors.WithLabelValues(m.grantLabel(grantType), string(oauth.AsError(err).Code)).Inc()
 		return
 	}
-	m.tokens.WithLabelValues(grantLabel(grantType)).Inc()
+	m.tokens.WithLabelValues(m.grantLabel(grantType)).Inc()
 }
 
 // grantLabel keeps what a request may choose out of the labels.
-func grantLabel(grantType string) string {
-	switch grantType {
-	case oauth.GrantAuthorizationCode, oauth.GrantRefreshToken, oauth.GrantClientCredentials, oauth.GrantImplicit:
+func (m *Metrics) grantLabel(grantType string) string {
+	if slices.Contains(m.grantTypes, grantType) {
 		return grantType
 	}
 	return "other"

@@ -1,6 +1,7 @@
 package grants
 
 import (
+	"context"
 	"slices"
 
 	"latchkey/provider/access"
@@ -9,15 +10,39 @@ import (
 	"latchkey/provider/storage"
 )
 
+// Entitle is the sequence that every grant shares once its credential has been checked: the grant still stands for this client and this
+// user, and the tokens get the scope and audience that are asked for, as far as they were granted and the client may still have them. scope ""
+// and no resource ask for all of it. The returned Issuance wants everything that the grant gives.
+//
+// The error is an *oauth.Error (invalid_grant, invalid_client, invalid_scope, invalid_target) or a fault of the store.
+func (gs *Grants) Entitle(ctx context.Context, client clients.Client, grant storage.Grant, scope string, resource []string) (Issuance, error) {
+	// 1. Does it still stand?
+	user, err := gs.Standing(ctx, client, grant)
+	if err != nil {
+		return Issuance{}, err
+	}
+	i := Issuance{Client: client, Grant: grant, User: user, AccessToken: true, RefreshToken: true}
+	// 2. What may the tokens be used for?
+	if i.Scope, err = scopeOf(client, grant, scope); err != nil {
+		return Issuance{}, err
+	}
+	i.IDToken = slices.Contains(i.Scope, oauth.ScopeOpenID)
+	// 3. Where?
+	if i.Audience, err = gs.audienceOf(client, grant, resource); err != nil {
+		return Issuance{}, err
+	}
+	return i, nil
+}
+
 // Refreshable says whether the grant comes with refresh tokens: only for offline access, which the person has allowed, and only for a client
 // that is registered to use them (OIDC Core §11).
 func Refreshable(client clients.Client, grant storage.Grant) bool {
 	return grant.Offline && client.MayGrant(oauth.GrantRefreshToken)
 }
 
-// ScopeOf is the scope of a grant's tokens: what was granted, or the part of it that is asked for now, as far as the client may still have
+// scopeOf is the scope of a grant's tokens: what was granted, or the part of it that is asked for now, as far as the client may still have
 // it. The grant itself stays as it is (RFC 6749 §6).
-func ScopeOf(client clients.Client, grant storage.Grant, requested string) ([]string, error) {
+func scopeOf(client clients.Client, grant storage.Grant, requested string) ([]string, error) {
 	scope := grant.Scope
 	if requested != "" {
 		asked, err := oauth.ParseScope(requested)
@@ -37,8 +62,8 @@ func ScopeOf(client clients.Client, grant storage.Grant, requested string) ([]st
 	return scope, nil
 }
 
-// AudienceOf chooses the audience of a token among what was granted and what the client may still ask for (RFC 8707 §2.2).
-func (gs *Grants) AudienceOf(client clients.Client, grant storage.Grant, requested []string) ([]string, error) {
+// audienceOf chooses the audience of a token among what was granted and what the client may still ask for (RFC 8707 §2.2).
+func (gs *Grants) audienceOf(client clients.Client, grant storage.Grant, requested []string) ([]string, error) {
 	granted := slices.DeleteFunc(slices.Clone(grant.Resource), func(r string) bool { return !slices.Contains(client.Audience, r) })
 	if len(grant.Resource) == 0 {
 		granted = gs.defaultAudience(client)
