@@ -41,6 +41,8 @@ type Config struct {
 	Name string
 	// AllowNone lets administrators register clients for unsigned ID tokens and request objects (alg none).
 	AllowNone bool
+	// GrantTypes are those that clients may be registered for.
+	GrantTypes []clients.GrantType
 }
 
 // Admin is the one way to change users, groups, clients, keys and tokens.

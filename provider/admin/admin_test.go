@@ -33,6 +33,11 @@ type office struct {
 	ended []string // User.ID
 }
 
+var grantTypes = []clients.GrantType{
+	{Name: "authorization_code", SelfRegistered: true}, {Name: "refresh_token", SelfRegistered: true}, {Name: "client_credentials"},
+	{Name: "implicit", SelfRegistered: true},
+}
+
 var noon = time.Now().UTC().Truncate(time.Hour)
 
 var shell = admin.Actor{Kind: storage.ActorCommand, Name: "root@host"}
@@ -65,7 +70,7 @@ func newOffice(t *testing.T, s storage.Store) *office {
 		Store: s, Audit: &audit.Log{Store: s, Now: now}, Now: now, Sealer: sealer, Sessions: o, Name: "Latchkey",
 		Hasher:   people.NewHasher(people.Params{Memory: 64, Time: 1, Threads: 1}, 4),
 		Throttle: &people.Throttle{Counters: s, Key: []byte("key"), PerAccount: 3},
-		Outbound: outbound.New(outbound.Config{}),
+		Outbound: outbound.New(outbound.Config{}), GrantTypes: grantTypes,
 	})
 	return o
 }
@@ -622,7 +627,7 @@ func TestClientMayManageItsOwnRegistrationAndNoOther(t *testing.T) {
 		o.withKeys()
 		new := admin.Actor{Kind: storage.ActorClient, Address: "192.0.2.1"}
 		n := web("")
-		n.Policy = clients.Policy{Dynamic: true, KnownScopes: []string{"openid"}}
+		n.Policy = clients.Policy{Dynamic: true, KnownScopes: []string{"openid"}, GrantTypes: grantTypes}
 		n.Dynamic = true
 		c, _, err := o.CreateClient(o.ctx, new, n)
 		must(t, err)

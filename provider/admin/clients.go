@@ -44,7 +44,9 @@ func clientParty(c clients.Client) storage.EventParty {
 }
 
 // policy is what an administrator may register.
-func (a *Admin) policy() clients.Policy { return clients.Policy{AllowNone: a.AllowNone} }
+func (a *Admin) policy() clients.Policy {
+	return clients.Policy{AllowNone: a.AllowNone, GrantTypes: a.GrantTypes}
+}
 
 // client is a client by its client_id, or ErrNotFound.
 func (a *Admin) client(ctx context.Context, id string) (clients.Client, error) {
