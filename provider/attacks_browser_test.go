@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -277,11 +278,11 @@ func TestCookiesOverTLSAreOfThisHostAlone(t *testing.T) {
 	// Who is not the trusted proxy cannot say that it was TLS.
 	for _, method := range []string{"GET", "POST"} {
 		resp := ask(method, "/account", url.Values{"password": {"x"}}, "203.0.113.9", "Connection", "X-Forwarded-For", "Forwarded", "proto=https")
-		if method == "GET" && resp.Header.Get("Location") != "https://op.example/account" || method == "POST" && (resp.StatusCode != http.StatusBadRequest || resp.Header.Get("Location") != "") {
+		if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusBadRequest || resp.Header.Get("Location") != "" || !strings.Contains(string(body), "trusted_proxies") {
 			t.Errorf("%s in clear: %d %s", method, resp.StatusCode, resp.Header.Get("Location"))
 		}
 	}
-	if l := ask("GET", "//evil.example/", nil, "203.0.113.9").Header.Get("Location"); !strings.HasPrefix(l, "https://op.example/") {
+	if l := ask("GET", "//evil.example/", nil, "203.0.113.9").Header.Get("Location"); l != "" && !strings.HasPrefix(l, "https://op.example/") {
 		t.Errorf("to %s", l)
 	}
 	resp := ask("GET", w.Request(c), nil, "192.0.2.1")

@@ -405,3 +405,20 @@ func TestScriptsOfOtherOrigins(t *testing.T) {
 		}
 	}
 }
+
+func TestPagesRepeatNoParameterNameOfTheSender(t *testing.T) {
+	t.Parallel()
+	w := providertest.New(t)
+	const text = "call 555 0100 and tell them your password"
+	for _, path := range []string{"/authorize", "/login", "/consent", "/accounts", "/account", "/logout", "/logout/done"} {
+		for _, q := range []string{url.QueryEscape(text) + "=1&" + url.QueryEscape(text) + "=2", url.QueryEscape(text) + "=%ff"} {
+			p := w.Browser().Get(path + "?" + q)
+			if strings.Contains(p.Body, "555") {
+				t.Errorf("%s: %d %s", path, p.StatusCode, p.Body)
+			}
+		}
+	}
+	if p := w.Browser().Get("/authorize?scope=a&scope=b"); p.StatusCode != http.StatusBadRequest || !strings.Contains(p.Body, "scope") {
+		t.Errorf("the control: %d %s", p.StatusCode, p.Body)
+	}
+}

@@ -69,7 +69,7 @@ func NewParameters(form url.Values) (Parameters, error) {
 	var bad error
 	for name, values := range form {
 		if slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) || strings.ContainsRune(v, 0) }) {
-			bad = Errorf(InvalidRequest, "parameter %s is not valid UTF-8 text", name)
+			bad = Errorf(InvalidRequest, "%s is not valid UTF-8 text", described(name))
 			continue // it reaches nobody, not even along with the error
 		}
 		switch {
@@ -80,12 +80,31 @@ func NewParameters(form url.Values) (Parameters, error) {
 				}
 			}
 		case len(values) > 1:
-			bad = Errorf(InvalidRequest, "parameter %s is repeated; each may be sent only once (RFC 6749 section 3.1)", name)
+			bad = Errorf(InvalidRequest, "%s is repeated; each may be sent only once (RFC 6749 section 3.1)", described(name))
 		case len(values) == 1 && values[0] != "":
 			p.one[name] = values[0]
 		}
 	}
 	return p, bad
+}
+
+// namedParameters are those that an error may name. Any other name is the sender's own text, and people would read it on our page.
+var namedParameters = []string{
+	"acr_values", "action", "authorization_details", "auth_req_id", "binding_message", "claims", "claims_locales", "client_assertion",
+	"client_assertion_type", "client_id", "client_notification_token", "client_secret", "code", "code_challenge", "code_challenge_method",
+	"code_verifier", "csrf", "decision", "device_code", "display", "dpop_jkt", "grant_type", "i", "id_token_hint", "login_hint",
+	"login_hint_token", "logout_hint", "max_age", "nonce", "password", "post_logout_redirect_uri", "prompt", "redirect_uri", "refresh_token",
+	"registration", "rel", "request", "request_uri", "requested_expiry", "resource", "response_mode", "response_type", "scope", "state",
+	"subject_token", "subject_token_type", "actor_token", "actor_token_type", "requested_token_type", "audience", "token", "token_type_hint",
+	"ui_locales", "user_code", "username",
+}
+
+// described names a parameter in an error.
+func described(name string) string {
+	if slices.Contains(namedParameters, name) {
+		return "parameter " + name
+	}
+	return "a parameter"
 }
 
 // ParseQuery reads the parameters of a GET request.

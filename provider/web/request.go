@@ -10,11 +10,13 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
 
 	"latchkey/provider/oauth"
+	"latchkey/provider/storage"
 )
 
 // event is what one request leaves in the log: one line, when it ends.
@@ -158,6 +160,10 @@ func (s *Site) Observe(router *mux.Router) http.Handler {
 			s.logRequest(r, ev, w.status, time.Since(begun))
 		}()
 		w.Header().Set("X-Request-Id", ev.id)
+		if r.URL.Opaque != "" { // "GET x:y HTTP/1.1": no browser and no application asks like that
+			http.Error(w, "The request target must be a path.", http.StatusBadRequest)
+			return
+		}
 		if s.Secure {
 			w.Header().Set("Strict-Transport-Security", "max-age=31536000") // our host alone: those below it may be anybody's
 			if !s.overTLS(r) && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
@@ -176,15 +182,57 @@ func (s *Site) Observe(router *mux.Router) http.Handler {
 	})
 }
 
-// requireHTTPS answers a plain http request to an https issuer: what only reads is sent to the right address, anything else is refused, because
-// a secret in it has already crossed the network in clear.
+const wantsTrustedProxy = "This service is reached by https only, and this request came by http. " +
+	"If a proxy in front ends TLS, name its address in trusted_proxies and let it send X-Forwarded-Proto: https."
+
+// requireHTTPS answers a plain http request to an https issuer. What only reads is sent to the right address. Anything else is refused,
+// because a secret in it has already crossed the network in clear; and so is what a redirect would only bring back here, because a proxy
+// in front ends TLS and does not say so, or may not.
 func (s *Site) requireHTTPS(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		w.Header().Set("Location", s.Base.Scheme+"://"+s.Base.Host+r.URL.RequestURI())
+	w.Header().Set("Cache-Control", "no-store") // browsers keep a 308 for good otherwise, longer than the fault
+	target := r.URL.EscapedPath()
+	if r.URL.RawQuery != "" {
+		target += "?" + r.URL.RawQuery
+	}
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if reads && strings.HasPrefix(target, "/") && !s.unheard(r) && !s.redirected.often(s.ClientAddress(r)+" "+r.UserAgent()+" "+target, s.Now()) {
+		w.Header().Set("Location", s.Base.Scheme+"://"+s.Base.Host+target)
 		w.WriteHeader(http.StatusPermanentRedirect)
 		return
 	}
-	http.Error(w, "This service is reached by https only. If a proxy in front ends TLS, name its address in trusted_proxies and let it send X-Forwarded-Proto.", http.StatusBadRequest)
+	Note(r, fmt.Errorf("plain http to an https issuer: X-Forwarded-Proto %q, from %s, which is a trusted proxy: %t",
+		Clip(r.Header.Get("X-Forwarded-Proto"), 60), peer(r), s.trusts(peer(r))))
+	http.Error(w, wantsTrustedProxy, http.StatusBadRequest)
+}
+
+// unheard reports whether a proxy passed the request on that is not trusted, or that does not say how the browser came.
+func (s *Site) unheard(r *http.Request) bool {
+	return proxied(r) && !(s.trusts(peer(r)) && r.Header.Get("X-Forwarded-Proto")+forwardedProto(r) != "")
+}
+
+// redirects counts who was sent to https where, so that nobody is sent in a circle.
+type redirects struct {
+	mu    sync.Mutex
+	seen  map[string]int
+	since time.Time
+}
+
+const (
+	redirectsWithin = 10 * time.Second
+	redirectsMost   = 5    // a browser follows about 20 before it gives up
+	redirectsKept   = 1000 // that many different ones in redirectsWithin are not a circle
+)
+
+// often counts a redirect and reports whether there were too many of the same.
+func (c *redirects) often(what string, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.seen == nil || now.Sub(c.since) >= redirectsWithin || now.Before(c.since) || len(c.seen) >= redirectsKept {
+		c.seen, c.since = map[string]int{}, now
+	}
+	what = storage.Hash(what)
+	c.seen[what]++
+	return c.seen[what] > redirectsMost
 }
 
 // statusGone is what is noted of a request whose sender went away before there was an answer: what failed then failed for that reason, and is

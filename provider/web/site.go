@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -52,6 +53,9 @@ type Site struct {
 	checks  []Check
 	cookies *sessions.CookieStore
 	csrfKey []byte
+
+	warnUnreadable sync.Once // of an X-Forwarded-For
+	redirected     redirects
 }
 
 // New makes a Site.
