@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"latchkey/provider/storage"
@@ -27,21 +28,45 @@ type Authenticator struct {
 	Throttle *Throttle
 	Now      func() time.Time
 	Logger   *slog.Logger // nil: none
+
+	once  sync.Once
+	line  *line
+	costs costs
+}
+
+// queueUp waits for the turn of an attempt; see line.
+func (a *Authenticator) queueUp(ctx context.Context, account, address string) (leave func(), err error) {
+	a.once.Do(func() {
+		// More than are hashed at once, so that the store is asked about the next ones meanwhile.
+		a.line = newLine(2*cap(a.Hasher.slots) + 2)
+	})
+	return a.line.enter(ctx, account, Network(address), a.Now())
 }
 
 // Password signs a person in by username and password. address is the client's IP address; device identifies a browser
-// in which this account was signed in before, "" if it is not known to be one. It answers ErrWrong, *ThrottledError, ErrBusy, or a fault
-// of ours. A password that was hashed at a lower cost is hashed anew.
+// in which this account was signed in before, "" if it is not known to be one. The error is ErrWrong, *ThrottledError, ErrBusy, or a fault
+// of the store. A password that was hashed at a lower cost is hashed again. Where many sign in at once it waits for its turn, for
+// seconds; nothing is counted before.
 func (a *Authenticator) Password(ctx context.Context, username, password, address, device string) (storage.User, error) {
 	account, nameErr := CanonicalUsername(username)
 	if nameErr != nil {
 		// No account can have this name; it is counted all the same.
 		account = "\x00" + strings.ToLower(strings.TrimSpace(username[:min(len(username), maxUsernameBytes)]))
 	}
+	// What is refused already needs no turn.
+	if err := a.Throttle.Allowed(ctx, account, address, device, a.Now()); err != nil {
+		return storage.User{}, err
+	}
+	leave, err := a.queueUp(ctx, account, address)
+	if err != nil {
+		return storage.User{}, err
+	}
+	defer leave()
 	attempt, err := a.Throttle.Begin(ctx, account, address, device, a.Now())
 	if err != nil {
 		return storage.User{}, err
 	}
+	a.learnCosts(ctx)
 	u, right, err := a.check(ctx, account, nameErr == nil, password)
 	if err != nil {
 		// Nothing was learned about the password, so it was no guess.
@@ -68,8 +93,9 @@ func (a *Authenticator) check(ctx context.Context, account string, possible bool
 		}
 	}
 	if u.ID == "" || u.PasswordHash == "" {
-		return storage.User{}, false, a.Hasher.VerifyNobody(ctx, password)
+		return storage.User{}, false, a.Hasher.VerifyLike(ctx, a.costOf(ctx, account), password)
 	}
+	a.see(u.PasswordHash)
 	ok, rehash, err := a.Hasher.Verify(ctx, u.PasswordHash, password)
 	if err != nil {
 		return storage.User{}, false, fmt.Errorf("check the password of user %s: %w", u.ID, err)

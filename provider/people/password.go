@@ -108,14 +108,14 @@ func (h *Hasher) Verify(ctx context.Context, phc, password string) (ok, needsReh
 	return ok, ok && h.weaker(e), nil
 }
 
-// VerifyNobody costs what Verify costs and always fails: for accounts that do not exist or have no password, so that time does not
-// tell which these are. Errors as Hash.
-func (h *Hasher) VerifyNobody(ctx context.Context, password string) error {
+// VerifyLike costs what Verify costs of a hash with these parameters and always fails: for accounts that do not exist or have no
+// password, so that time does not tell which these are. Errors as Hash.
+func (h *Hasher) VerifyLike(ctx context.Context, p Params, password string) error {
 	password, err := normalise(password)
 	if err != nil {
 		return nil //nolint:nilerr // Verify answers false for such a password just as early
 	}
-	_, err = h.compute(ctx, password, h.nobody, h.params, hashLength)
+	_, err = h.compute(ctx, password, h.nobody, p, hashLength)
 	return err
 }
 

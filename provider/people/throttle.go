@@ -23,7 +23,7 @@ type Counters interface {
 //
 // An account is closed for the rest of its window after PerAccount failures, whether or not it exists. That
 // alone would let anybody keep its owner out; so a browser in which the account was signed in before has a count of its own. An address (an
-// IPv6 /64) has a wider limit over all accounts.
+// IPv6 /64) has a wider limit over all accounts, and an IPv6 /48 one that is wider again.
 type Throttle struct {
 	Counters Counters
 	// Key keys the hash under which names and addresses are counted, so that the store does not list who tried what.
@@ -46,32 +46,61 @@ type Attempt struct {
 	keys     []string
 }
 
+// limit is a counter with the count at which it is full.
+type limit struct {
+	key  string
+	most int
+}
+
+// limits are those that an attempt is counted by.
+func (t *Throttle) limits(account, address, device string) []limit {
+	if device != "" {
+		// The address does not count here: neighbours behind the same address must not keep the owner out either.
+		return []limit{{t.key("device", account, device), t.perAccount()}}
+	}
+	perAddress := t.PerAddress
+	if perAddress <= 0 {
+		perAddress = 100
+	}
+	// The address comes first: once it is refused it adds nothing to the counts of accounts.
+	limits := []limit{{t.key("address", Network(address)), perAddress}}
+	if site := Site(address); site != Network(address) {
+		limits = append(limits, limit{t.key("site", site), sitesPerAddress * perAddress})
+	}
+	return append(limits, limit{t.key("account", account), t.perAccount()})
+}
+
+// sitesPerAddress is how many times the failures of one /64 an IPv6 /48 may have.
+const sitesPerAddress = 4
+
+func (t *Throttle) window() time.Duration {
+	if t.Window <= 0 {
+		return 15 * time.Minute
+	}
+	return t.Window
+}
+
+// Allowed reports whether an attempt would be refused at now, without counting one. Parameters and error are those of Begin.
+func (t *Throttle) Allowed(ctx context.Context, account, address, device string, now time.Time) error {
+	for _, l := range t.limits(account, address, device) {
+		count, until, err := t.Counters.Attempts(ctx, l.key, now)
+		if err != nil {
+			return fmt.Errorf("look up the attempts: %w", err)
+		}
+		if count >= l.most {
+			return &ThrottledError{Until: until}
+		}
+	}
+	return nil
+}
+
 // Begin counts an attempt at the account (a canonical username) from an address (an IP address), before anything about it is looked
 // at. device identifies the browser if, and only if, it has proved that this account was signed in there before; "" otherwise. The error is a
 // *ThrottledError, or a fault of the store: then nothing may be tried.
 func (t *Throttle) Begin(ctx context.Context, account, address, device string, now time.Time) (Attempt, error) {
-	perAccount, perAddress, window := t.perAccount(), t.PerAddress, t.Window
-	if perAddress <= 0 {
-		perAddress = 100
-	}
-	if window <= 0 {
-		window = 15 * time.Minute
-	}
-	type limit struct {
-		key  string
-		most int
-	}
-	var limits []limit
-	if device != "" {
-		// The address does not count here: neighbours behind the same address must not keep the owner out either.
-		limits = []limit{{t.key("device", account, device), perAccount}}
-	} else {
-		// The address comes first: once it is refused it adds nothing to the counts of accounts.
-		limits = []limit{{t.key("address", Network(address)), perAddress}, {t.key("account", account), perAccount}}
-	}
 	a := Attempt{throttle: t}
-	for _, l := range limits {
-		count, until, err := t.Counters.CountAttempt(ctx, l.key, now, window)
+	for _, l := range t.limits(account, address, device) {
+		count, until, err := t.Counters.CountAttempt(ctx, l.key, now, t.window())
 		if err != nil {
 			return Attempt{}, fmt.Errorf("count the attempt: %w", err)
 		}
@@ -85,7 +114,7 @@ func (t *Throttle) Begin(ctx context.Context, account, address, device string, n
 
 // Lockout is what the failed attempts at an account amount to. Its zero value: there were none in the current window.
 type Lockout struct {
-	Failures int       // in the current window; attempts that were refused because of the lock-out are among them
+	Failures int       // in the current window; attempts that were refused because of the lock-out may be among them
 	Limit    int       // that many failures close the account
 	Until    time.Time // end of the window: from then on the account is open, with no failures
 }
@@ -155,6 +184,21 @@ func Network(address string) string {
 	a = a.Unmap().WithZone("")
 	if a.Is6() {
 		if p, err := a.Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return a.String()
+}
+
+// Site is what an IPv6 address is counted as where a /64 is too little, since many have a whole /48: that /48. Of any other address it is
+// what Network returns.
+func Site(address string) string {
+	a, err := netip.ParseAddr(strings.Trim(address, "[]"))
+	if err != nil {
+		return address
+	}
+	if a = a.Unmap().WithZone(""); a.Is6() {
+		if p, err := a.Prefix(48); err == nil {
 			return p.String()
 		}
 	}

@@ -1,0 +1,116 @@
+package people
+
+import (
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"latchkey/provider/storage"
+)
+
+const (
+	costsFor    = time.Hour // a sample of the stored hashes is used so long
+	costsSample = 100       // accounts that are read at one place
+	costsPlaces = 8
+)
+
+// costs knows what the stored password hashes cost. Accounts that were imported, or that have not signed in since the cost was raised,
+// take another time than the others; an unknown name takes the time of one of them, so that neither shows.
+type costs struct {
+	mu      sync.Mutex
+	learned time.Time
+	share   []costShare
+}
+
+// costShare is how many of the sampled accounts have hashes with these parameters.
+type costShare struct {
+	params Params
+	count  int
+}
+
+// userList is what costs are learned from; a store that does not have it teaches nothing.
+type userList interface {
+	Users(ctx context.Context, after string, limit int) ([]storage.User, error)
+}
+
+// costOf returns the parameters that a hash of the account, which has none, would have. They are drawn by a keyed hash of its name: the same
+// ones for the same name, in the proportion in which they are stored.
+func (a *Authenticator) costOf(ctx context.Context, account string) Params {
+	mac := hmac.New(sha256.New, a.Throttle.Key)
+	mac.Write([]byte("cost of nobody\x00" + account))
+	draw := float64(binary.BigEndian.Uint64(mac.Sum(nil))) / math.MaxUint64
+
+	a.costs.mu.Lock()
+	defer a.costs.mu.Unlock()
+	total := 0
+	for _, s := range a.costs.share {
+		total += s.count
+	}
+	at := int(draw * float64(total))
+	for _, s := range a.costs.share {
+		if at -= s.count; at < 0 {
+			return s.params
+		}
+	}
+	return a.Hasher.params
+}
+
+// learnCosts reads a sample of accounts when the last one is old. What cannot be read is left for the next time.
+func (a *Authenticator) learnCosts(ctx context.Context) {
+	a.costs.mu.Lock()
+	defer a.costs.mu.Unlock()
+	store, ok := a.Store.(userList)
+	now := a.Now()
+	if !ok || !a.costs.learned.IsZero() && now.Sub(a.costs.learned) < costsFor && !now.Before(a.costs.learned) {
+		return
+	}
+	a.costs.learned = now
+	seen := map[string]Params{}
+	after := ""
+	for range costsPlaces {
+		users, err := store.Users(ctx, after, costsSample)
+		if err != nil {
+			return
+		}
+		for _, u := range users {
+			if e, err := a.Hasher.parse(u.PasswordHash); err == nil {
+				seen[u.ID] = e.params
+			}
+		}
+		if after == "" && len(users) < costsSample {
+			break // these are all
+		}
+		after = string(rune('a'+rand.Text()[0]%26)) + rand.Text()[:1]
+	}
+	counts := map[Params]int{}
+	for _, p := range seen {
+		counts[p]++
+	}
+	a.costs.share = nil
+	for p, n := range counts {
+		a.costs.share = append(a.costs.share, costShare{p, n})
+	}
+	slices.SortFunc(a.costs.share, func(x, y costShare) int {
+		return cmp.Or(cmp.Compare(x.params.Memory, y.params.Memory), cmp.Compare(x.params.Time, y.params.Time), cmp.Compare(x.params.Threads, y.params.Threads))
+	})
+}
+
+// see adds the parameters of a hash that the sample did not have.
+func (a *Authenticator) see(phc string) {
+	e, err := a.Hasher.parse(phc)
+	if err != nil {
+		return
+	}
+	a.costs.mu.Lock()
+	defer a.costs.mu.Unlock()
+	if !slices.ContainsFunc(a.costs.share, func(s costShare) bool { return s.params == e.params }) && len(a.costs.share) < costsSample {
+		a.costs.share = append(a.costs.share, costShare{e.params, 1})
+	}
+}
