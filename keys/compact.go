@@ -130,6 +130,8 @@ func parseHeader(part string, encrypted bool) (Header, error) {
 	return h, nil
 }
 
+var errEncrypted = errors.New("the JWT is encrypted; a signed one was expected")
+
 // parseJWS reads a compact JWS strictly; the signature is not looked at yet.
 func parseJWS(jws string, algs []string) (Header, []byte, error) {
 	parts, err := splitCompact(jws)
@@ -137,7 +139,7 @@ func parseJWS(jws string, algs []string) (Header, []byte, error) {
 		return Header{}, nil, err
 	}
 	if len(parts) != 3 {
-		return Header{}, nil, errors.New("the JWT is encrypted; a signed one was expected")
+		return Header{}, nil, errEncrypted
 	}
 	h, err := parseHeader(parts[0], false)
 	if err != nil {
