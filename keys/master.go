@@ -27,8 +27,7 @@ func CreateMasterKey(path string) ([]byte, error) {
 	if _, err := os.Lstat(path); err == nil {
 		return ReadMasterKey(path)
 	}
-	key := make([]byte, MinMasterKey)
-	rand.Read(key)
+	key := random(MinMasterKey)
 
 	// The key is complete under another name before it appears under its own, because whoever loses
 	// a race reads the winner's file at once. A hard link, unlike a rename, never replaces what is
@@ -123,6 +122,12 @@ func ParseMasterKey(text string) ([]byte, error) {
 		return nil, errors.New("the master key is text or a pattern, not random bytes; " + remedy)
 	}
 	return key, nil
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b) // never fails: crypto/rand ends the program first
+	return b
 }
 
 // looksMade recognises what people write by hand. Of random keys one in 10^13 looks like this.

@@ -18,6 +18,7 @@ type memory struct {
 	reads int
 	swaps int
 	down  bool
+	lose  bool // writes happen, and their answer does not arrive
 	rsa   int
 	hang  chan struct{} // while it is not nil, reads wait until it is closed or their context ends
 }
@@ -82,6 +83,9 @@ func (m *memory) SwapKeySet(_ context.Context, set KeySet) (bool, error) {
 	}
 	m.set = copied(set)
 	m.swaps++
+	if m.lose {
+		return false, errors.New("the connection was cut")
+	}
 	return true, nil
 }
 

@@ -465,6 +465,10 @@ func (r *Ring) load(ctx context.Context) (*view, error) {
 		r.log.WarnContext(ctx, "the stored keys are older than those seen before",
 			"version", set.Version, "seen", old.set.Version)
 	}
+	// Another instance may have changed the master key, or begun to seal by another key.
+	if err := r.sealer.adopt(set); err != nil {
+		return nil, err
+	}
 	v := &view{set: set, readAt: at, read: number, byID: make(map[string]*pair, len(set.Keys))}
 	for _, k := range set.Keys {
 		if old != nil {
@@ -489,7 +493,7 @@ func (r *Ring) load(ctx context.Context) (*view, error) {
 }
 
 func (r *Ring) open(k StoredKey) (*pair, error) {
-	plain, err := r.sealer.Open(k.Sealed, "key:"+k.ID)
+	plain, err := r.sealer.Open(k.Sealed, keyData(k.ID))
 	if err != nil {
 		return nil, fmt.Errorf("%w; start with the master key that the keys were made under", err)
 	}

@@ -410,7 +410,7 @@ func (r *Ring) update(ctx context.Context, change func(set *KeySet, now time.Tim
 			k.CreatedAt = now
 			return k, nil
 		}
-		now := r.now().UTC().Truncate(time.Millisecond)
+		now := millis(r.now())
 		set := v.set
 		set.Version, set.Keys = v.set.Version+1, slices.Clone(v.set.Keys)
 		if err := change(&set, now, create); err != nil {
@@ -429,7 +429,7 @@ func (r *Ring) update(ctx context.Context, change func(set *KeySet, now time.Tim
 			return err
 		}
 	}
-	return errors.New("keys: the stored keys changed again and again; try later")
+	return errChanging
 }
 
 func sameTimes(a, b StoredKey) bool {
@@ -470,6 +470,6 @@ func (r *Ring) generate(use, alg string) (StoredKey, error) {
 		return StoredKey{}, fmt.Errorf("write the key for %s: %w", alg, err)
 	}
 	defer clear(plain)
-	k.Sealed, err = r.sealer.Seal(plain, "key:"+k.ID)
+	k.Sealed, err = r.sealer.Seal(plain, keyData(k.ID))
 	return k, err
 }

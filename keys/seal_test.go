@@ -136,17 +136,17 @@ func TestMasterKeysThatAreRefused(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty":           " \n",
 		"not base64":      "change-me please, this is not a key!",
-		"short":           b64(randomBytes(31)),
-		"long":            b64(randomBytes(65)),
+		"short":           b64(random(31)),
+		"long":            b64(random(65)),
 		"zero":            b64(make([]byte, 32)),
 		"one byte":        b64(bytes.Repeat([]byte{0xa5}, 32)),
 		"counting":        b64(count),
 		"two by two":      b64(bytes.Repeat([]byte{1, 0xf2}, 16)),
 		"text":            b64([]byte("this-is-an-example-do-not-use-it")),
 		"hex text":        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-		"two lines":       b64(randomBytes(32)) + "\n" + b64(randomBytes(32)),
-		"broken in lines": b64(randomBytes(24)) + "\n" + b64(randomBytes(24)),
-		"much padding":    b64(randomBytes(33)) + "====",
+		"two lines":       b64(random(32)) + "\n" + b64(random(32)),
+		"broken in lines": b64(random(24)) + "\n" + b64(random(24)),
+		"much padding":    b64(random(33)) + "====",
 	} {
 		if _, err := ParseMasterKey(text); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -154,7 +154,7 @@ func TestMasterKeysThatAreRefused(t *testing.T) {
 			t.Errorf("%s: the error repeats the value", name)
 		}
 	}
-	key := randomBytes(32)
+	key := random(32)
 	for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
 		if got, err := ParseMasterKey("\n " + enc.EncodeToString(key) + "\r\n"); err != nil || !bytes.Equal(got, key) {
 			t.Errorf("%s: %v", enc.EncodeToString(key), err)
@@ -164,7 +164,7 @@ func TestMasterKeysThatAreRefused(t *testing.T) {
 
 func FuzzParseMasterKey(f *testing.F) {
 	f.Add("")
-	f.Add(base64.StdEncoding.EncodeToString(randomBytes(32)))
+	f.Add(base64.StdEncoding.EncodeToString(random(32)))
 	f.Add("AAAA====")
 	f.Fuzz(func(t *testing.T, text string) {
 		key, err := ParseMasterKey(text)

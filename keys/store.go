@@ -21,6 +21,7 @@ type KeySet struct {
 	Version int64        `bson:"version" json:"version"`
 	Keys    []StoredKey  `bson:"keys" json:"keys"`
 	Revoked []RevokedKey `bson:"revoked,omitempty" json:"revoked,omitempty"` // the latest last
+	Seal    SealRecord   `bson:"seal,omitempty" json:"-"`                    // what everything sealed opens by; see Sealer
 }
 
 // StoredKey is one key pair at rest.
