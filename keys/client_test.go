@@ -485,7 +485,7 @@ func TestThumbprint(t *testing.T) {
 	}
 }
 
-func TestUnsigned(t *testing.T) {
+func TestUnsignedTokensComeBackAsTheyWereMade(t *testing.T) {
 	t.Parallel()
 	jws, err := InsecureUnsigned(map[string]string{"sub": "a&b"})
 	if err != nil {

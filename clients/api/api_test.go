@@ -52,7 +52,7 @@ func newAPI(t *testing.T, change ...func(*api.Config)) (*optest.Provider, string
 	return p, optest.Serve(t, "api.localhost", h), c
 }
 
-func TestItKeepsTheSamplesPromises(t *testing.T) {
+func TestTheAPIKeepsTheSamplesPromises(t *testing.T) {
 	t.Parallel()
 	p, base, _ := newAPI(t)
 	optest.CheckAPI(t, p, base, audience)
@@ -115,7 +115,7 @@ func TestAnEntryThatCannotBeWrittenIsNotThere(t *testing.T) {
 	}
 }
 
-func TestItAsksForTheKindOfSignInThatItIsTold(t *testing.T) {
+func TestTheAPIAsksForTheKindOfSignInThatIsConfigured(t *testing.T) {
 	t.Parallel()
 	p, base, _ := newAPI(t, func(c *api.Config) { c.AdminMaxAge, c.AdminACR = time.Hour, optest.ACR })
 	optest.CheckACR(t, p, base, audience, "3600")
@@ -283,7 +283,7 @@ func TestATokenEndsWhenItSays(t *testing.T) {
 	}
 }
 
-func TestOnlyItsOwnAlgorithms(t *testing.T) {
+func TestTheAPITakesConfiguredAlgorithmsOnly(t *testing.T) {
 	t.Parallel()
 	p, base, _ := newAPI(t, func(c *api.Config) { c.Algorithms = []string{"ES256"} })
 	for kid, want := range map[string]int{"es-1": 200, "rs-1": 401, "ed-1": 401} {

@@ -40,7 +40,7 @@ func person(t *testing.T, b *optest.Browser) func(string) error {
 	}
 }
 
-func TestItSignsInAndSaysWho(t *testing.T) {
+func TestLoginSignsInAndSaysWho(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)
 	tokens, out, err := login(t, p, person(t, optest.NewBrowser(t)))
@@ -62,7 +62,7 @@ func TestItSignsInAndSaysWho(t *testing.T) {
 	})
 }
 
-func TestABrowserThatCannotBeOpenedIsNoEnd(t *testing.T) {
+func TestLoginGoesOnWhenNoBrowserCanBeOpened(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)
 	b := optest.NewBrowser(t)
@@ -75,7 +75,7 @@ func TestABrowserThatCannotBeOpenedIsNoEnd(t *testing.T) {
 	}
 }
 
-func TestAWrongAnswerIsToldAndAForeignOneIgnored(t *testing.T) {
+func TestLoginReportsAWrongAnswerAndIgnoresAForeignOne(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		change func(*optest.Provider)
@@ -130,7 +130,7 @@ func idToken(claim string, value any) func(*optest.Provider) {
 	}
 }
 
-func TestWhateverElseKnocksChangesNothing(t *testing.T) {
+func TestOtherRequestsAtTheLoopbackPortChangeNothing(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)
 	b := optest.NewBrowser(t)
@@ -172,7 +172,7 @@ func TestWhateverElseKnocksChangesNothing(t *testing.T) {
 	}
 }
 
-func TestItStopsWaitingWhenItIsTold(t *testing.T) {
+func TestLoginStopsWaitingWhenItsContextEnds(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)
 	ctx, cancel := context.WithCancel(t.Context())

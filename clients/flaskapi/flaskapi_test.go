@@ -53,7 +53,7 @@ func start(t *testing.T, p *optest.Provider) string {
 	return "http://" + addr
 }
 
-func TestItKeepsTheSamplesPromises(t *testing.T) {
+func TestTheFlaskAPIKeepsTheSamplesPromises(t *testing.T) {
 	t.Parallel()
 	p := optest.New(t)
 	base := start(t, p)
@@ -80,7 +80,7 @@ func TestTheLedgerFileIsThereAfterARestart(t *testing.T) {
 	})
 }
 
-func TestItAsksForTheKindOfSignInThatItIsTold(t *testing.T) {
+func TestTheFlaskAPIAsksForTheKindOfSignInThatIsConfigured(t *testing.T) {
 	t.Parallel()
 	p := optest.New(t)
 	addr := freeAddress(t)
@@ -107,7 +107,7 @@ func TestWithoutKeysNobodyGetsIn(t *testing.T) {
 	}
 }
 
-func TestStoppingEndsIt(t *testing.T) {
+func TestStopEndsTheFlaskAPI(t *testing.T) {
 	t.Parallel()
 	path := python(t)
 	addr := freeAddress(t)
@@ -126,9 +126,9 @@ func TestStoppingEndsIt(t *testing.T) {
 	l.Close()
 }
 
-// TestItEndsWithTheProcessThatStartedIt starts it from a process that is then killed without a
+// TestTheFlaskAPIEndsWithTheProcessThatStartedIt starts it from a process that is then killed without a
 // chance to clean up.
-func TestItEndsWithTheProcessThatStartedIt(t *testing.T) {
+func TestTheFlaskAPIEndsWithTheProcessThatStartedIt(t *testing.T) {
 	const variable = "TEST_FLASKAPI_PARENT"
 	if addr := os.Getenv(variable); addr != "" {
 		path, ok, hint := flaskapi.Available(t.Context())
@@ -177,7 +177,7 @@ func TestItEndsWithTheProcessThatStartedIt(t *testing.T) {
 	}
 }
 
-func TestWhatCannotRunIsSaidSo(t *testing.T) {
+func TestAPythonThatCannotRunTheFlaskAPIIsNamed(t *testing.T) {
 	t.Parallel()
 	path := python(t)
 	for _, addr := range []string{"0.0.0.0:9111", "9111", "api.localhost:9111", "192.0.2.1:9111"} {
@@ -211,7 +211,7 @@ func failing(t *testing.T) string {
 	return path
 }
 
-func TestItDoesNotSeeOurSecrets(t *testing.T) {
+func TestTheFlaskAPIDoesNotSeeOurSecrets(t *testing.T) {
 	t.Setenv("LATCHKEY_MASTER_KEY", "secret-of-the-provider")
 	path := t.TempDir() + "/python"
 	if err := os.WriteFile(path, []byte("#!/bin/sh\ncat >/dev/null & env >&2; exit 1\n"), 0o700); err != nil {

@@ -105,14 +105,14 @@ func TestQuirks(t *testing.T) {
 	idHeader, id := claims(t, idToken)
 	accessHeader, access := claims(t, token.AccessToken)
 
-	t.Run("one issuer, the same to the byte wherever it stands", func(t *testing.T) {
+	t.Run("the issuer is the same to the byte wherever it stands", func(t *testing.T) {
 		for where, got := range map[string]any{"discovery": meta["issuer"], "ID token": id["iss"], "access token": access["iss"], "response": back1.Query().Get("iss")} {
 			if got != l.issuer {
 				t.Errorf("%s: %v instead of %s", where, got, l.issuer)
 			}
 		}
 	})
-	t.Run("a slash at the end of the configured issuer is taken away, and said to be", func(t *testing.T) {
+	t.Run("a slash at the end of the configured issuer is taken away with a warning", func(t *testing.T) {
 		cmd := exec.Command(l.path, "config", "check", "--issuer", "http://localhost:8080/", "--data", t.TempDir())
 		cmd.Env = []string{}
 		out, err := cmd.CombinedOutput()
@@ -120,7 +120,7 @@ func TestQuirks(t *testing.T) {
 			t.Errorf("%v %s", err, out)
 		}
 	})
-	t.Run("http on every loopback host without a flag, and nowhere else", func(t *testing.T) {
+	t.Run("an http issuer is accepted on loopback hosts only, without a flag", func(t *testing.T) {
 		for issuer, fine := range map[string]bool{"http://localhost:8080": true, "http://127.0.0.1:8080": true, "http://[::1]:8080": true, "http://id.localhost:8080": true,
 			"http://id.example.com": false, "http://192.0.2.1": false} {
 			cmd := exec.Command(l.path, "config", "check", "--issuer", issuer, "--data", t.TempDir())
@@ -130,12 +130,12 @@ func TestQuirks(t *testing.T) {
 			}
 		}
 	})
-	t.Run("RS256 unless said otherwise, and listed", func(t *testing.T) {
+	t.Run("tokens are signed with RS256 by default, and discovery lists it", func(t *testing.T) {
 		if idHeader["alg"] != "RS256" || accessHeader["alg"] != "RS256" || accessHeader["typ"] != "at+jwt" || !strings.Contains(list(meta["id_token_signing_alg_values_supported"]), "RS256") {
 			t.Errorf("%v %v", idHeader, accessHeader)
 		}
 	})
-	t.Run("secrets that need no encoding", func(t *testing.T) {
+	t.Run("client secrets need no encoding", func(t *testing.T) {
 		for range 3 {
 			secret := l.register("Another", "--redirect-uri", back).Secret
 			if url.QueryEscape(secret) != secret || len(secret) < 32 {
@@ -143,12 +143,12 @@ func TestQuirks(t *testing.T) {
 			}
 		}
 	})
-	t.Run("S256 and nothing else", func(t *testing.T) {
+	t.Run("discovery lists S256 as the only code challenge method", func(t *testing.T) {
 		if got := list(meta["code_challenge_methods_supported"]); got != "S256" {
 			t.Error(got)
 		}
 	})
-	t.Run("claims at userinfo, with real types", func(t *testing.T) {
+	t.Run("userinfo has the claims with their JSON types", func(t *testing.T) {
 		who := ask(t, "GET", at("userinfo_endpoint"), nil, "Authorization", "Bearer "+token.AccessToken).json(t)
 		if who["email"] != "ada@example.com" || who["email_verified"] != true || who["name"] != "Ada Lovelace" || who["preferred_username"] != username || list(who["groups"]) != "staff" {
 			t.Errorf("%v", who)
@@ -157,7 +157,7 @@ func TestQuirks(t *testing.T) {
 			t.Errorf("in the ID token, although nobody asked for it: %v", id)
 		}
 	})
-	t.Run("every redirect URI of a native application in use", func(t *testing.T) {
+	t.Run("redirect URIs of well-known native applications work as they are", func(t *testing.T) {
 		for registered, asked := range map[string]string{
 			"app.immich:///oauth-callback":        "app.immich:///oauth-callback",
 			"kitchenowl:/signin/redirect":         "kitchenowl:/signin/redirect",
@@ -182,7 +182,7 @@ func TestQuirks(t *testing.T) {
 			}
 		}
 	})
-	t.Run("times that no strict clock calls the future", func(t *testing.T) {
+	t.Run("iat is a whole number of seconds that is not in the future", func(t *testing.T) {
 		for _, c := range []map[string]any{id, access} {
 			iat, _ := c["iat"].(float64)
 			if iat != float64(int64(iat)) || int64(iat) > now.Unix() || c["nbf"] != nil {
@@ -190,7 +190,7 @@ func TestQuirks(t *testing.T) {
 			}
 		}
 	})
-	t.Run("CORS for everybody where it is public, for registered origins where it is not", func(t *testing.T) {
+	t.Run("CORS is open for public documents and limited to registered origins elsewhere", func(t *testing.T) {
 		const own, foreign = "https://app.example.com", "https://evil.example"
 		for _, address := range []string{l.issuer + "/.well-known/openid-configuration", at("jwks_uri")} {
 			a := ask(t, "GET", address, nil, "Origin", foreign)
@@ -207,7 +207,7 @@ func TestQuirks(t *testing.T) {
 			}
 		}
 	})
-	t.Run("an authorization request by POST", func(t *testing.T) {
+	t.Run("an authorization request may come by POST", func(t *testing.T) {
 		u, err := url.Parse(conf.AuthCodeURL("posted"))
 		if err != nil {
 			t.Fatal(err)
@@ -217,13 +217,13 @@ func TestQuirks(t *testing.T) {
 			t.Error(to)
 		}
 	})
-	t.Run("WebFinger names the issuer", func(t *testing.T) {
+	t.Run("WebFinger names the issuer of any account", func(t *testing.T) {
 		a := ask(t, "GET", origin+"/.well-known/webfinger?resource="+url.QueryEscape("acct:ada@127.0.0.1")+"&rel="+url.QueryEscape("http://openid.net/specs/connect/1.0/issuer"), nil)
 		if a.status != 200 || !strings.Contains(a.body, l.issuer) || a.header.Get("Content-Type") != "application/jrd+json" {
 			t.Errorf("%d %v %s", a.status, a.header, a.body)
 		}
 	})
-	t.Run("keys that may be cached, each with a name of its own", func(t *testing.T) {
+	t.Run("published keys may be cached, and each has a kid of its own", func(t *testing.T) {
 		a := ask(t, "GET", at("jwks_uri"), nil)
 		keys, _ := a.json(t)["keys"].([]any)
 		seen := map[any]bool{}
@@ -239,7 +239,7 @@ func TestQuirks(t *testing.T) {
 			t.Errorf("%v %v", seen, a.header)
 		}
 	})
-	t.Run("introspection says whose token it is, of services too", func(t *testing.T) {
+	t.Run("introspection names the subject of users' and of services' tokens", func(t *testing.T) {
 		const api = "https://api.example.com"
 		l.register("API", "--type", "api", "--audience", api)
 		service := l.register("Service", "--type", "service", "--audience", api)
@@ -260,7 +260,7 @@ func TestQuirks(t *testing.T) {
 			}
 		}
 	})
-	t.Run("both well-known addresses, and both forms of them", func(t *testing.T) {
+	t.Run("metadata is at both well-known addresses in both of their forms", func(t *testing.T) {
 		for _, address := range []string{l.issuer + "/.well-known/oauth-authorization-server", origin + "/.well-known/oauth-authorization-server" + path, origin + "/.well-known/openid-configuration" + path} {
 			if got := ask(t, "GET", address, nil).json(t)["issuer"]; got != l.issuer {
 				t.Errorf("%s: %v", address, got)

@@ -117,7 +117,7 @@ func signIn(w *world) action {
 		chromedp.SendKeys("input[name=username]", optest.Username), click("login-submit"))
 }
 
-func TestInABrowser(t *testing.T) {
+func TestTheSinglePageApplicationInABrowser(t *testing.T) {
 	t.Parallel()
 	all := browser(t)
 

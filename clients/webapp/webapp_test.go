@@ -88,7 +88,7 @@ func (w *world) signedIn(t *testing.T) *optest.Browser {
 	return b
 }
 
-func TestItImportsNothingOfOurs(t *testing.T) {
+func TestTheSampleImportsNothingOfOurs(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command("go", "list", "-deps", "latchkey/clients/webapp", "latchkey/clients/spa", "latchkey/clients/api",
 		"latchkey/clients/flaskapi", "latchkey/clients/cli").CombinedOutput()
@@ -415,7 +415,7 @@ func TestTheSessionGetsANewIDAtSignIn(t *testing.T) {
 	}
 }
 
-func TestItCallsTheAPIsAndShowsTheirAnswers(t *testing.T) {
+func TestTheWebApplicationCallsTheAPIsAndShowsTheirAnswers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := w.signedIn(t)
@@ -626,7 +626,7 @@ func TestALogoutTokenWithoutSidEndsAllSessionsOfTheSubjectOnly(t *testing.T) {
 	}
 }
 
-func TestInventedKeyIDsDoNotMakeItHammerTheProvider(t *testing.T) {
+func TestInventedKeyIDsDoNotMakeTheWebApplicationHammerTheProvider(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.signedIn(t)
@@ -683,7 +683,7 @@ func TestWithoutOfflineAccessThereIsNoRefreshToken(t *testing.T) {
 	}
 }
 
-func TestItStartsBeforeTheProviderAndRecovers(t *testing.T) {
+func TestTheWebApplicationStartsBeforeTheProviderAndRecovers(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	now := time.Now()

@@ -24,18 +24,18 @@ func TestWhoMayUseWhat(t *testing.T) {
 		user     storage.User
 		want     Decision
 	}{
-		{"everybody may use an application without groups", open, alice, Decision{Allowed: true}},
-		{"also who is in no group", open, storage.User{ID: "u2"}, Decision{Allowed: true}},
-		{"one of the groups is enough", staffOnly, alice, Decision{Allowed: true}},
-		{"a group that one is not in is refused, with whom to ask", adminsOnly, alice, Decision{Reason: NotInGroup, Groups: []string{"admins"}, Contact: "it@example.com"}},
-		{"no group at all is refused", adminsOnly, storage.User{ID: "u2"}, Decision{Reason: NotInGroup, Groups: []string{"admins"}, Contact: "it@example.com"}},
+		{"a client without groups is for every user", open, alice, Decision{Allowed: true}},
+		{"a client without groups is also for a user who is in none", open, storage.User{ID: "u2"}, Decision{Allowed: true}},
+		{"a user in one of several allowed groups may use the client", staffOnly, alice, Decision{Allowed: true}},
+		{"a user outside the allowed groups is refused, with whom to ask", adminsOnly, alice, Decision{Reason: NotInGroup, Groups: []string{"admins"}, Contact: "it@example.com"}},
+		{"a user without groups is refused where a group is needed", adminsOnly, storage.User{ID: "u2"}, Decision{Reason: NotInGroup, Groups: []string{"admins"}, Contact: "it@example.com"}},
 		{"group names are compared exactly", adminsOnly, storage.User{ID: "u2", Groups: []string{"Admins", "admins ", "adminsx", ""}}, Decision{Reason: NotInGroup, Groups: []string{"admins"}, Contact: "it@example.com"}},
 		{"a disabled person is refused", open, disabled(alice), Decision{Reason: UserDisabled}},
 		{"a disabled person is refused before groups are looked at", adminsOnly, disabled(alice), Decision{Reason: UserDisabled}},
 		{"a disabled application is refused to everybody", off(staffOnly), alice, Decision{Reason: ClientDisabled}},
 		{"a person who is gone is refused", open, storage.User{}, Decision{Reason: UserUnknown}},
 		{"an application that is gone is refused", clients.Client{}, alice, Decision{Reason: ClientUnknown}},
-		{"nothing at all is refused", clients.Client{}, storage.User{}, Decision{Reason: ClientUnknown}},
+		{"no user and no client is refused", clients.Client{}, storage.User{}, Decision{Reason: ClientUnknown}},
 	} {
 		if got := Decide(c.client, c.user); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, want %+v", c.sentence, got, c.want)
@@ -53,14 +53,14 @@ func TestGrantableScope(t *testing.T) {
 		requested  []string
 		want       []string
 	}{
-		{"an application without a list may have the provider's own", "", refreshes, oauth.Scopes, oauth.Scopes},
-		{"and nothing else", "", refreshes, []string{"openid", "admin", "api:write"}, []string{"openid"}},
-		{"a list is a limit", "openid api:read", refreshes, []string{"openid", "profile", "api:read", "api:write"}, []string{"openid", "api:read"}},
-		{"compared exactly", "openid", refreshes, []string{"OpenID", "openid", "open"}, []string{"openid"}},
-		{"each once", "", refreshes, []string{"openid", "openid"}, []string{"openid"}},
+		{"a client without a list may have all scopes of the provider", "", refreshes, oauth.Scopes, oauth.Scopes},
+		{"a client without a list may have no scope but the provider's own", "", refreshes, []string{"openid", "admin", "api:write"}, []string{"openid"}},
+		{"a client with a list gets no scope outside of it", "openid api:read", refreshes, []string{"openid", "profile", "api:read", "api:write"}, []string{"openid", "api:read"}},
+		{"scopes are compared exactly", "openid", refreshes, []string{"OpenID", "openid", "open"}, []string{"openid"}},
+		{"a scope that is asked for twice is granted once", "", refreshes, []string{"openid", "openid"}, []string{"openid"}},
 		{"offline_access needs refresh tokens", "", nil, []string{"openid", "offline_access"}, []string{"openid"}},
 		{"offline_access has to be on a list too", "openid", refreshes, []string{"openid", "offline_access"}, []string{"openid"}},
-		{"nothing for nothing", "", refreshes, nil, nil},
+		{"no scope is granted when none is asked for", "", refreshes, nil, nil},
 	} {
 		client := clients.Client{ID: "c", Metadata: clients.Metadata{Scope: c.registered, GrantTypes: c.grants}}
 		if got := GrantableScope(client, c.requested); !slices.Equal(got, c.want) {

@@ -21,16 +21,16 @@ func TestVerifyPKCE(t *testing.T) {
 		name, challenge, verifier string
 		ok                        bool
 	}{
-		{"RFC 7636 Appendix B", challenge, verifier, true},
-		{"neither was sent", "", "", true},
-		{"verifier omitted although a challenge was sent", challenge, "", false},
-		{"challenge omitted although a verifier was sent", "", verifier, false},
-		{"wrong verifier", challenge, strings.Replace(verifier, "d", "e", 1), false},
-		{"verifier equal to the challenge", challenge, challenge, false},
-		{"42 characters", challenge, verifier[:42], false},
-		{"129 characters", challenge, strings.Repeat("a", 129), false},
-		{"a character outside unreserved", challenge, verifier[:42] + "%", false},
-		{"NUL", challenge, verifier[:42] + "\x00", false},
+		{"RFC 7636 Appendix B the example verifies", challenge, verifier, true},
+		{"no verifier is needed without a challenge", "", "", true},
+		{"a missing verifier is refused when a challenge was sent", challenge, "", false},
+		{"a verifier without a challenge is refused", "", verifier, false},
+		{"a wrong verifier is refused", challenge, strings.Replace(verifier, "d", "e", 1), false},
+		{"the challenge as its own verifier is refused", challenge, challenge, false},
+		{"a verifier of 42 characters is refused", challenge, verifier[:42], false},
+		{"a verifier of 129 characters is refused", challenge, strings.Repeat("a", 129), false},
+		{"a verifier with a character outside unreserved is refused", challenge, verifier[:42] + "%", false},
+		{"a verifier with NUL is refused", challenge, verifier[:42] + "\x00", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := VerifyPKCE(c.challenge, c.verifier)
@@ -51,18 +51,18 @@ func TestCheckChallenge(t *testing.T) {
 		name, challenge, method string
 		ok                      bool
 	}{
-		{"S256", challenge, "S256", true},
-		{"none at all", "", "", true},
+		{"S256 is accepted", challenge, "S256", true},
+		{"no challenge needs no method", "", "", true},
 		{"plain is refused", challenge, "plain", false},
-		{"an absent method means plain", challenge, "", false},
-		{"method without challenge", "", "S256", false},
-		{"lower case", challenge, "s256", false},
-		{"trailing blank", challenge, "S256 ", false},
-		{"42 characters", challenge[:42], "S256", false},
-		{"44 characters", challenge + "A", "S256", false},
-		{"padding", challenge + "=", "S256", false},
-		{"standard alphabet", "+" + challenge[1:], "S256", false},
-		{"unused bits set", challenge[:42] + "N", "S256", false},
+		{"an absent method means plain and is refused", challenge, "", false},
+		{"a method without a challenge is refused", "", "S256", false},
+		{"a method in lower case is refused", challenge, "s256", false},
+		{"a method with a trailing blank is refused", challenge, "S256 ", false},
+		{"a challenge of 42 characters is refused", challenge[:42], "S256", false},
+		{"a challenge of 44 characters is refused", challenge + "A", "S256", false},
+		{"a challenge with padding is refused", challenge + "=", "S256", false},
+		{"a challenge in the standard base64 alphabet is refused", "+" + challenge[1:], "S256", false},
+		{"a challenge with unused bits set is refused", challenge[:42] + "N", "S256", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := CheckChallenge(c.challenge, c.method); (err == nil) != c.ok {
@@ -120,19 +120,19 @@ func TestParseBody(t *testing.T) {
 		name, contentType, body string
 		status                  int
 	}{
-		{"form", "application/x-www-form-urlencoded", "a=1&b=2", 0},
-		{"form with charset", "application/x-www-form-urlencoded; charset=UTF-8", "a=1", 0},
-		{"other charset", "application/x-www-form-urlencoded; charset=utf-16", "a=1", 415},
-		{"JSON", "application/json", `{"a":1}`, 415},
-		{"multipart", "multipart/form-data; boundary=x", "--x--", 415},
-		{"no type", "", "a=1", 415},
-		{"RFC 6749 §3.2 repeated parameter", "application/x-www-form-urlencoded", "a=1&a=1", 400},
-		{"broken escape", "application/x-www-form-urlencoded", "a=%zz", 400},
-		{"semicolon separator", "application/x-www-form-urlencoded", "a=1;b=2", 400},
-		{"overlong UTF-8", "application/x-www-form-urlencoded", "a=%C0%AF", 400},
-		{"NUL", "application/x-www-form-urlencoded", "a=%00", 400},
-		{"too large", "application/x-www-form-urlencoded", "a=" + strings.Repeat("x", MaxBody), 413},
-		{"too many", "application/x-www-form-urlencoded", manyPairs(65), 400},
+		{"a form is read", "application/x-www-form-urlencoded", "a=1&b=2", 0},
+		{"a form with charset UTF-8 is read", "application/x-www-form-urlencoded; charset=UTF-8", "a=1", 0},
+		{"a form in another charset is refused", "application/x-www-form-urlencoded; charset=utf-16", "a=1", 415},
+		{"a JSON body is refused", "application/json", `{"a":1}`, 415},
+		{"a multipart body is refused", "multipart/form-data; boundary=x", "--x--", 415},
+		{"a body without a type is refused", "", "a=1", 415},
+		{"RFC 6749 §3.2 a repeated parameter is refused", "application/x-www-form-urlencoded", "a=1&a=1", 400},
+		{"a broken escape is refused", "application/x-www-form-urlencoded", "a=%zz", 400},
+		{"a semicolon as separator is refused", "application/x-www-form-urlencoded", "a=1;b=2", 400},
+		{"overlong UTF-8 is refused", "application/x-www-form-urlencoded", "a=%C0%AF", 400},
+		{"NUL is refused", "application/x-www-form-urlencoded", "a=%00", 400},
+		{"a body that is too large is refused", "application/x-www-form-urlencoded", "a=" + strings.Repeat("x", MaxBody), 413},
+		{"a body with too many parameters is refused", "application/x-www-form-urlencoded", manyPairs(65), 400},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := httptest.NewRequest("POST", "/token?a=fromtheurl", strings.NewReader(c.body))

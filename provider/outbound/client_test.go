@@ -153,7 +153,7 @@ func TestTheDialerLooksAtTheSocketItself(t *testing.T) {
 	}
 }
 
-func TestSchemesPortsAndCredentials(t *testing.T) {
+func TestAddressesWithAnotherSchemeOrCredentialsAreRefused(t *testing.T) {
 	t.Parallel()
 	r := &recorder{}
 	n := &names{of: map[string][][]string{"public.test": {{"93.184.216.34"}}}}
@@ -198,7 +198,7 @@ func served(t testing.TB, handler http.HandlerFunc, change ...func(*Config)) (*C
 	return New(config), s, r
 }
 
-func TestWhatIsSent(t *testing.T) {
+func TestRequestsGoDirectlyAndSayNoMoreThanTheyMust(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	var got []*http.Request
@@ -431,7 +431,7 @@ func drip(c net.Conn, text string) {
 	}
 }
 
-func TestOnlySoManyAtOnce(t *testing.T) {
+func TestOnlySoManyCallsAreMadeAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var now, most atomic.Int64
@@ -521,7 +521,7 @@ func TestCertificatesAreChecked(t *testing.T) {
 	}
 }
 
-func TestNothingIsLeftBehind(t *testing.T) {
+func TestNoConnectionIsLeftBehind(t *testing.T) {
 	hang := make(chan struct{})
 	c, s, _ := served(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/hang" {
