@@ -1,17 +1,19 @@
 package templates
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"mime"
+	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-//go:embed assets/*
+//go:embed assets/*.css assets/*.js assets/*.svg assets/*.woff2
 var assetFiles embed.FS
 
 type asset struct {
@@ -23,22 +25,29 @@ type asset struct {
 var assets = loadAssets()
 
 func loadAssets() map[string]asset {
-	types := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+	types := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 	out := map[string]asset{}
 	files, err := assetFiles.ReadDir("assets")
 	if err != nil {
 		panic(err) // embedded
 	}
+	// The stylesheet comes last: it names other assets, under the names that change with their content.
+	slices.SortStableFunc(files, func(a, b fs.DirEntry) int { return strings.Compare(path.Ext(b.Name()), path.Ext(a.Name())) })
 	for _, f := range files {
 		b, err := assetFiles.ReadFile("assets/" + f.Name())
 		if err != nil {
-			panic(err)
+			panic(err) // embedded
 		}
-		sum := sha256.Sum256(b)
 		ext := path.Ext(f.Name())
 		if types[ext] == "" {
-			panic("no content type for " + f.Name() + ", perhaps " + mime.TypeByExtension(ext))
+			panic("no content type for " + f.Name())
 		}
+		if ext == ".css" {
+			for name, a := range out {
+				b = bytes.ReplaceAll(b, []byte("url("+name+")"), []byte("url("+path.Base(a.path)+")"))
+			}
+		}
+		sum := sha256.Sum256(b)
 		out[f.Name()] = asset{
 			path:        "/assets/" + strings.TrimSuffix(f.Name(), ext) + "." + hex.EncodeToString(sum[:8]) + ext,
 			contentType: types[ext], content: b,

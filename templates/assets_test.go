@@ -36,7 +36,7 @@ func TestAssetsAreKeptForEverUnderANameThatChangesWithThem(t *testing.T) {
 	}
 	for name, contentType := range map[string]string{
 		"style.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml", "form_post.js": "text/javascript; charset=utf-8",
-		"check_session.js": "text/javascript; charset=utf-8",
+		"check_session.js": "text/javascript; charset=utf-8", "headline.woff2": "font/woff2", "headline_ext.woff2": "font/woff2",
 	} {
 		path := AssetPath(name)
 		r := get("GET", path)
@@ -83,7 +83,7 @@ func TestColoursContrastInBothSchemes(t *testing.T) {
 		}{
 			{"ink", "paper", 4.5}, {"ink", "card", 4.5}, {"soft", "card", 4.5}, {"soft", "paper", 4.5}, {"accent", "card", 4.5}, {"accent", "paper", 4.5},
 			{"accent", "tint", 4.5}, {"accent-hover", "tint", 4.5}, {"accent-hover", "card", 4.5}, {"on-accent", "accent", 4.5}, {"on-accent", "accent-hover", 4.5},
-			{"bad", "bad-tint", 4.5}, {"warn", "warn-tint", 4.5}, {"warn", "card", 4.5}, {"soft", "tint", 4.5}, {"line", "card", 3}, {"bad", "card", 3},
+			{"bad", "bad-tint", 4.5}, {"warn", "warn-tint", 4.5}, {"warn", "card", 4.5}, {"soft", "tint", 4.5}, {"line", "card", 3}, {"bad", "card", 4.5}, {"bad", "bad-tint", 4.5}, {"ink", "tint", 4.5}, {"accent", "card", 3},
 		} {
 			a, okA := colours[pair.of]
 			b, okB := colours[pair.on]
@@ -116,12 +116,61 @@ func luminance(t *testing.T, colour string) float64 {
 	return 0.2126*channel(16) + 0.7152*channel(8) + 0.0722*channel(0)
 }
 
+func TestInitialsContrastWithEveryHue(t *testing.T) {
+	t.Parallel()
+	colours := map[string]string{}
+	for _, m := range property.FindAllStringSubmatch(string(assets["style.css"].content), -1) {
+		if colours[m[1]] == "" {
+			colours[m[1]] = m[2]
+		}
+	}
+	for n := range hues {
+		m := regexp.MustCompile(`\.hue-` + strconv.Itoa(n) + ` \{ background: var\(--([a-z]+)\); \}`).FindSubmatch(assets["style.css"].content)
+		if m == nil {
+			t.Fatalf("there is no .hue-%d", n)
+		}
+		if c := (luminance(t, colours["on-hue"]) + 0.05) / (luminance(t, colours[string(m[1])]) + 0.05); c < 4.5 {
+			t.Errorf("--%s: contrast %.2f", m[1], c)
+		}
+	}
+}
+
 func TestTheStylesheetAsksNobodyElse(t *testing.T) {
 	t.Parallel()
-	for _, no := range []string{"url(", "@import", "@font-face", "http:", "https:"} {
-		if strings.Contains(string(assets["style.css"].content), no) {
+	css := string(assets["style.css"].content)
+	for _, no := range []string{"@import", "http:", "https:", "data:", "//"} {
+		if strings.Contains(css, no) {
 			t.Errorf("the stylesheet has %s", no)
 		}
+	}
+	urls := regexp.MustCompile(`url\(([^)]*)\)`).FindAllStringSubmatch(css, -1)
+	if len(urls) != 2 {
+		t.Errorf("%d addresses", len(urls))
+	}
+	for _, u := range urls {
+		if r := get("GET", "/assets/"+u[1]); r.StatusCode != 200 || !strings.Contains(r.Header.Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: %d %v", u[1], r.StatusCode, r.Header)
+		}
+	}
+}
+
+func TestAllAssetsTogetherAreSmall(t *testing.T) {
+	t.Parallel()
+	total := 0
+	for _, a := range assets {
+		total += len(a.content)
+	}
+	if total > 60_000 {
+		t.Errorf("%d bytes", total)
+	}
+}
+
+// TestLayoutIsTheSameFromRightToLeft refuses properties that name a side of the screen.
+func TestLayoutIsTheSameFromRightToLeft(t *testing.T) {
+	t.Parallel()
+	sided := regexp.MustCompile(`(?:margin|padding|border)-(?:left|right)|[ ;{](?:left|right): |text-align: (?:left|right)|float:`)
+	if found := sided.FindString(string(assets["style.css"].content)); found != "" {
+		t.Errorf("the stylesheet has %q", found)
 	}
 }
 
