@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/provider/admin"
 	"latchkey/provider/clients"
 	"latchkey/provider/storage"
 )
@@ -63,7 +64,7 @@ func TestApply(t *testing.T) {
 			t.Fatal(r.stderr)
 		}
 		var out []string
-		for _, c := range into[[]change](t, r.stdout) {
+		for _, c := range into[[]admin.PlannedChange](t, r.stdout) {
 			out = append(out, c.Name+" "+c.Action)
 		}
 		return strings.Join(out, ", ")
@@ -83,7 +84,7 @@ func TestApply(t *testing.T) {
 	if strings.Contains(first.stdout, "chosen-elsewhere") || strings.Contains(first.stdout, testPassword) {
 		t.Error("a secret that was brought along was printed")
 	}
-	made := into[[]change](t, first.stdout)
+	made := into[[]admin.PlannedChange](t, first.stdout)
 	if made[6].ClientSecret == "" || made[5].ClientSecret != "" {
 		t.Errorf("secrets: %+v", made)
 	}

@@ -18,7 +18,7 @@ func (sh *shell) backupCommand() *cobra.Command {
 		Long: `Copy the embedded database into a new file, readable by its owner only, while the server runs or not. The master key is not in it, and
 the copy cannot be used without: keep both, apart from each other. MongoDB has its own ways, mongodump for one.`,
 		Example: `  latchkey backup /var/backups/latchkey-monday.db`,
-		Args:    exactly(1, "the file to write"),
+		Args:    exactArgs(1, "the file to write"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
 				embedded, ok := s.store.(*storage.SQLite)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -12,15 +11,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/provider/admin"
 	"latchkey/provider/clients"
-	"latchkey/provider/oauth"
 	"latchkey/provider/registration"
-	"latchkey/provider/storage"
-	"latchkey/provider/token"
 )
 
+const oneClientID = "one client_id"
+
 func (sh *shell) clientCommand() *cobra.Command {
-	return family("client", "Applications: create, list, change, delete",
+	return commandGroup("client", "Applications: create, list, change, delete",
 		sh.clientCreate(), sh.clientList(), sh.clientShow(), sh.clientUpdate(), sh.clientRotateSecret(), sh.clientDelete())
 }
 
@@ -52,14 +51,14 @@ var clientFlags = []struct {
 	{"logo-uri", "`URI` of its logo", func(c *clients.Client) any { return &c.LogoURI }},
 	{"policy-uri", "`URI` of its privacy policy", func(c *clients.Client) any { return &c.PolicyURI }},
 	{"tos-uri", "`URI` of its terms", func(c *clients.Client) any { return &c.TOSURI }},
-	{"contact", "an `ADDRESS` of whoever runs it; may be repeated", func(c *clients.Client) any { return &c.Contacts }},
+	{"contact", "an `ADDRESS` of the people who run it; may be repeated", func(c *clients.Client) any { return &c.Contacts }},
 	{"initiate-login-uri", "`URI` where others can start a sign-in", func(c *clients.Client) any { return &c.InitiateLoginURI }},
 	{"request-uri", "a `URI` of a request object; may be repeated", func(c *clients.Client) any { return &c.RequestURIs }},
 
 	{"group", "a `GROUP` whose members may use it; may be repeated (default: everybody)", func(c *clients.Client) any { return &c.AllowedGroups }},
 	{"audience", "an API `URI` that its access tokens may be for; may be repeated. For an API: its own names", func(c *clients.Client) any { return &c.Audience }},
-	{"origin", "a web `ORIGIN` that may call us from a browser, or that its callback leads on to; may be repeated", func(c *clients.Client) any { return &c.Origins }},
-	{"skip-consent", "people are not asked: it is our own application", func(c *clients.Client) any { return &c.SkipConsent }},
+	{"origin", "a web `ORIGIN` that may call the provider from a browser, or that its callback leads on to; may be repeated", func(c *clients.Client) any { return &c.Origins }},
+	{"skip-consent", "people are not asked for consent: it is the operator's own application", func(c *clients.Client) any { return &c.SkipConsent }},
 	{"without-pkce", "it may leave out PKCE (never for public clients)", func(c *clients.Client) any { return &c.WithoutPKCE }},
 	{"claims-in-id-token", "ID tokens also have name, email and so on", func(c *clients.Client) any { return &c.ClaimsInIDToken }},
 	{"opaque-access-tokens", "access tokens are random and need introspection", func(c *clients.Client) any { return &c.OpaqueAccessTokens }},
@@ -68,7 +67,16 @@ var clientFlags = []struct {
 	{"disabled", "nobody can use it for now", func(c *clients.Client) any { return &c.Disabled }},
 }
 
-func registerClientFlags(cmd *cobra.Command) {
+// clientEdit is what the flags of a command say about an application.
+type clientEdit struct {
+	sh       *shell
+	flags    []func(*clients.Client) // what was given, one a flag
+	metadata func(*clients.Client) error
+	secret   bool // it is on standard input
+}
+
+// register adds the flags to a command.
+func (e *clientEdit) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	for _, flag := range clientFlags {
 		switch flag.field(&clients.Client{}).(type) {
@@ -82,14 +90,20 @@ func registerClientFlags(cmd *cobra.Command) {
 	}
 	f.String("jwks-file", "", "`FILE` with its public keys, a JWK Set")
 	f.String("metadata", "", "`FILE` with client metadata by their standard names, JSON or YAML; flags come on top")
-	f.Bool("secret-stdin", false, "read the client secret from standard input, in place of making one")
+	f.BoolVar(&e.secret, "secret-stdin", false, "read the client secret from standard input, in place of making one")
 }
 
-// applyClientFlags sets what was said about the application and leaves the rest.
-func (sh *shell) applyClientFlags(cmd *cobra.Command, c *clients.Client) error {
+// read reads flags and files, once: a change may be made several times, when another administrator was faster.
+func (e *clientEdit) read(cmd *cobra.Command) error {
 	f := cmd.Flags()
+	e.metadata = func(*clients.Client) error { return nil }
 	if file, _ := f.GetString("metadata"); file != "" {
-		if _, err := readYAMLFile(file, sh.stdin, &c.Metadata); err != nil {
+		name, text, err := readText(file, e.sh.stdin)
+		if err != nil {
+			return err
+		}
+		e.metadata = func(c *clients.Client) error {
+			_, err := readYAML(name, text, &c.Metadata)
 			return err
 		}
 	}
@@ -101,75 +115,53 @@ func (sh *shell) applyClientFlags(cmd *cobra.Command, c *clients.Client) error {
 		if !json.Valid(set) {
 			return fmt.Errorf("%s is not JSON", file)
 		}
-		c.JWKS = set
+		e.flags = append(e.flags, func(c *clients.Client) { c.JWKS = set })
 	}
 	for _, flag := range clientFlags {
 		if !f.Changed(flag.name) {
 			continue
 		}
-		switch p := flag.field(c).(type) {
-		case *string:
-			*p, _ = f.GetString(flag.name)
-		case *[]string:
-			list, _ := f.GetStringArray(flag.name)
-			*p = slices.DeleteFunc(list, func(s string) bool { return s == "" }) // --group "" empties the list
-		case *bool:
-			*p, _ = f.GetBool(flag.name)
-		}
+		e.flags = append(e.flags, func(c *clients.Client) {
+			switch p := flag.field(c).(type) {
+			case *string:
+				*p, _ = f.GetString(flag.name)
+			case *[]string:
+				given, _ := f.GetStringArray(flag.name)
+				*p = notEmpty(given) // --group "" empties the list
+			case *bool:
+				*p, _ = f.GetBool(flag.name)
+			}
+		})
 	}
 	return nil
 }
 
-// clientPolicy is what an administrator may register.
-func (s *site) clientPolicy() clients.Policy {
-	return clients.Policy{AllowNone: s.InsecureAllowNone, GrantTypes: token.GrantTypes()}
+// apply sets what was given and leaves the rest.
+func (e *clientEdit) apply(c *clients.Client) error {
+	if err := e.metadata(c); err != nil {
+		return err
+	}
+	for _, set := range e.flags {
+		set(c)
+	}
+	return nil
 }
 
-func (s *site) secretHasher() *clients.SecretHasher {
-	return clients.NewSecretHasher(s.sealer.Derive("client secrets", 32))
-}
-
-// prepareClient checks a client that is about to be stored, and makes the keys that it needs.
-func (s *site) prepareClient(ctx context.Context, c clients.Client) (clients.Client, error) {
-	c, err := clients.Prepare(c, s.clientPolicy())
-	if err != nil {
-		return c, plain(err)
+// broughtSecret is the secret on standard input, "" if none is brought along.
+func (e *clientEdit) broughtSecret(ctx context.Context) (string, error) {
+	if !e.secret {
+		return "", nil
 	}
-	if err := s.checkGroups(ctx, c.AllowedGroups); err != nil {
-		return c, err
-	}
-	if c.SectorIdentifierURI != "" {
-		p, err := s.provider()
-		if err != nil {
-			return c, err
-		}
-		if err := p.Registrations.CheckSector(ctx, c); err != nil {
-			return c, plain(err)
-		}
-	}
-	return c, nil
-}
-
-// plain is a refusal without the code that is only for programs.
-func plain(err error) error {
-	var e *oauth.Error
-	if errors.As(err, &e) {
-		return errors.New(e.Description)
-	}
-	return err
-}
-
-// needsSecret says whether the client has no secret of the kind that its method takes.
-func needsSecret(c clients.Client) bool {
-	return c.UsesSecret() && (len(c.SecretHash) == 0 || c.TokenEndpointAuthMethod == oauth.AuthClientSecretJWT && len(c.SealedSecret) == 0)
+	return e.sh.readPassword(ctx, true, "")
 }
 
 func (sh *shell) clientCreate() *cobra.Command {
 	var typ, id string
-	cmd := &cobra.Command{
-		Use:   "create",
-		Short: "Register an application",
-		Long: `Register an application. The type sets what fits:
+	e := &clientEdit{sh: sh}
+	return sh.siteCommand(siteCommand{
+		use:   "create",
+		short: "Register an application",
+		long: `Register an application. The type sets what fits:
 
   web      runs on a server and keeps a secret
   spa      runs in a browser: no secret
@@ -178,80 +170,41 @@ func (sh *shell) clientCreate() *cobra.Command {
   api      takes access tokens, and may introspect them
 
 The client secret is printed once and cannot be read again.`,
-		Example: `  latchkey client create --name Notes --type web --redirect-uri https://notes.example.com/callback
+		example: `  latchkey client create --name Notes --type web --redirect-uri https://notes.example.com/callback
   latchkey client create --name Board --type spa --redirect-uri https://board.example.com/ --json
   latchkey client create --name Backup --type service --audience https://files.example.com`,
-		Args: exactly(0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		args: exactArgs(0, ""), creates: true, json: true,
+		flags: func(cmd *cobra.Command) {
+			cmd.Flags().StringVar(&typ, "type", clients.TypeWeb, "`TYPE`: "+strings.Join(clients.Types, ", "))
+			cmd.Flags().StringVar(&id, "id", "", "client `ID` (default: a random one)")
+			e.register(cmd)
+		},
+		before: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains(clients.Types, typ) {
 				return usage("--type must be one of %s", strings.Join(clients.Types, ", "))
 			}
-			return sh.onSite(cmd, true, func(ctx context.Context, s *site) error {
-				draft := clients.Client{}
-				if err := sh.applyClientFlags(cmd, &draft); err != nil {
-					return err
-				}
-				if draft.ClientName == "" {
-					return usage("--name is missing: people read it when they sign in")
-				}
-				made, err := clients.NewClient(typ, draft.Metadata, s.clientPolicy())
-				if err != nil {
-					return plain(err)
-				}
-				draft.ID, draft.Type, draft.Metadata = made.ID, made.Type, made.Metadata
-				if id != "" {
-					draft.ID = id
-				}
-				c, err := s.prepareClient(ctx, draft)
-				if err != nil {
-					return err
-				}
-				secret, err := sh.giveSecret(ctx, cmd, s, &c)
-				if err != nil {
-					return err
-				}
-				if err := s.createClient(ctx, &c); err != nil {
-					return err
-				}
-				return sh.printNewClient(s, c, secret)
-			})
+			return e.read(cmd)
 		},
-	}
-	cmd.Flags().StringVar(&typ, "type", clients.TypeWeb, "`TYPE`: "+strings.Join(clients.Types, ", "))
-	cmd.Flags().StringVar(&id, "id", "", "client `ID` (default: a random one)")
-	registerClientFlags(cmd)
-	sh.storeFlags(cmd)
-	sh.jsonFlag(cmd)
-	return cmd
-}
-
-// giveSecret gives the client the secret on standard input, or a new one if it needs one, and returns it.
-func (sh *shell) giveSecret(ctx context.Context, cmd *cobra.Command, s *site, c *clients.Client) (string, error) {
-	var secret string
-	if brought, _ := cmd.Flags().GetBool("secret-stdin"); brought {
-		var err error
-		if secret, err = sh.readPassword(ctx, true, ""); err != nil {
-			return "", err
-		}
-	} else if needsSecret(*c) {
-		secret = clients.NewSecret()
-	} else {
-		return "", nil
-	}
-	return secret, plain(c.SetSecret(secret, s.secretHasher(), s.sealer))
-}
-
-func (s *site) createClient(ctx context.Context, c *clients.Client) error {
-	c.CreatedAt, c.Version = s.timestamp(), 1
-	c.UpdatedAt = c.CreatedAt
-	if err := registration.EnsureKeys(ctx, s.ring, c.Metadata); err != nil {
-		return err
-	}
-	err := s.store.CreateClient(ctx, *c)
-	if errors.Is(err, storage.ErrConflict) {
-		return fmt.Errorf("the client_id %q is taken", c.ID)
-	}
-	return err
+		run: func(ctx context.Context, s *site, _ []string) error {
+			n := admin.NewClient{}
+			if err := e.apply(&n.Client); err != nil {
+				return err
+			}
+			if n.ClientName == "" {
+				return usage("--name is missing: people read it when they sign in")
+			}
+			n.ID, n.Type = id, typ
+			var err error
+			if n.Secret, err = e.broughtSecret(ctx); err != nil {
+				return err
+			}
+			c, secret, err := s.admin.CreateClient(ctx, s.actor, n)
+			if err != nil {
+				return err
+			}
+			return sh.printNewClient(s, c, secret)
+		},
+	})
 }
 
 // newClient is a client at the only moment at which its secret is known.
@@ -290,62 +243,18 @@ func (sh *shell) printNewClient(s *site, c clients.Client, secret string) error 
 	return nil
 }
 
-// clients reads all applications.
-func (s *site) clients(ctx context.Context) ([]clients.Client, error) {
-	all := []clients.Client{}
-	after := ""
-	for {
-		page, err := s.store.Clients(ctx, after, 500)
-		if err != nil {
-			return nil, err
-		}
-		if len(page) == 0 {
-			return all, nil
-		}
-		all = append(all, page...)
-		after = page[len(page)-1].ID
-	}
-}
-
-func (s *site) client(ctx context.Context, id string) (clients.Client, error) {
-	c, err := s.store.Client(ctx, id)
-	if errors.Is(err, storage.ErrNotFound) {
-		return c, fmt.Errorf("there is no application with the client_id %q", id)
-	}
-	return c, err
-}
-
 func (sh *shell) clientList() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List all applications",
-		Args:  exactly(0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
-				all, err := s.clients(ctx)
-				if err != nil {
-					return err
-				}
-				if sh.json {
-					return sh.printJSON(all)
-				}
-				rows := [][]string{{"CLIENT_ID", "NAME", "TYPE", "GROUPS", "STATE"}}
-				for _, c := range all {
-					state := "active"
-					if c.Disabled {
-						state = "disabled"
-					} else if c.Dynamic {
-						state = "registered itself"
-					}
-					rows = append(rows, []string{c.ID, c.Name(), c.Type, strings.Join(c.AllowedGroups, " "), state})
-				}
-				return sh.table(rows)
-			})
-		},
-	}
-	sh.storeFlags(cmd)
-	sh.jsonFlag(cmd)
-	return cmd
+	return list(sh, "List all applications", []string{"CLIENT_ID", "NAME", "TYPE", "GROUPS", "STATE"},
+		func(ctx context.Context, s *site) ([]clients.Client, error) { return s.admin.Clients(ctx, s.actor) },
+		func(c clients.Client) []string {
+			state := "active"
+			if c.Disabled {
+				state = "disabled"
+			} else if c.Dynamic {
+				state = "registered itself"
+			}
+			return []string{c.ID, c.Name(), c.Type, strings.Join(c.AllowedGroups, " "), state}
+		})
 }
 
 func (sh *shell) printClient(c clients.Client) error {
@@ -388,181 +297,113 @@ func (sh *shell) printClient(c clients.Client) error {
 }
 
 func (sh *shell) clientShow() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "show CLIENT_ID",
-		Short: "Show an application",
-		Args:  exactly(1, "one client_id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
-				c, err := s.client(ctx, args[0])
-				if err != nil {
-					return err
-				}
-				return sh.printClient(c)
-			})
-		},
-	}
-	sh.storeFlags(cmd)
-	sh.jsonFlag(cmd)
-	return cmd
-}
-
-// changeClient changes a client, again if somebody else changed it meanwhile.
-func (s *site) changeClient(ctx context.Context, id string, change func(*clients.Client) error) (clients.Client, error) {
-	for range 10 {
-		c, err := s.client(ctx, id)
-		if err != nil {
-			return c, err
-		}
-		if err := change(&c); err != nil {
-			return c, err
-		}
-		c.UpdatedAt = s.timestamp()
-		if err := registration.EnsureKeys(ctx, s.ring, c.Metadata); err != nil {
-			return c, err
-		}
-		if err = s.store.UpdateClient(ctx, c); err == nil {
-			return c, nil
-		} else if !errors.Is(err, storage.ErrConflict) {
-			return c, err
-		}
-	}
-	return clients.Client{}, fmt.Errorf("%s is being changed by others all the time; try again", id)
+	return show(sh, "CLIENT_ID", oneClientID, "Show an application",
+		func(ctx context.Context, s *site, id string) (clients.Client, error) {
+			return s.admin.Client(ctx, s.actor, id)
+		}, sh.printClient)
 }
 
 func (sh *shell) clientUpdate() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "update CLIENT_ID",
-		Short: "Change an application; what is not named stays",
-		Long: `Change an application; what is not named stays. A list is replaced as a whole, and emptied by "".
+	e := &clientEdit{sh: sh}
+	return sh.siteCommand(siteCommand{
+		use:   "update CLIENT_ID",
+		short: "Change an application; what is not named stays",
+		long: `Change an application; what is not named stays. A list is replaced as a whole, and emptied by "".
 
-Switched on is --skip-consent, switched off again --skip-consent=false.`,
-		Example: `  latchkey client update notes --redirect-uri https://notes.example.com/callback --group staff
+--skip-consent switches a decision on, --skip-consent=false off again.`,
+		example: `  latchkey client update notes --redirect-uri https://notes.example.com/callback --group staff
   latchkey client update notes --disabled`,
-		Args: exactly(1, "one client_id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
-				secret := ""
-				c, err := s.changeClient(ctx, args[0], func(c *clients.Client) (err error) {
-					if err = sh.applyClientFlags(cmd, c); err != nil {
-						return err
-					}
-					if *c, err = s.prepareClient(ctx, *c); err != nil {
-						return err
-					}
-					if !c.UsesSecret() {
-						c.SecretHash, c.SealedSecret, c.SecretExpiresAt = nil, nil, time.Time{}
-					}
-					if secret == "" { // standard input can be read once
-						secret, err = sh.giveSecret(ctx, cmd, s, c)
-						return err
-					}
-					return plain(c.SetSecret(secret, s.secretHasher(), s.sealer))
-				})
-				if err != nil {
-					return err
-				}
-				if secret != "" {
-					return sh.printNewClient(s, c, secret)
-				}
-				return sh.printClient(c)
-			})
+		args: exactArgs(1, oneClientID), json: true,
+		flags: e.register,
+		before: func(cmd *cobra.Command, args []string) error {
+			if err := needsChange(cmd, args); err != nil {
+				return err
+			}
+			return e.read(cmd)
 		},
-	}
-	registerClientFlags(cmd)
-	sh.storeFlags(cmd)
-	sh.jsonFlag(cmd)
-	return cmd
+		run: func(ctx context.Context, s *site, args []string) error {
+			brought, err := e.broughtSecret(ctx)
+			if err != nil {
+				return err
+			}
+			c, secret, err := s.admin.UpdateClient(ctx, s.actor, args[0], admin.ClientChange{Change: e.apply, Secret: brought})
+			if err != nil {
+				return err
+			}
+			if secret != "" {
+				return sh.printNewClient(s, c, secret)
+			}
+			return sh.printClient(c)
+		},
+	})
 }
 
 func (sh *shell) clientRotateSecret() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "rotate-secret CLIENT_ID",
-		Short: "Give an application a new secret; the old one stops working at once",
-		Args:  exactly(1, "one client_id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
-				secret := clients.NewSecret()
-				if brought, _ := cmd.Flags().GetBool("secret-stdin"); brought {
-					var err error
-					if secret, err = sh.readPassword(ctx, true, ""); err != nil {
-						return err
-					}
-				}
-				c, err := s.changeClient(ctx, args[0], func(c *clients.Client) error {
-					return plain(c.SetSecret(secret, s.secretHasher(), s.sealer))
-				})
-				if err != nil {
-					return err
-				}
-				if sh.json {
-					return sh.printJSON(newClient{Client: c, ClientSecret: secret})
-				}
-				sh.printf("%s\n", secret)
-				return sh.done("%s has this secret now; the old one does not work any more.", c.ID)
-			})
+	e := &clientEdit{sh: sh}
+	return sh.siteCommand(siteCommand{
+		use:   "rotate-secret CLIENT_ID",
+		short: "Give an application a new secret; the old one stops working at once",
+		args:  exactArgs(1, oneClientID), json: true,
+		flags: func(cmd *cobra.Command) {
+			cmd.Flags().BoolVar(&e.secret, "secret-stdin", false, "read the new secret from standard input, in place of making one")
 		},
-	}
-	cmd.Flags().Bool("secret-stdin", false, "read the new secret from standard input, in place of making one")
-	sh.storeFlags(cmd)
-	sh.jsonFlag(cmd)
-	return cmd
+		run: func(ctx context.Context, s *site, args []string) error {
+			brought, err := e.broughtSecret(ctx)
+			if err != nil {
+				return err
+			}
+			c, secret, err := s.admin.RotateSecret(ctx, s.actor, args[0], brought)
+			if err != nil {
+				return err
+			}
+			if sh.json {
+				return sh.printJSON(newClient{Client: c, ClientSecret: secret})
+			}
+			sh.printf("%s\n", secret)
+			return sh.done("%s has this secret now; the old one does not work any more.", c.ID)
+		},
+	})
 }
 
 func (sh *shell) clientDelete() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "delete CLIENT_ID",
-		Short: "Delete an application for good, and revoke all that it was given",
-		Args:  exactly(1, "one client_id"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
-				if _, err := s.client(ctx, args[0]); err != nil {
-					return err
-				}
-				if err := s.store.DeleteClient(ctx, args[0], s.timestamp()); err != nil {
-					return err
-				}
-				return sh.done("%s is deleted, and all that it was given is revoked.", args[0])
-			})
-		},
-	}
-	sh.storeFlags(cmd)
-	return cmd
+	return act(sh, "delete CLIENT_ID", oneClientID, "Delete an application for good, and revoke all that it was given",
+		func(ctx context.Context, s *site, id string) (string, error) {
+			return id + " is deleted, and all that it was given is revoked.", s.admin.DeleteClient(ctx, s.actor, id)
+		})
 }
 
 func (sh *shell) tokenCommand() *cobra.Command {
 	var valid string
-	cmd := &cobra.Command{
-		Use:   "create",
-		Short: "Create an initial access token: it permits one application to register itself",
-		Long: `Create an initial access token (RFC 7591 §3). Whoever has it may register one application at the registration endpoint,
-which has to be on: registration: token.`,
-		Example: `  latchkey token create --valid 24h`,
-		Args:    exactly(0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var ttl Duration
+	var ttl Duration
+	return commandGroup("token", "Initial access tokens, for applications that register themselves", sh.siteCommand(siteCommand{
+		use:   "create",
+		short: "Create an initial access token: it permits one application to register itself",
+		long: `Create an initial access token (RFC 7591 §3). It permits one registration at the registration endpoint, which has to be on:
+registration: token.`,
+		example: `  latchkey token create --valid 24h`,
+		args:    exactArgs(0, ""), creates: true, json: true,
+		flags: func(cmd *cobra.Command) {
+			cmd.Flags().StringVar(&valid, "valid", "24h", "how `LONG` it may be used")
+		},
+		before: func(*cobra.Command, []string) error {
 			if err := ttl.UnmarshalText([]byte(valid)); err != nil || ttl < Duration(time.Minute) || ttl > 365*day {
 				return usage("--valid must be a duration from 1m to 365d, such as 24h")
 			}
-			return sh.onSite(cmd, true, func(ctx context.Context, s *site) error {
-				now := s.timestamp()
-				value, err := registration.NewInitialAccessToken(ctx, s.store, now, time.Duration(ttl))
-				if err != nil {
-					return err
-				}
-				if sh.json {
-					return sh.printJSON(map[string]any{"initial_access_token": value, "expires_at": now.Add(time.Duration(ttl))})
-				}
-				sh.printf("%s\n", value)
-				if s.Registration == string(registration.Closed) {
-					sh.notef("Registration is closed by the configuration; set registration: token to use this.\n")
-				}
-				return sh.done("Good for one registration, for %v. It is not shown again.", ttl)
-			})
+			return nil
 		},
-	}
-	cmd.Flags().StringVar(&valid, "valid", "24h", "how `LONG` it may be used")
-	sh.storeFlags(cmd)
-	sh.jsonFlag(cmd)
-	return family("token", "Initial access tokens, for applications that register themselves", cmd)
+		run: func(ctx context.Context, s *site, _ []string) error {
+			value, expires, err := s.admin.CreateInitialAccessToken(ctx, s.actor, time.Duration(ttl))
+			if err != nil {
+				return err
+			}
+			if sh.json {
+				return sh.printJSON(map[string]any{"initial_access_token": value, "expires_at": expires})
+			}
+			sh.printf("%s\n", value)
+			if s.Registration == string(registration.Closed) {
+				sh.notef("Registration is closed by the configuration; set registration: token to use this.\n")
+			}
+			return sh.done("Good for one registration, for %v. It is not shown again.", ttl)
+		},
+	}))
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"latchkey/keys"
+	"latchkey/provider/audit"
 	"latchkey/provider/registration"
 )
 
@@ -121,6 +122,11 @@ type Config struct {
 		AttemptsPerAddress int `json:"attempts_per_address"`
 	} `json:"passwords"`
 
+	Audit struct {
+		// Keep is how long events of the audit log are kept. Default 400d.
+		Keep Duration `json:"keep"`
+	} `json:"audit"`
+
 	// InsecureAllowNone lets applications register for unsigned ID tokens and request objects (alg none). Only the certification
 	// suite needs it. Default false.
 	InsecureAllowNone bool `json:"insecure_allow_none"`
@@ -149,6 +155,7 @@ func defaultConfig() Config {
 	c.Registration, c.RegistrationsPerHour = string(registration.Closed), 60
 	c.Passwords.MemoryKiB, c.Passwords.Passes = 19456, 2
 	c.Passwords.AttemptsPerAccount, c.Passwords.AttemptsPerAddress = 10, 100
+	c.Audit.Keep = Duration(audit.DefaultKeep)
 	return c
 }
 
@@ -551,6 +558,9 @@ func (c *Config) Validate() error {
 		if pair[0].value.Int() > pair[1].value.Int() {
 			bad("lifetimes."+pair[0].key, "%v is longer than lifetimes.%s, %v", pair[0], pair[1].key, pair[1])
 		}
+	}
+	if c.Audit.Keep < day || c.Audit.Keep > 3650*day {
+		bad("audit.keep", "%v is out of bounds; it may be from 1d to 3650d", c.Audit.Keep)
 	}
 	if !slices.Contains([]string{"closed", "token", "open"}, c.Registration) {
 		bad("registration", "must be closed, token or open")

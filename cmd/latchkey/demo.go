@@ -28,6 +28,7 @@ import (
 	"latchkey/clients/localhost"
 	"latchkey/clients/spa"
 	"latchkey/clients/webapp"
+	"latchkey/provider/admin"
 	"latchkey/provider/clients"
 	"latchkey/provider/storage"
 )
@@ -59,9 +60,9 @@ var demoApps = []demoApp{
 	{"ledger", "Ledger", "Where the money went.", 3, webapp.KindLedger, webapp.LookMeadow, []string{"staff"}, "for members of the group staff only"},
 }
 
-var demoGroups = []manifestGroup{
+var demoGroups = []admin.GroupEntry{
 	{Name: "staff", Description: "Everybody who works here"},
-	{Name: "admins", Description: "Who looks after things", Roles: []string{"admin"}},
+	{Name: "admins", Description: "They look after things", Roles: []string{"admin"}},
 }
 
 var demoPeople = []struct {
@@ -118,7 +119,7 @@ func (sh *shell) demoCommand() *cobra.Command {
 has to be installed or configured, and nothing is kept, unless --data names a folder. Ctrl-C ends everything.`,
 		Example: `  latchkey demo
   latchkey demo --port 9800 --data ./demo`,
-		Args: exactly(0, ""),
+		Args: exactArgs(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.port < 1 || o.port > 65535-portsEnd {
 				return usage("--port must be from 1 to %d; it and the %d after it are used", 65535-portsEnd, portsEnd-1)
@@ -220,19 +221,12 @@ func (sh *shell) demo(ctx context.Context, o demoOptions) (err error) {
 	if !o.verbose {
 		logger = slog.New(refusals{slog.NewTextHandler(sh.stderr, &slog.HandlerOptions{ReplaceAttr: shorter})})
 	}
-	s, err := open(ctx, c, logger, true)
+	s, err := openServer(ctx, c, logger)
 	if err != nil {
 		return err
 	}
 	opened = true
 	defer s.Close()
-	if db, ok := s.store.(*storage.SQLite); ok {
-		release, err := db.LockServe()
-		if err != nil {
-			return err
-		}
-		defer release()
-	}
 	passwords, err := demoPasswords(filepath.Join(data, "demo-passwords.json"))
 	if err != nil {
 		return err
@@ -388,7 +382,7 @@ func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string
 		return nil, err
 	}
 
-	var m manifest
+	var m admin.Manifest
 	for _, g := range demoGroups {
 		if _, err := s.store.Group(ctx, g.Name); errors.Is(err, storage.ErrNotFound) {
 			m.Groups = append(m.Groups, g)
@@ -398,8 +392,8 @@ func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string
 	}
 	for _, p := range demoPeople {
 		if _, err := s.store.UserByUsername(ctx, p.username); errors.Is(err, storage.ErrNotFound) {
-			m.People = append(m.People, manifestPerson{Username: p.username, Groups: p.groups, Claims: p.claims,
-				secretForms: secretForms{Password: passwords[p.username]}})
+			m.People = append(m.People, admin.UserEntry{Username: p.username, Groups: p.groups, Claims: p.claims,
+				Password: passwords[p.username]})
 		} else if err != nil {
 			return nil, err
 		}
@@ -408,7 +402,7 @@ func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string
 	for _, a := range demoApps {
 		secrets[a.id] = clients.NewSecret()
 		base := a.url(o)
-		m.Clients = append(m.Clients, manifestClient{
+		m.Clients = append(m.Clients, admin.ClientEntry{
 			ClientID: a.id, Type: clients.TypeWeb, ClientSecret: secrets[a.id],
 			Metadata: clients.Metadata{ClientName: a.name, ClientURI: base, RedirectURIs: []string{base + webapp.CallbackPath},
 				PostLogoutRedirectURIs: []string{base + webapp.SignedOutPath}, BackchannelLogoutURI: base + webapp.BackchannelLogoutPath},
@@ -417,29 +411,18 @@ func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string
 		})
 	}
 	m.Clients = append(m.Clients,
-		manifestClient{ClientID: "board", Type: clients.TypeSPA,
+		admin.ClientEntry{ClientID: "board", Type: clients.TypeSPA,
 			Metadata: clients.Metadata{ClientName: "Board", ClientURI: o.boardURL(), RedirectURIs: []string{o.boardURL() + spa.CallbackPath},
 				PostLogoutRedirectURIs: []string{o.boardURL() + spa.SignedOutPath}},
 			Decisions: clients.Decisions{SkipConsent: true, ClaimsInIDToken: true, Audience: []string{o.apiURL(), o.flaskURL()}}},
-		manifestClient{ClientID: "whoami", Type: clients.TypeNative,
+		admin.ClientEntry{ClientID: "whoami", Type: clients.TypeNative,
 			Metadata:  clients.Metadata{ClientName: "Who am I", RedirectURIs: []string{"http://127.0.0.1" + cli.CallbackPath}},
 			Decisions: clients.Decisions{Audience: []string{o.apiURL(), o.flaskURL()}}},
-		manifestClient{ClientID: "api", Type: clients.TypeAPI, ClientSecret: clients.NewSecret(),
+		admin.ClientEntry{ClientID: "api", Type: clients.TypeAPI, ClientSecret: clients.NewSecret(),
 			Metadata: clients.Metadata{ClientName: "API"}, Decisions: clients.Decisions{Audience: []string{o.apiURL(), o.flaskURL()}}})
 
-	a := applier{site: s, file: "demonstration"}
-	plan, err := a.plan(ctx, m)
-	if err != nil {
-		return nil, err
-	}
-	// None depends on another: a person's groups are names.
-	var wg sync.WaitGroup
-	failures := make([]error, len(plan.writes))
-	for i, write := range plan.writes {
-		wg.Go(func() { failures[i] = write(ctx) })
-	}
-	wg.Wait()
-	return secrets, errors.Join(failures...)
+	_, err = s.bring(ctx, m)
+	return secrets, err
 }
 
 // applications makes the sample applications, by port.

@@ -32,7 +32,7 @@ func (sh *shell) healthcheckCommand() *cobra.Command {
 		Use:   "healthcheck",
 		Short: "Ask the server on this machine whether it is ready; the exit code is the answer",
 		Long:  `Ask the server that the configuration describes, on this machine, whether it is ready: /readyz at its listen address. For container platforms.`,
-		Args:  exactly(0, ""),
+		Args:  exactArgs(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := sh.config(cmd)
 			if err != nil {

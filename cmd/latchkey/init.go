@@ -56,7 +56,7 @@ func (sh *shell) initCommand() *cobra.Command {
 		Long: `Make the data folder, the master key (readable by its owner only), the database with its first signing key, and a configuration
 file with comments. What is there already stays as it is.`,
 		Example: `  latchkey init --issuer https://id.example.com --data /var/lib/latchkey --config /etc/latchkey.yaml`,
-		Args:    exactly(0, ""),
+		Args:    exactArgs(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
 				file = defaultConfigFile
@@ -153,7 +153,7 @@ func (sh *shell) configCommand() *cobra.Command {
 		Short: "Say what would be served, or everything that is wrong with the configuration",
 		Example: `  latchkey config check --config /etc/latchkey.yaml
   latchkey config check --json`,
-		Args: exactly(0, ""),
+		Args: exactArgs(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := sh.serverConfig(cmd)
 			if err := errors.Join(err, c.checkMasterKey()); err != nil {
@@ -165,7 +165,7 @@ func (sh *shell) configCommand() *cobra.Command {
 	cmd.Flags().String("listen", "", "`ADDRESS` and port to answer at")
 	sh.storeFlags(cmd)
 	sh.jsonFlag(cmd)
-	return family("config", "The configuration: check it", cmd)
+	return commandGroup("config", "The configuration: check it", cmd)
 }
 
 // checkMasterKey says whether the master key can be read, as far as that can be seen without a database.

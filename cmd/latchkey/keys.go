@@ -14,7 +14,7 @@ import (
 )
 
 func (sh *shell) keysCommand() *cobra.Command {
-	return family("keys", "The provider's own keys: list, rotate, revoke", sh.keysList(), sh.keysRotate(), sh.keysRevoke())
+	return commandGroup("keys", "The provider's own keys: list, rotate, revoke", sh.keysList(), sh.keysRotate(), sh.keysRevoke())
 }
 
 // States of a key.
@@ -82,19 +82,15 @@ func (sh *shell) printKeys(list []listedKey) error {
 }
 
 func (sh *shell) keysList() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List all keys and what each is for, also those that were revoked within a year",
-		Args:  exactly(0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return sh.onSite(cmd, false, func(_ context.Context, s *site) error {
-				return sh.printKeys(append(listKeys(s.ring.Keys(), s.now()), listRevoked(s.ring.RevokedKeys())...))
-			})
-		},
-	}
-	sh.storeFlags(cmd)
-	sh.jsonFlag(cmd)
-	return cmd
+	return sh.siteCommand(siteCommand{use: "list", short: "List all keys and what each is for, also those that were revoked within a year",
+		args: exactArgs(0, ""), json: true,
+		run: func(ctx context.Context, s *site, _ []string) error {
+			stored, revoked, err := s.admin.ProviderKeys(ctx, s.actor)
+			if err != nil {
+				return err
+			}
+			return sh.printKeys(append(listKeys(stored, s.now()), listRevoked(revoked)...))
+		}})
 }
 
 func (sh *shell) keysRotate() *cobra.Command {
@@ -110,11 +106,11 @@ A running server takes the change up within a second, and the command returns wh
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, alg := range args {
 				if !slices.Contains(keys.SigningAlgorithms, alg) && !slices.Contains(keys.EncryptionAlgorithms, alg) {
-					return usage("%q is no algorithm of ours; there are %s, and %s", alg, strings.Join(keys.SigningAlgorithms, ", "), strings.Join(keys.EncryptionAlgorithms, ", "))
+					return usage("%q is not an algorithm of this program; there are %s, and %s", alg, strings.Join(keys.SigningAlgorithms, ", "), strings.Join(keys.EncryptionAlgorithms, ", "))
 				}
 			}
 			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
-				changed, err := s.ring.Rotate(ctx, args...)
+				changed, err := s.admin.RotateKeys(ctx, s.actor, args...)
 				if err != nil {
 					return err
 				}
@@ -160,13 +156,7 @@ the master key. Change that as well: latchkey rekey.`,
 				return usage("%s needs the kid of one or several keys (latchkey keys list shows them), or --all", cmd.CommandPath())
 			}
 			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
-				var done keys.Revocation
-				var err error
-				if all {
-					done, err = s.ring.RevokeAll(ctx)
-				} else {
-					done, err = s.ring.Revoke(ctx, args...)
-				}
+				done, err := s.admin.RevokeKeys(ctx, s.actor, all, args...)
 				if errors.Is(err, keys.ErrNoSuchKey) {
 					return fmt.Errorf("%w; nothing was revoked. See: latchkey keys list", err)
 				}

@@ -108,13 +108,13 @@ An app:    latchkey client create --name Notes --type web --redirect-uri https:/
 	root.AddCommand(
 		sh.demoCommand(), sh.serveCommand(), sh.initCommand(), sh.configCommand(),
 		sh.userCommand(), sh.groupCommand(), sh.clientCommand(), sh.tokenCommand(), sh.keysCommand(),
-		sh.applyCommand(), sh.exportCommand(), sh.backupCommand(), sh.samplesCommand(), sh.healthcheckCommand(), sh.versionCommand(),
+		sh.auditCommand(), sh.applyCommand(), sh.exportCommand(), sh.backupCommand(), sh.samplesCommand(), sh.healthcheckCommand(), sh.versionCommand(),
 	)
 	return root
 }
 
-// family makes a command that only has commands below it.
-func family(use, short string, sub ...*cobra.Command) *cobra.Command {
+// commandGroup makes a command that only has commands below it.
+func commandGroup(use, short string, sub ...*cobra.Command) *cobra.Command {
 	c := &cobra.Command{Use: use, Short: short, RunE: func(cmd *cobra.Command, args []string) error {
 		var names []string
 		for _, s := range cmd.Commands() {
@@ -131,8 +131,8 @@ func family(use, short string, sub ...*cobra.Command) *cobra.Command {
 	return c
 }
 
-// exactly insists on n arguments, and says which.
-func exactly(n int, what string) cobra.PositionalArgs {
+// exactArgs insists on n arguments, and says which.
+func exactArgs(n int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
 			if n == 0 {
@@ -248,7 +248,7 @@ func (sh *shell) versionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Say which version this is",
-		Args:  exactly(0, ""),
+		Args:  exactArgs(0, ""),
 		RunE: func(*cobra.Command, []string) error {
 			number, commit := version()
 			if sh.json {

@@ -19,6 +19,7 @@ import (
 	"latchkey/clients/api"
 	"latchkey/clients/spa"
 	"latchkey/clients/webapp"
+	"latchkey/provider/admin"
 	"latchkey/provider/clients"
 )
 
@@ -42,17 +43,17 @@ func (s sampleSet) clientSecret(id string) string {
 }
 
 // manifest is what the provider has to know about them.
-func (s sampleSet) manifest() manifest {
-	m := manifest{Groups: demoGroups}
+func (s sampleSet) manifest() admin.Manifest {
+	m := admin.Manifest{Groups: demoGroups}
 	for _, a := range demoApps {
-		m.Clients = append(m.Clients, manifestClient{ClientID: a.id, Type: clients.TypeWeb,
+		m.Clients = append(m.Clients, admin.ClientEntry{ClientID: a.id, Type: clients.TypeWeb,
 			Decisions:    clients.Decisions{Audience: []string{s.url("api")}, AllowedGroups: a.groups},
 			ClientSecret: s.clientSecret(a.id), Metadata: clients.Metadata{
 				ClientName: a.name, ClientURI: s.url(a.id), RedirectURIs: []string{s.url(a.id) + webapp.CallbackPath},
 				PostLogoutRedirectURIs: []string{s.url(a.id) + webapp.SignedOutPath}, BackchannelLogoutURI: s.url(a.id) + webapp.BackchannelLogoutPath,
 			}})
 	}
-	m.Clients = append(m.Clients, manifestClient{ClientID: "board", Type: clients.TypeSPA,
+	m.Clients = append(m.Clients, admin.ClientEntry{ClientID: "board", Type: clients.TypeSPA,
 		Decisions: clients.Decisions{Audience: []string{s.url("api")}}, Metadata: clients.Metadata{
 			ClientName: "Board", ClientURI: s.url("board"), RedirectURIs: []string{s.url("board") + spa.CallbackPath},
 			PostLogoutRedirectURIs: []string{s.url("board") + spa.SignedOutPath},
@@ -128,7 +129,7 @@ func (sh *shell) samplesCommand() *cobra.Command {
 		Short: "Run the sample applications, behind a proxy that speaks https for them",
 		Long: `Run the sample applications on one port, told apart by their hosts: notes, photos, ledger, board and api below --domain. A proxy in front
 speaks https. Their client secrets are derived from the environment variable SAMPLES_SECRET, as samples register does.`,
-		Args: exactly(0, ""),
+		Args: exactArgs(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := sh.config(cmd)
 			if err != nil {
@@ -171,30 +172,24 @@ speaks https. Their client secrets are derived from the environment variable SAM
 		Use:   "register",
 		Short: "Make the sample applications known to the provider",
 		Long:  `Make the sample applications known to the provider, as apply does: what is there already is brought up to date, and a second time nothing changes.`,
-		Args:  exactly(0, ""),
+		Args:  exactArgs(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return sh.onSite(cmd, true, func(ctx context.Context, open *site) error {
 				if err := read(open.Config); err != nil {
 					return err
 				}
-				a := applier{site: open, file: "the sample applications", env: sh.env}
-				p, err := a.plan(ctx, s.manifest())
+				changes, err := open.bring(ctx, s.manifest())
 				if err != nil {
 					return err
 				}
-				for _, write := range p.writes {
-					if err := write(ctx); err != nil {
-						return err
-					}
-				}
-				return sh.printChanges(p.changes, false)
+				return sh.printChanges(changes, false)
 			})
 		},
 	}
 	check := &cobra.Command{
 		Use:   "healthcheck",
 		Short: "Ask the sample applications on this machine whether they are there; the exit code is the answer",
-		Args:  exactly(0, ""),
+		Args:  exactArgs(0, ""),
 		RunE: func(*cobra.Command, []string) error {
 			_, port, err := net.SplitHostPort(listenAt)
 			if err != nil {
@@ -222,5 +217,5 @@ speaks https. Their client secrets are derived from the environment variable SAM
 	serveThem.Flags().String("issuer", "", "the provider's `URL`")
 	sh.storeFlags(register)
 	sh.jsonFlag(register)
-	return family("samples", "The sample applications: run them on hosts of their own", serveThem, register, check)
+	return commandGroup("samples", "The sample applications: run them on hosts of their own", serveThem, register, check)
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/provider"
-	"latchkey/provider/storage"
 )
 
 // Limits of the listeners. They bound what an idle or slow connection can hold.
@@ -44,7 +43,7 @@ What is missing at the first start, database, master key and signing keys, is ma
 		Example: `  latchkey serve --config /etc/latchkey.yaml
   latchkey serve --issuer http://localhost:8080
   LATCHKEY_ISSUER=https://id.example.com LATCHKEY_TRUSTED_PROXIES=10.0.0.5 latchkey serve --listen :8080`,
-		Args: exactly(0, ""),
+		Args: exactArgs(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := sh.serverConfig(cmd)
 			if err != nil {
@@ -92,18 +91,11 @@ func serve(ctx context.Context, c Config, logger *slog.Logger) error {
 		}
 	}
 
-	s, err := open(ctx, c, logger, true)
+	s, err := openServer(ctx, c, logger)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	if db, ok := s.store.(*storage.SQLite); ok {
-		release, err := db.LockServe()
-		if err != nil {
-			return err
-		}
-		defer release()
-	}
 	p, err := s.provider()
 	if err != nil {
 		return err

@@ -15,10 +15,13 @@ import (
 
 	"latchkey/keys"
 	"latchkey/provider"
+	"latchkey/provider/admin"
+	"latchkey/provider/audit"
 	"latchkey/provider/outbound"
 	"latchkey/provider/people"
 	"latchkey/provider/registration"
 	"latchkey/provider/storage"
+	"latchkey/provider/token"
 	"latchkey/templates"
 )
 
@@ -31,6 +34,12 @@ type site struct {
 	hasher *people.Hasher
 	logger *slog.Logger
 	now    func() time.Time
+
+	throttle *people.Throttle
+	audit    *audit.Log
+	admin    *admin.Admin
+	actor    admin.Actor // who runs the command
+	release  func()      // of the lock that one server on a file has, nil for commands
 }
 
 // databaseFile is the embedded database in the data folder.
@@ -71,7 +80,7 @@ func openStore(ctx context.Context, c *Config) (storage.Store, error) {
 	return db, err
 }
 
-// exists says whether there is anything to read: a command that only reads does not make a database by a slip of the pen.
+// exists reports, as an error, that there is no database yet, so that a read-only command with a mistyped path does not create one.
 func (c *Config) exists() error {
 	if c.MongoDB != "" || c.MongoDBFile != "" {
 		return nil
@@ -104,6 +113,22 @@ func masterKey(ctx context.Context, c *Config, store keys.Store) ([]byte, error)
 		return nil, fmt.Errorf("the master key is missing: %s is not there. Make it with: (umask 077; openssl rand -base64 32 > %s)", path, path)
 	}
 	return keys.CreateMasterKey(path)
+}
+
+// openServer is open for a server: of those that use one database file, only one may answer.
+func openServer(ctx context.Context, c Config, logger *slog.Logger) (*site, error) {
+	s, err := open(ctx, c, logger, true)
+	if err != nil {
+		return nil, err
+	}
+	if db, ok := s.store.(*storage.SQLite); ok {
+		if s.release, err = db.LockServe(); err != nil {
+			_ = s.store.Close()
+			return nil, err
+		}
+	}
+	s.actor = admin.Actor{Kind: storage.ActorSystem, Name: "latchkey"}
+	return s, nil
 }
 
 // open opens what the configuration names. create permits it to make what is missing.
@@ -143,7 +168,51 @@ func open(ctx context.Context, c Config, logger *slog.Logger, create bool) (_ *s
 		return nil, err
 	}
 	s.hasher = people.NewHasher(people.Params{Memory: uint32(c.Passwords.MemoryKiB), Time: uint32(c.Passwords.Passes), Threads: 1}, c.Passwords.Concurrency)
+	s.throttle = &people.Throttle{Counters: s.store, Key: s.sealer.Derive("throttle", 32),
+		PerAccount: c.Passwords.AttemptsPerAccount, PerAddress: c.Passwords.AttemptsPerAddress}
+	s.audit = &audit.Log{Store: s.store, Now: s.now, Keep: time.Duration(c.Audit.Keep), Logger: logger}
+	s.admin = admin.New(admin.Config{
+		Store: s.store, Audit: s.audit, Now: s.now, Keys: s.ring, Sealer: s.sealer, Hasher: s.hasher, Throttle: s.throttle,
+		Sessions: sessions{s}, Outbound: fetcher{s}, Name: c.Name,
+		AllowNone: c.InsecureAllowNone, GrantTypes: token.GrantTypes(),
+	})
 	return s, nil
+}
+
+// sessions ends sessions by the provider's own logic: applications are told, now or when a server runs again. The provider is made when
+// it is needed: most commands do without.
+type sessions struct{ *site }
+
+func (s sessions) EndSessions(ctx context.Context, userID string) error {
+	p, err := s.provider()
+	if err != nil {
+		return err
+	}
+	return p.EndSessions(ctx, userID)
+}
+
+// fetcher makes the one call to another's address that administration needs.
+type fetcher struct{ *site }
+
+func (s fetcher) Get(ctx context.Context, address string, maxBytes int64, accept ...string) ([]byte, error) {
+	client, err := s.outbound()
+	if err != nil {
+		return nil, err
+	}
+	return client.Get(ctx, address, maxBytes, accept...)
+}
+
+// outbound makes the guarded client for calls to addresses that applications have named.
+func (s *site) outbound() (*outbound.Client, error) {
+	c := &s.Config
+	calls := outbound.Config{AllowLoopback: c.Outbound.AllowLoopback, AllowPrivate: parsePrefixes(c.Outbound.AllowPrivate), Logger: s.logger, Now: s.now}
+	if c.Outbound.CAFile != "" {
+		var err error
+		if calls.RootCAs, err = readCAs(c.Outbound.CAFile); err != nil {
+			return nil, fmt.Errorf("outbound.ca_file: %w", err)
+		}
+	}
+	return outbound.New(calls), nil
 }
 
 // publishKeys is how long a replaced key stays published: for the life of every token that others verify by it, and of their caches.
@@ -156,7 +225,12 @@ func (c *Config) keepKeys() time.Duration {
 	return time.Duration(max(30*day, c.Lifetimes.RememberedAbsolute, c.Lifetimes.SessionAbsolute))
 }
 
-func (s *site) Close() error { return s.store.Close() }
+func (s *site) Close() error {
+	if s.release != nil {
+		s.release()
+	}
+	return s.store.Close()
+}
 
 // placeholderIssuer stands for the issuer in commands that were not told it. Nothing that they store contains it.
 const placeholderIssuer = "https://issuer.invalid"
@@ -172,14 +246,10 @@ func (s *site) provider() (*provider.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	calls := outbound.Config{AllowLoopback: c.Outbound.AllowLoopback, AllowPrivate: parsePrefixes(c.Outbound.AllowPrivate), Logger: s.logger, Now: s.now}
-	if c.Outbound.CAFile != "" {
-		if calls.RootCAs, err = readCAs(c.Outbound.CAFile); err != nil {
-			return nil, fmt.Errorf("outbound.ca_file: %w", err)
-		}
+	calls, err := s.outbound()
+	if err != nil {
+		return nil, err
 	}
-	throttle := &people.Throttle{Counters: s.store, Key: s.sealer.Derive("throttle", 32),
-		PerAccount: c.Passwords.AttemptsPerAccount, PerAddress: c.Passwords.AttemptsPerAddress}
 	return provider.New(provider.Config{
 		Issuer:    issuer,
 		Name:      c.Name,
@@ -187,8 +257,8 @@ func (s *site) provider() (*provider.Provider, error) {
 		Keys:      s.ring,
 		Sealer:    s.sealer,
 		Templates: pages,
-		People:    &people.Authenticator{Store: s.store, Hasher: s.hasher, Throttle: throttle, Now: s.now, Logger: s.logger},
-		Outbound:  outbound.New(calls),
+		People:    &people.Authenticator{Store: s.store, Hasher: s.hasher, Throttle: s.throttle, Now: s.now, Logger: s.logger},
+		Outbound:  calls,
 		Logger:    s.logger,
 		Now:       s.now,
 
@@ -232,7 +302,8 @@ func (sh *shell) onSite(cmd *cobra.Command, create bool, run func(context.Contex
 	if err != nil {
 		return err
 	}
-	err = run(cmd.Context(), s)
+	s.actor = sh.actor()
+	err = inWords(run(cmd.Context(), s))
 	if closing := s.Close(); err == nil {
 		err = closing
 	}

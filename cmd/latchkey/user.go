@@ -2,26 +2,24 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"latchkey/provider/admin"
 	"latchkey/provider/people"
 	"latchkey/provider/storage"
 )
 
-// newUserID makes a subject identifier: random, so that it says nothing and is never given again (OIDC Core §2).
-func newUserID() string { return strings.ToLower(rand.Text()) }
+const oneUsername = "one username"
 
 func (sh *shell) userCommand() *cobra.Command {
-	return family("user", "People: create, list, change, disable, delete",
-		sh.userCreate(), sh.userList(), sh.userShow(), sh.userUpdate(), sh.userSetPassword(),
-		sh.userAbility("disable", true), sh.userAbility("enable", false), sh.userDelete())
+	return commandGroup("user", "People: create, list, change, disable, unlock, delete",
+		sh.userCreate(), sh.userList(), sh.userShow(), sh.userUpdate(), sh.userRename(), sh.userSetPassword(),
+		sh.userDisable(), sh.userEnable(), sh.userUnlock(), sh.userSignOut(), sh.userDelete())
 }
 
 // claimFlags are the standard claims that are worth a flag; apply can set all of them.
@@ -41,209 +39,95 @@ func (f *claimFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.Locale, "locale", "", "language `TAG`, such as en-GB")
 	flags.StringVar(&f.Zoneinfo, "zoneinfo", "", "time zone `NAME`, such as Europe/Berlin")
 	flags.StringVar(&f.Picture, "picture", "", "`URL` of a picture")
-	flags.StringArrayVar(&f.groups, "group", nil, "a `GROUP` that they belong to; may be repeated")
+	flags.StringArrayVar(&f.groups, "group", nil, `a `+"`GROUP`"+` that they belong to; may be repeated. The groups replace those before; "" for none`)
 }
 
-// apply sets what was said and leaves the rest.
-func (f *claimFlags) apply(cmd *cobra.Command, u *storage.User) {
-	for name, p := range map[string][2]*string{
-		"email": {&f.Email, &u.Claims.Email}, "name": {&f.Name, &u.Claims.Name}, "given-name": {&f.GivenName, &u.Claims.GivenName},
-		"family-name": {&f.FamilyName, &u.Claims.FamilyName}, "phone": {&f.PhoneNumber, &u.Claims.PhoneNumber}, "locale": {&f.Locale, &u.Claims.Locale},
-		"zoneinfo": {&f.Zoneinfo, &u.Claims.Zoneinfo}, "picture": {&f.Picture, &u.Claims.Picture},
-	} {
-		if cmd.Flags().Changed(name) {
+// apply sets what was given and leaves the rest.
+func (f *claimFlags) apply(given []string, claims *storage.Claims, groups *[]string) {
+	fields := map[string][2]*string{
+		"email": {&f.Email, &claims.Email}, "name": {&f.Name, &claims.Name}, "given-name": {&f.GivenName, &claims.GivenName},
+		"family-name": {&f.FamilyName, &claims.FamilyName}, "phone": {&f.PhoneNumber, &claims.PhoneNumber}, "locale": {&f.Locale, &claims.Locale},
+		"zoneinfo": {&f.Zoneinfo, &claims.Zoneinfo}, "picture": {&f.Picture, &claims.Picture},
+	}
+	verified := false
+	for _, name := range given {
+		switch p, ok := fields[name]; {
+		case name == "email-verified":
+			verified = true
+		case name == "group":
+			*groups = notEmpty(f.groups)
+		case ok:
 			*p[1] = *p[0]
 			if name == "email" {
-				u.Claims.EmailVerified = false // that was about the other one
+				claims.EmailVerified = false // that was about the other one
 			}
 		}
 	}
-	if cmd.Flags().Changed("email-verified") {
-		u.Claims.EmailVerified = f.EmailVerified
-	}
-	if cmd.Flags().Changed("group") {
-		u.Groups = sortedSet(f.groups)
+	if verified {
+		claims.EmailVerified = f.EmailVerified
 	}
 }
 
-// sortedSet is the list in order, each value once.
-func sortedSet(list []string) []string {
-	out := slices.Clone(list)
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// checkGroups insists that the groups exist: a slip of the pen must not look like a group without members.
-func (s *site) checkGroups(ctx context.Context, names []string) error {
-	for _, name := range names {
-		if _, err := s.store.Group(ctx, name); errors.Is(err, storage.ErrNotFound) {
-			return fmt.Errorf("there is no group %q; make it with: latchkey group create %s", name, name)
-		} else if err != nil {
-			return err
+// notEmpty is the list without "", which stands for an empty list in a flag.
+func notEmpty(list []string) (out []string) {
+	for _, s := range list {
+		if s != "" {
+			out = append(out, s)
 		}
 	}
-	return nil
-}
-
-// user finds a person by the name that somebody typed.
-func (s *site) user(ctx context.Context, name string) (storage.User, error) {
-	canonical, err := people.CanonicalUsername(name)
-	if err != nil {
-		return storage.User{}, fmt.Errorf("username %q: %w", name, err)
-	}
-	u, err := s.store.UserByUsername(ctx, canonical)
-	if errors.Is(err, storage.ErrNotFound) {
-		return u, fmt.Errorf("there is nobody with the username %q", canonical)
-	}
-	return u, err
-}
-
-// hashPassword judges a password for the person and hashes it.
-func (s *site) hashPassword(ctx context.Context, password string, u storage.User) (string, error) {
-	if err := people.CheckPassword(password, u.Username, u.Claims.Email, s.Name); err != nil {
-		return "", fmt.Errorf("password: %w", err)
-	}
-	return s.hasher.Hash(ctx, password)
-}
-
-// createUser stores a new person.
-func (s *site) createUser(ctx context.Context, u storage.User) (storage.User, error) {
-	u.ID, u.CreatedAt, u.Version = newUserID(), s.timestamp(), 1
-	u.UpdatedAt = u.CreatedAt
-	err := s.store.CreateUser(ctx, u)
-	if errors.Is(err, storage.ErrConflict) {
-		return u, fmt.Errorf("the username %q is taken", u.Username)
-	}
-	return u, err
-}
-
-// timestamp is now, as the store keeps it.
-func (s *site) timestamp() time.Time { return s.now().UTC().Truncate(time.Millisecond) }
-
-// changeUser changes a person, again if somebody else changed them meanwhile.
-func (s *site) changeUser(ctx context.Context, name string, change func(*storage.User) error) (storage.User, error) {
-	for range 10 {
-		u, err := s.user(ctx, name)
-		if err != nil {
-			return u, err
-		}
-		if err := change(&u); err != nil {
-			return u, err
-		}
-		u.UpdatedAt = s.timestamp()
-		if err = s.store.UpdateUser(ctx, u); err == nil {
-			return u, nil
-		} else if !errors.Is(err, storage.ErrConflict) {
-			return u, err
-		}
-	}
-	return storage.User{}, fmt.Errorf("%s is being changed by others all the time; try again", name)
-}
-
-// endSessions signs a person out everywhere, by the provider's own logic: applications are told, now or when the server runs again.
-func (s *site) endSessions(ctx context.Context, userID string) error {
-	p, err := s.provider()
-	if err != nil {
-		return err
-	}
-	return p.EndSessions(ctx, userID)
+	return out
 }
 
 func (sh *shell) userCreate() *cobra.Command {
 	var f claimFlags
+	var given []string
 	var fromStdin, without bool
-	cmd := &cobra.Command{
-		Use:   "create USERNAME",
-		Short: "Create a person",
-		Example: `  latchkey user create ada --email ada@example.com --group staff
+	return sh.siteCommand(siteCommand{
+		use:   "create USERNAME",
+		short: "Create a person",
+		example: `  latchkey user create ada --email ada@example.com --group staff
   printf '%s\n' "$PASSWORD" | latchkey user create ada --email ada@example.com --password-stdin --json`,
-		Args: exactly(1, "one username"),
-		RunE: func(cmd *cobra.Command, args []string) error {
+		args: exactArgs(1, oneUsername), creates: true, json: true,
+		flags: func(cmd *cobra.Command) {
+			f.register(cmd)
+			cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
+			cmd.Flags().BoolVar(&without, "no-password", false, "the person cannot sign in until a password is set")
+		},
+		before: func(cmd *cobra.Command, _ []string) error {
+			given = changedFlags(cmd)
 			if without && fromStdin {
 				return usage("--no-password and --password-stdin exclude each other")
 			}
-			return sh.onSite(cmd, true, func(ctx context.Context, s *site) error {
-				username, err := people.CanonicalUsername(args[0])
-				if err != nil {
-					return fmt.Errorf("username %q: %w", args[0], err)
-				}
-				u := storage.User{Username: username}
-				f.apply(cmd, &u)
-				if err := checkClaims(u.Claims); err != nil {
-					return err
-				}
-				if err := s.checkGroups(ctx, u.Groups); err != nil {
-					return err
-				}
-				if _, err := s.store.UserByUsername(ctx, username); err == nil {
-					return fmt.Errorf("the username %q is taken", username)
-				}
-				if !without {
-					password, err := sh.readPassword(ctx, fromStdin, "Password for "+username)
-					if err != nil {
-						return err
-					}
-					if u.PasswordHash, err = s.hashPassword(ctx, password, u); err != nil {
-						return err
-					}
-				}
-				if u, err = s.createUser(ctx, u); err != nil {
-					return err
-				}
-				return sh.printUser(u)
-			})
+			return nil
 		},
-	}
-	f.register(cmd)
-	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
-	cmd.Flags().BoolVar(&without, "no-password", false, "nobody can sign in as them until a password is set")
-	sh.storeFlags(cmd)
-	sh.jsonFlag(cmd)
-	return cmd
+		run: func(ctx context.Context, s *site, args []string) error {
+			n := admin.NewUser{Username: args[0]}
+			f.apply(given, &n.Claims, &n.Groups)
+			if !without {
+				// All else is checked before a person is asked to think of a password.
+				if err := s.admin.CheckUser(ctx, n); err != nil {
+					return err
+				}
+				var err error
+				if n.Password, err = sh.readPassword(ctx, fromStdin, "Password for "+args[0]); err != nil {
+					return err
+				}
+			}
+			u, err := s.admin.CreateUser(ctx, s.actor, n)
+			if err != nil {
+				return err
+			}
+			return sh.printUser(shownUser{User: u})
+		},
+	})
 }
 
 func (sh *shell) userList() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List all people",
-		Args:  exactly(0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
-				all, err := s.users(ctx)
-				if err != nil {
-					return err
-				}
-				if sh.json {
-					return sh.printJSON(all)
-				}
-				rows := [][]string{{"USERNAME", "NAME", "EMAIL", "GROUPS", "STATE"}}
-				for _, u := range all {
-					rows = append(rows, []string{u.Username, u.Claims.Name, u.Claims.Email, strings.Join(u.Groups, " "), userState(u)})
-				}
-				return sh.table(rows)
-			})
-		},
-	}
-	sh.storeFlags(cmd)
-	sh.jsonFlag(cmd)
-	return cmd
-}
-
-// users reads everybody.
-func (s *site) users(ctx context.Context) ([]storage.User, error) {
-	all := []storage.User{}
-	after := ""
-	for {
-		page, err := s.store.Users(ctx, after, 500)
-		if err != nil {
-			return nil, err
-		}
-		if len(page) == 0 {
-			return all, nil
-		}
-		all = append(all, page...)
-		after = page[len(page)-1].Username
-	}
+	return list(sh, "List all people", []string{"USERNAME", "NAME", "EMAIL", "GROUPS", "STATE"},
+		func(ctx context.Context, s *site) ([]storage.User, error) { return s.admin.Users(ctx, s.actor) },
+		func(u storage.User) []string {
+			return []string{u.Username, u.Claims.Name, u.Claims.Email, strings.Join(u.Groups, " "), userState(u)}
+		})
 }
 
 func userState(u storage.User) string {
@@ -256,162 +140,203 @@ func userState(u storage.User) string {
 	return "active"
 }
 
-func (sh *shell) printUser(u storage.User) error {
+// shownUser is a person as they are printed.
+type shownUser struct {
+	storage.User
+	Lockout *shownLockout `json:"lockout,omitempty"` // there if sign-ins have failed lately
+}
+
+// shownLockout is what failed sign-ins amount to.
+type shownLockout struct {
+	Locked   bool      `json:"locked"`
+	Failures int       `json:"failures"` // in a row of 15 minutes; those that were refused because of the lock-out are among them
+	Limit    int       `json:"limit"`    // that many lock the account
+	Until    time.Time `json:"until"`    // the failures count until then
+}
+
+// lockoutOf is a lock-out as it is printed, nil if there is nothing to tell.
+func lockoutOf(l people.Lockout) *shownLockout {
+	if l.Failures == 0 {
+		return nil
+	}
+	return &shownLockout{l.Locked(), l.Failures, l.Limit, l.Until}
+}
+
+func (l *shownLockout) String() string {
+	until := l.Until.Local().Format("15:04:05 MST")
+	if l.Locked {
+		return fmt.Sprintf("locked out until %s, after %d failed sign-ins; a browser that the person has used before stays open. Lift it with: latchkey user unlock", until, l.Failures)
+	}
+	return fmt.Sprintf("%d of %d that lock the account, until %s", l.Failures, l.Limit, until)
+}
+
+func (sh *shell) printUser(u shownUser) error {
 	if sh.json {
 		return sh.printJSON(u)
 	}
-	rows := [][]string{{"username", u.Username}, {"sub", u.ID}, {"state", userState(u)}}
+	rows := [][]string{{"username", u.Username}, {"sub", u.ID}, {"state", userState(u.User)}}
 	for _, r := range [][2]string{{"name", u.Claims.Name}, {"email", u.Claims.Email}, {"groups", strings.Join(u.Groups, " ")}} {
 		if r[1] != "" {
 			rows = append(rows, r[:])
 		}
 	}
+	if u.Lockout != nil {
+		rows = append(rows, []string{"failed sign-ins", u.Lockout.String()})
+	}
 	return sh.table(append(rows, []string{"created_at", u.CreatedAt.Format(time.RFC3339)}))
 }
 
 func (sh *shell) userShow() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "show USERNAME",
-		Short: "Show a person",
-		Args:  exactly(1, "one username"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
-				u, err := s.user(ctx, args[0])
-				if err != nil {
-					return err
-				}
-				return sh.printUser(u)
-			})
-		},
-	}
-	sh.storeFlags(cmd)
-	sh.jsonFlag(cmd)
-	return cmd
+	return show(sh, "USERNAME", oneUsername, "Show a person, and whether failed sign-ins lock them out",
+		func(ctx context.Context, s *site, name string) (shownUser, error) {
+			u, err := s.admin.User(ctx, s.actor, name)
+			if err != nil {
+				return shownUser{}, err
+			}
+			l, err := s.admin.Lockout(ctx, s.actor, u)
+			return shownUser{u, lockoutOf(l)}, err
+		}, sh.printUser)
 }
 
 func (sh *shell) userUpdate() *cobra.Command {
 	var f claimFlags
-	cmd := &cobra.Command{
-		Use:     "update USERNAME",
-		Short:   "Change what is known about a person; what is not named stays",
-		Example: `  latchkey user update ada --email ada@example.org --email-verified`,
-		Args:    exactly(1, "one username"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
-				u, err := s.changeUser(ctx, args[0], func(u *storage.User) error {
-					f.apply(cmd, u)
-					if err := checkClaims(u.Claims); err != nil {
-						return err
-					}
-					return s.checkGroups(ctx, u.Groups)
-				})
-				if err != nil {
-					return err
-				}
-				return sh.printUser(u)
-			})
+	var given []string
+	return sh.siteCommand(siteCommand{
+		use:     "update USERNAME",
+		short:   "Change what is known about a person; what is not named stays",
+		example: `  latchkey user update ada --email ada@example.org --email-verified`,
+		args:    exactArgs(1, oneUsername), json: true,
+		flags: f.register,
+		before: func(cmd *cobra.Command, args []string) error {
+			given = changedFlags(cmd)
+			return needsChange(cmd, args)
 		},
-	}
-	f.register(cmd)
-	sh.storeFlags(cmd)
-	sh.jsonFlag(cmd)
-	return cmd
+		run: func(ctx context.Context, s *site, args []string) error {
+			u, err := s.admin.User(ctx, s.actor, args[0])
+			if err != nil {
+				return err
+			}
+			u, err = s.admin.UpdateUser(ctx, s.actor, u.ID, 0, func(u *storage.User) error {
+				f.apply(given, &u.Claims, &u.Groups)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			return sh.printUser(shownUser{User: u})
+		},
+	})
+}
+
+func (sh *shell) userRename() *cobra.Command {
+	return sh.siteCommand(siteCommand{
+		use:     "rename USERNAME NEW-USERNAME",
+		short:   "Give a person another username; applications still know them by their sub",
+		example: "  latchkey user rename ada ada.king",
+		args:    exactArgs(2, "the username and the new one"), json: true,
+		run: func(ctx context.Context, s *site, args []string) error {
+			u, err := s.admin.User(ctx, s.actor, args[0])
+			if err != nil {
+				return err
+			}
+			if u, err = s.admin.RenameUser(ctx, s.actor, u.ID, args[1]); err != nil {
+				return err
+			}
+			return sh.printUser(shownUser{User: u})
+		},
+	})
 }
 
 func (sh *shell) userSetPassword() *cobra.Command {
 	var fromStdin bool
-	cmd := &cobra.Command{
-		Use:     "set-password USERNAME",
-		Short:   "Set a new password; ends the person's sessions",
-		Example: `  printf '%s\n' "$PASSWORD" | latchkey user set-password ada --password-stdin`,
-		Args:    exactly(1, "one username"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
-				u, err := s.user(ctx, args[0])
-				if err != nil {
-					return err
-				}
-				password, err := sh.readPassword(ctx, fromStdin, "New password for "+u.Username)
-				if err != nil {
-					return err
-				}
-				hash, err := s.hashPassword(ctx, password, u)
-				if err != nil {
-					return err
-				}
-				u, err = s.changeUser(ctx, u.Username, func(u *storage.User) error { u.PasswordHash = hash; return nil })
-				if err != nil {
-					return err
-				}
-				if err := s.endSessions(ctx, u.ID); err != nil {
-					return err
-				}
-				return sh.done("The password of %s is set; they are signed out everywhere.", u.Username)
-			})
+	return sh.siteCommand(siteCommand{
+		use:     "set-password USERNAME",
+		short:   "Set a new password; ends the person's sessions, and a lock-out",
+		example: `  printf '%s\n' "$PASSWORD" | latchkey user set-password ada --password-stdin`,
+		args:    exactArgs(1, oneUsername),
+		flags: func(cmd *cobra.Command) {
+			cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
 		},
-	}
-	cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
-	sh.storeFlags(cmd)
-	return cmd
+		run: func(ctx context.Context, s *site, args []string) error {
+			u, err := s.admin.User(ctx, s.actor, args[0])
+			if err != nil {
+				return err
+			}
+			password, err := sh.readPassword(ctx, fromStdin, "New password for "+u.Username)
+			if err != nil {
+				return err
+			}
+			if u, err = s.admin.SetPassword(ctx, s.actor, u.ID, password); err != nil {
+				return err
+			}
+			return sh.done("The password of %s is set; they are signed out everywhere.", u.Username)
+		},
+	})
 }
 
-// done says what was done.
+// done tells what was done.
 func (sh *shell) done(format string, args ...any) error {
 	sh.notef(format+"\n", args...)
 	return nil
 }
 
-func (sh *shell) userAbility(verb string, disabled bool) *cobra.Command {
-	short := "Let a disabled person sign in again"
-	if disabled {
-		short = "Keep a person from signing in, and end their sessions"
-	}
-	cmd := &cobra.Command{
-		Use:   verb + " USERNAME",
-		Short: short,
-		Args:  exactly(1, "one username"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
-				u, err := s.changeUser(ctx, args[0], func(u *storage.User) error { u.Disabled = disabled; return nil })
-				if err != nil {
-					return err
-				}
-				if !disabled {
-					return sh.done("%s can sign in again.", u.Username)
-				}
-				if err := s.endSessions(ctx, u.ID); err != nil {
-					return err
-				}
-				return sh.done("%s cannot sign in any more and is signed out everywhere.", u.Username)
-			})
-		},
-	}
-	sh.storeFlags(cmd)
-	return cmd
+// actOnUser makes a command that does one thing to a person. sentence has one %s, for the username.
+func (sh *shell) actOnUser(verb, short, sentence string, do func(context.Context, *site, storage.User) error) *cobra.Command {
+	return act(sh, verb+" USERNAME", oneUsername, short, func(ctx context.Context, s *site, name string) (string, error) {
+		u, err := s.admin.User(ctx, s.actor, name)
+		if err == nil {
+			err = do(ctx, s, u)
+		}
+		return fmt.Sprintf(sentence, u.Username), err
+	})
+}
+
+func (sh *shell) userDisable() *cobra.Command {
+	return sh.actOnUser("disable", "Keep a person from signing in, and end their sessions", "%s cannot sign in any more and is signed out everywhere.",
+		func(ctx context.Context, s *site, u storage.User) error {
+			_, err := s.admin.SetDisabled(ctx, s.actor, u.ID, true)
+			return err
+		})
+}
+
+func (sh *shell) userEnable() *cobra.Command {
+	return sh.actOnUser("enable", "Let a disabled person sign in again", "%s can sign in again.",
+		func(ctx context.Context, s *site, u storage.User) error {
+			_, err := s.admin.SetDisabled(ctx, s.actor, u.ID, false)
+			return err
+		})
+}
+
+func (sh *shell) userUnlock() *cobra.Command {
+	return act(sh, "unlock USERNAME", oneUsername, "Forget a person's failed sign-ins, so that they can try again at once",
+		func(ctx context.Context, s *site, name string) (string, error) {
+			u, err := s.admin.User(ctx, s.actor, name)
+			if err != nil {
+				return "", err
+			}
+			_, was, err := s.admin.Unlock(ctx, s.actor, u.ID)
+			if !was.Locked() {
+				return fmt.Sprintf("%s was not locked out. Failed sign-ins that are forgotten: %d.", u.Username, was.Failures), err
+			}
+			return fmt.Sprintf("%s can sign in again.", u.Username), err
+		})
+}
+
+func (sh *shell) userSignOut() *cobra.Command {
+	return sh.actOnUser("sign-out", "End all sessions of a person and revoke what they granted; they can sign in again", "%s is signed out everywhere.",
+		func(ctx context.Context, s *site, u storage.User) error {
+			_, err := s.admin.EndSessions(ctx, s.actor, u.ID)
+			return err
+		})
 }
 
 func (sh *shell) userDelete() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "delete USERNAME",
-		Short: "Delete a person for good, and end their sessions",
-		Args:  exactly(1, "one username"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
-				// Disabled first, so that nobody signs in between the end of the sessions and that of the account.
-				u, err := s.changeUser(ctx, args[0], func(u *storage.User) error { u.Disabled = true; return nil })
-				if err != nil {
-					return err
-				}
-				if err := s.endSessions(ctx, u.ID); err != nil {
-					return err
-				}
-				if err := s.store.DeleteUser(ctx, u.ID); err != nil && !errors.Is(err, storage.ErrNotFound) {
-					return err
-				}
-				return sh.done("%s is deleted.", u.Username)
-			})
-		},
-	}
-	sh.storeFlags(cmd)
-	return cmd
+	return sh.actOnUser("delete", "Delete a person for good, and end their sessions", "%s is deleted.",
+		func(ctx context.Context, s *site, u storage.User) error {
+			_, err := s.admin.DeleteUser(ctx, s.actor, u.ID)
+			if errors.Is(err, admin.ErrNotFound) {
+				return nil // another administrator was faster
+			}
+			return err
+		})
 }

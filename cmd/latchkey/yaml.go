@@ -90,25 +90,33 @@ func (r *yamlReader) tooMuch(n *yaml.Node, key string, depth int) bool {
 
 // readYAMLFile reads a file, or standard input for "-", into the struct that out points to.
 func readYAMLFile(file string, stdin io.Reader, out any) (map[string]int, error) {
+	name, text, err := readText(file, stdin)
+	if err != nil {
+		return nil, err
+	}
+	return readYAML(name, text, out)
+}
+
+// readText reads a file of a bounded size, or standard input for "-", and returns its name for messages.
+func readText(file string, stdin io.Reader) (name string, text []byte, err error) {
 	name, in := file, stdin
 	if file == "-" {
 		name = "standard input"
 	} else {
 		f, err := os.Open(file)
 		if err != nil {
-			return nil, err
+			return name, nil, err
 		}
 		defer f.Close()
 		in = f
 	}
-	text, err := io.ReadAll(io.LimitReader(in, maxYAML+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+	if text, err = io.ReadAll(io.LimitReader(in, maxYAML+1)); err != nil {
+		return name, nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	if len(text) > maxYAML {
-		return nil, fmt.Errorf("%s is larger than %d MiB: it is something else", name, maxYAML>>20)
+		return name, nil, fmt.Errorf("%s is larger than %d MiB: it is something else", name, maxYAML>>20)
 	}
-	return readYAML(name, text, out)
+	return name, text, nil
 }
 
 // readYAML reads one document into the struct that out points to. lines has the line of each key, by dotted name: clients[2].type.

@@ -13,7 +13,6 @@ import (
 	"latchkey/keys"
 	"latchkey/provider/audit"
 	"latchkey/provider/clients"
-	"latchkey/provider/outbound"
 	"latchkey/provider/people"
 	"latchkey/provider/storage"
 )
@@ -22,6 +21,11 @@ import (
 type Sessions interface {
 	// EndSessions signs the user out everywhere, revokes what they granted, and tells the applications.
 	EndSessions(ctx context.Context, userID string) error
+}
+
+// Fetcher reads what an address of another leads to: *outbound.Client does, guarded.
+type Fetcher interface {
+	Get(ctx context.Context, address string, maxBytes int64, accept ...string) ([]byte, error)
 }
 
 // Config is what administration works with. Store, Now and Audit are always needed; the others by the calls that touch them.
@@ -34,8 +38,8 @@ type Config struct {
 	Hasher   *people.Hasher   // passwords
 	Throttle *people.Throttle // lock-outs
 	Sessions Sessions
-	Outbound *outbound.Client // for sector_identifier_uri
-	Logger   *slog.Logger     // nil: none
+	Outbound Fetcher      // for sector_identifier_uri
+	Logger   *slog.Logger // nil: none
 
 	// Name is the provider's name, which no password may be made of.
 	Name string
@@ -106,6 +110,7 @@ const (
 
 	VerbTokenCreate = "token.create"
 	VerbKeysRotate  = "key.rotate"
+	VerbKeysRevoke  = "key.revoke"
 
 	VerbUserRead   = "user.read"
 	VerbGroupRead  = "group.read"
@@ -175,7 +180,7 @@ func (a *Admin) change(ctx context.Context, actor Actor, verb string, object sto
 func reasonOf(err error) string {
 	for reason, of := range map[string][]error{
 		"conflict":  {storage.ErrConflict, ErrConflict},
-		"not_found": {storage.ErrNotFound, ErrNotFound},
+		"not_found": {storage.ErrNotFound, ErrNotFound, keys.ErrNoSuchKey},
 		"taken":     {ErrTaken},
 		"in_use":    {ErrInUse},
 		"forbidden": {ErrForbidden},

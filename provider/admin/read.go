@@ -73,12 +73,12 @@ func (a *Admin) Clients(ctx context.Context, actor Actor) ([]clients.Client, err
 	return a.clients(ctx)
 }
 
-// SigningKeys returns the provider's keys, without their private halves.
-func (a *Admin) SigningKeys(ctx context.Context, actor Actor) ([]keys.StoredKey, error) {
+// ProviderKeys returns the provider's keys, without their private parts, and those that were revoked lately.
+func (a *Admin) ProviderKeys(ctx context.Context, actor Actor) ([]keys.StoredKey, []keys.RevokedKey, error) {
 	if err := a.permit(ctx, actor, VerbKeysRead, storage.EventParty{Kind: "key"}); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return a.Keys.Keys(), nil
+	return a.Keys.Keys(), a.Keys.RevokedKeys(), nil
 }
 
 // Events returns the events of the audit log that the filter chooses, newest first, at most limit. before is the ID of the last event of

@@ -40,3 +40,21 @@ func (a *Admin) RotateKeys(ctx context.Context, actor Actor, algorithms ...strin
 	})
 	return changed, err
 }
+
+// RevokeKeys withdraws signing and encryption keys that an attacker may have seen, by kid, or all of them: see keys.Ring.Revoke.
+func (a *Admin) RevokeKeys(ctx context.Context, actor Actor, all bool, kids ...string) (done keys.Revocation, err error) {
+	object := storage.EventParty{Kind: "key"}
+	after := map[string]any{"kids": kids}
+	if all {
+		after = map[string]any{"all": true}
+	}
+	err = a.change(ctx, actor, VerbKeysRevoke, object, nil, after, func() error {
+		if all {
+			done, err = a.Keys.RevokeAll(ctx)
+		} else {
+			done, err = a.Keys.Revoke(ctx, kids...)
+		}
+		return err
+	})
+	return done, err
+}
