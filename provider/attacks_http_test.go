@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"latchkey/provider/oauth"
 	"latchkey/provider/providertest"
 	"latchkey/provider/registration"
+	"latchkey/provider/web"
 )
 
 // mustBeGuarded checks the headers that every answer has, whoever reads it.
@@ -65,11 +67,31 @@ func TestEveryAddressHasOneSpelling(t *testing.T) {
 	}
 }
 
+// addresses are all that the table of endpoints has, with something in the place of variables.
+func addresses(w *providertest.World) []string {
+	var out []string
+	for _, e := range w.Endpoints() {
+		path := strings.ReplaceAll(e.Path, "{client_id}", "web")
+		if !e.AtRoot {
+			path = w.Web.Path + path
+		}
+		if !slices.Contains(out, path) {
+			out = append(out, path)
+		}
+	}
+	return out
+}
+
 func TestMethodsThatMeanNothingHere(t *testing.T) {
 	t.Parallel()
-	w := providertest.New(t)
-	for _, path := range []string{"/authorize", "/login", "/consent", "/token", "/userinfo", "/revoke", "/introspect", "/logout", "/account", "/jwks", "/.well-known/openid-configuration", "/"} {
+	w := providertest.New(t, func(c *provider.Config) { c.Registration = registration.Open })
+	for _, path := range addresses(w) {
 		for _, method := range []string{"TRACE", "DELETE", "PATCH", "PUT", "PROPFIND", "get", "X"} {
+			if slices.ContainsFunc(w.Endpoints(), func(e web.Endpoint) bool {
+				return strings.HasPrefix(path, "/register/") && strings.HasPrefix(e.Path, "/register/") && slices.Contains(e.Methods, method)
+			}) {
+				continue // this method means something here
+			}
 			all := w.Raw(method + " " + path + " HTTP/1.1\r\nHost: " + w.Web.Base.Host + "\r\nX-HTTP-Method-Override: GET\r\nX-Echo: marker-of-trace\r\nConnection: close\r\n\r\n")
 			if len(all) != 1 {
 				t.Fatalf("%s %s: %d answers", method, path, len(all))
@@ -81,10 +103,59 @@ func TestMethodsThatMeanNothingHere(t *testing.T) {
 			mustBeGuarded(t, method+" "+path, all[0])
 		}
 	}
-	for _, path := range []string{"/token", "/revoke", "/introspect"} {
-		p := w.Browser().Get(path + "?grant_type=client_credentials&client_id=svc&client_secret=" + providertest.TestSecret)
+	// What takes a secret takes it in no address, and says which method it takes.
+	for _, e := range w.Endpoints() {
+		if e.Audience != web.AudienceAPI && e.Audience != web.AudienceCORS || !slices.Equal(e.Methods, []string{"POST"}) {
+			continue
+		}
+		p := w.Browser().Get(e.Path + "?grant_type=client_credentials&client_id=svc&client_secret=" + providertest.TestSecret)
 		if p.StatusCode != http.StatusMethodNotAllowed || p.Header.Get("Allow") != "POST" {
-			t.Errorf("GET %s: %d, Allow %q", path, p.StatusCode, p.Header.Get("Allow"))
+			t.Errorf("GET %s: %d, Allow %q", e.Path, p.StatusCode, p.Header.Get("Allow"))
+		}
+	}
+}
+
+func TestTableOfEndpointsHoldsForEveryAudience(t *testing.T) {
+	t.Parallel()
+	for _, below := range []string{"", "/id"} {
+		w := providertest.New(t, func(c *provider.Config) { c.Registration, c.Issuer = registration.Open, c.Issuer+below })
+		for _, e := range w.Endpoints() {
+			path := strings.ReplaceAll(e.Path, "{client_id}", "nobody")
+			if !e.AtRoot {
+				path = below + path
+			}
+			for _, method := range e.Methods {
+				what := method + " " + path
+				send := func(header ...string) providertest.Page {
+					r, err := http.NewRequest(method, w.Web.Base.Scheme+"://"+w.Web.Base.Host+path, strings.NewReader(""))
+					if err != nil {
+						t.Fatal(err)
+					}
+					for i := 0; i+1 < len(header); i += 2 {
+						r.Header.Set(header[i], header[i+1])
+					}
+					return w.Browser().Do(r)
+				}
+				p := send()
+				if p.StatusCode == http.StatusMethodNotAllowed || p.StatusCode >= 500 {
+					t.Errorf("%s: %d", what, p.StatusCode)
+				}
+				mustBeGuarded(t, what, p.Response)
+				allowed := p.Header.Get("Access-Control-Allow-Origin")
+				if e.Audience == web.AudiencePublic != (allowed == "*") && !strings.HasPrefix(e.Path, "/logo/") {
+					t.Errorf("%s: scripts of %q may read it", what, allowed)
+				}
+				foreign := send("Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site")
+				if a := foreign.Header.Get("Access-Control-Allow-Origin"); a != "" && a != "*" {
+					t.Errorf("%s from an origin that nobody registered: %q", what, a)
+				}
+				if e.Audience == web.AudienceForm && method == "POST" && foreign.StatusCode != http.StatusForbidden {
+					t.Errorf("%s from another site: %d", what, foreign.StatusCode)
+				}
+				if html := strings.HasPrefix(foreign.Header.Get("Content-Type"), "text/html"); html && (e.Audience == web.AudienceAPI || e.Audience == web.AudienceCORS) {
+					t.Errorf("%s answers a program with a page", what)
+				}
+			}
 		}
 	}
 }

@@ -170,19 +170,25 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn,
 	})
 	p.Tokens = &token.Endpoints{Web: p.Web, Store: cfg.Store, Clients: p.ClientAuth, Grants: p.Grants}
-	var err error
-	p.Registrations, err = registration.New(registration.Config{
+	p.Registrations = registration.New(registration.Config{
 		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Secrets: secrets, Clients: p.ClientAuth, Outbound: cfg.Outbound,
 		GrantTypes: token.GrantTypes(), Registration: cfg.Registration, RegistrationsPerHour: cfg.RegistrationsPerHour, InsecureAllowNone: cfg.InsecureAllowNone,
 	})
-	if err != nil {
+	// What the table says of addresses is what discovery says.
+	addresses := map[string]string{}
+	for _, e := range p.Endpoints() {
+		if e.Member != "" {
+			addresses[e.Member] = p.Web.URL(e.Path)
+		}
+	}
+	if err := p.Registrations.Announce(addresses); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
 // Handler serves everything below the issuer, and its metadata where the standards want it.
-func (p *Provider) Handler() http.Handler { return p.routes() }
+func (p *Provider) Handler() http.Handler { return p.Web.Routes(p.Endpoints()) }
 
 // MetricsHandler serves the metrics in Prometheus's format. It belongs on a listener of its own, on loopback: it is not among the
 // routes of Handler.

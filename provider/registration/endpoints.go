@@ -46,12 +46,19 @@ func (ep *Endpoints) grantTypes() []string {
 	return out
 }
 
-// New makes Endpoints.
-func New(cfg Config) (*Endpoints, error) {
-	ep := &Endpoints{Config: cfg, limits: newRegistrationLimits(cfg.RegistrationsPerHour), logos: newLogoCache()}
+// New makes Endpoints. Discovery answers once Announce was called.
+func New(cfg Config) *Endpoints {
+	return &Endpoints{Config: cfg, limits: newRegistrationLimits(cfg.RegistrationsPerHour), logos: newLogoCache()}
+}
+
+// Announce makes the provider metadata, which then lists the addresses: absolute URLs by member, e.g. token_endpoint. Call it once, before the
+// first request.
+func (ep *Endpoints) Announce(addresses map[string]string) error {
+	metadata := ep.describe()
+	metadata.Addresses = addresses
 	var err error
-	if ep.discovery, err = web.NewJSONDocument(ep.describe(), "application/json", metadataMaxAge); err != nil {
-		return nil, fmt.Errorf("write provider metadata: %w", err)
+	if ep.discovery, err = web.NewJSONDocument(metadata, "application/json", metadataMaxAge); err != nil {
+		return fmt.Errorf("write provider metadata: %w", err)
 	}
-	return ep, nil
+	return nil
 }

@@ -1,6 +1,7 @@
 package registration
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
 	"time"
@@ -14,16 +15,9 @@ import (
 // Metadata describes the provider to applications (OIDC Discovery §3, RFC 8414 §2). The members are registered ones only, and what stands
 // there is what works.
 type Metadata struct {
-	Issuer                string `json:"issuer"`
-	AuthorizationEndpoint string `json:"authorization_endpoint"`
-	TokenEndpoint         string `json:"token_endpoint"`
-	UserinfoEndpoint      string `json:"userinfo_endpoint"`
-	JWKSURI               string `json:"jwks_uri"`
-	RegistrationEndpoint  string `json:"registration_endpoint,omitempty"` // RFC 7591 §3
-	RevocationEndpoint    string `json:"revocation_endpoint"`             // RFC 7009 §2
-	IntrospectionEndpoint string `json:"introspection_endpoint"`          // RFC 7662 §2
-	EndSessionEndpoint    string `json:"end_session_endpoint"`            // RP-Initiated Logout §2.1
-	CheckSessionIframe    string `json:"check_session_iframe"`            // OIDC Session Management §3.3
+	Issuer string `json:"issuer"`
+	// Addresses are the endpoints by member, e.g. token_endpoint: those of the table that have one.
+	Addresses map[string]string `json:"-"`
 
 	ScopesSupported        []string `json:"scopes_supported"`
 	ResponseTypesSupported []string `json:"response_types_supported"`
@@ -65,6 +59,20 @@ type Metadata struct {
 	FrontchannelLogoutSession     bool `json:"frontchannel_logout_session_supported"` // Front-Channel Logout §3
 }
 
+// MarshalJSON writes the members and the addresses as one object.
+func (m Metadata) MarshalJSON() ([]byte, error) {
+	type plain Metadata
+	members, err := json.Marshal(plain(m))
+	if err != nil || len(m.Addresses) == 0 {
+		return members, err
+	}
+	addresses, err := json.Marshal(m.Addresses)
+	if err != nil {
+		return nil, err
+	}
+	return append(append(members[:len(members)-1], ','), addresses[1:]...), nil
+}
+
 // metadataMaxAge is how long the metadata may be cached. It changes only with the configuration.
 const metadataMaxAge = time.Hour
 
@@ -78,11 +86,7 @@ func (ep *Endpoints) describe() Metadata {
 	assertions := slices.Concat(keys.AcceptedSigningAlgorithms, keys.HMACAlgorithms)
 	confidential := slices.DeleteFunc(slices.Clone(clients.AuthMethods), func(m string) bool { return m == oauth.AuthNone })
 	m := Metadata{
-		Issuer:                ep.Web.Issuer,
-		AuthorizationEndpoint: ep.Web.URL("/authorize"), TokenEndpoint: ep.Web.URL("/token"), UserinfoEndpoint: ep.Web.URL("/userinfo"), JWKSURI: ep.Web.URL("/jwks"),
-		RevocationEndpoint: ep.Web.URL("/revoke"), IntrospectionEndpoint: ep.Web.URL("/introspect"),
-		EndSessionEndpoint: ep.Web.URL("/logout"), CheckSessionIframe: ep.Web.URL("/session"),
-
+		Issuer:          ep.Web.Issuer,
 		ScopesSupported: oauth.Scopes, ResponseTypesSupported: oauth.ResponseTypes,
 		ResponseModesSupported: []string{oauth.ModeQuery, oauth.ModeFragment, oauth.ModeFormPost},
 		GrantTypesSupported:    ep.grantTypes(),
@@ -104,9 +108,6 @@ func (ep *Endpoints) describe() Metadata {
 
 		ClaimsParameter: true, RequestParameter: true, RequestURIParameter: true, RequireRequestURIRegistration: true,
 		BackchannelLogout: true, BackchannelLogoutSession: true, FrontchannelLogout: true, FrontchannelLogoutSession: true,
-	}
-	if ep.Registration != Closed {
-		m.RegistrationEndpoint = ep.Web.URL("/register")
 	}
 	return m
 }

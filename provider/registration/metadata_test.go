@@ -3,6 +3,7 @@ package registration_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"io"
 	"net/http"
@@ -116,29 +117,40 @@ func TestDiscovery(t *testing.T) {
 	})
 }
 
+// metadataOf reads a provider's metadata, its addresses included.
+func metadataOf(t *testing.T, body string) registration.Metadata {
+	t.Helper()
+	m, all := registration.Metadata{Addresses: map[string]string{}}, map[string]any{}
+	if err := errors.Join(json.Unmarshal([]byte(body), &m), json.Unmarshal([]byte(body), &all)); err != nil {
+		t.Fatal(err)
+	}
+	for member, v := range all {
+		if address, ok := v.(string); ok && member != "issuer" {
+			m.Addresses[member] = address
+		}
+	}
+	return m
+}
+
 func TestDiscoveryFollowsTheConfiguration(t *testing.T) {
 	t.Parallel()
 	read := func(bend ...func(*provider.Config)) registration.Metadata {
 		w := providertest.New(t, bend...)
-		var m registration.Metadata
-		if err := json.Unmarshal([]byte(w.Fetch("/.well-known/openid-configuration").Body), &m); err != nil {
-			t.Fatal(err)
-		}
-		return m
+		return metadataOf(t, w.Fetch("/.well-known/openid-configuration").Body)
 	}
 	m := read()
-	if m.RegistrationEndpoint != "" || slices.Contains(m.IDTokenSigningAlgs, "none") || slices.Contains(m.RequestObjectSigningAlgs, "none") || slices.Contains(m.UserinfoSigningAlgs, "none") ||
+	if m.Addresses["registration_endpoint"] != "" || slices.Contains(m.IDTokenSigningAlgs, "none") || slices.Contains(m.RequestObjectSigningAlgs, "none") || slices.Contains(m.UserinfoSigningAlgs, "none") ||
 		slices.Contains(m.TokenAuthSigningAlgs, "none") {
 		t.Errorf("the safe default: %+v", m)
 	}
 	m = read(openRegistration, func(c *provider.Config) { c.InsecureAllowNone = true })
-	if m.RegistrationEndpoint == "" || !slices.Contains(m.IDTokenSigningAlgs, "none") || !slices.Contains(m.RequestObjectSigningAlgs, "none") || slices.Contains(m.TokenAuthSigningAlgs, "none") {
+	if m.Addresses["registration_endpoint"] == "" || !slices.Contains(m.IDTokenSigningAlgs, "none") || !slices.Contains(m.RequestObjectSigningAlgs, "none") || slices.Contains(m.TokenAuthSigningAlgs, "none") {
 		t.Errorf("for certification: %+v", m)
 	}
 	if slices.Contains(keys.SigningAlgorithms, "none") || slices.Contains(keys.AcceptedSigningAlgorithms, "none") {
 		t.Error("the lists of package keys were changed")
 	}
-	if m = read(func(c *provider.Config) { c.Registration = registration.Token }); m.RegistrationEndpoint == "" {
+	if m = read(func(c *provider.Config) { c.Registration = registration.Token }); m.Addresses["registration_endpoint"] == "" {
 		t.Error("registration by token is not announced")
 	}
 }
@@ -146,11 +158,11 @@ func TestDiscoveryFollowsTheConfiguration(t *testing.T) {
 func TestIssuerWithAPath(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t, openRegistration, func(c *provider.Config) { c.Issuer += "/id" })
-	var m registration.Metadata
 	for _, at := range []string{"/id/.well-known/openid-configuration", "/.well-known/openid-configuration/id", "/.well-known/oauth-authorization-server/id", "/id/.well-known/oauth-authorization-server"} {
 		p := w.Fetch(at)
-		if err := json.Unmarshal([]byte(p.Body), &m); err != nil || p.StatusCode != 200 || m.Issuer != w.Issuer || m.JWKSURI != w.Issuer+"/jwks" || !strings.HasSuffix(m.Issuer, "/id") {
-			t.Errorf("%s: %d %v %+v", at, p.StatusCode, err, m)
+		m := metadataOf(t, p.Body)
+		if p.StatusCode != 200 || m.Issuer != w.Issuer || m.Addresses["jwks_uri"] != w.Issuer+"/jwks" || !strings.HasSuffix(m.Issuer, "/id") {
+			t.Errorf("%s: %d %+v", at, p.StatusCode, m)
 		}
 	}
 	for _, at := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/ID/.well-known/openid-configuration", "/.well-known/openid-configuration/ID",

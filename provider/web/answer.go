@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/gorilla/mux"
@@ -19,11 +20,11 @@ import (
 	"latchkey/templates"
 )
 
-// handler answers a request, or returns the problem. Exactly three places write a problem: page, api and redirectError.
-type handler func(http.ResponseWriter, *http.Request) error
+// Handler answers a request, or returns the problem. Exactly three places write a problem: page, api and redirectError.
+type Handler func(http.ResponseWriter, *http.Request) error
 
-// Page adapts a handler whose problems a person reads.
-func (s *Site) Page(h handler) http.Handler {
+// page adapts a handler whose problems a person reads.
+func (s *Site) page(h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		setPageHeaders(w.Header())
 		if err := h(w, r); err != nil {
@@ -32,14 +33,14 @@ func (s *Site) Page(h handler) http.Handler {
 	})
 }
 
-// Form adapts a handler of our own forms: requests that change something must come from our own pages. It must not wrap
+// form adapts a handler of our own forms: requests that change something must come from our own pages. It must not wrap
 // what applications post to across sites (authorize, token, logout …).
-func (s *Site) Form(h handler) http.Handler {
+func (s *Site) form(h Handler) http.Handler {
 	guard := http.NewCrossOriginProtection()
 	if err := guard.AddTrustedOrigin(s.Base.Scheme + "://" + s.Base.Host); err != nil {
 		panic(err) // New has checked the issuer
 	}
-	return s.Page(func(w http.ResponseWriter, r *http.Request) error {
+	return s.page(func(w http.ResponseWriter, r *http.Request) error {
 		if err := guard.Check(r); err != nil {
 			return RefusePage(http.StatusForbidden, templates.ForeignForm).Because(err)
 		}
@@ -61,8 +62,8 @@ var apiHeaders = http.Header{
 // publicHeaders are those of every public answer.
 var publicHeaders = http.Header{"Access-Control-Allow-Origin": {"*"}, "X-Content-Type-Options": {"nosniff"}}
 
-// API adapts a handler whose problems a program reads (RFC 6749 §5.2, RFC 6750 §3).
-func (s *Site) API(h handler) http.Handler {
+// api adapts a handler whose problems a program reads (RFC 6749 §5.2, RFC 6750 §3).
+func (s *Site) api(h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		maps.Copy(w.Header(), apiHeaders)
 		if err := h(w, r); err != nil {
@@ -71,10 +72,10 @@ func (s *Site) API(h handler) http.Handler {
 	})
 }
 
-// CORS adapts an api that applications in a browser may call, from the origins that are registered for them. There are no cookies
+// cors adapts an api that applications in a browser may call, from the origins that are registered for them. There are no cookies
 // in play, so credentials are never allowed.
-func (s *Site) CORS(h handler) http.Handler {
-	return s.API(func(w http.ResponseWriter, r *http.Request) error {
+func (s *Site) cors(methods string, h Handler) http.Handler {
+	return s.api(func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Add("Vary", "Origin")
 		if origin := r.Header.Get("Origin"); origin != "" && origin != "null" {
 			allowed, err := s.Store.OriginAllowed(r.Context(), origin)
@@ -88,7 +89,7 @@ func (s *Site) CORS(h handler) http.Handler {
 		}
 		if r.Method == http.MethodOptions {
 			if w.Header().Get("Access-Control-Allow-Origin") != "" {
-				w.Header().Set("Access-Control-Allow-Methods", "GET, POST")
+				w.Header().Set("Access-Control-Allow-Methods", methods)
 				w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 				w.Header().Set("Access-Control-Max-Age", "600")
 			}
@@ -99,8 +100,8 @@ func (s *Site) CORS(h handler) http.Handler {
 	})
 }
 
-// Public adapts what is the same for everybody and may be read from any origin: metadata and keys.
-func (s *Site) Public(h handler) http.Handler {
+// public adapts what is the same for everybody and may be read from any origin: metadata and keys.
+func (s *Site) public(h Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		maps.Copy(w.Header(), publicHeaders)
 		if r.Method == http.MethodOptions {
@@ -115,9 +116,9 @@ func (s *Site) Public(h handler) http.Handler {
 	})
 }
 
-// PageOrJSON adapts what is asked for by people and by programs alike: whoever takes HTML gets a page.
-func (s *Site) PageOrJSON(h handler) http.Handler {
-	page, api := s.Page(h), s.API(h)
+// pageOrJSON adapts what is asked for by people and by programs alike: whoever takes HTML gets a page.
+func (s *Site) pageOrJSON(h Handler) http.Handler {
+	page, api := s.page(h), s.api(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.Header.Get("Accept"), "text/html") {
 			page.ServeHTTP(w, r)
@@ -250,15 +251,23 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(body)
 }
 
-func NotFound(http.ResponseWriter, *http.Request) error {
+func notFound(http.ResponseWriter, *http.Request) error {
 	return RefusePage(http.StatusNotFound, templates.NotFound)
 }
 
-// MethodNotAllowed answers a known path with a method it does not take, and says which it takes (RFC 9110 §15.5.6).
-func MethodNotAllowed(router *mux.Router) handler {
+// methodNotAllowed answers a known path with a method it does not take, and says which it takes (RFC 9110 §15.5.6).
+func methodNotAllowed(router *mux.Router, table []Endpoint) Handler {
+	var methods []string // of any row, in the order of the table
+	for _, e := range table {
+		for _, m := range e.Methods {
+			if !slices.Contains(methods, m) {
+				methods = append(methods, m)
+			}
+		}
+	}
 	return func(w http.ResponseWriter, r *http.Request) error {
 		var allow []string
-		for _, m := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
+		for _, m := range methods {
 			probe := r.Clone(r.Context())
 			probe.Method = m
 			var match mux.RouteMatch

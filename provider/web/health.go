@@ -11,15 +11,16 @@ import (
 const readyWithin = 2 * time.Second
 
 // Healthz says that the process answers. It asks nobody else, so that a store that is down does not get the process restarted.
-func (s *Site) Healthz(w http.ResponseWriter, _ *http.Request) {
+func (s *Site) Healthz(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	_, _ = w.Write([]byte("ok\n"))
+	return nil
 }
 
 // Readyz says whether the store and the keys answer: 200 if both do, else 503. What is wrong with them is in the log only.
-func (s *Site) Readyz(w http.ResponseWriter, r *http.Request) {
+func (s *Site) Readyz(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
 	defer cancel()
 	status, said := http.StatusOK, map[string]string{"status": "ready"}
@@ -42,4 +43,5 @@ func (s *Site) Readyz(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	WriteJSON(w, status, said)
+	return nil
 }

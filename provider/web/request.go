@@ -127,10 +127,10 @@ func directRoutes(router *mux.Router) map[string]map[string]direct {
 	return found
 }
 
-// Observe wraps the router from outside, so that what matched no route is seen too: request identifier, panics, transport,
+// observe wraps the router from outside, so that what matched no route is seen too: request identifier, panics, transport,
 // log line, metrics. All routes must have been made. The router must have no middleware of its own: routes with a fixed path
 // are answered without it.
-func (s *Site) Observe(router *mux.Router) http.Handler {
+func (s *Site) observe(router *mux.Router) http.Handler {
 	known := directRoutes(router)
 	router.Use(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
