@@ -139,7 +139,7 @@ func rooms(t *testing.T) map[string][]string {
 }
 
 // inNoProgram are packages that only tests import.
-var inNoProgram = []string{"provider/storage/storagetest", "provider/providertest", "clients/internal/optest"}
+var inNoProgram = []string{"provider/storage/storagetest", "provider/providertest", "provider/testclock", "clients/internal/optest"}
 
 func TestPackagesImportWhatTheArchitectureAllows(t *testing.T) {
 	t.Parallel()

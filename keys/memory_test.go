@@ -8,7 +8,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
+
+	"latchkey/provider/testclock"
 )
 
 // memory is a Store for the tests of this package; the real ones have a contract test of their own.
@@ -94,25 +95,7 @@ func (m *memory) stored() KeySet {
 	return s
 }
 
-// clock is held by the test.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func newClock() *clock { return &clock{at: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
+func newClock() *testclock.Clock { return testclock.New() }
 
 func testSealer(t testing.TB) *Sealer {
 	t.Helper()
@@ -123,9 +106,9 @@ func testSealer(t testing.TB) *Sealer {
 	return s
 }
 
-func openRing(t testing.TB, m *memory, c *clock) *Ring {
+func openRing(t testing.TB, m *memory, c *testclock.Clock) *Ring {
 	t.Helper()
-	r, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.now, newRSA: m.newRSA})
+	r, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.Now, newRSA: m.newRSA})
 	if err != nil {
 		t.Fatal(err)
 	}

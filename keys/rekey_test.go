@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"latchkey/provider/testclock"
 )
 
 // masterKeys are those that an instance has. Tests change them as an operator would change its files.
@@ -30,18 +32,18 @@ func (k *masterKeys) set(list ...[]byte) {
 	k.list = list
 }
 
-func openSealer(t testing.TB, m *memory, c *clock, masters ...[]byte) *Sealer {
+func openSealer(t testing.TB, m *memory, c *testclock.Clock, masters ...[]byte) *Sealer {
 	t.Helper()
-	s, err := OpenSealer(t.Context(), SealerConfig{Store: m, Now: c.now, Masters: (&masterKeys{list: masters}).get})
+	s, err := OpenSealer(t.Context(), SealerConfig{Store: m, Now: c.Now, Masters: (&masterKeys{list: masters}).get})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-func openRingWith(t testing.TB, m *memory, c *clock, s *Sealer) *Ring {
+func openRingWith(t testing.TB, m *memory, c *testclock.Clock, s *Sealer) *Ring {
 	t.Helper()
-	r, err := Open(t.Context(), Config{Store: m, Sealer: s, Now: c.now, newRSA: m.newRSA})
+	r, err := Open(t.Context(), Config{Store: m, Sealer: s, Now: c.Now, newRSA: m.newRSA})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +132,7 @@ func TestADatabaseFromBeforeKeepsEveryValue(t *testing.T) {
 	secret, want, version := seal(t, before, "a client secret"), derived(before), m.stored().Version
 
 	other := random(32)
-	_, err = OpenSealer(t.Context(), SealerConfig{Store: m, Now: c.now, Masters: (&masterKeys{list: [][]byte{other}}).get})
+	_, err = OpenSealer(t.Context(), SealerConfig{Store: m, Now: c.Now, Masters: (&masterKeys{list: [][]byte{other}}).get})
 	if !errors.Is(err, ErrSealed) || !strings.Contains(err.Error(), MasterKeyID(other)) || m.stored().Version != version {
 		t.Fatalf("under another master key: %v, version %d", err, m.stored().Version)
 	}
@@ -154,9 +156,9 @@ func TestADatabaseFromBeforeKeepsEveryValue(t *testing.T) {
 
 func TestAnotherMasterKeyChangesNothingThatAnybodyHas(t *testing.T) {
 	t.Parallel()
-	for name, begin := range map[string]func(t *testing.T, m *memory, c *clock, master []byte){
-		"begun by this version": func(*testing.T, *memory, *clock, []byte) {},
-		"begun by the one before": func(t *testing.T, m *memory, c *clock, master []byte) {
+	for name, begin := range map[string]func(t *testing.T, m *memory, c *testclock.Clock, master []byte){
+		"begun by this version": func(*testing.T, *memory, *testclock.Clock, []byte) {},
+		"begun by the one before": func(t *testing.T, m *memory, c *testclock.Clock, master []byte) {
 			s, err := NewSealer(master)
 			if err != nil {
 				t.Fatal(err)
@@ -169,7 +171,7 @@ func TestAnotherMasterKeyChangesNothingThatAnybodyHas(t *testing.T) {
 			m, c, first, second, third := &memory{}, newClock(), random(32), random(32), random(48)
 			begin(t, m, c, first)
 			files := &masterKeys{list: [][]byte{first}}
-			running, err := OpenSealer(t.Context(), SealerConfig{Store: m, Now: c.now, Masters: files.get})
+			running, err := OpenSealer(t.Context(), SealerConfig{Store: m, Now: c.Now, Masters: files.get})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -187,14 +189,14 @@ func TestAnotherMasterKeyChangesNothingThatAnybodyHas(t *testing.T) {
 			if command.MasterKeyID() != MasterKeyID(second) || !command.ResealDue() {
 				t.Errorf("under %s, to be sealed again: %t", command.MasterKeyID(), command.ResealDue())
 			}
-			_, err = OpenSealer(t.Context(), SealerConfig{Store: m, Now: c.now, Masters: (&masterKeys{list: [][]byte{first}}).get})
+			_, err = OpenSealer(t.Context(), SealerConfig{Store: m, Now: c.Now, Masters: (&masterKeys{list: [][]byte{first}}).get})
 			var wrong *MasterKeyError
 			if !errors.As(err, &wrong) || !errors.Is(err, ErrSealed) || wrong.Want != MasterKeyID(second) || !slices.Equal(wrong.Have, []string{MasterKeyID(first)}) {
 				t.Errorf("with the old master key alone: %v", err)
 			}
 
 			// A running instance that does not have the new one yet does not go on as if nothing had happened, ...
-			c.advance(FreshFor)
+			c.Advance(FreshFor)
 			if _, _, err := ring.Verify(t.Context(), token, "at+jwt"); !errors.As(err, &wrong) {
 				t.Errorf("an instance without the new master key: %v", err)
 			}
@@ -243,11 +245,11 @@ func TestAnotherMasterKeyChangesNothingThatAnybodyHas(t *testing.T) {
 				}
 			}
 
-			if err := alone.ResealDone(t.Context(), c.now()); err != nil || !alone.ResealDue() {
+			if err := alone.ResealDone(t.Context(), c.Now()); err != nil || !alone.ResealDue() {
 				t.Errorf("a walk right after the change counts: %v", err)
 			}
-			c.advance(2 * signFor)
-			if err := alone.ResealDone(t.Context(), c.now()); err != nil || alone.ResealDue() {
+			c.Advance(2 * signFor)
+			if err := alone.ResealDone(t.Context(), c.Now()); err != nil || alone.ResealDue() {
 				t.Errorf("a walk later does not: %v", err)
 			}
 			if s := openSealer(t, m, c, second); s.ResealDue() {
@@ -287,7 +289,7 @@ func TestAChangeOfTheMasterKeyHappensOrDoesNot(t *testing.T) {
 		}
 		m.down, m.lose = false, false
 		for i := range masters {
-			_, err := OpenSealer(t.Context(), SealerConfig{Store: m, Now: at.now, Masters: (&masterKeys{list: masters[i : i+1]}).get})
+			_, err := OpenSealer(t.Context(), SealerConfig{Store: m, Now: at.Now, Masters: (&masterKeys{list: masters[i : i+1]}).get})
 			if (err == nil) != (i == c.want) {
 				t.Errorf("%s: master key %d: %v", name, i, err)
 			}
@@ -317,7 +319,7 @@ func TestAChangeOfTheMasterKeyBesideRotationsAndRevocations(t *testing.T) {
 		rings = append(rings, openRingWith(t, m, c, openSealer(t, m, c, masters...)))
 	}
 	maintain(t, rings[0])
-	c.advance(time.Hour)
+	c.Advance(time.Hour)
 	bad := kidOf(t, sign(t, rings[0], "RS256"))
 	want := derived(rings[0].sealer)
 	changed := make([]bool, 2*len(rings))
@@ -343,7 +345,7 @@ func TestAChangeOfTheMasterKeyBesideRotationsAndRevocations(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	c.advance(FreshFor)
+	c.Advance(FreshFor)
 	jws := sign(t, rings[0], "RS256")
 	for _, r := range rings {
 		if _, _, err := r.Verify(t.Context(), jws, "at+jwt"); err != nil {
@@ -386,7 +388,7 @@ func TestASealerThatFollowsFromItsMasterKeyCannotChangeIt(t *testing.T) {
 
 func FuzzOpenSealed(f *testing.F) {
 	m, c, first, second := &memory{}, newClock(), random(32), random(32)
-	s, err := OpenSealer(context.Background(), SealerConfig{Store: m, Now: c.now, Masters: (&masterKeys{list: [][]byte{first, second}}).get})
+	s, err := OpenSealer(context.Background(), SealerConfig{Store: m, Now: c.Now, Masters: (&masterKeys{list: [][]byte{first, second}}).get})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -8,14 +8,16 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"latchkey/provider/testclock"
 )
 
 // ringWithNext opens a ring whose next RS256 key has been published for an hour.
-func ringWithNext(t testing.TB, m *memory, c *clock) *Ring {
+func ringWithNext(t testing.TB, m *memory, c *testclock.Clock) *Ring {
 	t.Helper()
 	r := openRing(t, m, c)
 	maintain(t, r)
-	c.advance(time.Hour)
+	c.Advance(time.Hour)
 	return r
 }
 
@@ -61,13 +63,13 @@ func TestARevokedSigningKeyIsRefusedByEveryInstanceWithinASecond(t *testing.T) {
 	if !slices.Equal(revokedIDs(done), before) {
 		t.Errorf("revoked %v, but %v lay side by side", revokedIDs(done), before)
 	}
-	if len(done.Fresh) != 2 || !done.Fresh[0].SignsFrom.Equal(c.now()) || !done.Fresh[1].SignsFrom.IsZero() {
+	if len(done.Fresh) != 2 || !done.Fresh[0].SignsFrom.Equal(c.Now()) || !done.Fresh[1].SignsFrom.IsZero() {
 		t.Errorf("fresh keys: %+v", done.Fresh)
 	}
 	if _, _, err := here.Verify(t.Context(), forged, "at+jwt"); !errors.Is(err, ErrRevoked) || !errors.Is(err, ErrUnknownKey) {
 		t.Errorf("the instance that revoked it: %v", err)
 	}
-	c.advance(FreshFor)
+	c.Advance(FreshFor)
 	for name, r := range map[string]*Ring{"the same instance": here, "another instance": there, "a new instance": openRing(t, m, c)} {
 		if _, _, err := r.Verify(t.Context(), forged, "at+jwt"); !errors.Is(err, ErrRevoked) {
 			t.Errorf("%s verifies a token of the revoked key: %v", name, err)
@@ -84,7 +86,7 @@ func TestARevokedSigningKeyIsRefusedByEveryInstanceWithinASecond(t *testing.T) {
 			t.Errorf("a token that %s signed afterwards: %v", name, err)
 		}
 		list := r.RevokedKeys()
-		if len(list) != 2 || !list[0].RevokedAt.Equal(c.now().Add(-FreshFor)) || list[0].Algorithm != "RS256" || list[0].Use != UseSignature {
+		if len(list) != 2 || !list[0].RevokedAt.Equal(c.Now().Add(-FreshFor)) || list[0].Algorithm != "RS256" || list[0].Use != UseSignature {
 			t.Errorf("%s remembers %+v", name, list)
 		}
 	}
@@ -104,7 +106,7 @@ func TestAnInstanceThatDoesNotReachTheStoreTrustsNoKeyForMoreThanASecond(t *test
 	if _, _, err := r.Verify(t.Context(), token, "at+jwt"); err != nil {
 		t.Fatalf("control, within the second: %v", err)
 	}
-	c.advance(FreshFor)
+	c.Advance(FreshFor)
 	if _, _, err := r.Verify(t.Context(), token, "at+jwt"); err == nil || errors.Is(err, ErrUnknownKey) || errors.Is(err, ErrSignature) {
 		t.Errorf("a second later: %v", err)
 	}
@@ -158,11 +160,11 @@ func TestRevokingAKeyThatWaitsToTakeOverKeepsTheSigningOneInUse(t *testing.T) {
 	maintain(t, r)
 	signs := kidOf(t, sign(t, r, "RS256"))
 	waiting, err := r.Rotate(t.Context()) // waits for caches
-	if err != nil || !waiting[0].SignsFrom.After(c.now()) {
+	if err != nil || !waiting[0].SignsFrom.After(c.Now()) {
 		t.Fatalf("%+v, %v", waiting, err)
 	}
 	revoke(t, r, waiting[0].ID)
-	c.advance(2 * MaxAge)
+	c.Advance(2 * MaxAge)
 	maintain(t, r)
 	if got := kidOf(t, sign(t, r, "RS256")); got != signs {
 		t.Errorf("%s signs, %s should", got, signs)
@@ -181,7 +183,7 @@ func TestRevokingOneOfTwoKeysThatWaitKeepsTheSigningOneInUseUntilTheOtherTakesOv
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.advance(5 * time.Minute)
+	c.Advance(5 * time.Minute)
 	maintain(t, r)
 	again, err := r.Rotate(t.Context())
 	if err != nil || !again[0].SignsFrom.After(second[0].SignsFrom) {
@@ -190,10 +192,10 @@ func TestRevokingOneOfTwoKeysThatWaitKeepsTheSigningOneInUseUntilTheOtherTakesOv
 	revoke(t, r, second[0].ID)
 	for range 20 {
 		got := kidOf(t, sign(t, r, "RS256"))
-		if before := c.now().Before(again[0].SignsFrom); before && got != signs || !before && got != again[0].ID {
-			t.Fatalf("%s signs at %s", got, c.now())
+		if before := c.Now().Before(again[0].SignsFrom); before && got != signs || !before && got != again[0].ID {
+			t.Fatalf("%s signs at %s", got, c.Now())
 		}
-		c.advance(time.Minute)
+		c.Advance(time.Minute)
 	}
 }
 
@@ -301,12 +303,12 @@ func TestRevokedKeysAreForgottenAfterAYear(t *testing.T) {
 	r := ringWithNext(t, m, c)
 	old := sign(t, r, "RS256")
 	revoke(t, r, kidOf(t, old))
-	c.advance(keepRevoked - time.Hour)
+	c.Advance(keepRevoked - time.Hour)
 	maintain(t, r)
 	if len(m.stored().Revoked) != 2 {
 		t.Fatalf("%d remembered", len(m.stored().Revoked))
 	}
-	c.advance(time.Hour)
+	c.Advance(time.Hour)
 	maintain(t, r)
 	if len(m.stored().Revoked) != 0 {
 		t.Errorf("%d remembered", len(m.stored().Revoked))
@@ -353,7 +355,7 @@ func TestInstancesThatRevokeRotateAndMaintainAtOnceAgree(t *testing.T) {
 	if winners != 1 {
 		t.Errorf("%d instances revoked the key", winners)
 	}
-	c.advance(FreshFor)
+	c.Advance(FreshFor)
 	maintain(t, rings...)
 	want := kidOf(t, sign(t, rings[0], "RS256"))
 	for _, r := range rings {
@@ -378,27 +380,27 @@ func TestInstancesThatRevokeRotateAndMaintainAtOnceAgree(t *testing.T) {
 func TestARetiredKeyIsPublishedAsLongAsTokensAndCachesNeedItAndRecognisesHintsForLonger(t *testing.T) {
 	t.Parallel()
 	m, c := &memory{}, newClock()
-	r, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.now, newRSA: m.newRSA,
+	r, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.Now, newRSA: m.newRSA,
 		PublishAfter: 20 * time.Minute, KeepAfter: 40 * 24 * time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
 	maintain(t, r)
-	c.advance(time.Hour)
+	c.Advance(time.Hour)
 	hint := sign(t, r, "RS256")
 	old := kidOf(t, hint)
 	if _, err := r.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c.advance(20 * time.Minute)
+	c.Advance(20 * time.Minute)
 	if !slices.Contains(kids(publishedKeys(t, r)), old) {
 		t.Error("the retired key is not published any more, and tokens of it are still good")
 	}
-	c.advance(2*signFor + time.Second)
+	c.Advance(2*signFor + time.Second)
 	if slices.Contains(kids(publishedKeys(t, r)), old) {
 		t.Error("the retired key is published though no token of it can be good")
 	}
-	c.advance(39 * 24 * time.Hour)
+	c.Advance(39 * 24 * time.Hour)
 	maintain(t, r)
 	if _, _, err := r.Verify(t.Context(), hint, "at+jwt"); err != nil {
 		t.Errorf("an old ID token as a hint: %v", err)
@@ -410,7 +412,7 @@ func TestARetiredKeyIsPublishedAsLongAsTokensAndCachesNeedItAndRecognisesHintsFo
 	}
 	m.set.Version++
 	m.mu.Unlock()
-	c.advance(FreshFor)
+	c.Advance(FreshFor)
 	if !slices.Contains(kids(publishedKeys(t, r)), old) {
 		t.Error("control: the key of the earlier version is not published")
 	}
@@ -425,7 +427,7 @@ func TestVerifyEndsWhenItsCallerDoes(t *testing.T) {
 	m, c := &memory{}, newClock()
 	r := openRing(t, m, c)
 	token := sign(t, r, "RS256")
-	c.advance(time.Minute)
+	c.Advance(time.Minute)
 	m.hang = make(chan struct{})
 	defer close(m.hang)
 	gone, cancel := context.WithCancel(t.Context())
@@ -451,7 +453,7 @@ func TestWhileTheStoreHangsAllCallersShareOneReadAndTheLastKeysArePublished(t *t
 	r := openRing(t, m, c)
 	want := kids(publishedKeys(t, r))
 	token := sign(t, r, "RS256")
-	c.advance(time.Hour)
+	c.Advance(time.Hour)
 	m.mu.Lock()
 	before := m.reads
 	m.hang = make(chan struct{})
@@ -494,7 +496,7 @@ func TestAReadThatBeganEarlierDoesNotReplaceANewerView(t *testing.T) {
 	r := openRing(t, m, c)
 	newer := r.current.Load()
 	r.started.Store(newer.read - 1)
-	c.advance(-time.Hour)
+	c.Advance(-time.Hour)
 	m.mu.Lock()
 	m.set.Keys = nil
 	m.mu.Unlock()

@@ -210,7 +210,7 @@ func TestAWrongMasterKeyNeverLeadsToNewKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Open(t.Context(), Config{Store: m, Sealer: other, Now: c.now, newRSA: m.newRSA})
+	_, err = Open(t.Context(), Config{Store: m, Sealer: other, Now: c.Now, newRSA: m.newRSA})
 	if !errors.Is(err, ErrSealed) || !strings.Contains(err.Error(), "master key") {
 		t.Fatalf("Open with another master key: %v", err)
 	}
@@ -233,7 +233,7 @@ func TestStoredKeysThatWereTamperedWithAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		tamper(&m.set.Keys[0], &m.set.Keys[1])
-		if _, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.now, newRSA: m.newRSA}); err == nil {
+		if _, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.Now, newRSA: m.newRSA}); err == nil {
 			t.Errorf("%s: opened", name)
 		}
 	}
@@ -242,7 +242,7 @@ func TestStoredKeysThatWereTamperedWithAreRefused(t *testing.T) {
 func TestRotationOnScheduleIsPublishedAheadAndKeptAfter(t *testing.T) {
 	t.Parallel()
 	m, c := &memory{}, newClock()
-	r, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.now, newRSA: m.newRSA, RotateEvery: 10 * 24 * time.Hour, PublishAhead: 24 * time.Hour, KeepAfter: 48 * time.Hour})
+	r, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.Now, newRSA: m.newRSA, RotateEvery: 10 * 24 * time.Hour, PublishAhead: 24 * time.Hour, KeepAfter: 48 * time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestRotationOnScheduleIsPublishedAheadAndKeptAfter(t *testing.T) {
 		if err := r.Maintain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		now := c.now()
+		now := c.Now()
 		list := kids(publishedKeys(t, r))
 		for _, k := range list {
 			if _, ok := published[k]; !ok {
@@ -279,7 +279,7 @@ func TestRotationOnScheduleIsPublishedAheadAndKeptAfter(t *testing.T) {
 				t.Fatalf("key %s is still good %s after its last use", k, now.Sub(at))
 			}
 		}
-		c.advance(time.Hour)
+		c.Advance(time.Hour)
 	}
 	if len(lastSigned) != 4 {
 		t.Errorf("%d keys signed in 40 days; expected one every 10", len(lastSigned))
@@ -299,7 +299,7 @@ func TestRotationOnCommandShowsANewKeyAndKeepsTheOld(t *testing.T) {
 	if err := r.Maintain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c.advance(time.Hour)
+	c.Advance(time.Hour)
 	before := publishedKeys(t, r)
 	if len(before) != 2 {
 		t.Fatalf("%d keys published; expected the one in use and the next", len(before))
@@ -336,13 +336,13 @@ func TestRotationOnCommandWaitsForCaches(t *testing.T) {
 		t.Fatal(err)
 	}
 	waiting := publishedKeys(t, r)[1].KeyID
-	c.advance(time.Minute)
+	c.Advance(time.Minute)
 	changed, err := r.Rotate(t.Context(), "RS256")
 	if err != nil {
 		t.Fatal(err)
 	}
 	i := slices.IndexFunc(changed, func(k StoredKey) bool { return k.ID == waiting })
-	if i < 0 || !changed[i].SignsFrom.Equal(c.now().Add(MaxAge-time.Minute)) {
+	if i < 0 || !changed[i].SignsFrom.Equal(c.Now().Add(MaxAge-time.Minute)) {
 		t.Fatalf("Rotate says %+v", changed)
 	}
 	if kidOf(t, sign(t, r, "RS256")) != first {
@@ -362,14 +362,14 @@ func TestRotationOnCommandWaitsForCaches(t *testing.T) {
 	for range 40 {
 		for _, k := range publishedKeys(t, r) {
 			if _, ok := seen[k.KeyID]; !ok {
-				seen[k.KeyID] = c.now()
+				seen[k.KeyID] = c.Now()
 			}
 		}
 		kid := kidOf(t, sign(t, r, "RS256"))
-		if c.now().Sub(seen[kid]) < MaxAge-time.Minute-time.Second && kid != first {
+		if c.Now().Sub(seen[kid]) < MaxAge-time.Minute-time.Second && kid != first {
 			t.Fatal("a key signs that caches cannot have yet")
 		}
-		c.advance(time.Minute)
+		c.Advance(time.Minute)
 		if err := r.Maintain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -394,7 +394,7 @@ func TestRotationBeforeThereIsANextKey(t *testing.T) {
 	if kidOf(t, sign(t, r, "RS256")) != first {
 		t.Error("it signs at once")
 	}
-	c.advance(MaxAge)
+	c.Advance(MaxAge)
 	if kidOf(t, sign(t, r, "RS256")) != changed[0].ID {
 		t.Error("it does not sign when its time has come")
 	}
@@ -419,7 +419,7 @@ func TestRotationHasALimit(t *testing.T) {
 	if _, err := r.Rotate(t.Context(), "ES256"); err == nil {
 		t.Error("rotated an algorithm that has no key")
 	}
-	c.advance(32 * 24 * time.Hour)
+	c.Advance(32 * 24 * time.Hour)
 	if err := r.Maintain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -436,7 +436,7 @@ func TestRacingInstancesAgree(t *testing.T) {
 	var wait sync.WaitGroup
 	for i := range rings {
 		wait.Go(func() {
-			r, err := Open(context.Background(), Config{Store: m, Sealer: testSealer(t), Now: c.now, newRSA: m.newRSA})
+			r, err := Open(context.Background(), Config{Store: m, Sealer: testSealer(t), Now: c.Now, newRSA: m.newRSA})
 			if err != nil {
 				t.Error(err)
 				return
@@ -459,7 +459,7 @@ func TestRacingInstancesAgree(t *testing.T) {
 	if n := len(m.stored().Keys); n > 6 { // one in use and one next each; a reader of an older view makes the rest below
 		t.Fatalf("%d keys were made", n)
 	}
-	c.advance(2 * time.Second)
+	c.Advance(2 * time.Second)
 	for _, r := range rings {
 		if err := r.Maintain(t.Context()); err != nil {
 			t.Fatal(err)
@@ -470,7 +470,7 @@ func TestRacingInstancesAgree(t *testing.T) {
 	}
 	// What one instance signs, every other verifies, also right after a rotation that it has not
 	// seen.
-	c.advance(time.Hour)
+	c.Advance(time.Hour)
 	if _, err := rings[0].Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -485,7 +485,7 @@ func TestRacingInstancesAgree(t *testing.T) {
 		}
 	}
 	// At the time of the change all instances rotate at once, and one rotation happens.
-	c.advance(91 * 24 * time.Hour)
+	c.Advance(91 * 24 * time.Hour)
 	version := m.stored().Version
 	for _, r := range rings {
 		wait.Go(func() {
@@ -511,7 +511,7 @@ func TestUnknownKidsReadTheStoreAtMostOnceASecond(t *testing.T) {
 	m, c := &memory{}, newClock()
 	r, elsewhere := openRing(t, m, c), openRing(t, &memory{rsa: 1}, c)
 	foreign := sign(t, elsewhere, "RS256")
-	c.advance(10 * time.Second)
+	c.Advance(10 * time.Second)
 	before := m.reads
 	for range 1000 {
 		if _, _, err := r.Verify(context.Background(), foreign, "at+jwt"); !errors.Is(err, ErrUnknownKey) {
@@ -529,7 +529,7 @@ func TestWithoutTheStoreKeysArePublishedButNothingIsSignedForLong(t *testing.T) 
 	r := openRing(t, m, c)
 	want := kids(publishedKeys(t, r))
 	m.down = true
-	c.advance(30 * time.Second)
+	c.Advance(30 * time.Second)
 	if got := kids(publishedKeys(t, r)); !slices.Equal(got, want) {
 		t.Errorf("published %v", got)
 	}
@@ -537,7 +537,7 @@ func TestWithoutTheStoreKeysArePublishedButNothingIsSignedForLong(t *testing.T) 
 		t.Error("ready without a store")
 	}
 	sign(t, r, "RS256")
-	c.advance(time.Hour)
+	c.Advance(time.Hour)
 	if _, err := r.Sign(t.Context(), "RS256", "", claims{}); err == nil {
 		t.Error("signed with keys that may have been replaced an hour ago")
 	}
@@ -554,7 +554,7 @@ func TestETagChangesWithTheSetOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.advance(time.Hour)
+	c.Advance(time.Hour)
 	if _, same, _, _ := r.JWKS(t.Context()); same != first {
 		t.Error("the entity tag changes by itself")
 	}
@@ -631,7 +631,7 @@ func TestEncryptedToUs(t *testing.T) {
 	if _, err := r.Decrypt(t.Context(), kept); err != nil {
 		t.Errorf("encrypted to the replaced key: %v", err)
 	}
-	c.advance(92 * 24 * time.Hour)
+	c.Advance(92 * 24 * time.Hour)
 	if err := r.Maintain(t.Context()); err != nil {
 		t.Fatal(err)
 	}

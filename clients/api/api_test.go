@@ -19,26 +19,9 @@ import (
 
 const audience = "http://api.localhost:9110"
 
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func newAPI(t *testing.T, change ...func(*api.Config)) (*optest.Provider, string, *clock) {
+func newAPI(t *testing.T, change ...func(*api.Config)) (*optest.Provider, string, *optest.Clock) {
 	t.Helper()
-	c := &clock{now: time.Now()}
+	c := optest.NewClock(time.Now())
 	p := optest.New(t)
 	p.With(func() { p.Now = c.Now })
 	config := api.Config{Audience: audience, Issuer: p.Issuer, AllowedOrigins: []string{optest.Origin}, HTTPClient: optest.HTTPClient(), Now: c.Now}
@@ -62,7 +45,7 @@ func TestARotatedKeyIsFoundAtOnce(t *testing.T) {
 	t.Parallel()
 	p, base, c := newAPI(t)
 	optest.Ask(t, "GET", base+"/me", nil, "Bearer "+p.AccessToken(audience, nil, nil))
-	c.advance(10 * time.Second) // keys are looked for once in so long
+	c.Advance(10 * time.Second) // keys are looked for once in so long
 	optest.CheckAPIRotation(t, p, base, audience)
 }
 
@@ -167,10 +150,10 @@ func TestKeysAreKeptForMaxAge(t *testing.T) {
 	}
 	fetches(0)
 	ask(200)
-	c.advance(99 * time.Second)
+	c.Advance(99 * time.Second)
 	ask(200)
 	fetches(1)
-	c.advance(2 * time.Second)
+	c.Advance(2 * time.Second)
 	ask(200)
 	fetches(2)
 }
@@ -185,7 +168,7 @@ func TestAnUnknownKeyIsLookedForButNotAllTheTime(t *testing.T) {
 		t.Fatal(s)
 	}
 	optest.CheckAPIKeys(t, p, base, audience)
-	c.advance(11 * time.Second)
+	c.Advance(11 * time.Second)
 	p.Rotate()
 	if s := good(); s != 200 {
 		t.Errorf("a token of the new key: %d", s)
@@ -207,7 +190,7 @@ func TestAWithdrawnKeyStopsCountingAfterMaxAge(t *testing.T) {
 	if s := ask(); s != 401 {
 		t.Errorf("withdrawn before the first fetch: %d", s)
 	}
-	c.advance(61 * time.Second)
+	c.Advance(61 * time.Second)
 	if s := ask(); s != 401 {
 		t.Errorf("withdrawn: %d", s)
 	}
@@ -227,12 +210,12 @@ func TestWithoutKeysNobodyGetsIn(t *testing.T) {
 	if a := optest.Ask(t, "GET", base+"/me", nil, token); a.Status != 503 {
 		t.Errorf("at once after a failure it asked again: %+v", a)
 	}
-	c.advance(2 * time.Second)
+	c.Advance(2 * time.Second)
 	if a := optest.Ask(t, "GET", base+"/me", nil, token); a.Status != 200 {
 		t.Errorf("provider back: %+v", a)
 	}
 	// Stale keys are no keys.
-	c.advance(301 * time.Second)
+	c.Advance(301 * time.Second)
 	p.With(func() { p.Down = true })
 	fresh := "Bearer " + p.AccessToken(audience, nil, nil)
 	if a := optest.Ask(t, "GET", base+"/me", nil, fresh); a.Status != 503 {
@@ -273,11 +256,11 @@ func TestATokenEndsWhenItSays(t *testing.T) {
 	t.Parallel()
 	p, base, c := newAPI(t)
 	token := "Bearer " + p.AccessToken(audience, nil, map[string]any{"exp": c.Now().Unix() + 60})
-	c.advance(58 * time.Second)
+	c.Advance(58 * time.Second)
 	if a := optest.Ask(t, "GET", base+"/me", nil, token); a.Status != 200 {
 		t.Errorf("before: %+v", a)
 	}
-	c.advance(2 * time.Second)
+	c.Advance(2 * time.Second)
 	if a := optest.Ask(t, "GET", base+"/me", nil, token); a.Status != 401 {
 		t.Errorf("at exp: %+v", a)
 	}

@@ -23,32 +23,15 @@ import (
 	"latchkey/provider/clients"
 	"latchkey/provider/outbound"
 	"latchkey/provider/storage"
+	"latchkey/provider/testclock"
 	"latchkey/templates"
 )
-
-// clock is the time that a test holds.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = c.t.Add(d)
-}
 
 // World is a provider that answers over HTTP, with its store, its clock and its log in the test's hands.
 type World struct {
 	*provider.Provider
 	t     testing.TB
-	Clock *clock
+	Clock *testclock.Clock
 	Log   *LogBuffer
 }
 
@@ -90,7 +73,7 @@ var TestChallenge = func() string {
 func New(t testing.TB, bend ...func(*provider.Config)) *World {
 	t.Helper()
 	ctx := context.Background()
-	w := &World{t: t, Clock: &clock{t: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)}, Log: &LogBuffer{}}
+	w := &World{t: t, Clock: testclock.At(time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)), Log: &LogBuffer{}}
 	store, err := storage.OpenSQLite(ctx, "")
 	if err != nil {
 		t.Fatal(err)
