@@ -36,7 +36,7 @@ type Config struct {
 	// Name is what users know the provider by. Default Latchkey.
 	Name string
 
-	Store     storage.Store
+	Store     *storage.Store
 	Keys      *keys.Ring
 	Sealer    *keys.Sealer
 	Templates *templates.Set

@@ -42,14 +42,14 @@ func (s *server) seed(ctx context.Context, rows int, expired bool) error {
 	}
 }
 
-func (s *server) openStore(ctx context.Context) (storage.Store, error) {
+func (s *server) openStore(ctx context.Context) (*storage.Store, error) {
 	if s.mongodb != "" {
 		return storage.OpenMongoDB(ctx, s.mongodb)
 	}
 	return storage.OpenSQLite(ctx, filepath.Join(s.folder, "data", "latchkey.db"))
 }
 
-func seedOne(ctx context.Context, store storage.Store, i int, expired bool) error {
+func seedOne(ctx context.Context, store *storage.Store, i int, expired bool) error {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	if expired {
 		now = now.AddDate(-1, 0, 0)

@@ -7,8 +7,6 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-
-	"latchkey/provider/storage"
 )
 
 func (sh *shell) backupCommand() *cobra.Command {
@@ -21,8 +19,8 @@ the copy cannot be used without: keep both, apart from each other. MongoDB has i
 		Args:    exactArgs(1, "the file to write"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
-				embedded, ok := s.store.(*storage.SQLite)
-				if !ok {
+				embedded := s.store.Embedded()
+				if embedded == nil {
 					return errors.New("only the embedded database is backed up by this command; use MongoDB's own tools, mongodump for one")
 				}
 				if _, err := os.Lstat(args[0]); err == nil {

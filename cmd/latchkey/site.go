@@ -28,7 +28,7 @@ import (
 // site is what a configuration names, opened: everything that a server or a command works with.
 type site struct {
 	Config
-	store  storage.Store
+	store  *storage.Store
 	sealer *keys.Sealer
 	ring   *keys.Ring
 	hasher *people.Hasher
@@ -62,7 +62,7 @@ func (c *Config) mongoURI() (string, error) {
 }
 
 // openStore opens the database that the configuration names.
-func openStore(ctx context.Context, c *Config) (storage.Store, error) {
+func openStore(ctx context.Context, c *Config) (*storage.Store, error) {
 	uri, err := c.mongoURI()
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func openServer(ctx context.Context, c Config, logger *slog.Logger) (*site, erro
 	if err != nil {
 		return nil, err
 	}
-	if db, ok := s.store.(*storage.SQLite); ok {
+	if db := s.store.Embedded(); db != nil {
 		if s.release, err = db.LockServe(); err != nil {
 			_ = s.store.Close()
 			return nil, err

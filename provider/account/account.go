@@ -172,7 +172,7 @@ func union(a, b []string) []string {
 
 // clientNames loads each client once for a page that names it many times.
 type clientNames struct {
-	store storage.Store
+	store *storage.Store
 	known map[string]clients.Client
 }
 

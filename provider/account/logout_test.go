@@ -27,6 +27,7 @@ import (
 	"latchkey/provider/clients"
 	"latchkey/provider/providertest"
 	"latchkey/provider/storage"
+	"latchkey/provider/storage/storagetest"
 	"latchkey/provider/web"
 )
 
@@ -475,32 +476,29 @@ func TestLogoutIsNotForOtherSites(t *testing.T) {
 
 // failingStore is out of reach when told.
 type failingStore struct {
-	storage.Store
 	endSession, deliveries atomic.Bool
 	meanwhile              func() // just before a session ends
 }
 
-func (s *failingStore) EndSession(ctx context.Context, id string, now time.Time) (storage.Session, error) {
-	if s.endSession.Load() {
-		return storage.Session{}, storage.ErrUnavailable
-	}
-	if s.meanwhile != nil {
-		s.meanwhile()
-	}
-	return s.Store.EndSession(ctx, id, now)
-}
-
-func (s *failingStore) CreateLogoutDelivery(ctx context.Context, d storage.LogoutDelivery) error {
-	if s.deliveries.Load() {
+func (s *failingStore) ask(_ context.Context, c storagetest.Call) error {
+	switch {
+	case c.Do == "update" && c.Table == "sessions":
+		if s.endSession.Load() {
+			return storage.ErrUnavailable
+		}
+		if s.meanwhile != nil {
+			s.meanwhile()
+		}
+	case c.Do == "update" && c.Table == "logout_deliveries" && s.deliveries.Load():
 		return storage.ErrUnavailable
 	}
-	return s.Store.CreateLogoutDelivery(ctx, d)
+	return nil
 }
 
 func TestLogoutWhileTheStoreIsOutOfReach(t *testing.T) {
 	t.Parallel()
 	store := &failingStore{}
-	w := providertest.New(t, func(c *provider.Config) { store.Store = c.Store; c.Store = store })
+	w := providertest.New(t, func(c *provider.Config) { c.Store = storagetest.Intercept(c.Store, store.ask) })
 	rp := providertest.NewRelyingParty(t)
 	shop := w.AddClient("shop", providertest.SignsOutTo(providertest.OutURI), rp.Hears)
 	b, s := w.SignedIn(w.AddUser("alice"))
@@ -584,7 +582,7 @@ func TestEndingASession(t *testing.T) {
 	t.Run("an application that is being signed in to at that moment is told too", func(t *testing.T) {
 		t.Parallel()
 		store := &failingStore{}
-		w := providertest.New(t, func(c *provider.Config) { store.Store = c.Store; c.Store = store })
+		w := providertest.New(t, func(c *provider.Config) { c.Store = storagetest.Intercept(c.Store, store.ask) })
 		rp := providertest.NewRelyingParty(t)
 		shop, mail := w.AddClient("shop", rp.Hears), w.AddClient("mail", rp.Hears)
 		_, s := w.SignedIn(w.AddUser("alice"))

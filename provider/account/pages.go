@@ -12,7 +12,7 @@ import (
 // Config is what Pages needs. All fields must be set.
 type Config struct {
 	Web      *web.Site
-	Store    storage.Store
+	Store    *storage.Store
 	Sealer   *keys.Sealer
 	Grants   *grants.Grants
 	Sessions *session.Sessions

@@ -30,7 +30,7 @@ type Fetcher interface {
 
 // Config is what administration works with. Store, Now and Audit are always needed; the others by the calls that touch them.
 type Config struct {
-	Store    storage.Store
+	Store    *storage.Store
 	Audit    *audit.Log
 	Now      func() time.Time
 	Keys     *keys.Ring       // clients and signing keys

@@ -24,7 +24,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func all(t *testing.T, s storage.Store) []storage.Event {
+func all(t *testing.T, s *storage.Store) []storage.Event {
 	t.Helper()
 	events, err := s.Events(t.Context(), storage.EventFilter{}, "", 10_000)
 	must(t, err)
@@ -65,7 +65,7 @@ func TestEventThatCannotBeStoredIsInTheServersLog(t *testing.T) {
 	}
 }
 
-type down struct{ storage.Store }
+type down struct{ *storage.Store }
 
 func (down) AppendEvent(context.Context, storage.Event) error { return storage.ErrUnavailable }
 

@@ -11,7 +11,7 @@ import (
 // Authenticator finds out which client a request is from, and knows the keys that clients publish. All exported fields must be set.
 type Authenticator struct {
 	Web      *web.Site
-	Store    storage.Store
+	Store    *storage.Store
 	Sealer   *keys.Sealer
 	Secrets  *clients.SecretHasher
 	Outbound *outbound.Client

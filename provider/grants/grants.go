@@ -22,7 +22,7 @@ type Lifetimes struct {
 // Config is what Grants needs. All fields must be set.
 type Config struct {
 	Issuer  string
-	Store   storage.Store
+	Store   *storage.Store
 	Keys    *keys.Ring
 	Sealer  *keys.Sealer
 	Clients *clientauth.Authenticator // knows the keys that answers are encrypted to

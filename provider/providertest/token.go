@@ -2,21 +2,20 @@ package providertest
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"latchkey/keys"
 	"latchkey/provider"
 	"latchkey/provider/clients"
 	"latchkey/provider/grants"
 	"latchkey/provider/oauth"
 	"latchkey/provider/people"
 	"latchkey/provider/storage"
+	"latchkey/provider/storage/storagetest"
 )
 
 // SessionFor stores a session of the person, as a sign-in leaves it.
@@ -138,119 +137,55 @@ func API(audience ...string) func(*clients.Client) {
 	}
 }
 
-// Faults is a store that fails on command.
+// Faults makes a store fail on command.
 type Faults struct {
-	storage.Store
 	mu     sync.Mutex
-	failed map[string]bool
+	failed map[storagetest.Call]bool
 }
 
+// calls is what the methods of a store ask of its engine.
+var calls = map[string]storagetest.Call{
+	"Client":        {Do: "get", Table: "clients"},
+	"User":          {Do: "get", Table: "users"},
+	"Session":       {Do: "get", Table: "sessions"},
+	"Grant":         {Do: "get", Table: "grants"},
+	"RedeemCode":    {Do: "update", Table: "grants"},
+	"RotateRefresh": {Do: "update", Table: "grants"},
+	"RevokeGrant":   {Do: "sweep", Table: "grants"},
+	"Token":         {Do: "get", Table: "tokens"},
+	"DeleteToken":   {Do: "remove", Table: "tokens"},
+	"Spend":         {Do: "update", Table: "spent"},
+	"Spent":         {Do: "get", Table: "spent"},
+	"KeySet":        {Do: "get", Table: "key_set"},
+}
+
+// Set makes what these methods of the store ask of the database fail, or no longer. A method that is not in calls panics.
 func (f *Faults) Set(on bool, methods ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, m := range methods {
-		f.failed[m] = on
+		call, ok := calls[m]
+		if !ok {
+			panic("no fault for " + m)
+		}
+		f.failed[call] = on
 	}
 }
 
-func (f *Faults) err(method string) error {
+func (f *Faults) ask(_ context.Context, c storagetest.Call) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.failed[method] {
-		return fmt.Errorf("%w: /var/lib/store is on fire", storage.ErrUnavailable)
+	if f.failed[storagetest.Call{Do: c.Do, Table: c.Table}] {
+		return errors.New("/var/lib/store is on fire")
 	}
 	return nil
-}
-
-func (f *Faults) Client(ctx context.Context, id string) (clients.Client, error) {
-	if err := f.err("Client"); err != nil {
-		return clients.Client{}, err
-	}
-	return f.Store.Client(ctx, id)
-}
-
-func (f *Faults) User(ctx context.Context, id string) (storage.User, error) {
-	if err := f.err("User"); err != nil {
-		return storage.User{}, err
-	}
-	return f.Store.User(ctx, id)
-}
-
-func (f *Faults) Session(ctx context.Context, id string) (storage.Session, error) {
-	if err := f.err("Session"); err != nil {
-		return storage.Session{}, err
-	}
-	return f.Store.Session(ctx, id)
-}
-
-func (f *Faults) Grant(ctx context.Context, id string) (storage.Grant, error) {
-	if err := f.err("Grant"); err != nil {
-		return storage.Grant{}, err
-	}
-	return f.Store.Grant(ctx, id)
-}
-
-func (f *Faults) RedeemCode(ctx context.Context, id, hash string, now, idle, expires time.Time) (storage.Grant, error) {
-	if err := f.err("RedeemCode"); err != nil {
-		return storage.Grant{}, err
-	}
-	return f.Store.RedeemCode(ctx, id, hash, now, idle, expires)
-}
-
-func (f *Faults) RotateRefresh(ctx context.Context, id string, generation int64, now, idle time.Time) (storage.Grant, error) {
-	if err := f.err("RotateRefresh"); err != nil {
-		return storage.Grant{}, err
-	}
-	return f.Store.RotateRefresh(ctx, id, generation, now, idle)
-}
-
-func (f *Faults) RevokeGrant(ctx context.Context, id string, now time.Time) error {
-	if err := f.err("RevokeGrant"); err != nil {
-		return err
-	}
-	return f.Store.RevokeGrant(ctx, id, now)
-}
-
-func (f *Faults) Token(ctx context.Context, kind, hash string) (storage.Token, error) {
-	if err := f.err("Token"); err != nil {
-		return storage.Token{}, err
-	}
-	return f.Store.Token(ctx, kind, hash)
-}
-
-func (f *Faults) DeleteToken(ctx context.Context, kind, hash string) error {
-	if err := f.err("DeleteToken"); err != nil {
-		return err
-	}
-	return f.Store.DeleteToken(ctx, kind, hash)
-}
-
-func (f *Faults) Spend(ctx context.Context, kind, id string, now, expires time.Time) error {
-	if err := f.err("Spend"); err != nil {
-		return err
-	}
-	return f.Store.Spend(ctx, kind, id, now, expires)
-}
-
-func (f *Faults) Spent(ctx context.Context, kind, id string, now time.Time) (bool, error) {
-	if err := f.err("Spent"); err != nil {
-		return false, err
-	}
-	return f.Store.Spent(ctx, kind, id, now)
-}
-
-func (f *Faults) KeySet(ctx context.Context) (keys.KeySet, error) {
-	if err := f.err("KeySet"); err != nil {
-		return keys.KeySet{}, err
-	}
-	return f.Store.KeySet(ctx)
 }
 
 // WithFaults puts a store that can fail in front of the real one.
 func WithFaults(f **Faults) func(*provider.Config) {
 	return func(c *provider.Config) {
-		*f = &Faults{Store: c.Store, failed: map[string]bool{}}
-		c.Store = *f
+		*f = &Faults{failed: map[storagetest.Call]bool{}}
+		c.Store = storagetest.Intercept(c.Store, (*f).ask)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // Config is what Endpoints needs. All fields must be set, but the last two.
 type Config struct {
 	Web      *web.Site
-	Store    storage.Store
+	Store    *storage.Store
 	Keys     *keys.Ring
 	Sealer   *keys.Sealer
 	Secrets  *clients.SecretHasher

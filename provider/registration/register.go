@@ -130,7 +130,7 @@ func errInitialToken(cause error) error {
 }
 
 // NewInitialAccessToken makes a token that permits one registration until ttl has passed (RFC 7591 §3). Only its hash is stored.
-func NewInitialAccessToken(ctx context.Context, store storage.Store, now time.Time, ttl time.Duration) (string, error) {
+func NewInitialAccessToken(ctx context.Context, store *storage.Store, now time.Time, ttl time.Duration) (string, error) {
 	value := storage.Random()
 	now = now.UTC().Truncate(time.Millisecond)
 	err := store.CreateToken(ctx, storage.Token{

@@ -45,7 +45,7 @@ func (ss *Sessions) Current(r *http.Request) (storage.Session, bool, error) {
 	// Seen within the last minute is near enough: a write on every request would cost more than it tells.
 	if now.Sub(s.LastSeen) >= time.Minute {
 		idle, _ := ss.sessionLife(s.Remember)
-		if err := ss.Store.TouchSession(r.Context(), s.ID, now, now.Add(idle)); err != nil {
+		if err := ss.Store.TouchSession(r.Context(), s, now, now.Add(idle)); err != nil {
 			return storage.Session{}, false, fmt.Errorf("touch session: %w", err)
 		}
 		s.LastSeen, s.IdleAt = now, now.Add(idle)

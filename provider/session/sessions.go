@@ -21,7 +21,7 @@ type Lifetimes struct {
 // Config is what Sessions needs. All fields must be set.
 type Config struct {
 	Web      *web.Site
-	Store    storage.Store
+	Store    *storage.Store
 	Grants   *grants.Grants
 	Outbound *outbound.Client
 	Logger   *slog.Logger

@@ -16,7 +16,7 @@ import (
 // Pages are the authorization endpoint and the pages of an interaction. All fields must be set, but the last.
 type Pages struct {
 	Web      *web.Site
-	Store    storage.Store
+	Store    *storage.Store
 	Keys     *keys.Ring
 	Clients  *clientauth.Authenticator
 	Grants   *grants.Grants

@@ -14,15 +14,15 @@ import (
 
 // What the endpoints do most, each by many at once: with -cpu 1,8,64 it shows how writers share the disk.
 func BenchmarkStore(b *testing.B) {
-	for name, open := range map[string]func(b *testing.B) storage.Store{
-		"SQLite": func(b *testing.B) storage.Store {
+	for name, open := range map[string]func(b *testing.B) *storage.Store{
+		"SQLite": func(b *testing.B) *storage.Store {
 			s, err := storage.OpenSQLite(b.Context(), filepath.Join(b.TempDir(), "db"))
 			if err != nil {
 				b.Fatal(err)
 			}
 			return s
 		},
-		"MongoDB": func(b *testing.B) storage.Store {
+		"MongoDB": func(b *testing.B) *storage.Store {
 			s, err := storage.OpenMongoDB(b.Context(), storagetest.MongoURI(b))
 			if err != nil {
 				b.Fatal(err)
@@ -38,7 +38,7 @@ func BenchmarkStore(b *testing.B) {
 	}
 }
 
-func benchmark(b *testing.B, s storage.Store) {
+func benchmark(b *testing.B, s *storage.Store) {
 	ctx := context.Background()
 	var serial atomic.Int64
 	next := func() string { return fmt.Sprintf("%s-%08d", storage.Hash(b.Name())[:12], serial.Add(1)) }
@@ -82,14 +82,18 @@ func benchmark(b *testing.B, s storage.Store) {
 	b.Run("RedeemCode", func(b *testing.B) {
 		ids := grants(b, withCode("bench"))
 		parallel(b, func(i int) error {
-			_, err := s.RedeemCode(ctx, ids[i], "code of bench", clock(0), clock(time.Hour), clock(time.Hour))
+			seen := withCode("bench")
+			seen.ID, seen.Version = ids[i], 1
+			_, err := s.RedeemCode(ctx, seen, storage.Redemption{CodeHash: "code of bench", Now: clock(0), ExpiresAt: clock(time.Hour), RefreshIdleAt: clock(time.Hour)})
 			return err
 		})
 	})
 	b.Run("RotateRefresh", func(b *testing.B) {
 		ids := grants(b, withRefresh("bench", 1))
 		parallel(b, func(i int) error {
-			_, err := s.RotateRefresh(ctx, ids[i], 1, clock(0), clock(time.Hour))
+			seen := withRefresh("bench", 1)
+			seen.ID, seen.Version = ids[i], 1
+			_, err := s.RotateRefresh(ctx, seen, storage.Rotation{Generation: 1, Now: clock(0), IdleAt: clock(time.Hour)})
 			return err
 		})
 	})

@@ -17,16 +17,16 @@ import (
 // decision is a method of which one call may succeed.
 type decision struct {
 	command string // what it sends
-	begin   func(ctx context.Context, s storage.Store) error
-	call    func(ctx context.Context, s storage.Store) error
+	begin   func(ctx context.Context, s *storage.Store) error
+	call    func(ctx context.Context, s *storage.Store) error
 	lost    error // what a second call gets
 }
 
 var errNotSwapped = errors.New("not swapped")
 
 func decisions() map[string]decision {
-	nothing := func(context.Context, storage.Store) error { return nil }
-	swap := func(ctx context.Context, s storage.Store, version int64) error {
+	nothing := func(context.Context, *storage.Store) error { return nil }
+	swap := func(ctx context.Context, s *storage.Store, version int64) error {
 		swapped, err := s.SwapKeySet(ctx, keys.KeySet{Version: version})
 		if err == nil && !swapped {
 			return errNotSwapped
@@ -34,81 +34,81 @@ func decisions() map[string]decision {
 		return err
 	}
 	return map[string]decision{
-		"RedeemCode": {"findAndModify",
-			func(ctx context.Context, s storage.Store) error { return s.CreateGrant(ctx, withCode("g")) },
-			func(ctx context.Context, s storage.Store) error {
-				_, err := s.RedeemCode(ctx, "g", "code of g", clock(0), clock(time.Hour), clock(time.Hour))
+		"RedeemCode": {"update",
+			func(ctx context.Context, s *storage.Store) error { return s.CreateGrant(ctx, withCode("g")) },
+			func(ctx context.Context, s *storage.Store) error {
+				_, err := redeem(ctx, s, "g", "code of g", clock(0), clock(time.Hour), clock(time.Hour))
 				return err
 			}, storage.ErrConsumed},
-		"RotateRefresh": {"findAndModify",
-			func(ctx context.Context, s storage.Store) error { return s.CreateGrant(ctx, withRefresh("g", 1)) },
-			func(ctx context.Context, s storage.Store) error {
-				g, err := s.RotateRefresh(ctx, "g", 1, clock(0), clock(time.Hour))
+		"RotateRefresh": {"update",
+			func(ctx context.Context, s *storage.Store) error { return s.CreateGrant(ctx, withRefresh("g", 1)) },
+			func(ctx context.Context, s *storage.Store) error {
+				g, err := rotate(ctx, s, "g", 1, clock(0), clock(time.Hour))
 				if err == nil && g.RefreshGeneration != 2 {
 					err = fmt.Errorf("generation %d", g.RefreshGeneration)
 				}
 				return err
 			}, storage.ErrConsumed},
-		"ConsumeToken": {"findAndModify",
-			func(ctx context.Context, s storage.Store) error {
+		"ConsumeToken": {"update",
+			func(ctx context.Context, s *storage.Store) error {
 				return s.CreateToken(ctx, storage.Token{Hash: "h", Kind: "k", ExpiresAt: clock(time.Hour)})
 			},
-			func(ctx context.Context, s storage.Store) error {
+			func(ctx context.Context, s *storage.Store) error {
 				_, err := s.ConsumeToken(ctx, "k", "h", clock(0))
 				return err
 			}, storage.ErrConsumed},
-		"EndSession": {"findAndModify",
-			func(ctx context.Context, s storage.Store) error { return s.CreateSession(ctx, session("1")) },
-			func(ctx context.Context, s storage.Store) error {
+		"EndSession": {"update",
+			func(ctx context.Context, s *storage.Store) error { return s.CreateSession(ctx, session("1")) },
+			func(ctx context.Context, s *storage.Store) error {
 				_, err := s.EndSession(ctx, "1", clock(0))
 				return err
 			}, storage.ErrConsumed},
-		"RenewSession": {"findAndModify",
-			func(ctx context.Context, s storage.Store) error { return s.CreateSession(ctx, session("1")) },
-			func(ctx context.Context, s storage.Store) error {
+		"RenewSession": {"update",
+			func(ctx context.Context, s *storage.Store) error { return s.CreateSession(ctx, session("1")) },
+			func(ctx context.Context, s *storage.Store) error {
 				renewed := session("1")
 				renewed.SecretHash = "new"
 				return s.RenewSession(ctx, renewed, "secret of 1")
 			}, storage.ErrConflict},
-		"FinishInteraction": {"findAndModify",
-			func(ctx context.Context, s storage.Store) error {
+		"FinishInteraction": {"update",
+			func(ctx context.Context, s *storage.Store) error {
 				return s.CreateInteraction(ctx, storage.Interaction{ID: "i", ExpiresAt: clock(time.Hour)})
 			},
-			func(ctx context.Context, s storage.Store) error { return s.FinishInteraction(ctx, "i") }, storage.ErrNotFound},
-		"Spend": {"update", nothing,
-			func(ctx context.Context, s storage.Store) error {
+			func(ctx context.Context, s *storage.Store) error { return s.FinishInteraction(ctx, "i") }, storage.ErrNotFound},
+		"Spend": {"insert", nothing,
+			func(ctx context.Context, s *storage.Store) error {
 				return s.Spend(ctx, "k", "id", clock(0), clock(time.Hour))
 			}, storage.ErrConsumed},
 		"CreateUser": {"insert", nothing,
-			func(ctx context.Context, s storage.Store) error {
+			func(ctx context.Context, s *storage.Store) error {
 				return s.CreateUser(ctx, storage.User{ID: "u", Username: "u"})
 			}, storage.ErrConflict},
 		"CreateGrant": {"insert", nothing,
-			func(ctx context.Context, s storage.Store) error { return s.CreateGrant(ctx, withCode("g")) }, storage.ErrConflict},
+			func(ctx context.Context, s *storage.Store) error { return s.CreateGrant(ctx, withCode("g")) }, storage.ErrConflict},
 		"UpdateUser": {"update",
-			func(ctx context.Context, s storage.Store) error {
+			func(ctx context.Context, s *storage.Store) error {
 				return s.CreateUser(ctx, storage.User{ID: "u", Username: "u"})
 			},
-			func(ctx context.Context, s storage.Store) error {
+			func(ctx context.Context, s *storage.Store) error {
 				return s.UpdateUser(ctx, storage.User{ID: "u", Username: "u", Version: 1})
 			}, storage.ErrConflict},
 		"UpdateClient": {"update",
-			func(ctx context.Context, s storage.Store) error {
+			func(ctx context.Context, s *storage.Store) error {
 				return s.CreateClient(ctx, clients.Client{ID: "c"})
 			},
-			func(ctx context.Context, s storage.Store) error {
+			func(ctx context.Context, s *storage.Store) error {
 				return s.UpdateClient(ctx, clients.Client{ID: "c", Version: 1})
 			}, storage.ErrConflict},
 		"SwapKeySet first": {"insert", nothing,
-			func(ctx context.Context, s storage.Store) error { return swap(ctx, s, 1) }, errNotSwapped},
+			func(ctx context.Context, s *storage.Store) error { return swap(ctx, s, 1) }, errNotSwapped},
 		"SwapKeySet next": {"update",
-			func(ctx context.Context, s storage.Store) error { return swap(ctx, s, 1) },
-			func(ctx context.Context, s storage.Store) error { return swap(ctx, s, 2) }, errNotSwapped},
+			func(ctx context.Context, s *storage.Store) error { return swap(ctx, s, 1) },
+			func(ctx context.Context, s *storage.Store) error { return swap(ctx, s, 2) }, errNotSwapped},
 	}
 }
 
 // broken runs a test for each decision, on a store of its own behind a proxy. What the test begins with has happened already.
-func broken(t *testing.T, run func(t *testing.T, d decision, s storage.Store, p *storagetest.Proxy)) {
+func broken(t *testing.T, run func(t *testing.T, d decision, s *storage.Store, p *storagetest.Proxy)) {
 	t.Helper()
 	t.Parallel()
 	for name, d := range decisions() {
@@ -121,7 +121,7 @@ func broken(t *testing.T, run func(t *testing.T, d decision, s storage.Store, p 
 	}
 }
 
-func behindProxy(t *testing.T) (storage.Store, *storagetest.Proxy) {
+func behindProxy(t *testing.T) (*storage.Store, *storagetest.Proxy) {
 	t.Helper()
 	p := storagetest.NewProxy(t, storagetest.MongoURI(t))
 	s, err := storage.OpenMongoDB(patient(t), p.URI())
@@ -142,7 +142,7 @@ func unclear(t *testing.T, err error) {
 }
 
 func TestALostAnswerIsNotALostRace(t *testing.T) {
-	broken(t, func(t *testing.T, d decision, s storage.Store, p *storagetest.Proxy) {
+	broken(t, func(t *testing.T, d decision, s *storage.Store, p *storagetest.Proxy) {
 		p.Next(d.command, storagetest.CutAfter())
 		must(t, d.call(patient(t), s))
 		equal(t, p.Left(), 0)
@@ -151,7 +151,7 @@ func TestALostAnswerIsNotALostRace(t *testing.T) {
 }
 
 func TestALostAnswerIsNotALostRaceOnAServerThatForgets(t *testing.T) {
-	broken(t, func(t *testing.T, d decision, s storage.Store, p *storagetest.Proxy) {
+	broken(t, func(t *testing.T, d decision, s *storage.Store, p *storagetest.Proxy) {
 		p.Next(d.command, storagetest.CutAndForget(), storagetest.CutAndForget())
 		must(t, d.call(patient(t), s))
 		equal(t, p.Left(), 0)
@@ -160,7 +160,7 @@ func TestALostAnswerIsNotALostRaceOnAServerThatForgets(t *testing.T) {
 }
 
 func TestALostCommandIsSentAgain(t *testing.T) {
-	broken(t, func(t *testing.T, d decision, s storage.Store, p *storagetest.Proxy) {
+	broken(t, func(t *testing.T, d decision, s *storage.Store, p *storagetest.Proxy) {
 		p.Next(d.command, storagetest.CutBefore())
 		must(t, d.call(patient(t), s))
 		equal(t, p.Left(), 0)
@@ -169,7 +169,7 @@ func TestALostCommandIsSentAgain(t *testing.T) {
 }
 
 func TestAnElectionIsWaitedFor(t *testing.T) {
-	broken(t, func(t *testing.T, d decision, s storage.Store, p *storagetest.Proxy) {
+	broken(t, func(t *testing.T, d decision, s *storage.Store, p *storagetest.Proxy) {
 		p.Next(d.command,
 			storagetest.Refuse(10107, "NotWritablePrimary"),
 			storagetest.Refuse(189, "PrimarySteppedDown"),
@@ -187,7 +187,7 @@ func TestAnAnswerThatNeverComesIsUnclear(t *testing.T) {
 		"stalled": storagetest.Stall().Always(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			broken(t, func(t *testing.T, d decision, s storage.Store, p *storagetest.Proxy) {
+			broken(t, func(t *testing.T, d decision, s *storage.Store, p *storagetest.Proxy) {
 				p.Next(d.command, fault)
 				ctx, cancel := context.WithCancel(patient(t))
 				defer cancel()
@@ -204,7 +204,7 @@ func TestAnAnswerThatNeverComesIsUnclear(t *testing.T) {
 }
 
 func TestWhatNoMajorityHasConfirmedIsUnclear(t *testing.T) {
-	broken(t, func(t *testing.T, d decision, s storage.Store, p *storagetest.Proxy) {
+	broken(t, func(t *testing.T, d decision, s *storage.Store, p *storagetest.Proxy) {
 		p.Next(d.command, storagetest.NoMajority())
 		unclear(t, d.call(patient(t), s))
 		equal(t, p.Left(), 0)
@@ -213,7 +213,7 @@ func TestWhatNoMajorityHasConfirmedIsUnclear(t *testing.T) {
 }
 
 func TestWithoutAServerNothingIsDecided(t *testing.T) {
-	broken(t, func(t *testing.T, d decision, s storage.Store, p *storagetest.Proxy) {
+	broken(t, func(t *testing.T, d decision, s *storage.Store, p *storagetest.Proxy) {
 		p.Down()
 		ctx, cancel := context.WithTimeout(patient(t), 300*time.Millisecond)
 		defer cancel()
@@ -229,9 +229,9 @@ func TestOneOfManyWinsWhileAnswersAreLost(t *testing.T) {
 	s, p := behindProxy(t)
 	must(t, s.CreateGrant(patient(t), withCode("g")))
 	// No more of them: after each, the driver waits half a second before it tries the server again.
-	p.Next("findAndModify", storagetest.CutAfter(), storagetest.CutBefore(), storagetest.CutAndForget())
+	p.Next("update", storagetest.CutAfter(), storagetest.CutBefore(), storagetest.CutAndForget())
 	oneWins(t, storage.ErrConsumed, func(int) error {
-		_, err := s.RedeemCode(patient(t), "g", "code of g", clock(0), clock(time.Hour), clock(time.Hour))
+		_, err := redeem(patient(t), s, "g", "code of g", clock(0), clock(time.Hour), clock(time.Hour))
 		return err
 	})
 	equal(t, p.Left(), 0)

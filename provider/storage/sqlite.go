@@ -18,12 +18,13 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// SQLite keeps the records in one file, for one machine. Writers share transactions (see commit); readers have
+// SQLite is the Engine that keeps the records in one file, for one machine. Writers share transactions (see commit); readers have
 // connections of their own and never wait for a writer. Nothing is cached in the process: several processes may have
 // the same file open, and each sees what the others have committed.
 //
 // A method whose context ends while its write waits for the disk returns the context's error; the write may still happen.
 type SQLite struct {
+	tables map[*Table]*sqlTable
 	path   string // "" in memory
 	dsn    string
 	idle   chan *conn    // connections for reading that nobody uses
@@ -46,8 +47,19 @@ var errClosed = errors.New("storage: the store is closed")
 // OpenSQLite opens the database file at path, with mode 0600 and the current schema, making or migrating it as needed.
 // A path of "" or ":memory:" is a private store in memory, which lasts until Close. A file that a newer version of
 // Latchkey has migrated, or that is not Latchkey's, is refused and left as it is.
-func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
-	s := &SQLite{closed: make(chan struct{})}
+func OpenSQLite(ctx context.Context, path string) (*Store, error) {
+	s, err := openSQLite(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return New(s), nil
+}
+
+func openSQLite(ctx context.Context, path string) (*SQLite, error) {
+	s := &SQLite{tables: make(map[*Table]*sqlTable), closed: make(chan struct{})}
+	for _, t := range tables {
+		s.tables[t] = newSQLTable(t)
+	}
 	s.queue.wake = make(chan struct{}, 1)
 	readers := max(4, runtime.GOMAXPROCS(0))
 	if path == "" || path == ":memory:" {
@@ -66,7 +78,10 @@ func OpenSQLite(ctx context.Context, path string) (*SQLite, error) {
 
 	writer, err := s.connect()
 	if err == nil {
-		if err = migrate(ctx, writer, migrations); err != nil {
+		if err = migrate(ctx, writer, createSchema, upgrades); err == nil {
+			err = makeTables(writer)
+		}
+		if err != nil {
 			writer.close()
 		}
 	}
@@ -112,6 +127,7 @@ type conn struct {
 	statements map[string]statement
 	args       []driver.NamedValue
 	row        []driver.Value
+	changed    int // rows changed since the current write began
 }
 
 type statement interface {
@@ -199,6 +215,7 @@ func (c *conn) exec(query string, args ...any) (int, error) {
 		return 0, err
 	}
 	n, err := res.RowsAffected()
+	c.changed += int(n)
 	return int(n), err
 }
 
@@ -256,30 +273,6 @@ func (c *conn) one(dest []any, query string, args ...any) error {
 	return err
 }
 
-// record reads the document that a query for one doc column finds, or ErrNotFound.
-func record[T any](c *conn, query string, args ...any) (T, error) {
-	var doc []byte
-	var out T
-	err := c.one([]any{&doc}, query, args...)
-	if err == nil {
-		err = decode(doc, &out)
-	}
-	return out, err
-}
-
-// list reads the documents that a query for one doc column finds.
-func list[T any](c *conn, query string, args ...any) ([]T, error) {
-	var out []T
-	err := c.query(func(row []driver.Value) error {
-		doc, _ := row[0].([]byte)
-		var r T
-		err := decode(doc, &r)
-		out = append(out, r)
-		return err
-	}, query, args...)
-	return out, err
-}
-
 // sqliteCode is SQLite's extended result code of an error, 0 if it has none.
 func sqliteCode(err error) int {
 	var e *sqlite.Error
@@ -289,25 +282,21 @@ func sqliteCode(err error) int {
 	return 0
 }
 
-// taken says whether a write was refused because a unique value exists already.
+// taken reports whether a write was refused because a unique value exists already.
 func taken(err error) bool {
 	code := sqliteCode(err)
 	return code == sqlite3.SQLITE_CONSTRAINT_UNIQUE || code == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
 }
 
 // read runs fn on a connection of its own. It sees everything that was acknowledged before.
-func read[T any](ctx context.Context, s *SQLite, what string, fn func(*conn) (T, error)) (T, error) {
-	var none T
+func read[T any](ctx context.Context, s *SQLite, fn func(*conn) (T, error)) (T, error) {
 	c, err := s.reader(ctx)
 	if err != nil {
-		return none, wrap(what, err)
+		var none T
+		return none, err
 	}
 	defer func() { s.idle <- c }()
-	out, err := fn(c)
-	if err != nil {
-		return none, wrap(what, err)
-	}
-	return out, nil
+	return fn(c)
 }
 
 func (s *SQLite) reader(ctx context.Context) (*conn, error) {
@@ -415,7 +404,7 @@ func (q *queue) isClosed() bool {
 	return q.done
 }
 
-// close says whether it was this call that closed the queue.
+// close reports whether it was this call that closed the queue.
 func (q *queue) close() bool {
 	q.mu.Lock()
 	was := q.done

@@ -8,7 +8,6 @@ import (
 // write is one change that waits to be committed along with others.
 type write struct {
 	ctx  context.Context
-	what string
 	run  func(*conn) error
 	err  error
 	done chan struct{}
@@ -17,39 +16,28 @@ type write struct {
 // maxBatch bounds a transaction, so that the first of a crowd is not kept waiting for the last.
 const maxBatch = 512
 
-// change runs fn inside the next transaction and returns when that is on the disk. Along with an error other than
-// ErrConsumed it returns nothing. fn may be run more than once and
-// must begin anew each time. If it returns ErrNotFound, ErrConsumed or ErrConflict it has changed nothing: whatever it has
-// written by then stays. With any other error everything it did is undone.
-func change[T any](ctx context.Context, s *SQLite, what string, fn func(*conn) (T, error)) (T, error) {
+// inTransaction runs fn inside the next transaction and returns when that is on the disk. With an error, nothing that fn has
+// written stays. fn may be run more than once, and must begin anew each time.
+func inTransaction[T any](ctx context.Context, s *SQLite, fn func(*conn) (T, error)) (T, error) {
 	var none, out T
-	w := &write{ctx: ctx, what: what, done: make(chan struct{})}
+	w := &write{ctx: ctx, done: make(chan struct{})}
 	w.run = func(c *conn) (err error) {
 		out, err = fn(c)
 		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return none, wrap(what, err)
+		return none, err
 	}
 	if !s.queue.add(w) {
-		return none, wrap(what, errClosed)
+		return none, errClosed
 	}
 	select {
 	case <-w.done:
-		if w.err != nil && w.err != ErrConsumed {
-			return none, wrap(what, w.err)
-		}
 		return out, w.err
 	case <-ctx.Done():
 		// Whether it is written is not known, and out belongs to the writer.
-		return none, wrap(what, ctx.Err())
+		return none, ctx.Err()
 	}
-}
-
-// set is change for what has no result.
-func set(ctx context.Context, s *SQLite, what string, fn func(*conn) error) error {
-	_, err := change(ctx, s, what, func(c *conn) (struct{}, error) { return struct{}{}, fn(c) })
-	return err
 }
 
 // commit is the one goroutine that writes. It takes whatever waits, one write or five hundred, into one transaction with one
@@ -83,8 +71,9 @@ func (s *SQLite) commit(own *conn) {
 	}
 }
 
-// transact runs the writes in one transaction and answers them all. It answers none of them, and leaves nothing written,
-// if one of several failed before the commit.
+// transact runs the writes in one transaction and answers them all. A write that refuses, with an answer for an error, has as a rule
+// changed nothing, and the transaction goes on without it. One that fails, or refuses after it has changed something, must
+// leave nothing: everything is undone, and of several writes none is answered, so that each can be done by itself.
 func transact(c *conn, batch []*write) (answered bool) {
 	if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
 		return reply(batch, err)
@@ -93,7 +82,8 @@ func transact(c *conn, batch []*write) (answered bool) {
 		if w.err = w.ctx.Err(); w.err != nil {
 			continue // nobody waits for it any more, and nothing has been done
 		}
-		if w.err = w.run(c); w.err == nil || answer(w.err) {
+		c.changed = 0
+		if w.err = w.run(c); w.err == nil || (answer(w.err) && c.changed == 0) {
 			continue
 		}
 		failed := w.err

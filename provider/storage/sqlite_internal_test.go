@@ -16,7 +16,7 @@ import (
 
 func openFile(t *testing.T, path string) *SQLite {
 	t.Helper()
-	s, err := OpenSQLite(t.Context(), path)
+	s, err := openSQLite(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,6 +26,21 @@ func openFile(t *testing.T, path string) *SQLite {
 		}
 	})
 	return s
+}
+
+// set runs fn in the next transaction.
+func set(ctx context.Context, s *SQLite, fn func(*conn) error) error {
+	_, err := inTransaction(ctx, s, func(c *conn) (struct{}, error) { return struct{}{}, fn(c) })
+	return err
+}
+
+// insertSQL runs an INSERT, and answers ErrConflict if the row is taken.
+func insertSQL(c *conn, insert string) error {
+	_, err := c.exec(insert)
+	if taken(err) {
+		return ErrConflict
+	}
+	return err
 }
 
 // hold takes the database's write lock on a connection of its own, as another process would.
@@ -55,7 +70,7 @@ func occupy(t *testing.T, s *SQLite) (release func()) {
 	t.Helper()
 	begun, gate, done := make(chan struct{}), make(chan struct{}), make(chan error)
 	go func() {
-		done <- set(context.Background(), s, "occupy", func(*conn) error {
+		done <- set(context.Background(), s, func(*conn) error {
 			close(begun)
 			<-gate
 			return nil
@@ -109,7 +124,7 @@ func TestConcurrentWritersShareATransaction(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			if err := s.CreateUser(t.Context(), User{ID: fmt.Sprint(i), Username: fmt.Sprint(i)}); err != nil {
+			if err := New(s).CreateUser(t.Context(), User{ID: fmt.Sprint(i), Username: fmt.Sprint(i)}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -132,15 +147,15 @@ func TestAFailingWriteHarmsNoOther(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			errs[i] = set(t.Context(), s, "test", func(c *conn) error {
-				if _, err := c.exec("INSERT INTO settings (name, value) VALUES (?, x'00')", fmt.Sprint(i)); err != nil {
+			errs[i] = set(t.Context(), s, func(c *conn) error {
+				if _, err := c.exec("INSERT INTO settings (id, version, doc) VALUES (?, 1, x'0500000000')", fmt.Sprint(i)); err != nil {
 					return err
 				}
 				switch i % 4 {
 				case 1:
 					return errBroken // after it has written
 				case 3:
-					return create(c, "INSERT INTO settings (name, value) VALUES ('0', x'00')") // perhaps before '0' is there
+					return insertSQL(c, "INSERT INTO settings (id, version, doc) VALUES ('0', 1, x'0500000000')") // perhaps before '0' is there
 				}
 				return nil
 			})
@@ -150,9 +165,9 @@ func TestAFailingWriteHarmsNoOther(t *testing.T) {
 	release()
 	wg.Wait()
 	for i, err := range errs {
-		_, loadErr := s.Setting(t.Context(), fmt.Sprint(i))
+		_, loadErr := New(s).Setting(t.Context(), fmt.Sprint(i))
 		switch {
-		case i%4 == 1 && (!errors.Is(err, errBroken) || !errors.Is(err, ErrUnavailable) || loadErr != ErrNotFound):
+		case i%4 == 1 && (!errors.Is(err, errBroken) || loadErr != ErrNotFound):
 			t.Errorf("write %d, which failed: %v; its row: %v", i, err, loadErr)
 		case i%2 == 0 && i > 0 && (err != nil || loadErr != nil):
 			t.Errorf("write %d: %v; its row: %v", i, err, loadErr)
@@ -179,9 +194,11 @@ func TestAFailedCommitFailsEveryWriteInIt(t *testing.T) {
 	}
 	var batch []*write
 	for _, run := range []func(*conn) error{
-		func(c *conn) error { return create(c, "INSERT INTO settings (name, value) VALUES ('a', x'00')") },
-		func(c *conn) error { return create(c, "INSERT INTO child (id) VALUES (1)") }, // found out by COMMIT
-		func(c *conn) error { return ErrConsumed },                                    // an answer that rests on what is undone
+		func(c *conn) error {
+			return insertSQL(c, "INSERT INTO settings (id, version, doc) VALUES ('a', 1, x'0500000000')")
+		},
+		func(c *conn) error { return insertSQL(c, "INSERT INTO child (id) VALUES (1)") }, // found out by COMMIT
+		func(c *conn) error { return ErrConsumed },                                       // an answer that rests on what is undone
 	} {
 		batch = append(batch, &write{ctx: t.Context(), run: run, done: make(chan struct{})})
 	}
@@ -193,7 +210,7 @@ func TestAFailedCommitFailsEveryWriteInIt(t *testing.T) {
 			t.Errorf("write %d: %v", i, w.err)
 		}
 	}
-	if _, err := s.Setting(t.Context(), "a"); err != ErrNotFound {
+	if _, err := New(s).Setting(t.Context(), "a"); err != ErrNotFound {
 		t.Errorf("the row of a failed commit: %v", err)
 	}
 	if err := s.Ping(t.Context()); err != nil {
@@ -204,21 +221,21 @@ func TestAFailedCommitFailsEveryWriteInIt(t *testing.T) {
 func TestALockedDatabaseIsAFault(t *testing.T) {
 	t.Parallel()
 	s := openFile(t, filepath.Join(t.TempDir(), "db"))
-	if err := set(t.Context(), s, "test", func(c *conn) error {
+	if err := set(t.Context(), s, func(c *conn) error {
 		_, err := c.exec("PRAGMA busy_timeout = 1")
 		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
 	release := hold(t, s)
-	if err := s.CreateUser(t.Context(), User{ID: "u", Username: "u"}); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "locked") {
+	if err := New(s).CreateUser(t.Context(), User{ID: "u", Username: "u"}); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "locked") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := s.User(t.Context(), "u"); err != ErrNotFound { // readers do not wait
+	if _, err := New(s).User(t.Context(), "u"); err != ErrNotFound { // readers do not wait
 		t.Errorf("got %v", err)
 	}
 	release()
-	if err := s.CreateUser(t.Context(), User{ID: "u", Username: "u"}); err != nil {
+	if err := New(s).CreateUser(t.Context(), User{ID: "u", Username: "u"}); err != nil {
 		t.Error(err)
 	}
 }
@@ -228,7 +245,7 @@ func TestAFullDiskIsAFault(t *testing.T) {
 	s := openFile(t, filepath.Join(t.TempDir(), "db"))
 	pages := func(n int) {
 		t.Helper()
-		if err := set(t.Context(), s, "test", func(c *conn) error {
+		if err := set(t.Context(), s, func(c *conn) error {
 			return c.query(func([]driver.Value) error { return nil }, fmt.Sprintf("PRAGMA max_page_count = %d", n))
 		}); err != nil {
 			t.Fatal(err)
@@ -238,16 +255,16 @@ func TestAFullDiskIsAFault(t *testing.T) {
 	var full error
 	stored := 0
 	for ; full == nil && stored < 10_000; stored++ {
-		full = s.CreateUser(t.Context(), User{ID: fmt.Sprint(stored), Username: fmt.Sprint(stored), PasswordHash: strings.Repeat("x", 1000)})
+		full = New(s).CreateUser(t.Context(), User{ID: fmt.Sprint(stored), Username: fmt.Sprint(stored), PasswordHash: strings.Repeat("x", 1000)})
 	}
 	if !errors.Is(full, ErrUnavailable) || !strings.Contains(full.Error(), "full") {
 		t.Fatalf("after %d: %v", stored, full)
 	}
 	pages(1 << 20)
-	if err := s.CreateUser(t.Context(), User{ID: "after", Username: "after"}); err != nil {
+	if err := New(s).CreateUser(t.Context(), User{ID: "after", Username: "after"}); err != nil {
 		t.Error(err)
 	}
-	users, err := s.Users(t.Context(), "", 20_000)
+	users, err := New(s).Users(t.Context(), "", 20_000)
 	if err != nil || len(users) != stored { // the last of them failed, and one came after
 		t.Errorf("%d users (%v), want %d", len(users), err, stored)
 	}
@@ -259,7 +276,7 @@ func TestAWriteWhoseCallerLeftMayStillHappen(t *testing.T) {
 	release := hold(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
 	got := make(chan error)
-	go func() { got <- s.CreateUser(ctx, User{ID: "u", Username: "u"}) }()
+	go func() { got <- New(s).CreateUser(ctx, User{ID: "u", Username: "u"}) }()
 	cancel()
 	if err := <-got; !errors.Is(err, context.Canceled) || !errors.Is(err, ErrUnavailable) {
 		t.Errorf("got %v", err)
@@ -268,7 +285,7 @@ func TestAWriteWhoseCallerLeftMayStillHappen(t *testing.T) {
 	if err := s.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.User(t.Context(), "u"); err != nil && err != ErrNotFound {
+	if _, err := New(s).User(t.Context(), "u"); err != nil && err != ErrNotFound {
 		t.Error(err)
 	}
 }
@@ -282,7 +299,7 @@ func TestCloseWaitsForWritesThatHaveBegun(t *testing.T) {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
-		wg.Go(func() { errs[i] = s.CreateUser(t.Context(), User{ID: fmt.Sprint(i), Username: fmt.Sprint(i)}) })
+		wg.Go(func() { errs[i] = New(s).CreateUser(t.Context(), User{ID: fmt.Sprint(i), Username: fmt.Sprint(i)}) })
 	}
 	await(s, n)
 	wg.Go(func() {
@@ -300,7 +317,7 @@ func TestCloseWaitsForWritesThatHaveBegun(t *testing.T) {
 	wg.Wait()
 	again := openFile(t, path)
 	for i, err := range errs {
-		_, loadErr := again.User(t.Context(), fmt.Sprint(i))
+		_, loadErr := New(again).User(t.Context(), fmt.Sprint(i))
 		if err != nil || loadErr != nil {
 			t.Errorf("write %d: %v; its row: %v", i, err, loadErr)
 		}
@@ -312,7 +329,7 @@ func TestEveryCommitIsSynced(t *testing.T) {
 	s := openFile(t, filepath.Join(t.TempDir(), "db"))
 	var synchronous int64
 	var journal string
-	err := set(t.Context(), s, "test", func(c *conn) error { // on the connection that writes
+	err := set(t.Context(), s, func(c *conn) error { // on the connection that writes
 		return errors.Join(c.one([]any{&synchronous}, "PRAGMA synchronous"), c.one([]any{&journal}, "PRAGMA journal_mode"))
 	})
 	if err != nil || synchronous != 2 || journal != "wal" {
@@ -322,17 +339,27 @@ func TestEveryCommitIsSynced(t *testing.T) {
 
 func TestMigrations(t *testing.T) {
 	t.Parallel()
-	first := []string{"CREATE TABLE t (a TEXT) STRICT", "INSERT INTO t VALUES ('kept')"}
-	second := []string{"ALTER TABLE t ADD COLUMN b TEXT", "UPDATE t SET b = a || '!'"}
+	statements := func(all ...string) upgrade {
+		return func(c *conn) error {
+			for _, q := range all {
+				if _, err := c.exec(q); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+	}
+	first := statements("CREATE TABLE t (a TEXT) STRICT", "INSERT INTO t VALUES ('kept')")
+	second := statements("ALTER TABLE t ADD COLUMN b TEXT", "UPDATE t SET b = a || '!'")
 	s := &SQLite{dsn: filepath.Join(t.TempDir(), "db")}
-	do := func(migrations ...[]string) error {
+	do := func(upgrades ...upgrade) error {
 		t.Helper()
 		c, err := s.connect()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.close()
-		return migrate(t.Context(), c, migrations)
+		return migrate(t.Context(), c, first, upgrades)
 	}
 	read := func(query string) (value string) {
 		t.Helper()
@@ -346,14 +373,13 @@ func TestMigrations(t *testing.T) {
 		}
 		return value
 	}
-	if err := do(first); err != nil {
-		t.Fatal(err)
-	}
-	if err := do(first); err != nil {
-		t.Fatal(err)
+	for range 2 {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	// One that ends half way has not happened.
-	if err := do(first, append(second[:1:1], "this is no SQL")); err == nil || !strings.Contains(err.Error(), "schema version 2") {
+	if err := do(statements("ALTER TABLE t ADD COLUMN b TEXT", "this is no SQL")); err == nil || !strings.Contains(err.Error(), "schema version 2") {
 		t.Errorf("got %v", err)
 	}
 	if got := read("SELECT group_concat(name) FROM pragma_table_info('t')"); got != "a" {
@@ -363,7 +389,7 @@ func TestMigrations(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if err := do(first, second); err != nil {
+			if err := do(second); err != nil {
 				t.Error(err)
 			}
 		})
@@ -373,7 +399,7 @@ func TestMigrations(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	// And no way back.
-	if err := do(first); err == nil || !strings.Contains(err.Error(), "newer latchkey") {
+	if err := do(); err == nil || !strings.Contains(err.Error(), "newer latchkey") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -2,123 +2,128 @@ package storage
 
 import (
 	"context"
+	"database/sql/driver"
 	"fmt"
+	"slices"
+	"time"
+
+	"latchkey/keys"
+	"latchkey/provider/clients"
 )
 
 // applicationID marks a database file as Latchkey's ("LKey"; PRAGMA application_id).
 const applicationID = 0x4c4b6579
 
-// migrations lead from an empty file to the current schema. Each is applied once, in order, in one transaction with the
-// step of user_version: killed half way, it has not happened. Those that were released are never edited, only followed.
+// upgrade changes a database from one schema version to the next.
+type upgrade func(*conn) error
+
+// upgrades lead from schema version 1 to the current one, which is 1 + len(upgrades). Each is applied once, in order, in one
+// transaction with the step of user_version: killed half way, it has not happened. Those that were released are never edited,
+// only followed. A new file gets the current schema at once.
 //
-// A table has the columns that lookups, order and conditions need; the record itself is the BSON document in doc.
-// Times are milliseconds since 1970. purge_at is when no answer depends on the row any more.
-var migrations = [][]string{
-	{
-		`CREATE TABLE users (
-			id TEXT PRIMARY KEY, username TEXT NOT NULL UNIQUE, version INTEGER NOT NULL, doc BLOB NOT NULL) STRICT`,
-		`CREATE TABLE groups (name TEXT PRIMARY KEY, doc BLOB NOT NULL) STRICT`,
-		`CREATE TABLE clients (id TEXT PRIMARY KEY, version INTEGER NOT NULL, doc BLOB NOT NULL) STRICT`,
-		// The origins of clients that are not disabled.
-		`CREATE TABLE client_origins (
-			origin TEXT NOT NULL, client_id TEXT NOT NULL, PRIMARY KEY (origin, client_id)) STRICT, WITHOUT ROWID`,
-		`CREATE INDEX client_origins_client ON client_origins (client_id)`,
-		`CREATE TABLE consents (
-			user_id TEXT NOT NULL, client_id TEXT NOT NULL, doc BLOB NOT NULL, PRIMARY KEY (user_id, client_id)) STRICT`,
-		`CREATE INDEX consents_client ON consents (client_id)`,
+// A new table needs no upgrade: it is made when it is missing. A new index or unique value of an existing table does: see fillColumns.
+var upgrades = []upgrade{upgradeToEvents, upgradeToRows}
 
-		`CREATE TABLE sessions (
-			id TEXT PRIMARY KEY, user_id TEXT NOT NULL, purge_at INTEGER NOT NULL, doc BLOB NOT NULL) STRICT`,
-		`CREATE INDEX sessions_user ON sessions (user_id)`,
-		`CREATE INDEX sessions_purge ON sessions (purge_at)`,
-		`CREATE TABLE interactions (
-			id TEXT PRIMARY KEY, version INTEGER NOT NULL, purge_at INTEGER NOT NULL, doc BLOB NOT NULL) STRICT`,
-		`CREATE INDEX interactions_purge ON interactions (purge_at)`,
-
-		// revoked_at is not in doc: many grants are revoked by one statement. live is 1 once the code was used, or if there never was one.
-		`CREATE TABLE grants (
-			id TEXT PRIMARY KEY, user_id TEXT NOT NULL, client_id TEXT NOT NULL, session_id TEXT NOT NULL,
-			offline INTEGER NOT NULL, live INTEGER NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
-			revoked_at INTEGER, purge_at INTEGER NOT NULL, doc BLOB NOT NULL) STRICT`,
-		`CREATE INDEX grants_user ON grants (user_id, created_at)`,
-		`CREATE INDEX grants_client ON grants (client_id)`,
-		`CREATE INDEX grants_session ON grants (session_id, client_id)`,
-		`CREATE INDEX grants_purge ON grants (purge_at)`,
-		`CREATE TABLE tokens (
-			hash TEXT PRIMARY KEY, kind TEXT NOT NULL, purge_at INTEGER NOT NULL, doc BLOB NOT NULL) STRICT`,
-		`CREATE INDEX tokens_purge ON tokens (purge_at)`,
-		`CREATE TABLE spent (
-			kind TEXT NOT NULL, id TEXT NOT NULL, expires_at INTEGER NOT NULL, PRIMARY KEY (kind, id)) STRICT, WITHOUT ROWID`,
-		`CREATE INDEX spent_expires ON spent (expires_at)`,
-		`CREATE TABLE attempts (
-			key TEXT PRIMARY KEY, count INTEGER NOT NULL, reset_at INTEGER NOT NULL) STRICT, WITHOUT ROWID`,
-		`CREATE INDEX attempts_reset ON attempts (reset_at)`,
-
-		`CREATE TABLE logout_deliveries (
-			id TEXT PRIMARY KEY, logout_id TEXT NOT NULL, client_id TEXT NOT NULL, delivered INTEGER NOT NULL,
-			next_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, doc BLOB NOT NULL) STRICT`,
-		`CREATE INDEX logout_deliveries_logout ON logout_deliveries (logout_id, client_id)`,
-		`CREATE INDEX logout_deliveries_due ON logout_deliveries (next_at) WHERE delivered = 0`,
-		`CREATE INDEX logout_deliveries_expires ON logout_deliveries (expires_at)`,
-
-		`CREATE TABLE key_set (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, doc BLOB NOT NULL) STRICT`,
-		`CREATE TABLE settings (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT`,
-		`CREATE TABLE pings (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL) STRICT`,
-	},
-	{
-		// Listed from the newest: the id sorts by time.
-		`CREATE TABLE events (
-			id TEXT PRIMARY KEY, actor_kind TEXT NOT NULL, actor_id TEXT NOT NULL, actor_name TEXT NOT NULL, verb TEXT NOT NULL,
-			object_kind TEXT NOT NULL, object_id TEXT NOT NULL, object_name TEXT NOT NULL,
-			purge_at INTEGER NOT NULL, doc BLOB NOT NULL) STRICT`,
-		`CREATE INDEX events_actor ON events (actor_id, id)`,
-		`CREATE INDEX events_actor_name ON events (actor_name, id)`,
-		`CREATE INDEX events_object ON events (object_id, id)`,
-		`CREATE INDEX events_object_name ON events (object_name, id)`,
-		`CREATE INDEX events_purge ON events (purge_at)`,
-	},
-}
-
-// migrate brings the schema up to date. Other processes may do so at the same time: the version is read again under the
-// write lock.
-func migrate(ctx context.Context, c *conn, migrations [][]string) error {
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if version, err := schemaVersion(c, len(migrations)); err != nil || version == len(migrations) {
-			return err
-		}
-		if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
-			return err
-		}
-		version, err := schemaVersion(c, len(migrations))
-		if err == nil && version < len(migrations) {
-			err = migrateTo(c, version+1, migrations[version])
-		}
-		if err == nil {
-			_, err = c.exec("COMMIT")
-		}
-		if err != nil {
-			_ = rollback(c)
-			return err
-		}
+// createSchema makes what a new file needs.
+func createSchema(c *conn) error {
+	statements := []string{`CREATE TABLE IF NOT EXISTS pings (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER NOT NULL) STRICT`}
+	for _, t := range tables {
+		statements = append(statements, newSQLTable(t).ddl()...)
 	}
-}
-
-func migrateTo(c *conn, version int, statements []string) error {
-	for _, statement := range append(statements,
-		fmt.Sprintf("PRAGMA application_id = %d", applicationID),
-		fmt.Sprintf("PRAGMA user_version = %d", version),
-	) {
+	for _, statement := range statements {
 		if _, err := c.exec(statement); err != nil {
-			return fmt.Errorf("migrate to schema version %d: %w", version, err)
+			return err
 		}
 	}
 	return nil
 }
 
-// schemaVersion is how many migrations the database has had.
+// makeTables makes tables that the file does not have yet.
+func makeTables(c *conn) error {
+	var there []string
+	err := c.query(func(row []driver.Value) error {
+		name, _ := row[0].(string)
+		there = append(there, name)
+		return nil
+	}, "SELECT name FROM sqlite_schema WHERE type = 'table'")
+	if err != nil || !slices.ContainsFunc(tables, func(t *Table) bool { return !slices.Contains(there, t.Name) }) {
+		return err
+	}
+	return inOneTransaction(c, func() error { return createSchema(c) })
+}
+
+// inOneTransaction runs do in a transaction of its own, outside group commit.
+func inOneTransaction(c *conn, do func() error) error {
+	if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := do()
+	if err == nil {
+		_, err = c.exec("COMMIT")
+	}
+	if err != nil {
+		_ = rollback(c)
+	}
+	return err
+}
+
+// migrate brings the schema up to date. Other processes may do so at the same time: the version is read again under the
+// write lock.
+func migrate(ctx context.Context, c *conn, create upgrade, upgrades []upgrade) error {
+	current := 1 + len(upgrades)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if version, err := schemaVersionAlone(c, current); err != nil || version == current {
+			return err
+		}
+		err := inOneTransaction(c, func() error {
+			version, err := schemaVersion(c, current)
+			switch {
+			case err != nil || version == current:
+				return err
+			case version == 0:
+				return migrateTo(c, current, create)
+			}
+			return migrateTo(c, version+1, upgrades[version-1])
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func migrateTo(c *conn, version int, step upgrade) error {
+	err := step(c)
+	for _, pragma := range []string{
+		fmt.Sprintf("PRAGMA application_id = %d", applicationID),
+		fmt.Sprintf("PRAGMA user_version = %d", version),
+	} {
+		if err == nil {
+			_, err = c.exec(pragma)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("migrate to schema version %d: %w", version, err)
+	}
+	return nil
+}
+
+// schemaVersionAlone is schemaVersion in a transaction of its own: what it reads must be of one moment, because another process
+// may be making the schema.
+func schemaVersionAlone(c *conn, known int) (int, error) {
+	if _, err := c.exec("BEGIN"); err != nil {
+		return 0, err
+	}
+	version, err := schemaVersion(c, known)
+	if end := rollback(c); err == nil {
+		err = end
+	}
+	return version, err
+}
+
+// schemaVersion is the version of the database's schema, 0 for an empty file.
 func schemaVersion(c *conn, known int) (int, error) {
 	var application, version, changes int64
 	if err := c.one([]any{&application}, "PRAGMA application_id"); err != nil {
@@ -137,4 +142,168 @@ func schemaVersion(c *conn, known int) (int, error) {
 		return 0, fmt.Errorf("its schema has version %d, this program knows versions up to %d: run a newer latchkey, or restore a backup from before the upgrade", version, known)
 	}
 	return int(version), nil
+}
+
+// fillColumns adds the columns and indexes that a table is declared to have and the file does not, and fills them from the documents.
+func fillColumns(c *conn, table *Table) error {
+	t := newSQLTable(table)
+	var there []string
+	err := c.query(func(row []driver.Value) error {
+		name, _ := row[0].(string)
+		there = append(there, name)
+		return nil
+	}, "SELECT name FROM pragma_table_info(?)", t.Name)
+	if err != nil {
+		return err
+	}
+	for _, f := range t.columns {
+		if !slices.Contains(there, f) {
+			if _, err := c.exec(fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s ANY", quoted(t.Name), quoted(f))); err != nil {
+				return err
+			}
+		}
+	}
+	for _, statement := range t.ddl() {
+		if _, err := c.exec(statement); err != nil {
+			return err
+		}
+	}
+	return c.query(func(values []driver.Value) error {
+		var row Row
+		row.ID, _ = values[0].(string)
+		row.Doc, _ = values[1].([]byte)
+		for _, f := range t.columns {
+			if _, err := c.exec(fmt.Sprintf("UPDATE %s SET %s = ? WHERE id = ?", quoted(t.Name), quoted(f)), field(row.Doc, f), row.ID); err != nil {
+				return err
+			}
+		}
+		return c.putEach(t, row)
+	}, "SELECT id, doc FROM "+quoted(t.Name)+" ORDER BY rowid")
+}
+
+// upgradeToEvents leads to version 2, in which there are events. Their table is made by upgradeToRows.
+func upgradeToEvents(*conn) error { return nil }
+
+// upgradeToRows leads from version 2, in which each kind of record had a table of its own form, to version 3, in which all tables
+// are alike and every record has a version.
+func upgradeToRows(c *conn) error {
+	old := []string{"users", "groups", "clients", "consents", "sessions", "interactions", "grants", "tokens", "spent", "attempts",
+		"logout_deliveries", "key_set", "settings"}
+	var hadEvents int64
+	if err := c.one([]any{&hadEvents}, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'events'"); err != nil {
+		return err
+	}
+	if hadEvents > 0 {
+		old = append(old, "events")
+	}
+	statements := []string{"DROP TABLE client_origins", "DROP INDEX logout_deliveries_due"}
+	for _, name := range old {
+		statements = append(statements, fmt.Sprintf("ALTER TABLE %s RENAME TO old_%s", quoted(name), name))
+	}
+	for _, statement := range statements {
+		if _, err := c.exec(statement); err != nil {
+			return err
+		}
+	}
+	if err := createSchema(c); err != nil {
+		return err
+	}
+	for _, move := range []func() error{
+		func() error { return move(c, users, "SELECT doc FROM old_users", fromDocument[User]) },
+		func() error { return move(c, groups, "SELECT doc FROM old_groups", fromDocument[Group]) },
+		func() error { return move(c, clientTable, "SELECT doc FROM old_clients", fromDocument[clients.Client]) },
+		func() error { return move(c, consents, "SELECT doc FROM old_consents", fromDocument[Consent]) },
+		func() error { return move(c, sessions, "SELECT doc FROM old_sessions", fromDocument[Session]) },
+		func() error {
+			return move(c, interactions, "SELECT doc FROM old_interactions", fromDocument[Interaction])
+		},
+		func() error {
+			return move(c, grants, "SELECT doc, revoked_at FROM old_grants", func(row []driver.Value) (Grant, error) {
+				g, err := fromDocument[Grant](row)
+				if at, ok := row[1].(int64); ok {
+					g.RevokedAt = time.UnixMilli(at).UTC()
+				}
+				return g, err
+			})
+		},
+		func() error { return move(c, tokens, "SELECT doc FROM old_tokens", fromDocument[Token]) },
+		func() error {
+			return move(c, spent, "SELECT kind, id, expires_at FROM old_spent", func(row []driver.Value) (spending, error) {
+				kind, _ := row[0].(string)
+				id, _ := row[1].(string)
+				expires, _ := row[2].(int64)
+				return spending{ID: spentID(kind, id), ExpiresAt: time.UnixMilli(expires).UTC()}, nil
+			})
+		},
+		func() error {
+			return move(c, attempts, "SELECT key, count, reset_at FROM old_attempts", func(row []driver.Value) (attempt, error) {
+				key, _ := row[0].(string)
+				count, _ := row[1].(int64)
+				reset, _ := row[2].(int64)
+				return attempt{Key: key, Count: int(count), ResetAt: time.UnixMilli(reset).UTC()}, nil
+			})
+		},
+		func() error {
+			return move(c, deliveries, "SELECT doc FROM old_logout_deliveries", fromDocument[LogoutDelivery])
+		},
+		func() error {
+			return move(c, keySets, "SELECT doc FROM old_key_set", func(row []driver.Value) (keySet, error) {
+				set, err := fromDocument[keys.KeySet](row)
+				return keySet{ID: keySetID, KeySet: set}, err
+			})
+		},
+		func() error {
+			return move(c, settings, "SELECT name, value FROM old_settings", func(row []driver.Value) (setting, error) {
+				name, _ := row[0].(string)
+				value, _ := row[1].([]byte)
+				return setting{Name: name, Value: value}, nil
+			})
+		},
+		func() error {
+			if hadEvents == 0 {
+				return nil
+			}
+			return move(c, events, "SELECT doc FROM old_events", fromDocument[Event])
+		},
+	} {
+		if err := move(); err != nil {
+			return err
+		}
+	}
+	for _, name := range old {
+		if _, err := c.exec("DROP TABLE old_" + name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fromDocument is the record whose document is the first column.
+func fromDocument[T any](row []driver.Value) (T, error) {
+	var r T
+	doc, _ := row[0].([]byte)
+	err := decode(doc, &r)
+	return r, err
+}
+
+// move inserts the records that a query finds into their table.
+func move[T any](c *conn, t *table[T], query string, read func(row []driver.Value) (T, error)) error {
+	to := newSQLTable(&t.Table)
+	return c.query(func(values []driver.Value) error {
+		r, err := read(values)
+		if err != nil {
+			return err
+		}
+		if version := t.version(&r); *version == 0 {
+			*version = 1
+		}
+		row, err := t.row(&r)
+		if err != nil {
+			return err
+		}
+		if there, err := c.insert(to, row, to.values(row.Doc)); err != nil || !there {
+			return fmt.Errorf("move %s %s: %w", t.Name, row.ID, err)
+		}
+		return nil
+	}, query)
 }

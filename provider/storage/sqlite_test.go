@@ -19,7 +19,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-func open(t *testing.T, path string) *storage.SQLite {
+func open(t *testing.T, path string) *storage.Store {
 	t.Helper()
 	s, err := storage.OpenSQLite(t.Context(), path)
 	must(t, err)
@@ -31,7 +31,7 @@ func TestTwoProcessesMayHaveTheSameFile(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	path := filepath.Join(t.TempDir(), "100% sure?.db") // a name that would mean something in a URI
-	stores := make([]storage.Store, 8)
+	stores := make([]*storage.Store, 8)
 	var wg sync.WaitGroup
 	for i := range stores { // all of them find no database, and make it
 		wg.Go(func() {
@@ -56,7 +56,7 @@ func TestTwoProcessesMayHaveTheSameFile(t *testing.T) {
 	}
 	must(t, stores[1].CreateGrant(ctx, withCode("g")))
 	oneWins(t, storage.ErrConsumed, func(i int) error {
-		_, err := stores[i%len(stores)].RedeemCode(ctx, "g", "code of g", clock(0), clock(time.Hour), clock(time.Hour))
+		_, err := redeem(ctx, stores[i%len(stores)], "g", "code of g", clock(0), clock(time.Hour), clock(time.Hour))
 		return err
 	})
 	for _, s := range stores {
@@ -72,9 +72,9 @@ func TestNobodyElseMayReadTheFiles(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, filepath.Join(dir, "db"))
 	must(t, s.Ping(t.Context()))
-	_, err := s.LockServe()
+	_, err := s.Embedded().LockServe()
 	must(t, err)
-	must(t, s.Backup(t.Context(), filepath.Join(dir, "backup")))
+	must(t, s.Embedded().Backup(t.Context(), filepath.Join(dir, "backup")))
 	files, err := os.ReadDir(dir)
 	must(t, err)
 	equal(t, len(files), 5) // db, -wal, -shm, .lock, backup
@@ -91,15 +91,15 @@ func TestOneProcessServes(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "db")
 	first, second := open(t, path), open(t, path)
-	release, err := first.LockServe()
+	release, err := first.Embedded().LockServe()
 	must(t, err)
-	if _, err := second.LockServe(); err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), path) {
+	if _, err := second.Embedded().LockServe(); err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), path) {
 		t.Errorf("a second one got %v", err)
 	}
 	must(t, second.Ping(t.Context())) // it may do all but serve
 	release()
 	release()
-	again, err := second.LockServe()
+	again, err := second.Embedded().LockServe()
 	must(t, err)
 	again()
 }
@@ -152,7 +152,7 @@ func TestStoresInMemoryAreApart(t *testing.T) {
 	_, err := b.User(t.Context(), "u")
 	want(t, err, storage.ErrNotFound)
 	for range 2 { // there is nobody else to lock out
-		_, err = a.LockServe()
+		_, err = a.Embedded().LockServe()
 		must(t, err)
 	}
 }
@@ -183,10 +183,10 @@ func TestWhatWasAcknowledgedIsInTheFiles(t *testing.T) {
 	path := filepath.Join(dir, "db")
 	s := open(t, path)
 	must(t, s.CreateGrant(t.Context(), withCode("g")))
-	_, err := s.RedeemCode(t.Context(), "g", "code of g", clock(0), clock(time.Hour), clock(time.Hour))
+	_, err := redeem(t.Context(), s, "g", "code of g", clock(0), clock(time.Hour), clock(time.Hour))
 	must(t, err)
 	for i := range 20 {
-		_, err := s.RotateRefresh(t.Context(), "g", int64(i+1), clock(0), clock(time.Hour))
+		_, err := rotate(t.Context(), s, "g", int64(i+1), clock(0), clock(time.Hour))
 		must(t, err)
 		after := filepath.Join(dir, fmt.Sprint("after", i))
 		copyDatabase(t, path, after)
@@ -206,7 +206,7 @@ func TestABackupIsTheWholeDatabase(t *testing.T) {
 	s := open(t, filepath.Join(dir, "db"))
 	must(t, s.CreateUser(t.Context(), storage.User{ID: "u", Username: "u"}))
 	backup := filepath.Join(dir, "backup")
-	must(t, s.Backup(t.Context(), backup))
+	must(t, s.Embedded().Backup(t.Context(), backup))
 	must(t, s.CreateUser(t.Context(), storage.User{ID: "later", Username: "later"}))
 	checkIntegrity(t, backup)
 	restored := open(t, backup)
@@ -214,7 +214,7 @@ func TestABackupIsTheWholeDatabase(t *testing.T) {
 	must(t, err)
 	_, err = restored.User(t.Context(), "later")
 	want(t, err, storage.ErrNotFound)
-	if err := s.Backup(t.Context(), backup); err == nil {
+	if err := s.Embedded().Backup(t.Context(), backup); err == nil {
 		t.Error("a backup was written over")
 	}
 }
@@ -240,7 +240,7 @@ func TestWriterProcess(t *testing.T) {
 				g := withCode(id)
 				err := s.CreateGrant(context.Background(), g)
 				if err == nil {
-					_, err = s.RedeemCode(context.Background(), id, g.CodeHash, clock(0), clock(time.Hour), clock(time.Hour))
+					_, err = redeem(context.Background(), s, id, g.CodeHash, clock(0), clock(time.Hour), clock(time.Hour))
 				}
 				if err != nil {
 					fmt.Println("error", err)

@@ -10,7 +10,7 @@ import (
 // Endpoints are what programs call. All fields must be set.
 type Endpoints struct {
 	Web     *web.Site
-	Store   storage.Store
+	Store   *storage.Store
 	Clients *clientauth.Authenticator
 	Grants  *grants.Grants
 }

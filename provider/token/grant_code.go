@@ -68,7 +68,7 @@ func (ep *Endpoints) redeemCode(x exchange) (grants.TokenResponse, error) {
 		expiresAt = grant.CreatedAt.Add(ep.Grants.RefreshAbsolute)
 		idleAt = earlier(now.Add(ep.Grants.RefreshIdle), expiresAt)
 	}
-	grant, err = ep.Store.RedeemCode(ctx, grant.ID, hash, now, idleAt, expiresAt)
+	grant, err = ep.Store.RedeemCode(ctx, grant, storage.Redemption{CodeHash: hash, Now: now, ExpiresAt: expiresAt, RefreshIdleAt: idleAt})
 	switch {
 	case errors.Is(err, storage.ErrConsumed):
 		return grants.TokenResponse{}, ep.Grants.RevokeReused(ctx, "code", client, grant)

@@ -52,7 +52,9 @@ func (ep *Endpoints) refresh(x exchange) (grants.TokenResponse, error) {
 	web.Mention(x.r, "sub", issuance.User.ID)
 
 	if generation == grant.RefreshGeneration {
-		grant, err = ep.Store.RotateRefresh(ctx, grant.ID, generation, now, earlier(now.Add(ep.Grants.RefreshIdle), grant.ExpiresAt))
+		grant, err = ep.Store.RotateRefresh(ctx, grant, storage.Rotation{
+			Generation: generation, Now: now, IdleAt: earlier(now.Add(ep.Grants.RefreshIdle), grant.ExpiresAt),
+		})
 		switch {
 		case errors.Is(err, storage.ErrConsumed):
 			if !ep.withinGrace(grant, generation, now) {

@@ -9,40 +9,32 @@ import (
 	"testing"
 	"time"
 
-	"latchkey/keys"
 	"latchkey/provider"
 	"latchkey/provider/providertest"
 	"latchkey/provider/storage"
+	"latchkey/provider/storage/storagetest"
 )
 
 // faultyStore is a store that a test can take away.
 type faultyStore struct {
-	storage.Store
 	err    error
 	silent bool // does not answer at all, not even at its deadline
 }
 
-func (s *faultyStore) Ping(ctx context.Context) error {
-	if s.silent {
+func (s *faultyStore) ask(_ context.Context, c storagetest.Call) error {
+	if s.silent && c.Do == "ping" {
 		select {}
 	}
-	if s.err != nil {
+	if c.Do == "ping" || c.Table == "key_set" {
 		return s.err
 	}
-	return s.Store.Ping(ctx)
-}
-
-func (s *faultyStore) KeySet(ctx context.Context) (keys.KeySet, error) {
-	if s.err != nil {
-		return keys.KeySet{}, s.err
-	}
-	return s.Store.KeySet(ctx)
+	return nil
 }
 
 func TestHealthAndReadiness(t *testing.T) {
 	t.Parallel()
 	store := &faultyStore{}
-	w := providertest.New(t, func(c *provider.Config) { store.Store = c.Store; c.Store = store })
+	w := providertest.New(t, func(c *provider.Config) { c.Store = storagetest.Intercept(c.Store, store.ask) })
 	ready := func() providertest.AnswerJSON { return w.Json("GET", w.Issuer+"/readyz", "", nil) }
 	alive := func() {
 		t.Helper()
@@ -73,7 +65,7 @@ func TestHealthAndReadiness(t *testing.T) {
 func TestReadinessAnswersInTime(t *testing.T) {
 	t.Parallel()
 	store := &faultyStore{}
-	w := providertest.New(t, func(c *provider.Config) { store.Store = c.Store; c.Store = store })
+	w := providertest.New(t, func(c *provider.Config) { c.Store = storagetest.Intercept(c.Store, store.ask) })
 	store.silent = true
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // whoever asks has no time at all

@@ -25,7 +25,7 @@ type Check struct {
 // Config is what a Site needs. All fields must be set, but TrustedProxies and Checks.
 type Config struct {
 	Issuer    *url.URL // without trailing slash, query or fragment
-	Store     storage.Store
+	Store     *storage.Store
 	Sealer    *keys.Sealer
 	Templates *templates.Set
 	Logger    *slog.Logger
@@ -42,7 +42,7 @@ type Site struct {
 	Base      *url.URL // of the issuer
 	Path      string   // of the issuer, "" or "/id"
 	Secure    bool     // the issuer is https
-	Store     storage.Store
+	Store     *storage.Store
 	Templates *templates.Set
 	Logger    *slog.Logger
 	Clock     func() time.Time

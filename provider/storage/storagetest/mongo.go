@@ -65,7 +65,7 @@ func MongoURI(t testing.TB) string {
 }
 
 // Each runs a test on every kind of store: SQLite in memory, and MongoDB where there is one.
-func Each(t *testing.T, run func(t *testing.T, s storage.Store)) {
+func Each(t *testing.T, run func(t *testing.T, s *storage.Store)) {
 	t.Helper()
 	t.Run("SQLite", func(t *testing.T) {
 		t.Parallel()
@@ -78,7 +78,7 @@ func Each(t *testing.T, run func(t *testing.T, s storage.Store)) {
 }
 
 // SQLite is an empty store in memory, closed at the end of the test.
-func SQLite(t testing.TB) *storage.SQLite {
+func SQLite(t testing.TB) *storage.Store {
 	t.Helper()
 	s, err := storage.OpenSQLite(context.Background(), "")
 	if err != nil {
@@ -89,7 +89,7 @@ func SQLite(t testing.TB) *storage.SQLite {
 }
 
 // MongoDB is an empty store in a database of the test's own, closed and dropped at its end. See MongoURI.
-func MongoDB(t testing.TB) *storage.MongoDB {
+func MongoDB(t testing.TB) *storage.Store {
 	t.Helper()
 	s, err := storage.OpenMongoDB(context.Background(), MongoURI(t))
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -44,6 +43,7 @@ type Event struct {
 	RequestID string          `bson:"request_id,omitempty" json:"request,omitempty"`
 	Address   string          `bson:"address,omitempty" json:"address,omitempty"` // of the actor, where there is one
 	ExpiresAt time.Time       `bson:"expires_at" json:"-"`                        // Purge removes the event from then on; zero keeps it
+	Version   int64           `bson:"version" json:"-"`
 }
 
 // EventParty is who did something, or what it was done to.
@@ -75,81 +75,67 @@ func NewEventID(at time.Time) string {
 // eventIDAt is where the IDs of that time begin.
 func eventIDAt(at time.Time) string { return fmt.Sprintf("%014x", max(at.UnixMicro(), 0)) }
 
-// purgeAt is when the event may go. One without an end stays.
-func (e Event) purgeAt() time.Time {
-	if e.ExpiresAt.IsZero() {
-		return time.UnixMilli(1 << 52)
-	}
-	return e.ExpiresAt
+var events = register(table[Event]{
+	Table: Table{Name: "events", Indexes: []Index{
+		{Fields: []string{"actor.id", FieldID}},
+		{Fields: []string{"actor.name", FieldID}},
+		{Fields: []string{"object.id", FieldID}},
+		{Fields: []string{"object.name", FieldID}},
+	}},
+	id:      func(e *Event) string { return e.ID },
+	version: func(e *Event) *int64 { return &e.Version },
+	purgeAt: func(e *Event) time.Time { return e.ExpiresAt },
+})
+
+// AppendEvent stores an event of the audit log, with Version 1. ErrConflict if the ID is taken.
+func (s *Store) AppendEvent(ctx context.Context, e Event) error {
+	return create(ctx, s, "append event", events, e)
 }
 
-// settle is the event with its outcome. Of an event that has one already it is the same event again.
-func (e Event) settle(outcome, reason string) Event {
-	if e.Outcome == OutcomeBegun {
-		e.Outcome, e.Reason = outcome, reason
+// SettleEvent sets Outcome and Reason of an event whose Outcome is OutcomeBegun. An event that is settled already stays as it
+// is, without an error. ErrNotFound if there is none.
+func (s *Store) SettleEvent(ctx context.Context, id, outcome, reason string) error {
+	_, err := change(ctx, s, "settle event", events, id, existing(func(e *Event) error { return e.settle(outcome, reason) }))
+	if err == ErrConsumed {
+		return nil
 	}
-	return e
+	return err
 }
 
-// AppendEvent and the rest in SQLite: what is filtered by has a column.
-
-func (s *SQLite) AppendEvent(ctx context.Context, e Event) error {
-	doc, err := encode(e)
-	if err != nil {
-		return err
+func (e *Event) settle(outcome, reason string) error {
+	if e.Outcome != OutcomeBegun {
+		return ErrConsumed
 	}
-	return set(ctx, s, "append event", func(c *conn) error {
-		return create(c, `INSERT INTO events (id, actor_kind, actor_id, actor_name, verb, object_kind, object_id, object_name, purge_at, doc)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, e.ID, e.Actor.Kind, e.Actor.ID, e.Actor.Name, e.Verb,
-			e.Object.Kind, e.Object.ID, e.Object.Name, e.purgeAt(), doc)
-	})
+	e.Outcome, e.Reason = outcome, reason
+	return nil
 }
 
-func (s *SQLite) SettleEvent(ctx context.Context, id, outcome, reason string) error {
-	return set(ctx, s, "settle event", func(c *conn) error {
-		e, err := record[Event](c, "SELECT doc FROM events WHERE id = ?", id)
-		if err != nil {
-			return err
+// Events lists the events that match all non-empty fields of f, newest first, at most limit: those with an ID below before,
+// or from the newest if that is empty. The ID of the last one is the cursor of the next page.
+func (r Records) Events(ctx context.Context, f EventFilter, before string, limit int) ([]Event, error) {
+	if limit < 1 {
+		return nil, nil
+	}
+	q := Query{Order: []string{"-" + FieldID}}
+	if !f.Until.IsZero() {
+		if until := eventIDAt(f.Until); before == "" || until < before {
+			before = until
 		}
-		doc, err := encode(e.settle(outcome, reason))
-		if err == nil {
-			_, err = c.exec("UPDATE events SET doc = ? WHERE id = ?", doc, id)
-		}
-		return err
-	})
-}
-
-func (s *SQLite) Events(ctx context.Context, f EventFilter, before string, limit int) ([]Event, error) {
-	where, args := []string{"1"}, []any{}
-	add := func(condition string, values ...any) {
-		where, args = append(where, condition), append(args, values...)
 	}
 	if before != "" {
-		add("id < ?", before)
+		q.After = before
 	}
 	if !f.Since.IsZero() {
-		add("id >= ?", eventIDAt(f.Since))
-	}
-	if !f.Until.IsZero() {
-		add("id < ?", eventIDAt(f.Until))
-	}
-	if f.ActorKind != "" {
-		add("actor_kind = ?", f.ActorKind)
+		q.UpTo = eventIDAt(f.Since)
 	}
 	if f.Actor != "" {
-		add("(actor_id = ? OR actor_name = ?)", f.Actor, f.Actor)
-	}
-	if f.VerbPrefix != "" {
-		add("substr(verb, 1, length(?)) = ?", f.VerbPrefix, f.VerbPrefix)
-	}
-	if f.ObjectKind != "" {
-		add("object_kind = ?", f.ObjectKind)
+		q.Where = append(q.Where, Match{Field: "actor.id", Or: "actor.name", Value: f.Actor})
 	}
 	if f.Object != "" {
-		add("(object_id = ? OR object_name = ?)", f.Object, f.Object)
+		q.Where = append(q.Where, Match{Field: "object.id", Or: "object.name", Value: f.Object})
 	}
-	query := "SELECT doc FROM events WHERE " + strings.Join(where, " AND ") + " ORDER BY id DESC LIMIT ?"
-	return read(ctx, s, "list events", func(c *conn) ([]Event, error) {
-		return list[Event](c, query, append(slices.Clip(args), max(limit, 0))...)
+	return listIf(ctx, r, "list events", events, q, limit, func(e *Event) bool {
+		return (f.ActorKind == "" || e.Actor.Kind == f.ActorKind) && (f.ObjectKind == "" || e.Object.Kind == f.ObjectKind) &&
+			strings.HasPrefix(e.Verb, f.VerbPrefix)
 	})
 }

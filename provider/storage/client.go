@@ -1,0 +1,65 @@
+package storage
+
+import (
+	"context"
+	"time"
+
+	"latchkey/provider/clients"
+)
+
+var clientTable = register(table[clients.Client]{
+	Table:   Table{Name: "clients", Indexes: []Index{{Fields: []string{"cors_origins"}, Each: true}}},
+	id:      func(c *clients.Client) string { return c.ID },
+	version: func(c *clients.Client) *int64 { return &c.Version },
+})
+
+// CreateClient stores a new client with Version 1. ErrConflict if the ID is taken.
+func (s *Store) CreateClient(ctx context.Context, c clients.Client) error {
+	return create(ctx, s, "create client", clientTable, c)
+}
+
+// Client returns a client by ID, or ErrNotFound.
+func (r Records) Client(ctx context.Context, id string) (clients.Client, error) {
+	return load(ctx, r, "load client", clientTable, id)
+}
+
+// UpdateClient replaces the client whose Version is c.Version and increases it by one; ErrConflict, ErrNotFound as UpdateUser.
+func (s *Store) UpdateClient(ctx context.Context, c clients.Client) error {
+	return replace(ctx, s, "update client", clientTable, c)
+}
+
+// DeleteClient removes the client, the consents given to it, and revokes its grants at now. ErrNotFound if there is none.
+func (s *Store) DeleteClient(ctx context.Context, id string, now time.Time) error {
+	const what = "delete client"
+	if _, err := s.Client(ctx, id); err != nil {
+		return err
+	}
+	// The client goes last, so that this can be done again if it ends half way; then the grants once more, for those that were
+	// made in between.
+	if _, err := s.RevokeGrants(ctx, GrantFilter{ClientID: id}, now); err != nil {
+		return err
+	}
+	if _, err := s.engine.Remove(ctx, &consents.Table, is("client_id", id)); err != nil {
+		return wrap(what, err)
+	}
+	if err := removeOne(ctx, s, what, clientTable, id); err != nil {
+		return err
+	}
+	_, err := s.RevokeGrants(ctx, GrantFilter{ClientID: id}, now)
+	return err
+}
+
+// Clients lists clients by ID, beginning after the given one, at most limit.
+func (r Records) Clients(ctx context.Context, after string, limit int) ([]clients.Client, error) {
+	if limit < 1 {
+		return nil, nil
+	}
+	return list(ctx, r, "list clients", clientTable, Query{Order: []string{FieldID}, After: after, Limit: limit})
+}
+
+// OriginAllowed reports whether any client that is not disabled lists the web origin in CORSOrigins.
+func (r Records) OriginAllowed(ctx context.Context, origin string) (bool, error) {
+	found, err := listIf(ctx, r, "look up origin", clientTable, Query{Where: []Match{is("cors_origins", origin)}}, 1,
+		func(c *clients.Client) bool { return !c.Disabled })
+	return len(found) > 0, err
+}

@@ -1,0 +1,154 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+)
+
+// mongoUpgrade changes a database from one schema version to the next. It may end half way, and several instances may run it at
+// the same time: it can be done again, also to what it has changed already.
+type mongoUpgrade func(context.Context, *MongoDB) error
+
+// mongoUpgrades lead from schema version 1 to the current one, which is 1 + len(mongoUpgrades). Those that were released are never
+// edited, only followed. A new database gets the current version at once; indexes are made at every start.
+var mongoUpgrades = []mongoUpgrade{mongoUpgradeToRows}
+
+// prepare brings the stored form up to date and makes the indexes. Making one that exists does nothing, so that several
+// instances may start at once.
+func (m *MongoDB) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, mongoStartTimeout)
+	defer cancel()
+	first, cancelFirst := context.WithTimeout(ctx, mongoFirstTimeout)
+	defer cancelFirst()
+	if err := m.client.Ping(first, readpref.Primary()); err != nil {
+		return unreachable(err)
+	}
+	if err := m.migrate(ctx, mongoUpgrades); err != nil {
+		return err
+	}
+	for _, t := range tables {
+		models := mongoIndexes(t)
+		if len(models) == 0 {
+			continue
+		}
+		err := again(ctx, func(ctx context.Context) error {
+			_, err := m.collections[t].Indexes().CreateMany(ctx, models)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("make indexes of %s: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
+// migrate runs the upgrades that the database has not had.
+func (m *MongoDB) migrate(ctx context.Context, upgrades []mongoUpgrade) error {
+	current := 1 + len(upgrades)
+	var schema struct {
+		Version int `bson:"version"`
+	}
+	err := upsert(ctx, m.meta, byID("schema"), document("$setOnInsert", document("version", current)), &schema)
+	if err != nil {
+		return err
+	}
+	if schema.Version > current {
+		return fmt.Errorf("database %s has schema version %d, this program knows versions up to %d: run a newer latchkey, or restore a backup from before the upgrade",
+			m.db.Name(), schema.Version, current)
+	}
+	for version := max(schema.Version, 1); version < current; version++ {
+		if err := upgrades[version-1](ctx, m); err != nil {
+			return fmt.Errorf("migrate to schema version %d: %w", version+1, err)
+		}
+		// Another instance may have come further meanwhile.
+		_, err := m.meta.UpdateOne(ctx, document(FieldID, "schema", "version", document("$lte", version)),
+			document("$set", document("version", version+1)))
+		if err != nil {
+			return fmt.Errorf("migrate to schema version %d: %w", version+1, err)
+		}
+	}
+	return nil
+}
+
+// mongoIndexes is what a table is looked up by.
+func mongoIndexes(t *Table) []mongo.IndexModel {
+	var models []mongo.IndexModel
+	for _, f := range t.Unique {
+		models = append(models, mongo.IndexModel{Keys: document(f, 1), Options: options.Index().SetUnique(true)})
+	}
+	for _, x := range t.Indexes {
+		keys := bson.D{}
+		for _, f := range x.Fields {
+			direction := 1
+			if name, descending := strings.CutPrefix(f, "-"); descending {
+				f, direction = name, -1
+			}
+			keys = append(keys, bson.E{Key: f, Value: direction})
+		}
+		model := mongo.IndexModel{Keys: keys}
+		if x.Sparse {
+			model.Options = options.Index().SetSparse(true)
+		}
+		models = append(models, model)
+	}
+	if t.Purged {
+		// The database's own clock removes what is long over. No answer depends on it (see purgeField).
+		models = append(models, mongo.IndexModel{Keys: document(fieldPurge, 1), Options: options.Index().SetExpireAfterSeconds(0)})
+	}
+	return models
+}
+
+// mongoUpgradeToRows leads from version 1 to version 2: every record has a version, and every ID is one text.
+func mongoUpgradeToRows(ctx context.Context, m *MongoDB) error {
+	for _, t := range tables {
+		err := again(ctx, func(ctx context.Context) error {
+			_, err := m.collections[t].UpdateMany(ctx, document(fieldVersion, nil), document("$set", document(fieldVersion, int64(1))))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	// IDs of these were documents of two texts.
+	for _, of := range []struct {
+		table         *Table
+		first, second string
+		id            func(first, second string) string
+	}{
+		{&consents.Table, "user", "client", consentID},
+		{&spent.Table, "kind", "id", spentID},
+	} {
+		c := m.collections[of.table]
+		cursor, err := c.Find(ctx, document(FieldID+"."+of.first, document("$exists", true)))
+		if err != nil {
+			return err
+		}
+		defer cursor.Close(context.WithoutCancel(ctx))
+		for cursor.Next(ctx) {
+			var doc bson.D
+			if err := cursor.Decode(&doc); err != nil {
+				return err
+			}
+			old := cursor.Current.Lookup(FieldID)
+			first, _ := old.Document().Lookup(of.first).StringValueOK()
+			second, _ := old.Document().Lookup(of.second).StringValueOK()
+			doc[0].Value = of.id(first, second) // _id comes first in every stored document
+			if _, err := c.InsertOne(ctx, doc); err != nil && !mongo.IsDuplicateKeyError(err) {
+				return err
+			}
+			if _, err := c.DeleteOne(ctx, document(FieldID, old)); err != nil {
+				return err
+			}
+		}
+		if err := cursor.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,538 @@
+package storage
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+var _ Engine = (*SQLite)(nil)
+
+// sqlTable is a Table as SQLite has it: the ID, the version, the purge time, a column for each field that is looked up, and
+// the document. An index of lists is a table of its own, filled by putEach and emptied by a trigger.
+type sqlTable struct {
+	*Table
+	columns []string // that come from the document
+	each    []string // fields that are lists
+
+	get, insert, update, updateSame, updateSameKeepingPurge, purge string
+}
+
+// quoted is a name in SQL. Names are constants of this package, without quotes.
+func quoted(name string) string { return `"` + name + `"` }
+
+// columnOf is the column of a field.
+func columnOf(field string) string {
+	if field == FieldID {
+		return "id"
+	}
+	return quoted(field)
+}
+
+func eachTable(table, field string) string { return table + "_" + field }
+
+func newSQLTable(t *Table) *sqlTable {
+	s := &sqlTable{Table: t}
+	add := func(field string) {
+		if field != FieldID && !slices.Contains(s.columns, field) {
+			s.columns = append(s.columns, field)
+		}
+	}
+	for _, f := range t.Unique {
+		add(f)
+	}
+	for _, x := range t.Indexes {
+		if x.Each {
+			s.each = append(s.each, x.Fields...)
+			continue
+		}
+		for _, f := range x.Fields {
+			add(strings.TrimPrefix(f, "-"))
+		}
+	}
+	name := quoted(t.Name)
+	var columns, sets, same string
+	for _, f := range s.columns {
+		columns += ", " + quoted(f)
+		sets += ", " + quoted(f) + " = ?"
+		same += " AND " + quoted(f) + " IS ?"
+	}
+	s.get = "SELECT version, doc FROM " + name + " WHERE id = ?"
+	s.insert = "INSERT INTO " + name + " (id, version, purge_at, doc" + columns + ") VALUES (?, ?, ?, ?" +
+		strings.Repeat(", ?", len(s.columns)) + ") ON CONFLICT (id) DO NOTHING"
+	// SQLite moves the entry of an index whenever its column is set, also to the same value. What does not change is
+	// therefore not set but asked for.
+	s.update = "UPDATE " + name + " SET version = ?, doc = ?, purge_at = ?" + sets + " WHERE id = ? AND version = ?"
+	s.updateSame = "UPDATE " + name + " SET version = ?, doc = ?, purge_at = ? WHERE id = ? AND version = ?" + same
+	s.updateSameKeepingPurge = "UPDATE " + name + " SET version = ?, doc = ? WHERE id = ? AND version = ?" + same
+	s.purge = "DELETE FROM " + name + " WHERE rowid IN (SELECT rowid FROM " + name + " WHERE purge_at <= ? LIMIT ?)"
+	return s
+}
+
+// ddl is what makes the table with its indexes, where they do not exist.
+func (t *sqlTable) ddl() []string {
+	columns := "id TEXT PRIMARY KEY, version INTEGER NOT NULL, purge_at INTEGER"
+	for _, f := range t.columns {
+		columns += ", " + quoted(f) + " ANY"
+	}
+	all := []string{fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s, doc BLOB NOT NULL) STRICT", quoted(t.Name), columns)}
+	for _, f := range t.Unique {
+		all = append(all, fmt.Sprintf("CREATE UNIQUE INDEX IF NOT EXISTS %s ON %s (%s)", quoted(t.Name+"_"+f), quoted(t.Name), quoted(f)))
+	}
+	for _, x := range t.Indexes {
+		if x.Each {
+			field := x.Fields[0]
+			each := quoted(eachTable(t.Name, field))
+			all = append(all,
+				fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (value TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (value, id)) STRICT, WITHOUT ROWID", each),
+				fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (id)", quoted(eachTable(t.Name, field)+"_id"), each),
+				fmt.Sprintf("CREATE TRIGGER IF NOT EXISTS %s AFTER DELETE ON %s BEGIN DELETE FROM %s WHERE id = OLD.id; END",
+					quoted(eachTable(t.Name, field)+"_removed"), quoted(t.Name), each))
+			continue
+		}
+		name, list, where := t.Name, "", ""
+		for i, f := range x.Fields {
+			f, descending := strings.CutPrefix(f, "-")
+			name += "_" + f
+			if i > 0 {
+				list += ", "
+			}
+			list += columnOf(f)
+			if descending {
+				list += " DESC"
+			}
+		}
+		if x.Sparse {
+			where = " WHERE " + quoted(x.Fields[0]) + " IS NOT NULL"
+		}
+		all = append(all, fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (%s)%s", quoted(name), quoted(t.Name), list, where))
+	}
+	if t.Purged {
+		all = append(all, fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (purge_at)", quoted(t.Name+"_purge_at"), quoted(t.Name)))
+	}
+	return all
+}
+
+// values are those of the columns.
+func (t *sqlTable) values(doc []byte) []any {
+	values := make([]any, len(t.columns))
+	for i, f := range t.columns {
+		values[i] = field(doc, f)
+	}
+	return values
+}
+
+// purgeAt is the purge time as the column has it.
+func purgeAt(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMilli()
+}
+
+func (c *conn) get(t *sqlTable, id string) (*Row, error) {
+	row := Row{ID: id}
+	switch err := c.one([]any{&row.Version, &row.Doc}, t.get, id); {
+	case err == ErrNotFound:
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return &row, nil
+}
+
+// insert adds a row, or reports that there is one with its ID.
+func (c *conn) insert(t *sqlTable, row Row, values []any) (bool, error) {
+	args := append(make([]any, 0, 4+len(values)), row.ID, row.Version, purgeAt(row.PurgeAt), row.Doc)
+	n, err := c.exec(t.insert, append(args, values...)...)
+	if taken(err) {
+		return false, ErrConflict
+	}
+	if err == nil && n > 0 && len(t.each) > 0 {
+		err = c.putEach(t, row)
+	}
+	return n > 0, err
+}
+
+// putEach keeps the tables of lists as the document says.
+func (c *conn) putEach(t *sqlTable, row Row) error {
+	for _, f := range t.each {
+		table := quoted(eachTable(t.Name, f))
+		if _, err := c.exec("DELETE FROM "+table+" WHERE id = ?", row.ID); err != nil {
+			return err
+		}
+		for _, value := range fieldTexts(row.Doc, f) {
+			if _, err := c.exec("INSERT OR IGNORE INTO "+table+" (value, id) VALUES (?, ?)", value, row.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// replaceSame writes next in place of the row with version seen, if all its columns stay as they are.
+func (c *conn) replaceSame(t *sqlTable, next Row, seen int64, samePurge bool, values []any) (bool, error) {
+	args := append(make([]any, 0, 5+len(values)), next.Version, next.Doc)
+	query := t.updateSameKeepingPurge
+	if !samePurge {
+		query, args = t.updateSame, append(args, purgeAt(next.PurgeAt))
+	}
+	args = append(args, next.ID, seen)
+	n, err := c.exec(query, append(args, values...)...)
+	return n > 0, err
+}
+
+// replace writes next in place of the stored row.
+func (c *conn) replace(t *sqlTable, next Row, stored *Row) error {
+	values := t.values(next.Doc)
+	if slices.Equal(values, t.values(stored.Doc)) {
+		_, err := c.replaceSame(t, next, stored.Version, false, values)
+		if err != nil || len(t.each) == 0 {
+			return err
+		}
+	} else {
+		args := append(make([]any, 0, 5+len(values)), next.Version, next.Doc, purgeAt(next.PurgeAt))
+		args = append(append(args, values...), next.ID, stored.Version)
+		if _, err := c.exec(t.update, args...); taken(err) {
+			return ErrConflict
+		} else if err != nil {
+			return err
+		}
+	}
+	return c.putEach(t, next)
+}
+
+// Get reads a row by its ID.
+func (s *SQLite) Get(ctx context.Context, t *Table, id string) (Row, error) {
+	return read(ctx, s, func(c *conn) (Row, error) { return sqliteReader{s, c}.Get(ctx, t, id) })
+}
+
+// List reads the rows that q asks for.
+func (s *SQLite) List(ctx context.Context, t *Table, q Query, each func(Row) (bool, error)) error {
+	_, err := read(ctx, s, func(c *conn) (struct{}, error) { return struct{}{}, sqliteReader{s, c}.List(ctx, t, q, each) })
+	return err
+}
+
+// Values reads the distinct values of a field.
+func (s *SQLite) Values(ctx context.Context, t *Table, field string, where ...Match) ([]string, error) {
+	return read(ctx, s, func(c *conn) ([]string, error) { return sqliteReader{s, c}.Values(ctx, t, field, where...) })
+}
+
+// View reads in one transaction.
+func (s *SQLite) View(ctx context.Context, fn func(Reader) error) error {
+	_, err := read(ctx, s, func(c *conn) (_ struct{}, err error) {
+		if _, err = c.exec("BEGIN"); err != nil {
+			return struct{}{}, err
+		}
+		defer func() {
+			if _, end := c.exec("ROLLBACK"); err == nil { // there is nothing to commit
+				err = end
+			}
+		}()
+		return struct{}{}, fn(sqliteReader{s, c})
+	})
+	return err
+}
+
+// sqliteReader reads on one connection.
+type sqliteReader struct {
+	s *SQLite
+	c *conn
+}
+
+func (r sqliteReader) Get(ctx context.Context, t *Table, id string) (Row, error) {
+	row, err := r.c.get(r.s.tables[t], id)
+	if err == nil && row == nil {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Row{}, err
+	}
+	return *row, nil
+}
+
+// errEnough ends a query of which no more rows are wanted.
+var errEnough = errors.New("storage: enough rows")
+
+func (r sqliteReader) List(ctx context.Context, t *Table, q Query, each func(Row) (bool, error)) error {
+	conditions, args := r.s.tables[t].where(q.Where)
+	order := ""
+	for i, f := range q.Order {
+		f, descending := strings.CutPrefix(f, "-")
+		column := columnOf(f)
+		if i == 0 {
+			after, upTo := " > ?", " <= ?"
+			if descending {
+				after, upTo = " < ?", " >= ?"
+			}
+			if q.After != nil {
+				conditions, args = append(conditions, column+after), append(args, q.After)
+			}
+			if q.UpTo != nil {
+				conditions, args = append(conditions, column+upTo), append(args, q.UpTo)
+			}
+			order = " ORDER BY "
+		} else {
+			order += ", "
+		}
+		order += column
+		if descending {
+			order += " DESC"
+		}
+	}
+	query := "SELECT id, version, doc FROM " + quoted(t.Name) + whereClause(conditions) + order
+	if q.Limit > 0 {
+		query, args = query+" LIMIT ?", append(args, q.Limit)
+	}
+	err := r.c.query(func(values []driver.Value) error {
+		var row Row
+		row.ID, _ = values[0].(string)
+		row.Version, _ = values[1].(int64)
+		row.Doc, _ = values[2].([]byte)
+		more, err := each(row)
+		if err == nil && !more {
+			err = errEnough
+		}
+		return err
+	}, query, args...)
+	if err == errEnough {
+		return nil
+	}
+	return err
+}
+
+func (r sqliteReader) Values(ctx context.Context, t *Table, field string, where ...Match) (all []string, err error) {
+	conditions, args := r.s.tables[t].where(where)
+	column := columnOf(field)
+	err = r.c.query(func(row []driver.Value) error {
+		if value, ok := row[0].(string); ok {
+			all = append(all, value)
+		}
+		return nil
+	}, "SELECT DISTINCT "+column+" FROM "+quoted(t.Name)+whereClause(conditions)+" ORDER BY "+column, args...)
+	return all, err
+}
+
+// where is those of the conditions that have an index, in SQL; see matches for the others.
+func (t *sqlTable) where(all []Match) (conditions []string, args []any) {
+	for _, m := range all {
+		switch {
+		case slices.Contains(t.each, m.Field):
+			conditions = append(conditions, "id IN (SELECT id FROM "+quoted(eachTable(t.Name, m.Field))+" WHERE value = ?)")
+		case m.Field == FieldID, slices.Contains(t.columns, m.Field):
+			if m.Value == nil {
+				conditions = append(conditions, columnOf(m.Field)+" IS NULL")
+				continue
+			}
+			condition := columnOf(m.Field) + " = ?"
+			if m.Or != "" {
+				condition = "(" + condition + " OR " + columnOf(m.Or) + " = ?)"
+				args = append(args, m.Value)
+			}
+			conditions = append(conditions, condition)
+		default:
+			continue
+		}
+		args = append(args, m.Value)
+	}
+	return conditions, args
+}
+
+func whereClause(conditions []string) string {
+	if len(conditions) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(conditions, " AND ")
+}
+
+// matches reports whether a document meets the conditions that have no index.
+func (t *sqlTable) matches(doc []byte, all []Match) bool {
+	for _, m := range all {
+		if m.Field == FieldID || slices.Contains(t.columns, m.Field) || slices.Contains(t.each, m.Field) {
+			continue
+		}
+		if field(doc, m.Field) != m.Value {
+			return false
+		}
+	}
+	return true
+}
+
+// Update applies the transition in the next transaction.
+func (s *SQLite) Update(ctx context.Context, t *Table, id string, c Change) (Row, error) {
+	table := s.tables[t]
+	var values []any
+	if c.Next != nil {
+		values = table.values(c.Next.Doc)
+	}
+	return inTransaction(ctx, s, func(conn *conn) (Row, error) {
+		if c.Next != nil && (c.Seen == 0 || len(table.each) == 0) {
+			var done bool
+			var err error
+			if c.Seen == 0 {
+				done, err = conn.insert(table, *c.Next, values)
+			} else {
+				done, err = conn.replaceSame(table, *c.Next, c.Seen, c.SamePurge, values)
+			}
+			if done || err != nil {
+				return *c.Next, err
+			}
+		}
+		stored, err := conn.get(table, id)
+		if err != nil {
+			return Row{}, err
+		}
+		next, err := c.Apply(stored)
+		switch {
+		case err != nil && stored != nil:
+			return *stored, err
+		case err != nil:
+			return Row{}, err
+		case stored == nil:
+			_, err = conn.insert(table, next, table.values(next.Doc))
+		default:
+			err = conn.replace(table, next, stored)
+		}
+		return next, err
+	})
+}
+
+// sweepStep bounds what one transaction changes or removes, so that a large sweep does not block other writers.
+const sweepStep = 500
+
+// sweep calls do for every row that matches, at most sweepStep of them in one transaction, and returns the sum of its results.
+func (s *SQLite) sweep(ctx context.Context, t *sqlTable, where []Match, do func(c *conn, id string) (int, error)) (total int, err error) {
+	var left []string
+	for first := true; first || len(left) > 0; first = false {
+		n, err := inTransaction(ctx, s, func(c *conn) (n int, err error) {
+			ids := left
+			if first {
+				if ids, err = c.matching(t, where); err != nil {
+					return 0, err
+				}
+				left = ids
+			}
+			for _, id := range ids[:min(sweepStep, len(ids))] {
+				one, err := do(c, id)
+				if err != nil {
+					return 0, err
+				}
+				n += one
+			}
+			return n, nil
+		})
+		if err != nil {
+			return total, err
+		}
+		total += n
+		left = left[min(sweepStep, len(left)):]
+	}
+	return total, nil
+}
+
+// matching lists the IDs of the rows that match; conditions without an index are left to the caller.
+func (c *conn) matching(t *sqlTable, where []Match) (ids []string, err error) {
+	if len(where) == 1 && where[0].Field == FieldID {
+		id, _ := where[0].Value.(string)
+		return []string{id}, nil
+	}
+	conditions, args := t.where(where)
+	err = c.query(func(row []driver.Value) error {
+		id, _ := row[0].(string)
+		ids = append(ids, id)
+		return nil
+	}, "SELECT id FROM "+quoted(t.Name)+whereClause(conditions), args...)
+	return ids, err
+}
+
+// Remove removes the rows that match.
+func (s *SQLite) Remove(ctx context.Context, t *Table, where ...Match) (int, error) {
+	table := s.tables[t]
+	query := "DELETE FROM " + quoted(t.Name) + " WHERE id = ?"
+	return s.sweep(ctx, table, where, func(c *conn, id string) (int, error) {
+		row, err := c.get(table, id)
+		if err != nil || row == nil || !table.matches(row.Doc, where) {
+			return 0, err
+		}
+		return c.exec(query, id)
+	})
+}
+
+// Sweep stamps the rows that match.
+func (s *SQLite) Sweep(ctx context.Context, t *Table, stamp Stamp, where ...Match) (int, error) {
+	table := s.tables[t]
+	query := "UPDATE " + quoted(t.Name) + " SET version = version + 1, purge_at = min(purge_at, ?), doc = ? WHERE id = ?"
+	return s.sweep(ctx, table, where, func(c *conn, id string) (int, error) {
+		row, err := c.get(table, id)
+		if err != nil || row == nil || !table.matches(row.Doc, where) || field(row.Doc, stamp.Field) != nil {
+			return 0, err
+		}
+		return c.exec(query, stamp.PurgeAt, withTime(row.Doc, stamp.Field, stamp.At), id)
+	})
+}
+
+// Count counts in the next transaction.
+func (s *SQLite) Count(ctx context.Context, key string, now time.Time, window time.Duration) (int, time.Time, error) {
+	row, err := s.Update(ctx, &attempts.Table, key, Change{Apply: attempts.apply(func(a *attempt, _ bool) error {
+		a.Key = key
+		a.count(now, window)
+		return nil
+	})})
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	counted, err := attempts.open(row)
+	return counted.Count, counted.ResetAt, err
+}
+
+// Purge removes in small steps, so that a large purge does not block other writers.
+func (s *SQLite) Purge(ctx context.Context, now time.Time) (int, error) {
+	total := 0
+	for _, t := range tables {
+		if !t.Purged {
+			continue
+		}
+		for n := sweepStep; n == sweepStep; total += n {
+			var err error
+			n, err = inTransaction(ctx, s, func(c *conn) (int, error) { return c.exec(s.tables[t].purge, now, sweepStep) })
+			if err != nil {
+				return total, err
+			}
+		}
+	}
+	return total, nil
+}
+
+// Ping writes, because a disk that is full or has become read-only still answers questions.
+func (s *SQLite) Ping(ctx context.Context) error {
+	_, err := inTransaction(ctx, s, func(c *conn) (int, error) {
+		return c.exec("INSERT INTO pings (one, count) VALUES (1, 1) ON CONFLICT DO UPDATE SET count = count + 1")
+	})
+	return err
+}
+
+// Backup writes a consistent copy of the database to path, a new file, with mode 0600, while the store is in use.
+func (s *SQLite) Backup(ctx context.Context, path string) error {
+	what := "back up to " + path
+	if err := createFile(path); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	_, err := read(ctx, s, func(c *conn) (struct{}, error) {
+		if _, err := c.exec("VACUUM INTO ?", path); err != nil {
+			return struct{}{}, err
+		}
+		// SQLite does not sync what VACUUM INTO has written.
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return struct{}{}, err
+		}
+		defer f.Close()
+		return struct{}{}, f.Sync()
+	})
+	return wrap(what, err)
+}

@@ -1,0 +1,78 @@
+package storage
+
+import (
+	"context"
+	"time"
+)
+
+// Kinds of Token. A value of one kind is never found as another.
+const (
+	TokenAccess        = "access"         // opaque access token
+	TokenInitialAccess = "initial_access" // permits one dynamic registration (RFC 7591 §3)
+)
+
+// Token is a credential that is looked up rather than verified by its signature. The value itself is never stored.
+type Token struct {
+	Hash       string    `bson:"_id"`
+	Kind       string    `bson:"kind"`
+	GrantID    string    `bson:"grant_id,omitempty"` // "" for client_credentials
+	ClientID   string    `bson:"client_id,omitempty"`
+	Scope      []string  `bson:"scope,omitempty"`
+	Audience   []string  `bson:"audience,omitempty"`
+	CreatedAt  time.Time `bson:"created_at"`
+	ExpiresAt  time.Time `bson:"expires_at"`
+	ConsumedAt time.Time `bson:"consumed_at,omitempty"`
+	Version    int64     `bson:"version"`
+}
+
+var tokens = register(table[Token]{
+	Table:   Table{Name: "tokens"},
+	id:      func(t *Token) string { return t.Hash },
+	version: func(t *Token) *int64 { return &t.Version },
+	purgeAt: func(t *Token) time.Time { return t.ExpiresAt.Add(keepUsed) },
+})
+
+// CreateToken stores a token with Version 1. ErrConflict if the hash is taken.
+func (s *Store) CreateToken(ctx context.Context, t Token) error {
+	return create(ctx, s, "create token", tokens, t)
+}
+
+// Token returns the token of that kind, consumed and expired ones too, or ErrNotFound.
+func (r Records) Token(ctx context.Context, kind, hash string) (Token, error) {
+	t, err := load(ctx, r, "load token", tokens, hash)
+	if err == nil && t.Kind != kind {
+		return Token{}, ErrNotFound
+	}
+	return t, err
+}
+
+// ConsumeToken marks the token used at now and returns it. Of any number of concurrent calls exactly one succeeds; the others get
+// ErrConsumed along with the token. ErrNotFound if there is no token of that kind or it has expired at now unused.
+func (s *Store) ConsumeToken(ctx context.Context, kind, hash string, now time.Time) (Token, error) {
+	return change(ctx, s, "consume token", tokens, hash, existing(func(t *Token) error { return t.consume(kind, millisecond(now)) }))
+}
+
+func (t *Token) consume(kind string, now time.Time) error {
+	switch {
+	case t.Kind != kind:
+		return ErrNotFound
+	case !t.ConsumedAt.IsZero():
+		return ErrConsumed
+	case !now.Before(t.ExpiresAt):
+		return ErrNotFound
+	}
+	t.ConsumedAt = now
+	return nil
+}
+
+// DeleteToken removes the token of that kind. No error if there is none.
+func (s *Store) DeleteToken(ctx context.Context, kind, hash string) error {
+	switch _, err := s.Token(ctx, kind, hash); {
+	case err == ErrNotFound:
+		return nil
+	case err != nil:
+		return err
+	}
+	_, err := s.engine.Remove(ctx, &tokens.Table, is(FieldID, hash))
+	return wrap("delete token", err)
+}

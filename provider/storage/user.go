@@ -1,0 +1,106 @@
+package storage
+
+import (
+	"context"
+	"time"
+)
+
+// User is a person who can sign in.
+type User struct {
+	ID           string    `bson:"_id" json:"sub"` // the sub claim of public clients; random, never given to anybody else (OIDC Core §2)
+	Username     string    `bson:"username" json:"username"`
+	PasswordHash string    `bson:"password_hash,omitempty" json:"-"` // argon2id PHC string; "" means that no password works
+	Disabled     bool      `bson:"disabled,omitempty" json:"disabled,omitempty"`
+	Groups       []string  `bson:"groups,omitempty" json:"groups,omitempty"`
+	Claims       Claims    `bson:"claims" json:"claims"`
+	CreatedAt    time.Time `bson:"created_at" json:"created_at"`
+	UpdatedAt    time.Time `bson:"updated_at" json:"updated_at"`
+	Version      int64     `bson:"version" json:"-"`
+}
+
+// Claims are the standard claims about a person (OIDC Core §5.1). preferred_username, updated_at, groups and
+// roles are not kept here: they follow from the User and its groups.
+type Claims struct {
+	Name                string   `bson:"name,omitempty" json:"name,omitempty"`
+	GivenName           string   `bson:"given_name,omitempty" json:"given_name,omitempty"`
+	FamilyName          string   `bson:"family_name,omitempty" json:"family_name,omitempty"`
+	MiddleName          string   `bson:"middle_name,omitempty" json:"middle_name,omitempty"`
+	Nickname            string   `bson:"nickname,omitempty" json:"nickname,omitempty"`
+	Profile             string   `bson:"profile,omitempty" json:"profile,omitempty"`
+	Picture             string   `bson:"picture,omitempty" json:"picture,omitempty"`
+	Website             string   `bson:"website,omitempty" json:"website,omitempty"`
+	Email               string   `bson:"email,omitempty" json:"email,omitempty"`
+	EmailVerified       bool     `bson:"email_verified,omitempty" json:"email_verified,omitempty"`
+	Gender              string   `bson:"gender,omitempty" json:"gender,omitempty"`
+	Birthdate           string   `bson:"birthdate,omitempty" json:"birthdate,omitempty"` // YYYY-MM-DD, 0000-MM-DD or YYYY
+	Zoneinfo            string   `bson:"zoneinfo,omitempty" json:"zoneinfo,omitempty"`
+	Locale              string   `bson:"locale,omitempty" json:"locale,omitempty"`
+	PhoneNumber         string   `bson:"phone_number,omitempty" json:"phone_number,omitempty"`
+	PhoneNumberVerified bool     `bson:"phone_number_verified,omitempty" json:"phone_number_verified,omitempty"`
+	Address             *Address `bson:"address,omitempty" json:"address,omitempty"`
+}
+
+// Address is the address claim (OIDC Core §5.1.1).
+type Address struct {
+	Formatted     string `bson:"formatted,omitempty" json:"formatted,omitempty"`
+	StreetAddress string `bson:"street_address,omitempty" json:"street_address,omitempty"`
+	Locality      string `bson:"locality,omitempty" json:"locality,omitempty"`
+	Region        string `bson:"region,omitempty" json:"region,omitempty"`
+	PostalCode    string `bson:"postal_code,omitempty" json:"postal_code,omitempty"`
+	Country       string `bson:"country,omitempty" json:"country,omitempty"`
+}
+
+var users = register(table[User]{
+	Table:   Table{Name: "users", Unique: []string{"username"}},
+	id:      func(u *User) string { return u.ID },
+	version: func(u *User) *int64 { return &u.Version },
+})
+
+// CreateUser stores a new user with Version 1. ErrConflict if the ID or the Username is taken.
+func (s *Store) CreateUser(ctx context.Context, u User) error {
+	return create(ctx, s, "create user", users, u)
+}
+
+// User returns a user by ID, or ErrNotFound.
+func (r Records) User(ctx context.Context, id string) (User, error) {
+	return load(ctx, r, "load user", users, id)
+}
+
+// UserByUsername returns the user with exactly this (canonical) username, or ErrNotFound.
+func (r Records) UserByUsername(ctx context.Context, username string) (User, error) {
+	found, err := list(ctx, r, "load user", users, Query{Where: []Match{is("username", username)}, Limit: 1})
+	if err == nil && len(found) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return User{}, err
+	}
+	return found[0], nil
+}
+
+// UpdateUser replaces the user whose Version is u.Version and increases it by one. ErrConflict if the stored
+// version differs or the new Username is taken, ErrNotFound if there is no such user.
+func (s *Store) UpdateUser(ctx context.Context, u User) error {
+	return replace(ctx, s, "update user", users, u)
+}
+
+// DeleteUser removes the user with consents; sessions and grants are ended by the caller before. ErrNotFound if there is none.
+func (s *Store) DeleteUser(ctx context.Context, id string) error {
+	const what = "delete user"
+	if _, err := s.User(ctx, id); err != nil {
+		return err
+	}
+	// The user goes last: if this ends half way, it can be done again.
+	if _, err := s.engine.Remove(ctx, &consents.Table, is("user_id", id)); err != nil {
+		return wrap(what, err)
+	}
+	return removeOne(ctx, s, what, users, id)
+}
+
+// Users lists users by Username, beginning after the given one, at most limit.
+func (r Records) Users(ctx context.Context, after string, limit int) ([]User, error) {
+	if limit < 1 {
+		return nil, nil
+	}
+	return list(ctx, r, "list users", users, Query{Order: []string{"username"}, After: after, Limit: limit})
+}
