@@ -49,14 +49,46 @@ func CreateMasterKey(path string) ([]byte, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("create the master key: %w", err)
 	}
-	if d, err := os.Open(dir); err == nil {
-		err = d.Sync()
-		d.Close()
-		if err != nil && runtime.GOOS != "windows" {
-			return nil, fmt.Errorf("write the directory of the master key: %w", err)
+	return key, syncDirectory(dir)
+}
+
+// ReplaceMasterKey puts the file fresh in place of the file path, and keeps the old one as path.ID, with
+// its MasterKeyID. There is a master key at path at every moment. Interrupted, it can be called again; if
+// it was done already, it does nothing.
+func ReplaceMasterKey(path, fresh string) error {
+	old, err := ReadMasterKey(path)
+	if err != nil {
+		return err
+	}
+	key, err := ReadMasterKey(fresh)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if id := MasterKeyID(old); id != MasterKeyID(key) {
+		if err := os.Link(path, path+"."+id); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("keep the old master key: %w", err)
 		}
 	}
-	return key, nil
+	if err := os.Rename(fresh, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("replace the master key: %w", err)
+	}
+	return syncDirectory(filepath.Dir(path))
+}
+
+// syncDirectory writes the names in a directory to disk.
+func syncDirectory(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil //nolint:nilerr // a directory that cannot be read was written all the same
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil && runtime.GOOS != "windows" {
+		return fmt.Errorf("write the directory of the master key: %w", err)
+	}
+	return nil
 }
 
 // ReadMasterKey reads a master key from a file. It refuses a file that others than its owner can

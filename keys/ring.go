@@ -51,6 +51,10 @@ const (
 	// A revoked key is refused by every instance after this time.
 	FreshFor = time.Second
 
+	// lookAgain is the least age of the stored set at which an unknown kid makes it be read again:
+	// another instance may have made the key within FreshFor, and anybody can make up a kid.
+	lookAgain = 50 * time.Millisecond
+
 	// signFor is the greatest age of the stored set by which a key signs while the store does not
 	// answer: another instance may have replaced the key.
 	signFor = time.Minute
@@ -252,6 +256,12 @@ func (r *Ring) Verify(ctx context.Context, jws string, typs ...string) (payload 
 		return nil, "", stale
 	}
 	k, p := r.find(v, h.KeyID)
+	if p == nil && !r.recent(v, lookAgain) {
+		if v, err = r.read(ctx); err != nil {
+			return nil, "", err
+		}
+		k, p = r.find(v, h.KeyID)
+	}
 	if p == nil {
 		if slices.ContainsFunc(v.set.Revoked, func(k RevokedKey) bool { return k.ID == h.KeyID }) {
 			return nil, "", ErrRevoked
@@ -326,6 +336,11 @@ func (r *Ring) Decrypt(ctx context.Context, jwe string) ([]byte, error) {
 	v, err := r.freshOr(ctx, signFor)
 	if err != nil {
 		return nil, err
+	}
+	if _, p := r.find(v, h.KeyID); p == nil && h.KeyID != "" && !r.recent(v, lookAgain) {
+		if v, err = r.read(ctx); err != nil {
+			return nil, err
+		}
 	}
 	tried := 0
 	for _, k := range ordered(v.set, r.now()) {

@@ -506,7 +506,7 @@ func TestRacingInstancesAgree(t *testing.T) {
 	}
 }
 
-func TestUnknownKidsReadTheStoreAtMostOnceASecond(t *testing.T) {
+func TestUnknownKidsSeldomReadTheStore(t *testing.T) {
 	t.Parallel()
 	m, c := &memory{}, newClock()
 	r, elsewhere := openRing(t, m, c), openRing(t, &memory{rsa: 1}, c)
@@ -514,12 +514,32 @@ func TestUnknownKidsReadTheStoreAtMostOnceASecond(t *testing.T) {
 	c.Advance(10 * time.Second)
 	before := m.reads
 	for range 1000 {
-		if _, _, err := r.Verify(context.Background(), foreign, "at+jwt"); !errors.Is(err, ErrUnknownKey) {
+		if _, _, err := r.Verify(t.Context(), foreign, "at+jwt"); !errors.Is(err, ErrUnknownKey) {
 			t.Fatal(err)
 		}
 	}
 	if n := m.reads - before; n != 1 {
 		t.Errorf("%d reads for 1000 unknown keys", n)
+	}
+	for range 1000 { // a second
+		c.Advance(time.Millisecond)
+		if _, _, err := r.Verify(t.Context(), foreign, "at+jwt"); !errors.Is(err, ErrUnknownKey) {
+			t.Fatal(err)
+		}
+	}
+	if n := m.reads - before; n > 22 {
+		t.Errorf("%d reads within a second", n)
+	}
+}
+
+func TestAKeyThatAnotherInstanceMadeThisVerySecondIsFound(t *testing.T) {
+	t.Parallel()
+	m, c := &memory{}, newClock()
+	here, there := openRing(t, m, c), openRing(t, m, c)
+	revoke(t, there, kidOf(t, sign(t, there, "RS256")))
+	c.Advance(lookAgain)
+	if _, _, err := here.Verify(t.Context(), sign(t, there, "RS256"), "at+jwt"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -44,6 +44,10 @@ type Config struct {
 	MasterKey string `json:"master_key" secret:"true"`
 	// MasterKeyFile is a file with the master key, readable by its owner only.
 	MasterKeyFile string `json:"master_key_file" path:"true"`
+	// OldMasterKey is the master key that master_key takes the place of, until latchkey rekey has run. Default none.
+	OldMasterKey string `json:"old_master_key" secret:"true"`
+	// OldMasterKeyFile is a file with that master key.
+	OldMasterKeyFile string `json:"old_master_key_file" path:"true"`
 
 	TLS struct {
 		// CertFile is the certificate with its chain, PEM. With it, the provider speaks https itself.
@@ -275,7 +279,8 @@ func (s setting) String() string {
 }
 
 // siblings are pairs of which only one may be set: the value, or the file that has it.
-var siblings = map[string]string{"mongodb": "mongodb_file", "mongodb_file": "mongodb", "master_key": "master_key_file", "master_key_file": "master_key"}
+var siblings = map[string]string{"mongodb": "mongodb_file", "mongodb_file": "mongodb", "master_key": "master_key_file", "master_key_file": "master_key",
+	"old_master_key": "old_master_key_file", "old_master_key_file": "old_master_key"}
 
 // defaultConfigFile is read from the working directory when no other is named.
 const defaultConfigFile = "latchkey.yaml"
@@ -332,7 +337,7 @@ func loadConfig(file string, environ []string, flags map[string]string) (Config,
 		if lines["data"] > 0 {
 			c.Data = relativeTo(file, c.Data)
 		}
-		if runtime.GOOS != "windows" && (c.MasterKey != "" || hasPassword(c.MongoDB)) {
+		if runtime.GOOS != "windows" && (c.MasterKey != "" || c.OldMasterKey != "" || hasPassword(c.MongoDB)) {
 			if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o077 != 0 {
 				fs = append(fs, fault{file, 0, "", "holds a secret and can be read by others; run: chmod 600 " + file})
 			}
@@ -462,6 +467,11 @@ func (c *Config) checkStore() (fs faults) {
 	if c.MasterKey != "" {
 		if _, err := keys.ParseMasterKey(c.MasterKey); err != nil {
 			bad("master_key", "%v", err)
+		}
+	}
+	if c.OldMasterKey != "" {
+		if _, err := keys.ParseMasterKey(c.OldMasterKey); err != nil {
+			bad("old_master_key", "%v", err)
 		}
 	}
 	if c.Passwords.MemoryKiB < 7168 || c.Passwords.Passes < 1 || c.Passwords.MemoryKiB*c.Passwords.Passes < 35840 {

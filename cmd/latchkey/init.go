@@ -170,6 +170,11 @@ func (sh *shell) configCommand() *cobra.Command {
 
 // checkMasterKey says whether the master key can be read, as far as that can be seen without a database.
 func (c *Config) checkMasterKey() error {
+	if c.OldMasterKeyFile != "" {
+		if _, err := keys.ReadMasterKey(c.OldMasterKeyFile); err != nil {
+			return fmt.Errorf("old_master_key_file: %w", err)
+		}
+	}
 	if c.MasterKey != "" {
 		return nil
 	}

@@ -108,7 +108,7 @@ An app:    latchkey client create --name Notes --type web --redirect-uri https:/
 	root.AddCommand(
 		sh.demoCommand(), sh.serveCommand(), sh.initCommand(), sh.configCommand(),
 		sh.userCommand(), sh.groupCommand(), sh.clientCommand(), sh.tokenCommand(), sh.keysCommand(),
-		sh.auditCommand(), sh.applyCommand(), sh.exportCommand(), sh.backupCommand(), sh.samplesCommand(), sh.healthcheckCommand(), sh.versionCommand(),
+		sh.auditCommand(), sh.applyCommand(), sh.exportCommand(), sh.backupCommand(), sh.rekeyCommand(), sh.samplesCommand(), sh.healthcheckCommand(), sh.versionCommand(),
 	)
 	return root
 }

@@ -119,7 +119,7 @@ func serve(ctx context.Context, c Config, logger *slog.Logger) error {
 	if inner != nil {
 		side.start(inner, innerHandler(p, handler))
 	}
-	for _, w := range c.warnings() {
+	for _, w := range append(c.warnings(), s.masterKeyWarnings()...) {
 		logger.Warn(w)
 	}
 	number, _ := version()
@@ -239,6 +239,15 @@ func (s *site) work(ctx context.Context, p *provider.Provider) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	wg.Go(func() { p.DeliverLogouts(ctx) })
 	wg.Go(func() { s.ring.Run(ctx) })
+	wg.Go(func() {
+		every(ctx, purgeEvery, func() error { // ends what latchkey rekey began
+			if !s.sealer.ResealDue() {
+				return nil
+			}
+			_, err := s.admin.Reseal(ctx)
+			return err
+		}, func(err error) { s.logger.Error("seal again", "reason", err.Error()) })
+	})
 	wg.Go(func() {
 		every(ctx, purgeEvery, func() error {
 			n, err := s.store.Purge(ctx, s.now())

@@ -290,6 +290,9 @@ func mainJob(t *testing.T, store ...string) {
 			t.Errorf("after --all: %d", status)
 		}
 	})
+	t.Run("the master key changes under a running server", func(t *testing.T) {
+		masterKeyChanges(t, issuer, data, on, app, who)
+	})
 	if code := server.stop(); code != exitOK {
 		t.Errorf("exit %d: %s", code, server.stderr)
 	}

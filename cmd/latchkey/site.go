@@ -147,25 +147,16 @@ func open(ctx context.Context, c Config, logger *slog.Logger, create bool) (_ *s
 			_ = s.store.Close()
 		}
 	}()
-	master, err := masterKey(ctx, &c, s.store)
-	if err != nil {
+	if _, err = masterKey(ctx, &c, s.store); err != nil {
 		return nil, err
 	}
-	if s.sealer, err = keys.NewSealer(master); err != nil {
-		return nil, err
+	if s.sealer, err = keys.OpenSealer(ctx, keys.SealerConfig{Store: s.store, Masters: c.masterKeys, Now: s.now}); err != nil {
+		return nil, c.wrongMasterKey(err)
 	}
 	s.ring, err = keys.Open(ctx, keys.Config{Store: s.store, Sealer: s.sealer, Now: s.now, Logger: logger,
 		RotateEvery: time.Duration(c.Lifetimes.SigningKey), PublishAfter: c.publishKeys(), KeepAfter: c.keepKeys()})
-	if errors.Is(err, keys.ErrSealed) {
-		where := c.masterKeyFile()
-		if c.MasterKey != "" {
-			where = "master_key"
-		}
-		logger.Debug("open the keys", "error", err)
-		return nil, fmt.Errorf("the master key (%s) is not the one that this database was made with; put that one back, or name its file in master_key_file", where)
-	}
 	if err != nil {
-		return nil, err
+		return nil, c.wrongMasterKey(err)
 	}
 	s.hasher = people.NewHasher(people.Params{Memory: uint32(c.Passwords.MemoryKiB), Time: uint32(c.Passwords.Passes), Threads: 1}, c.Passwords.Concurrency)
 	s.throttle = &people.Throttle{Counters: s.store, Key: s.sealer.Derive("throttle", 32),
@@ -173,7 +164,7 @@ func open(ctx context.Context, c Config, logger *slog.Logger, create bool) (_ *s
 	s.audit = &audit.Log{Store: s.store, Now: s.now, Keep: time.Duration(c.Audit.Keep), Logger: logger}
 	s.admin = admin.New(admin.Config{
 		Store: s.store, Audit: s.audit, Now: s.now, Keys: s.ring, Sealer: s.sealer, Hasher: s.hasher, Throttle: s.throttle,
-		Sessions: sessions{s}, Outbound: fetcher{s}, Name: c.Name,
+		Sessions: sessions{s}, Outbound: fetcher{s}, Name: c.Name, Logger: logger,
 		AllowNone: c.InsecureAllowNone, GrantTypes: token.GrantTypes(),
 	})
 	return s, nil

@@ -112,6 +112,8 @@ const (
 	VerbKeysRotate  = "key.rotate"
 	VerbKeysRevoke  = "key.revoke"
 
+	VerbMasterKeyChange = "master_key.change"
+
 	VerbUserRead   = "user.read"
 	VerbGroupRead  = "group.read"
 	VerbClientRead = "client.read"

@@ -603,9 +603,13 @@ func TestWhoMayNotChangesNothingAndIsInTheLog(t *testing.T) {
 				admin.VerbKeysRotate:   func() error { _, err := o.RotateKeys(o.ctx, actor); return err },
 				admin.VerbKeysRead:     func() error { _, _, err := o.ProviderKeys(o.ctx, actor); return err },
 				admin.VerbKeysRevoke:   func() error { _, err := o.RevokeKeys(o.ctx, actor, true); return err },
-				admin.VerbAuditRead:    func() error { _, err := o.Events(o.ctx, actor, storage.EventFilter{}, "", 1); return err },
-				admin.VerbApply:        func() error { _, err := o.Plan(o.ctx, actor, admin.Manifest{}); return err },
-				admin.VerbExport:       func() error { _, err := o.Export(o.ctx, actor, true); return err },
+				admin.VerbMasterKeyChange: func() error {
+					_, err := o.ChangeMasterKey(o.ctx, actor, masterKey(2))
+					return err
+				},
+				admin.VerbAuditRead: func() error { _, err := o.Events(o.ctx, actor, storage.EventFilter{}, "", 1); return err },
+				admin.VerbApply:     func() error { _, err := o.Plan(o.ctx, actor, admin.Manifest{}); return err },
+				admin.VerbExport:    func() error { _, err := o.Export(o.ctx, actor, true); return err },
 			} {
 				if err := call(); !errors.Is(err, admin.ErrForbidden) {
 					t.Errorf("%s, %s: %v", name, verb, err)
