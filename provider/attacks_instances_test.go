@@ -11,8 +11,10 @@ import (
 
 	"latchkey/keys"
 	"latchkey/provider"
+	"latchkey/provider/admin"
 	"latchkey/provider/providertest"
 	"latchkey/provider/registration"
+	"latchkey/provider/storage"
 )
 
 // TestWhatIsUsedOnceIsUsedOnceByAllInstances races on everything but codes, refresh tokens and assertions.
@@ -30,7 +32,7 @@ func TestWhatIsUsedOnceIsUsedOnceByAllInstances(t *testing.T) {
 	}
 	t.Run("an initial access token registers one client", func(t *testing.T) {
 		for range 10 {
-			token, err := registration.NewInitialAccessToken(t.Context(), w.Store, w.Web.Now(), time.Hour)
+			token, _, err := w.Admin.CreateInitialAccessToken(t.Context(), admin.Actor{Kind: storage.ActorSystem}, time.Hour)
 			if err != nil {
 				t.Fatal(err)
 			}

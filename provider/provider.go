@@ -15,8 +15,9 @@ import (
 
 	"latchkey/keys"
 	"latchkey/provider/account"
+	"latchkey/provider/admin"
+	"latchkey/provider/audit"
 	"latchkey/provider/clientauth"
-	"latchkey/provider/clients"
 	"latchkey/provider/grants"
 	"latchkey/provider/outbound"
 	"latchkey/provider/people"
@@ -42,6 +43,7 @@ type Config struct {
 	Templates *templates.Set
 	People    *people.Authenticator
 	Outbound  *outbound.Client
+	Audit     *audit.Log       // default: events are kept in Store for audit.DefaultKeep
 	Logger    *slog.Logger     // default: nothing is logged
 	Now       func() time.Time // default time.Now
 
@@ -82,6 +84,7 @@ type Provider struct {
 	Sessions      *session.Sessions
 	SignIn        *signin.Pages
 	Account       *account.Pages
+	Admin         *admin.Admin
 	Tokens        *token.Endpoints
 	Registrations *registration.Endpoints
 }
@@ -104,6 +107,9 @@ func New(cfg Config) (*Provider, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Audit == nil {
+		cfg.Audit = &audit.Log{Store: cfg.Store, Now: cfg.Now, Logger: cfg.Logger}
 	}
 	if cfg.Name == "" {
 		cfg.Name = "Latchkey"
@@ -139,7 +145,7 @@ func grantNames() []string {
 // assemble makes the parts, each of the ones before it.
 func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	p := &Provider{Config: cfg}
-	secrets := clients.NewSecretHasher(cfg.Sealer.Derive("client secrets", 32))
+	secrets := admin.NewSecretHasher(cfg.Sealer)
 	p.Web = web.New(web.Config{
 		Issuer: base, Store: cfg.Store, Sealer: cfg.Sealer, Templates: cfg.Templates, Logger: cfg.Logger, Clock: cfg.Now,
 		Metrics: web.NewMetrics(grantNames(), registration.NewKeyAges(cfg.Keys, cfg.Now)), TrustedProxies: cfg.TrustedProxies,
@@ -169,9 +175,13 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	p.Account = account.New(account.Config{
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn,
 	})
+	p.Admin = admin.New(admin.Config{
+		Store: cfg.Store, Audit: cfg.Audit, Now: cfg.Now, Keys: cfg.Keys, Sealer: cfg.Sealer, Hasher: cfg.People.Hasher, Throttle: cfg.People.Throttle,
+		Sessions: p, Outbound: cfg.Outbound, Name: cfg.Name, AllowNone: cfg.InsecureAllowNone, GrantTypes: token.GrantTypes(),
+	})
 	p.Tokens = &token.Endpoints{Web: p.Web, Store: cfg.Store, Clients: p.ClientAuth, Grants: p.Grants}
 	p.Registrations = registration.New(registration.Config{
-		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Secrets: secrets, Clients: p.ClientAuth, Outbound: cfg.Outbound,
+		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Admin: p.Admin, Secrets: secrets, Clients: p.ClientAuth, Outbound: cfg.Outbound,
 		GrantTypes: token.GrantTypes(), Registration: cfg.Registration, RegistrationsPerHour: cfg.RegistrationsPerHour, InsecureAllowNone: cfg.InsecureAllowNone,
 	})
 	// What the table says of addresses is what discovery says.

@@ -250,6 +250,7 @@ func (s *site) provider() (*provider.Provider, error) {
 		Templates: pages,
 		People:    &people.Authenticator{Store: s.store, Hasher: s.hasher, Throttle: s.throttle, Now: s.now, Logger: s.logger},
 		Outbound:  calls,
+		Audit:     s.audit,
 		Logger:    s.logger,
 		Now:       s.now,
 

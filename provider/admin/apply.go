@@ -297,7 +297,7 @@ func (p *planner) client(ctx context.Context, e ClientEntry) error {
 	// The groups of the manifest do not exist yet: they are checked apart, and again when it is written.
 	groups := want.AllowedGroups
 	want.AllowedGroups = nil
-	want, err = p.checkClient(ctx, have, want, p.policy())
+	want, err = p.checkClient(ctx, have, want, p.policy(), nil)
 	if err := faults.collect(err); err != nil {
 		return err
 	}

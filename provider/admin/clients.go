@@ -15,8 +15,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// maxSector bounds what a sector_identifier_uri leads to, in bytes.
-const maxSector = 64 << 10
+// MaxSector bounds what a sector_identifier_uri leads to, in bytes.
+const MaxSector = 64 << 10
 
 // NewClient is a client that is to be created.
 type NewClient struct {
@@ -26,7 +26,7 @@ type NewClient struct {
 	Secret string
 	// Policy is what may be registered; the zero value is an administrator's.
 	Policy clients.Policy
-	// Check, if not nil, is called when all else is checked and before anything is stored: to look at addresses, say.
+	// Check, if not nil, is called with a client that is valid by itself, before anything is called for it or stored: to look at its addresses, say.
 	Check func(ctx context.Context, c clients.Client) error
 	// Spend, if not nil, is called when nothing is left to refuse: it uses up what permits the registration.
 	Spend func(ctx context.Context) error
@@ -63,8 +63,8 @@ func (a *Admin) clients(ctx context.Context) ([]clients.Client, error) {
 }
 
 // checkClient says all that is wrong with a client that is about to be stored, and returns it with defaults and what else follows from
-// what is said about it. was is the client as it is stored, its zero value if it is new.
-func (a *Admin) checkClient(ctx context.Context, was, c clients.Client, pol clients.Policy) (clients.Client, error) {
+// what is said about it. was is the client as it is stored, its zero value if it is new. check, if not nil, comes before anything is called.
+func (a *Admin) checkClient(ctx context.Context, was, c clients.Client, pol clients.Policy, check func(context.Context, clients.Client) error) (clients.Client, error) {
 	ready, err := clients.Prepare(c, pol)
 	var faults Faults
 	if err := faults.collect(metadataFaultsOrNil(err)); err != nil {
@@ -76,12 +76,17 @@ func (a *Admin) checkClient(ctx context.Context, was, c clients.Client, pol clie
 	if err := faults.orNil(); err != nil {
 		return c, err
 	}
-	if c = ready; c.SectorIdentifierURI != was.SectorIdentifierURI || !slices.Equal(c.RedirectURIs, was.RedirectURIs) {
-		if err := a.checkSector(ctx, c); err != nil {
+	if check != nil {
+		if err := check(ctx, ready); err != nil {
+			return c, err
+		}
+	}
+	if ready.SectorIdentifierURI != was.SectorIdentifierURI || !slices.Equal(ready.RedirectURIs, was.RedirectURIs) {
+		if err := a.checkSector(ctx, ready); err != nil {
 			return c, metadataFaults(err)
 		}
 	}
-	return c, nil
+	return ready, nil
 }
 
 func metadataFaultsOrNil(err error) error {
@@ -100,7 +105,7 @@ func (a *Admin) checkSector(ctx context.Context, c clients.Client) error {
 	refuse := func(cause error) error {
 		return oauth.Errorf(oauth.InvalidClientMetadata, "sector_identifier_uri must lead to a JSON array that contains every one of the redirect_uris (OpenID Connect Registration section 5)").Because(cause)
 	}
-	body, err := a.Outbound.Get(ctx, c.SectorIdentifierURI, maxSector, "application/json")
+	body, err := a.Outbound.Get(ctx, c.SectorIdentifierURI, MaxSector, "application/json")
 	if err != nil {
 		return refuse(err)
 	}
@@ -116,15 +121,15 @@ func (a *Admin) checkSector(ctx context.Context, c clients.Client) error {
 	return nil
 }
 
-// ensureKeys makes the keys that the client's metadata needs and the provider does not have yet: to sign for it, and for it to encrypt to.
-func (a *Admin) ensureKeys(ctx context.Context, m clients.Metadata) error {
+// EnsureKeys makes the keys that the client's metadata needs and the provider does not have yet: to sign for it, and for it to encrypt to.
+func EnsureKeys(ctx context.Context, ring *keys.Ring, m clients.Metadata) error {
 	for _, need := range [][2]string{
 		{keys.UseSignature, m.IDTokenSignedResponseAlg}, {keys.UseSignature, m.UserinfoSignedResponseAlg}, {keys.UseEncryption, m.RequestObjectEncryptionAlg},
 	} {
 		if need[1] == "" || need[1] == "none" {
 			continue
 		}
-		if err := a.Keys.EnsureAlgorithm(ctx, need[0], need[1]); err != nil {
+		if err := ring.EnsureAlgorithm(ctx, need[0], need[1]); err != nil {
 			return fmt.Errorf("make key for %s: %w", need[1], err)
 		}
 	}
@@ -193,14 +198,9 @@ func (a *Admin) CreateClient(ctx context.Context, actor Actor, n NewClient) (cli
 		draft.ID = clients.NewID()
 	}
 	draft.SecretHash, draft.SealedSecret, draft.SecretExpiresAt = nil, nil, time.Time{}
-	c, err := a.checkClient(ctx, clients.Client{}, draft, pol)
+	c, err := a.checkClient(ctx, clients.Client{}, draft, pol, n.Check)
 	if err != nil {
 		return draft, "", err
-	}
-	if n.Check != nil {
-		if err := n.Check(ctx, c); err != nil {
-			return draft, "", err
-		}
 	}
 	// 2. Secret and keys.
 	secret, err := a.settleSecret(&c, n.Secret)
@@ -209,7 +209,7 @@ func (a *Admin) CreateClient(ctx context.Context, actor Actor, n NewClient) (cli
 	}
 	c.CreatedAt, c.Version = a.timestamp(), 1
 	c.UpdatedAt = c.CreatedAt
-	if err := a.ensureKeys(ctx, c.Metadata); err != nil {
+	if err := EnsureKeys(ctx, a.Keys, c.Metadata); err != nil {
 		return c, "", err
 	}
 	// 3. What permits it, and the record itself.
@@ -271,16 +271,11 @@ func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, 
 			}
 			c.ID, c.CreatedAt, c.Version = was.ID, was.CreatedAt, was.Version
 			if n.Change != nil {
-				ready, err := a.checkClient(ctx, was, *c, pol)
+				ready, err := a.checkClient(ctx, was, *c, pol, n.Check)
 				if err != nil {
 					return err
 				}
 				*c = ready
-			}
-			if n.Check != nil {
-				if err := n.Check(ctx, *c); err != nil {
-					return err
-				}
 			}
 			brought := n.Secret
 			if brought == "" {
@@ -294,7 +289,7 @@ func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, 
 		},
 		func(before clients.Client, after *clients.Client) error {
 			after.UpdatedAt = a.timestamp()
-			if err := a.ensureKeys(ctx, after.Metadata); err != nil {
+			if err := EnsureKeys(ctx, a.Keys, after.Metadata); err != nil {
 				return err
 			}
 			from, to := clientRecord{Client: before}, clientRecord{Client: *after}

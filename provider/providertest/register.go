@@ -7,8 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/provider/admin"
 	"latchkey/provider/clients"
-	"latchkey/provider/registration"
+	"latchkey/provider/storage"
 )
 
 // Json sends JSON to an address; body may be text that is no JSON at all.
@@ -65,7 +66,7 @@ func (w *World) CountClients() int {
 
 func (w *World) InitialToken() string {
 	w.t.Helper()
-	value, err := registration.NewInitialAccessToken(context.Background(), w.Store, w.Now(), time.Hour)
+	value, _, err := w.Admin.CreateInitialAccessToken(context.Background(), admin.Actor{Kind: storage.ActorSystem}, time.Hour)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"latchkey/keys"
+	"latchkey/provider/admin"
 	"latchkey/provider/clientauth"
 	"latchkey/provider/clients"
 	"latchkey/provider/outbound"
@@ -17,7 +18,7 @@ type Config struct {
 	Web      *web.Site
 	Store    *storage.Store
 	Keys     *keys.Ring
-	Sealer   *keys.Sealer
+	Admin    *admin.Admin // who stores, changes and deletes clients
 	Secrets  *clients.SecretHasher
 	Clients  *clientauth.Authenticator
 	Outbound *outbound.Client

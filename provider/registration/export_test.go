@@ -6,6 +6,5 @@ const (
 	IssuerRelation = issuerRelation
 	LogoFor        = logoFor
 	MaxLogo        = maxLogo
-	MaxSector      = maxSector
 	NoLogoFor      = noLogoFor
 )

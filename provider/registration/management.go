@@ -1,12 +1,14 @@
 package registration
 
 import (
+	"context"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 
+	"latchkey/provider/admin"
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
@@ -43,25 +45,22 @@ func (ep *Endpoints) Update(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	client, err := ep.dynamicClient(old, metadata)
-	if err != nil {
-		return err
+	if !dynamicClient(old, metadata).UsesSecret() {
+		given = "" // it goes with the old way to authenticate
 	}
-	if err := ep.checkAddresses(r.Context(), client); err != nil {
-		return err
-	}
-	secret, err := ep.carrySecret(old, &client, given)
-	if err != nil {
-		return err
-	}
-	if err := EnsureKeys(r.Context(), ep.Keys, client.Metadata); err != nil {
-		return err
-	}
-	switch err := ep.Store.UpdateClient(r.Context(), client); {
-	case errors.Is(err, storage.ErrNotFound):
+	client, secret, err := ep.Admin.UpdateClient(r.Context(), ep.actor(r, old), old.ID, admin.ClientChange{
+		Seen: old.Version, Secret: given, Policy: ep.policy(),
+		Change: func(c *clients.Client) error {
+			*c = dynamicClient(*c, metadata)
+			return nil
+		},
+		Check: func(_ context.Context, c clients.Client) error { return ep.checkAddresses(c) },
+	})
+	switch {
+	case errors.Is(err, admin.ErrNotFound):
 		return web.Challenge(w, errRegistrationToken(err))
-	case errors.Is(err, storage.ErrConflict):
-		return oauth.Errorf(oauth.InvalidRequest, "the registration was changed by somebody else at the same time; read it and try again").Because(err).WithStatus(http.StatusConflict)
+	case errors.Is(err, admin.ErrConflict):
+		return oauth.Errorf(oauth.InvalidRequest, "the registration was changed by another request at the same time; read it and try again").Because(err).WithStatus(http.StatusConflict)
 	case err != nil:
 		return fmt.Errorf("update registered client: %w", err)
 	}
@@ -78,8 +77,8 @@ func (ep *Endpoints) Delete(w http.ResponseWriter, r *http.Request) error {
 	if client.Disabled {
 		return errDisabledClient()
 	}
-	err = ep.Store.DeleteClient(r.Context(), client.ID, ep.Web.Now())
-	if errors.Is(err, storage.ErrNotFound) {
+	err = ep.Admin.DeleteClient(r.Context(), ep.actor(r, client), client.ID)
+	if errors.Is(err, admin.ErrNotFound) {
 		return web.Challenge(w, errRegistrationToken(err))
 	}
 	if err != nil {
@@ -130,26 +129,4 @@ func (ep *Endpoints) checkIdentity(client clients.Client, rest map[string]json.R
 		return "", oauth.Errorf(oauth.InvalidClientMetadata, "client_secret must be the client's own; it cannot be chosen or changed (RFC 7592 section 2.2)")
 	}
 	return secret, nil
-}
-
-// carrySecret takes the secret over from the client as it was, as far as its way to authenticate needs one, and returns a new one if there was none
-// or its value is needed and not known.
-func (ep *Endpoints) carrySecret(old clients.Client, client *clients.Client, given string) (secret string, err error) {
-	switch {
-	case !client.UsesSecret():
-		client.SecretHash, client.SealedSecret = nil, nil
-		return "", nil
-	case len(old.SecretHash) == 0:
-		secret = clients.NewSecret()
-		return secret, client.SetSecret(secret, ep.Secrets, ep.Sealer)
-	case client.TokenEndpointAuthMethod != oauth.AuthClientSecretJWT:
-		client.SealedSecret = nil
-		return "", nil
-	case len(old.SealedSecret) > 0:
-		return "", nil
-	case given != "":
-		return given, client.SetSecret(given, ep.Secrets, ep.Sealer)
-	}
-	secret = clients.NewSecret()
-	return secret, client.SetSecret(secret, ep.Secrets, ep.Sealer)
 }

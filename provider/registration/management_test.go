@@ -237,3 +237,35 @@ func TestADeletedClientIsGone(t *testing.T) {
 		t.Errorf("authorization: %d %q", p.StatusCode, p.Header.Get("Location"))
 	}
 }
+
+func TestRegistrationIsInTheAuditLog(t *testing.T) {
+	t.Parallel()
+	w := providertest.New(t, openRegistration)
+	a, _ := w.Registered(goodMetadata)
+	id, token, secret := a.Str("client_id"), a.Str("registration_access_token"), a.Str("client_secret")
+	for _, method := range []string{http.MethodGet, http.MethodDelete} {
+		r, err := http.NewRequest(method, a.Str("registration_client_uri"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		if a := w.Send(r); a.StatusCode >= 300 {
+			t.Fatalf("%s: %d", method, a.StatusCode)
+		}
+	}
+	events, err := w.Store.Events(t.Context(), storage.EventFilter{Object: id}, "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(events) != 2 || events[0].Verb != "client.delete" || events[1].Verb != "client.create" {
+		t.Fatalf("%+v", events)
+	}
+	for _, e := range events {
+		if e.Actor.Kind != storage.ActorClient || e.Outcome != storage.OutcomeDone || e.Address != "127.0.0.1" || e.RequestID == "" {
+			t.Errorf("%+v", e)
+		}
+		if text := string(e.Before) + string(e.After); strings.Contains(text, secret) || strings.Contains(text, token) {
+			t.Error("a secret is in the audit log")
+		}
+	}
+}

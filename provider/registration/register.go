@@ -11,13 +11,12 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"latchkey/keys"
+	"latchkey/provider/admin"
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/people"
@@ -25,10 +24,7 @@ import (
 	"latchkey/provider/web"
 )
 
-const (
-	maxRegistration = 64 << 10 // bytes of a request
-	maxSector       = 64 << 10 // bytes of what a sector_identifier_uri leads to
-)
+const maxRegistration = 64 << 10 // bytes of a request
 
 // registration is a client as it is told to itself (RFC 7591 §3.2.1, RFC 7592 §3).
 type registration struct {
@@ -62,42 +58,39 @@ func (ep *Endpoints) Register(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	client, err := ep.dynamicClient(clients.Client{ID: clients.NewID(), CreatedAt: ep.Web.Now()}, metadata)
-	if err != nil {
-		return err
-	}
-	if wait := ep.limits.count(ep.Web.ClientAddress(r), ep.Web.Now()); wait > 0 {
-		w.Header().Set("Retry-After", strconv.FormatInt(int64(wait/time.Second)+1, 10))
-		return oauth.Errorf(oauth.TemporarilyUnavailable, "too many registrations from this address; try again later").WithStatus(http.StatusTooManyRequests)
-	}
-	if err := ep.checkAddresses(r.Context(), client); err != nil {
-		return err
-	}
-	secret := ""
-	if client.UsesSecret() {
-		secret = clients.NewSecret()
-		if err := client.SetSecret(secret, ep.Secrets, ep.Sealer); err != nil {
-			return err
-		}
-	}
 	token := storage.Random()
+	client := dynamicClient(clients.Client{}, metadata)
 	client.RegistrationTokenHash = storage.Hash(token)
-	if err := EnsureKeys(r.Context(), ep.Keys, client.Metadata); err != nil {
-		return err
-	}
-	// The initial access token is used up only now that nothing is left to refuse: a typing error does not cost it. Of several requests
-	// that come with it at once, one gets a client.
-	if initialToken != "" {
-		_, err := ep.Store.ConsumeToken(r.Context(), storage.TokenInitialAccess, storage.Hash(initialToken), ep.Web.Now())
-		if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrConsumed) {
-			return web.Challenge(w, errInitialToken(err))
-		}
-		if err != nil {
-			return fmt.Errorf("consume initial access token: %w", err)
-		}
-	}
-	if err := ep.Store.CreateClient(r.Context(), client); err != nil {
-		return fmt.Errorf("store registered client: %w", err)
+	client, secret, err := ep.Admin.CreateClient(r.Context(), ep.actor(r, clients.Client{}), admin.NewClient{
+		Client: client, Policy: ep.policy(),
+		Check: func(_ context.Context, c clients.Client) error {
+			if wait := ep.limits.count(ep.Web.ClientAddress(r), ep.Web.Now()); wait > 0 {
+				w.Header().Set("Retry-After", strconv.FormatInt(int64(wait/time.Second)+1, 10))
+				return oauth.Errorf(oauth.TemporarilyUnavailable, "too many registrations from this address; try again later").WithStatus(http.StatusTooManyRequests)
+			}
+			return ep.checkAddresses(c)
+		},
+		// The initial access token is used up only when nothing is left to refuse: a typing error does not cost it. Of several requests
+		// that come with it at once, one gets a client.
+		Spend: func(ctx context.Context) error {
+			if initialToken == "" {
+				return nil
+			}
+			_, err := ep.Store.ConsumeToken(ctx, storage.TokenInitialAccess, storage.Hash(initialToken), ep.Web.Now())
+			if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrConsumed) {
+				return errInitialToken(err)
+			}
+			if err != nil {
+				return fmt.Errorf("consume initial access token: %w", err)
+			}
+			return nil
+		},
+	})
+	switch {
+	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrConsumed):
+		return web.Challenge(w, err)
+	case err != nil:
+		return fmt.Errorf("register client: %w", err)
 	}
 	web.Mention(r, "client_id", client.ID)
 	web.WriteJSON(w, http.StatusCreated, ep.registration(client, secret, token))
@@ -129,19 +122,6 @@ func errInitialToken(cause error) error {
 	return oauth.Errorf(oauth.InvalidToken, "the initial access token is unknown, used up or expired; ask the administrator of this provider for one").Because(cause)
 }
 
-// NewInitialAccessToken makes a token that permits one registration until ttl has passed (RFC 7591 §3). Only its hash is stored.
-func NewInitialAccessToken(ctx context.Context, store *storage.Store, now time.Time, ttl time.Duration) (string, error) {
-	value := storage.Random()
-	now = now.UTC().Truncate(time.Millisecond)
-	err := store.CreateToken(ctx, storage.Token{
-		Hash: storage.Hash(value), Kind: storage.TokenInitialAccess, CreatedAt: now, ExpiresAt: now.Add(ttl),
-	})
-	if err != nil {
-		return "", fmt.Errorf("store initial access token: %w", err)
-	}
-	return value, nil
-}
-
 // readMetadata reads the body of a registration or update: JSON of a bounded size, strict types, and no software statement, because nobody
 // whose statements count is configured (RFC 7591 §2.3). rest is what is not client metadata.
 func readMetadata(r *http.Request) (m clients.Metadata, rest map[string]json.RawMessage, err error) {
@@ -166,10 +146,11 @@ func readMetadata(r *http.Request) (m clients.Metadata, rest map[string]json.Raw
 	return m, rest, nil
 }
 
-// dynamicClient is the client as it was before, or a new one, with the metadata, and what else follows for one that nobody has vouched for. What an administrator decides stays as it is.
-func (ep *Endpoints) dynamicClient(before clients.Client, m clients.Metadata) (clients.Client, error) {
+// dynamicClient is the client as it was before, or a new one, with the metadata and the defaults of a client that nobody has vouched for.
+// What an administrator has decided stays as it is.
+func dynamicClient(before clients.Client, m clients.Metadata) clients.Client {
 	client := before
-	client.Metadata, client.Dynamic, client.UpdatedAt = m, true, ep.Web.Now()
+	client.Metadata, client.Dynamic = m, true
 	switch {
 	case m.ApplicationType == "native":
 		client.Type = clients.TypeNative
@@ -192,9 +173,23 @@ func (ep *Endpoints) dynamicClient(before clients.Client, m clients.Metadata) (c
 	case !provable(before) || !provable(client):
 		client.WithoutPKCE = provable(client)
 	} // else what an administrator has decided stays
-	return clients.Prepare(client, clients.Policy{
+	return client
+}
+
+// policy is what a client may register by itself.
+func (ep *Endpoints) policy() clients.Policy {
+	return clients.Policy{
 		Dynamic: true, AllowHTTPLoopback: ep.loopback(), AllowNone: ep.InsecureAllowNone, GrantTypes: ep.GrantTypes, KnownScopes: oauth.Scopes,
-	})
+	}
+}
+
+// actor is the client that registers, or manages its registration, for the audit log.
+func (ep *Endpoints) actor(r *http.Request, c clients.Client) admin.Actor {
+	a := admin.Actor{Kind: storage.ActorClient, ID: c.ID, Address: ep.Web.ClientAddress(r), RequestID: web.RequestID(r)}
+	if c.ID != "" {
+		a.Name = c.Name()
+	}
+	return a
 }
 
 // loopback says whether the provider itself is only reached on loopback, where applications are being developed.
@@ -204,9 +199,8 @@ func (ep *Endpoints) loopback() bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
 }
 
-// checkAddresses looks at the addresses that we shall call for the client, as far as that can be seen without calling; and calls the one
-// that decides about the registration.
-func (ep *Endpoints) checkAddresses(ctx context.Context, client clients.Client) error {
+// checkAddresses looks at the addresses that the provider will call for the client, as far as that can be seen without calling.
+func (ep *Endpoints) checkAddresses(client clients.Client) error {
 	addresses := [][2]string{{"jwks_uri", client.JWKSURI}, {"sector_identifier_uri", client.SectorIdentifierURI}, {"backchannel_logout_uri", client.BackchannelLogoutURI}}
 	for _, u := range client.RequestURIs {
 		addresses = append(addresses, [2]string{"request_uris", u})
@@ -220,46 +214,6 @@ func (ep *Endpoints) checkAddresses(ctx context.Context, client clients.Client) 
 		}
 		if err := ep.Outbound.Check(a[1]); err != nil {
 			return oauth.Errorf(oauth.InvalidClientMetadata, "%s must be an https address that this provider may call", a[0]).Because(err)
-		}
-	}
-	return ep.CheckSector(ctx, client)
-}
-
-// CheckSector insists that whoever owns the sector knows of every redirect URI (OIDC Core §8.1, OIDC Registration §5). There is one answer to
-// everything that can be wrong, so that nobody can look around in our network by it.
-func (ep *Endpoints) CheckSector(ctx context.Context, client clients.Client) error {
-	if client.SectorIdentifierURI == "" {
-		return nil
-	}
-	refuse := func(cause error) error {
-		return oauth.Errorf(oauth.InvalidClientMetadata, "sector_identifier_uri must lead to a JSON array that contains every one of the redirect_uris (OpenID Connect Registration section 5)").Because(cause)
-	}
-	body, err := ep.Outbound.Get(ctx, client.SectorIdentifierURI, maxSector, "application/json")
-	if err != nil {
-		return refuse(err)
-	}
-	var listed []string
-	if err := json.Unmarshal(body, &listed); err != nil {
-		return refuse(err)
-	}
-	for _, uri := range client.RedirectURIs {
-		if !slices.Contains(listed, uri) {
-			return refuse(fmt.Errorf("%q is not among the %d addresses there", uri, len(listed)))
-		}
-	}
-	return nil
-}
-
-// EnsureKeys makes the keys that the client's metadata needs and the provider does not have yet: to sign for it, and for it to encrypt to.
-func EnsureKeys(ctx context.Context, ring *keys.Ring, m clients.Metadata) error {
-	for _, need := range [][2]string{
-		{keys.UseSignature, m.IDTokenSignedResponseAlg}, {keys.UseSignature, m.UserinfoSignedResponseAlg}, {keys.UseEncryption, m.RequestObjectEncryptionAlg},
-	} {
-		if need[1] == "" || need[1] == "none" {
-			continue
-		}
-		if err := ring.EnsureAlgorithm(ctx, need[0], need[1]); err != nil {
-			return fmt.Errorf("make key for %s: %w", need[1], err)
 		}
 	}
 	return nil

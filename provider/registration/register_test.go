@@ -17,6 +17,7 @@ import (
 
 	"latchkey/keys"
 	"latchkey/provider"
+	"latchkey/provider/admin"
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/outbound"
@@ -351,7 +352,7 @@ func TestSectorIdentifierURI(t *testing.T) {
 		case "/moved":
 			http.Redirect(rw, r, "/good", http.StatusFound)
 		case "/large":
-			_, _ = rw.Write([]byte(`["https://b.test/cb","https://a.test/cb"` + strings.Repeat(" ", registration.MaxSector) + `]`))
+			_, _ = rw.Write([]byte(`["https://b.test/cb","https://a.test/cb"` + strings.Repeat(" ", admin.MaxSector) + `]`))
 		case "/part":
 			_, _ = rw.Write([]byte(`["https://a.test/cb","https://b.test/cb/"]`))
 		default:

@@ -13,10 +13,10 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"latchkey/keys"
+	"latchkey/provider/admin"
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/providertest"
-	"latchkey/provider/registration"
 	"latchkey/provider/signin"
 )
 
@@ -161,7 +161,7 @@ func TestRequestObjects(t *testing.T) {
 
 	t.Run("encrypted objects are signed too", func(t *testing.T) {
 		secret := w.AddClient("secret", providertest.SignsRequests(t, key.Public()), func(c *clients.Client) { c.RequestObjectEncryptionAlg = "RSA-OAEP-256" })
-		if err := registration.EnsureKeys(t.Context(), w.Keys, secret.Metadata); err != nil {
+		if err := admin.EnsureKeys(t.Context(), w.Keys, secret.Metadata); err != nil {
 			t.Fatal(err)
 		}
 		ours, err := keys.ParseSet([]byte(w.Browser().Get("/jwks").Body))

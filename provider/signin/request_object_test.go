@@ -15,9 +15,9 @@ import (
 
 	"latchkey/keys"
 	"latchkey/provider"
+	"latchkey/provider/admin"
 	"latchkey/provider/clients"
 	"latchkey/provider/providertest"
-	"latchkey/provider/registration"
 	"latchkey/provider/signin"
 	"latchkey/provider/web"
 )
@@ -171,7 +171,7 @@ func TestEncryptedRequestObjects(t *testing.T) {
 		c := w.AddClient("enc-"+string(alg), func(c *clients.Client) {
 			c.JWKS, c.RequestObjectSigningAlg, c.RequestObjectEncryptionAlg = providertest.JwksOf(t, map[string]any{"k1": key.Public()}), "ES256", string(alg)
 		})
-		if err := registration.EnsureKeys(context.Background(), w.Keys, c.Metadata); err != nil {
+		if err := admin.EnsureKeys(context.Background(), w.Keys, c.Metadata); err != nil {
 			t.Fatal(err)
 		}
 		var to jose.JSONWebKey

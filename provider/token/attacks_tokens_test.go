@@ -10,6 +10,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"latchkey/provider"
+	"latchkey/provider/admin"
 	"latchkey/provider/clients"
 	"latchkey/provider/grants"
 	"latchkey/provider/oauth"
@@ -32,7 +33,7 @@ func TestEveryCredentialIsGoodForOneThing(t *testing.T) {
 	w.AddClient("jwt-j", providertest.ByKey(t, "ES256", map[string]any{"k": key.Public()}))
 	got, got2 := w.Tokens(web, alice, providertest.Offline), w.Tokens(opaque, alice, providertest.Offline)
 	code, grant := w.Authorized(web, alice, providertest.Offline)
-	initial, err := registration.NewInitialAccessToken(t.Context(), w.Store, w.Web.Now(), time.Hour)
+	initial, _, err := w.Admin.CreateInitialAccessToken(t.Context(), admin.Actor{Kind: storage.ActorSystem}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
