@@ -61,6 +61,7 @@ var clientFlags = []struct {
 	{"skip-consent", "people are not asked for consent: it is the operator's own application", func(c *clients.Client) any { return &c.SkipConsent }},
 	{"without-pkce", "it may leave out PKCE (never for public clients)", func(c *clients.Client) any { return &c.WithoutPKCE }},
 	{"claims-in-id-token", "ID tokens also have name, email and so on", func(c *clients.Client) any { return &c.ClaimsInIDToken }},
+	{"either-secret-method", "it may send its secret in the Authorization header or in the body", func(c *clients.Client) any { return &c.EitherSecretMethod }},
 	{"opaque-access-tokens", "access tokens are random and need introspection", func(c *clients.Client) any { return &c.OpaqueAccessTokens }},
 	{"legacy-assertion-audience", "client assertions may be addressed to the token endpoint", func(c *clients.Client) any { return &c.LegacyAssertionAudience }},
 	{"refusal-contact", "`WHO` is named to people who may not use it", func(c *clients.Client) any { return &c.RefusalContact }},

@@ -127,6 +127,9 @@ func (p *Pages) verifyLogout(r *http.Request, params oauth.Parameters) (logoutRe
 		id = req.hint.Audience
 	}
 	if id == "" {
+		if params.Get("post_logout_redirect_uri") != "" {
+			web.Mention(r, "note", "post_logout_redirect_uri is not followed: neither id_token_hint nor client_id says whose it is")
+		}
 		return req, nil
 	}
 	web.Mention(r, "client_id", id)

@@ -52,7 +52,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, param
 	client, err := a.provenClient(ctx, r, cred)
 	var failed *failedAuthentication
 	if errors.As(err, &failed) {
-		if guess {
+		if guess && !failed.knewSecret {
 			a.clientFailures.add(who, now)
 		}
 		return clients.Client{}, oauth.Errorf(oauth.InvalidClient,
@@ -62,14 +62,19 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, param
 }
 
 // failedAuthentication is the reason why a client has not proved who it is, for the log.
-type failedAuthentication struct{ why error }
+type failedAuthentication struct {
+	why error
+	// knewSecret marks the right secret, sent in a way that is not the registered one. That is a mistake
+	// and no guess: libraries that try one way after the other make it at every sign-in.
+	knewSecret bool
+}
 
 func (f *failedAuthentication) Error() string { return f.why.Error() }
 
 func (f *failedAuthentication) Unwrap() error { return f.why }
 
 func authFailed(format string, args ...any) error {
-	return &failedAuthentication{fmt.Errorf(format, args...)}
+	return &failedAuthentication{why: fmt.Errorf(format, args...)}
 }
 
 // provenClient loads the client and checks its credentials. What the client has not proved is a failedAuthentication; any other error is ours.
@@ -95,8 +100,18 @@ func (a *Authenticator) provenClient(ctx context.Context, r *http.Request, cred 
 		if err := a.checkAssertion(ctx, r, client, cred.assertion); err != nil {
 			return clients.Client{}, err
 		}
+	case client.EitherSecretMethod && bySecret(cred.method) && bySecret(registered) && right:
 	case cred.method != registered:
-		return clients.Client{}, authFailed("the client is registered for %s, not for %s", registered, cred)
+		failed := &failedAuthentication{why: fmt.Errorf("the client is registered for %s, not for %s", registered, cred)}
+		if bySecret(cred.method) && bySecret(registered) {
+			failed.knewSecret = right
+			word := "wrong or has expired"
+			if right {
+				word = "right"
+			}
+			failed.why = fmt.Errorf("%w; the secret was %s", failed.why, word)
+		}
+		return clients.Client{}, failed
 	case cred.method == oauth.AuthNone:
 	case !right:
 		return clients.Client{}, authFailed("the client secret is wrong or has expired")
@@ -105,6 +120,11 @@ func (a *Authenticator) provenClient(ctx context.Context, r *http.Request, cred 
 		return clients.Client{}, authFailed("the client is disabled")
 	}
 	return client, nil
+}
+
+// bySecret reports whether a method sends the client secret itself (RFC 6749 §2.3.1).
+func bySecret(method string) bool {
+	return method == oauth.AuthClientSecretBasic || method == oauth.AuthClientSecretPost
 }
 
 // String names the method that was used; it never shows a secret.
@@ -142,6 +162,9 @@ func readCredentials(r *http.Request, params oauth.Parameters) (credentials, err
 		}
 		if id != "" && id != basicID {
 			return credentials{id: basicID}, oauth.Errorf(oauth.InvalidRequest, "client_id in the body differs from the one in the Authorization header")
+		}
+		if secret == "" { // RFC 6749 §2.3.1: an empty secret may be left out, so this is a client without one
+			return credentials{method: oauth.AuthNone, id: basicID}, nil
 		}
 		return credentials{method: oauth.AuthClientSecretBasic, id: basicID, secret: secret}, nil
 	case assertion:

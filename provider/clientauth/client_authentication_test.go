@@ -70,7 +70,7 @@ func TestOnlyTheRegisteredMethodAuthenticates(t *testing.T) {
 			registered = oauth.AuthClientSecretBasic
 		}
 		for way, got := range ways {
-			if way == registered {
+			if way == registered || way == "empty password" && registered == oauth.AuthNone { // RFC 6749 §2.3.1
 				providertest.MustRefuse(t, got, http.StatusBadRequest, oauth.InvalidGrant) // authenticated, and then the code is wrong
 				continue
 			}
@@ -81,6 +81,86 @@ func TestOnlyTheRegisteredMethodAuthenticates(t *testing.T) {
 	}
 	if strings.Contains(w.Log.String(), providertest.TestSecret) {
 		t.Error("a secret is in the log")
+	}
+}
+
+func TestRightSecretByTheOtherMethodIsNoGuess(t *testing.T) {
+	t.Parallel()
+	w := providertest.New(t)
+	alice := w.AddUser("alice")
+	web := w.AddClient("web", func(c *clients.Client) { c.TokenEndpointAuthMethod = oauth.AuthClientSecretPost })
+	code, _ := w.Authorized(web, alice, "openid")
+	redeem := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {web.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}}
+	for range clientauth.FailuresAllowed + 5 {
+		providertest.MustRefuse(t, w.Try("/token", redeem, providertest.Basic("web:"+providertest.TestSecret)), http.StatusUnauthorized, oauth.InvalidClient)
+	}
+	if !strings.Contains(w.Log.String(), "registered for client_secret_post, not for client_secret_basic; the secret was right") {
+		t.Errorf("the log does not say that the secret was right: %s", w.Log)
+	}
+	providertest.MustWork(t, w.Try("/token", providertest.With(redeem, "client_id", "web", "client_secret", providertest.TestSecret)))
+
+	// A wrong one counts, in whatever way it comes.
+	for range clientauth.FailuresAllowed {
+		providertest.MustRefuse(t, w.Try("/token", redeem, providertest.Basic("web:guess")), http.StatusUnauthorized, oauth.InvalidClient)
+	}
+	if !strings.Contains(w.Log.String(), "the secret was wrong or has expired") {
+		t.Error("the log does not say that the secret was wrong")
+	}
+	if got := w.Try("/token", redeem, providertest.Basic("web:guess")); got.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("guesses go on: %d", got.StatusCode)
+	}
+
+	// The hash that a client has from before it got a key proves nothing, and is a guess.
+	w.AddClient("jwt", func(c *clients.Client) { c.TokenEndpointAuthMethod = oauth.AuthPrivateKeyJWT })
+	for range clientauth.FailuresAllowed {
+		providertest.MustRefuse(t, w.Try("/token", redeem, providertest.Basic("jwt:"+providertest.TestSecret)), http.StatusUnauthorized, oauth.InvalidClient)
+	}
+	if got := w.Try("/token", redeem, providertest.Basic("jwt:"+providertest.TestSecret)); got.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("an old secret of a client with a key: %d", got.StatusCode)
+	}
+}
+
+func TestClientMayBeAllowedEitherSecretMethod(t *testing.T) {
+	t.Parallel()
+	w := providertest.New(t)
+	form := url.Values{"grant_type": {"client_credentials"}}
+	for id, method := range map[string]string{"by-header": oauth.AuthClientSecretBasic, "by-body": oauth.AuthClientSecretPost} {
+		w.AddClient(id, providertest.Service, func(c *clients.Client) { c.TokenEndpointAuthMethod, c.EitherSecretMethod = method, true })
+		providertest.MustWork(t, w.Try("/token", form, providertest.Basic(id+":"+providertest.TestSecret)))
+		providertest.MustWork(t, w.Try("/token", providertest.With(form, "client_id", id, "client_secret", providertest.TestSecret)))
+		for name, got := range map[string]providertest.AnswerJSON{
+			"a guess in the header": w.Try("/token", form, providertest.Basic(id+":guess")),
+			"a guess in the body":   w.Try("/token", providertest.With(form, "client_id", id, "client_secret", "guess")),
+			"an empty password":     w.Try("/token", form, providertest.Basic(id+":")),
+			"no secret":             w.Try("/token", providertest.With(form, "client_id", id)),
+		} {
+			if got.StatusCode != http.StatusUnauthorized || got.Str("error") != "invalid_client" {
+				t.Errorf("%s, %s: %d %v", id, name, got.StatusCode, got.JSON)
+			}
+		}
+		both := w.Try("/token", providertest.With(form, "client_id", id, "client_secret", providertest.TestSecret), providertest.Basic(id+":"+providertest.TestSecret))
+		providertest.MustRefuse(t, both, http.StatusBadRequest, oauth.InvalidRequest) // RFC 6749 §2.3: never two at once
+	}
+	policy := clients.Policy{GrantTypes: []clients.GrantType{{Name: oauth.GrantAuthorizationCode}, {Name: oauth.GrantRefreshToken}}}
+	for method, jwks := range map[string]string{oauth.AuthPrivateKeyJWT: "https://app.example/jwks", oauth.AuthClientSecretJWT: ""} {
+		c, err := clients.NewClient(clients.TypeWeb, clients.Metadata{TokenEndpointAuthMethod: method, RedirectURIs: []string{"https://app.example/cb"}, JWKSURI: jwks}, policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.EitherSecretMethod = true
+		if _, err := clients.Prepare(c, policy); err == nil || !strings.Contains(err.Error(), "either_secret_method") {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+}
+
+func TestChallengeOfARefusedClientSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	w := providertest.New(t)
+	got := w.Try("/token", url.Values{"grant_type": {"client_credentials"}}, providertest.Basic("nobody:x"))
+	want := `Basic realm="latchkey", charset="UTF-8", error="invalid_client", error_description="` + got.Str("error_description") + `"`
+	if challenge := got.Header.Get("WWW-Authenticate"); got.Str("error_description") == "" || challenge != want {
+		t.Errorf("%s, want %s", challenge, want)
 	}
 }
 

@@ -78,6 +78,9 @@ type Decisions struct {
 	ClaimsInIDToken bool `bson:"claims_in_id_token,omitempty" json:"claims_in_id_token,omitempty"`
 	// OpaqueAccessTokens issues random access tokens that only introspection can read, in place of JWTs (RFC 9068).
 	OpaqueAccessTokens bool `bson:"opaque_access_tokens,omitempty" json:"opaque_access_tokens,omitempty"`
+	// EitherSecretMethod takes the client secret in the Authorization header or in the body, whichever
+	// the library prefers (RFC 6749 §2.3.1). It is for clients that are registered for one of the two.
+	EitherSecretMethod bool `bson:"either_secret_method,omitempty" json:"either_secret_method,omitempty"`
 	// AllowedGroups names the groups whose members may use it; empty: everybody.
 	AllowedGroups []string `bson:"allowed_groups,omitempty" json:"allowed_groups,omitempty"`
 	// Audience lists the resource identifiers that its access tokens may name (RFC 8707 §2). The first is the audience

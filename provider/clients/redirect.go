@@ -39,7 +39,7 @@ func Origin(uri string) string {
 // (RFC 8252 §7.3).
 func (c Client) Redirect(uri string) (Redirect, error) {
 	if uri == "" {
-		return Redirect{}, oauth.Errorf(oauth.InvalidRequest, "redirect_uri is missing")
+		return Redirect{}, oauth.Errorf(oauth.InvalidRequest, "redirect_uri is missing; it must be sent, as one that is registered (RFC 6749 section 3.1.2.3)")
 	}
 	if slices.Contains(c.RedirectURIs, uri) {
 		return Redirect{uri}, nil

@@ -84,6 +84,8 @@ func (c *Client) checkDecisions() error {
 		return invalid("application_type native goes with type native, and only with it")
 	case c.WithoutPKCE && c.Public():
 		return invalid("without_pkce is only for clients that authenticate (RFC 9700 section 2.1.1)")
+	case c.EitherSecretMethod && c.TokenEndpointAuthMethod != oauth.AuthClientSecretBasic && c.TokenEndpointAuthMethod != oauth.AuthClientSecretPost:
+		return invalid("either_secret_method is only for clients that are registered for client_secret_basic or client_secret_post")
 	case len(c.Origins) > maxList || len(c.Audience) > maxList || len(c.AllowedGroups) > maxList:
 		return invalid("origins, audience and allowed_groups may have %d values at most", maxList)
 	}

@@ -2,6 +2,7 @@ package grants
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"latchkey/provider/access"
@@ -76,7 +77,8 @@ func (gs *Grants) audienceOf(client clients.Client, grant storage.Grant, request
 	}
 	for _, r := range requested {
 		if !slices.Contains(granted, r) {
-			return nil, oauth.Errorf(oauth.InvalidTarget, "resource names something that was not granted")
+			return nil, oauth.Errorf(oauth.InvalidTarget, "resource names something that was not granted").
+				Because(fmt.Errorf("resource received %.200q, granted %q", r, granted))
 		}
 	}
 	return requested, nil

@@ -146,9 +146,14 @@ func (p *Pages) mayAsk(ctx context.Context, client clients.Client, req *oauth.Au
 		return oauth.Errorf(oauth.InvalidRequest, "code_challenge is required: send a PKCE code_challenge with code_challenge_method=S256 (RFC 7636)")
 	}
 	// Scopes that the client may not have are left out of what is asked and granted (RFC 6749 §3.3).
-	req.Scope = access.GrantableScope(client, req.Scope)
+	asked := req.Scope
+	req.Scope = access.GrantableScope(client, asked)
 	if len(req.Scope) == 0 {
-		return oauth.Errorf(oauth.InvalidScope, "none of the requested scopes may be given to this client; send scope=openid at least")
+		hint := "send scope=openid at least"
+		if slices.ContainsFunc(asked, func(s string) bool { return strings.Contains(s, ",") }) {
+			hint = "scope values are separated by blanks, not by commas (RFC 6749 section 3.3)"
+		}
+		return oauth.Errorf(oauth.InvalidScope, "none of the requested scopes may be given to this client; %s", hint)
 	}
 	for _, named := range []map[string]oauth.ClaimRequest{req.Claims.Userinfo, req.Claims.IDToken} {
 		may := access.GrantableClaims(client, grants.ClaimsOfRequest(named))

@@ -236,9 +236,20 @@ func (s *Site) errorJSON(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if e.Code == oauth.InvalidClient && e.HTTPStatus() == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
 		// RFC 6749 §5.2: always for a client that tried the Authorization header, harmless for the others (RFC 9110 §11.6.1 wants it with 401).
-		w.Header().Set("WWW-Authenticate", `Basic realm="latchkey", charset="UTF-8"`)
+		// Libraries that show the challenge in place of the body say then what is wrong, too.
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Basic realm="latchkey", charset="UTF-8", error="%s", error_description="%s"`, e.Code, quotable(e.Description)))
 	}
 	WriteJSON(w, e.HTTPStatus(), map[string]string{"error": string(e.Code), "error_description": e.Description})
+}
+
+// quotable leaves out what may not stand in a quoted string (RFC 6750 §3).
+func quotable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func WriteJSON(w http.ResponseWriter, status int, v any) {
@@ -251,7 +262,17 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(body)
 }
 
-func notFound(http.ResponseWriter, *http.Request) error {
+// notFound answers paths that lead nowhere, and logs the path: a wrong issuer in an application's configuration is found by it.
+// A client that looks for metadata in the wrong place, because its issuer has a slash too many or lacks a part, is told the
+// issuer as it is.
+func (s *Site) notFound(w http.ResponseWriter, r *http.Request) error {
+	path := r.URL.EscapedPath()
+	Mention(r, "path", path)
+	if strings.Contains(path, "/.well-known/") || strings.HasSuffix(path, "/openid-configuration") {
+		WriteJSON(w, http.StatusNotFound, map[string]string{"error": "not_found", "error_description": "there is no metadata here; " +
+			"give the application the issuer exactly as it is: " + s.Issuer})
+		return nil
+	}
 	return RefusePage(http.StatusNotFound, templates.NotFound)
 }
 

@@ -95,7 +95,7 @@ func (s *Site) Routes(table []Endpoint) http.Handler {
 			router.Handle(e.Path, handler).Methods(e.methods()...)
 		}
 	}
-	root.NotFoundHandler = s.pageOrJSON(notFound)
+	root.NotFoundHandler = s.pageOrJSON(s.notFound)
 	root.MethodNotAllowedHandler = s.pageOrJSON(methodNotAllowed(root, table))
 	return s.observe(root)
 }
