@@ -338,3 +338,35 @@ func TestClientsOfSession(t *testing.T) {
 		equal(t, got, []string(nil))
 	})
 }
+
+func TestGrantThatWasReadTooEarlyDecidesNothing(t *testing.T) {
+	contract(t, func(t *testing.T, s *storage.Store) {
+		ctx := patient(t)
+		must(t, s.CreateGrant(ctx, withCode("g")))
+		seen, err := s.Grant(ctx, "g")
+		must(t, err)
+		use := storage.Redemption{CodeHash: "code of g", Now: clock(0), ExpiresAt: clock(time.Hour)}
+		first, err := s.RedeemCode(ctx, seen, use)
+		must(t, err)
+		got, err := s.RedeemCode(ctx, seen, use) // by what this caller has seen, the code is unused
+		want(t, err, storage.ErrConsumed)
+		equal(t, got, first)
+
+		must(t, s.CreateGrant(ctx, withCode("revoked")))
+		seen, err = s.Grant(ctx, "revoked")
+		must(t, err)
+		must(t, s.RevokeGrant(ctx, "revoked", clock(0)))
+		use.CodeHash = "code of revoked"
+		_, err = s.RedeemCode(ctx, seen, use)
+		want(t, err, storage.ErrNotFound)
+
+		// What only the caller believes is not stored, and refuses nothing.
+		must(t, s.CreateGrant(ctx, withCode("fresh")))
+		seen, err = s.Grant(ctx, "fresh")
+		must(t, err)
+		seen.RevokedAt, use.CodeHash = clock(0), "code of fresh"
+		got, err = s.RedeemCode(ctx, seen, use)
+		must(t, err)
+		equal(t, got.RevokedAt, time.Time{})
+	})
+}

@@ -99,6 +99,23 @@ func decisions() map[string]decision {
 			func(ctx context.Context, s *storage.Store) error {
 				return s.UpdateClient(ctx, clients.Client{ID: "c", Version: 1})
 			}, storage.ErrConflict},
+		"UpdateGroup": {"update",
+			func(ctx context.Context, s *storage.Store) error {
+				return s.CreateGroup(ctx, storage.Group{Name: "g"})
+			},
+			func(ctx context.Context, s *storage.Store) error {
+				return s.UpdateGroup(ctx, storage.Group{Name: "g", Version: 1})
+			}, storage.ErrConflict},
+		"SettleEvent": {"update",
+			func(ctx context.Context, s *storage.Store) error {
+				return s.AppendEvent(ctx, storage.Event{ID: "e", Outcome: storage.OutcomeBegun})
+			},
+			func(ctx context.Context, s *storage.Store) error {
+				if all, err := s.Events(ctx, storage.EventFilter{}, "", 1); err == nil && len(all) == 1 && all[0].Outcome == storage.OutcomeDone {
+					return storage.ErrConsumed
+				}
+				return s.SettleEvent(ctx, "e", storage.OutcomeDone, "")
+			}, storage.ErrConsumed},
 		"SwapKeySet first": {"insert", nothing,
 			func(ctx context.Context, s *storage.Store) error { return swap(ctx, s, 1) }, errNotSwapped},
 		"SwapKeySet next": {"update",

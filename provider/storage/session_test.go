@@ -122,3 +122,37 @@ func TestOneOfManyRenewsASession(t *testing.T) {
 		})
 	})
 }
+
+func TestTouchedSessionIsKeptByTheEarlierOfItsEnds(t *testing.T) {
+	contract(t, func(t *testing.T, s *storage.Store) {
+		ctx := patient(t)
+		must(t, s.CreateSession(ctx, session("1"))) // expires after 10 hours
+		seen, err := s.Session(ctx, "1")
+		must(t, err)
+		must(t, s.TouchSession(ctx, seen, clock(time.Hour), clock(20*time.Hour)))
+		for _, step := range []struct {
+			at time.Duration
+			n  int
+		}{{34*time.Hour - time.Minute, 0}, {34*time.Hour + time.Minute, 1}} {
+			n, err := s.Purge(ctx, clock(step.at))
+			must(t, err)
+			equal(t, n, step.n)
+		}
+	})
+}
+
+func TestSessionIsTouchedAlsoAfterItWasChanged(t *testing.T) {
+	contract(t, func(t *testing.T, s *storage.Store) {
+		ctx := patient(t)
+		must(t, s.CreateSession(ctx, session("1")))
+		seen, err := s.Session(ctx, "1")
+		must(t, err)
+		renewed := session("1")
+		renewed.SecretHash = "new secret"
+		must(t, s.RenewSession(ctx, renewed, "secret of 1"))
+		must(t, s.TouchSession(ctx, seen, clock(time.Minute), clock(2*time.Hour)))
+		got, err := s.Session(ctx, "1")
+		must(t, err)
+		equal(t, []any{got.SecretHash, got.LastSeen, got.Version}, []any{"new secret", kept(clock(time.Minute)), int64(3)})
+	})
+}

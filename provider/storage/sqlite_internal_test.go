@@ -175,6 +175,59 @@ func TestAFailingWriteHarmsNoOther(t *testing.T) {
 	}
 }
 
+func TestAWriteThatRefusesLeavesNothing(t *testing.T) {
+	t.Parallel()
+	s := openFile(t, filepath.Join(t.TempDir(), "db"))
+	release := occupy(t, s)
+	const n = 12
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			errs[i] = set(t.Context(), s, func(c *conn) error {
+				if _, err := c.exec("INSERT INTO settings (id, version, doc) VALUES (?, 1, x'0500000000')", fmt.Sprint(i)); err != nil {
+					return err
+				}
+				if i%3 == 1 {
+					return ErrConsumed // after it has written
+				}
+				return nil
+			})
+		})
+	}
+	await(s, n)
+	release()
+	wg.Wait()
+	for i, err := range errs {
+		refused := i%3 == 1
+		if _, loadErr := New(s).Setting(t.Context(), fmt.Sprint(i)); (err == ErrConsumed) != refused || (loadErr == ErrNotFound) != refused {
+			t.Errorf("write %d: %v; its row: %v", i, err, loadErr)
+		}
+	}
+}
+
+// A table that is declared with more than the file has is filled by an upgrade.
+func TestFillColumns(t *testing.T) {
+	t.Parallel()
+	s := openFile(t, filepath.Join(t.TempDir(), "db"))
+	if err := New(s).CreateUser(t.Context(), User{ID: "u", Username: "ada", PasswordHash: "p", Groups: []string{"staff", "admins"}}); err != nil {
+		t.Fatal(err)
+	}
+	more := Table{Name: "users", Unique: []string{"username"}, Indexes: []Index{
+		{Fields: []string{"password_hash"}}, {Fields: []string{"groups"}, Each: true}}}
+	err := set(t.Context(), s, func(c *conn) error { return fillColumns(c, &more) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.tables[&more] = newSQLTable(&more)
+	for _, where := range []Match{is("password_hash", "p"), is("groups", "staff"), is("groups", "admins")} {
+		found := 0
+		if err := s.List(t.Context(), &more, Query{Where: []Match{where}}, func(Row) (bool, error) { found++; return true, nil }); err != nil || found != 1 {
+			t.Errorf("%+v: %d found, %v", where, found, err)
+		}
+	}
+}
+
 func TestAFailedCommitFailsEveryWriteInIt(t *testing.T) {
 	t.Parallel()
 	s := openFile(t, filepath.Join(t.TempDir(), "db"))

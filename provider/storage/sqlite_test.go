@@ -157,6 +157,32 @@ func TestStoresInMemoryAreApart(t *testing.T) {
 	}
 }
 
+func TestAViewIsOfOneMoment(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	s := open(t, filepath.Join(t.TempDir(), "db"))
+	must(t, s.CreateUser(ctx, storage.User{ID: "u", Username: "u"}))
+	must(t, s.View(ctx, func(r storage.Records) error {
+		before, err := r.User(ctx, "u")
+		must(t, err)
+		must(t, s.UpdateUser(ctx, before)) // somebody else, meanwhile
+		must(t, s.CreateGroup(ctx, storage.Group{Name: "g"}))
+		after, err := r.User(ctx, "u")
+		must(t, err)
+		equal(t, after.Version, before.Version)
+		_, err = r.Group(ctx, "g")
+		want(t, err, storage.ErrNotFound)
+		return nil
+	}))
+	u, err := s.User(ctx, "u")
+	must(t, err)
+	equal(t, u.Version, int64(2))
+	want(t, s.View(ctx, func(r storage.Records) error {
+		_, err := r.User(ctx, "none")
+		return err
+	}), storage.ErrNotFound)
+}
+
 // copyDatabase copies what is on the disk at this moment, as it would be found after a loss of power.
 func copyDatabase(t *testing.T, from, to string) {
 	t.Helper()
