@@ -124,6 +124,9 @@ func (v view) Known(prefix, text string, args ...any) (phrase, error) {
 
 // Words are those of a problem for a part of the error page; none if it has none.
 func (v view) Words(e Error, part string) phrase {
+	if e.Problem.key("title") == "" {
+		e = Error{Problem: Internal} // nobody named one: the page is not left without words
+	}
 	key := e.Problem.key(part)
 	if key == "" {
 		return nil
