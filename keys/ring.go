@@ -447,9 +447,9 @@ func (r *Ring) recent(v *view, maxAge time.Duration) bool {
 // ctx.
 func (r *Ring) read(ctx context.Context) (*view, error) {
 	shared := r.reads.DoChan("", func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+		reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 		defer cancel()
-		return r.load(ctx)
+		return r.load(reading)
 	})
 	select {
 	case result := <-shared:

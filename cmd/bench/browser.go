@@ -69,7 +69,8 @@ func (b *browser) signIn(c *conn, target, password string) (location string, err
 		}
 		b.take(a)
 		if a.status == 200 {
-			fields, action := url.Values{}, ""
+			fields := url.Values{}
+			var action string
 			switch {
 			case bytes.Contains(a.body, []byte(`id="login-page"`)):
 				fields.Set("username", personName(b.person))

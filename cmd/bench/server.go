@@ -136,7 +136,7 @@ func (s *server) start(ctx context.Context) (time.Duration, error) {
 		case err := <-s.done:
 			s.done <- err
 			text, _ := os.ReadFile(s.log.Name())
-			return 0, fmt.Errorf("latchkey serve ended: %v\n%s", err, tail(text, 2000))
+			return 0, fmt.Errorf("latchkey serve ended: %w\n%s", err, tail(text, 2000))
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		default:
@@ -171,7 +171,7 @@ func (s *server) stop() error {
 		return err
 	case <-time.After(20 * time.Second):
 		_ = s.cmd.Process.Kill()
-		<-s.done
+		_ = <-s.done // it was killed
 		s.cmd = nil
 		return errors.New("latchkey serve did not end when told to")
 	}

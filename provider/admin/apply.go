@@ -136,10 +136,10 @@ func (a *Admin) Apply(ctx context.Context, actor Actor, p *Plan) error {
 		return err
 	}
 	for _, writes := range p.phases {
-		g, ctx := errgroup.WithContext(ctx)
+		g, phase := errgroup.WithContext(ctx)
 		g.SetLimit(applyAtOnce)
 		for _, write := range writes {
-			g.Go(func() error { return write(ctx, actor) })
+			g.Go(func() error { return write(phase, actor) })
 		}
 		if err := g.Wait(); err != nil {
 			return err
@@ -287,7 +287,7 @@ func (p *planner) client(ctx context.Context, e ClientEntry) error {
 	if e.Type == "" {
 		e.Type = clients.TypeWeb
 	}
-	set := func(c *clients.Client) error {
+	set := func(c *clients.Client) error { //nolint:unparam // UpdateClient asks for an error
 		c.ID, c.Type, c.Metadata, c.Decisions = e.ClientID, e.Type, clients.WithDefaults(e.Type, e.Metadata), e.Decisions
 		return nil
 	}

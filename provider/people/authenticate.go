@@ -93,7 +93,7 @@ func (a *Authenticator) check(ctx context.Context, account string, possible bool
 		}
 	}
 	if u.ID == "" || u.PasswordHash == "" {
-		return storage.User{}, false, a.Hasher.VerifyLike(ctx, a.costOf(ctx, account), password)
+		return storage.User{}, false, a.Hasher.VerifyLike(ctx, a.costOf(account), password)
 	}
 	a.see(u.PasswordHash)
 	ok, rehash, err := a.Hasher.Verify(ctx, u.PasswordHash, password)

@@ -42,7 +42,7 @@ type userList interface {
 
 // costOf returns the parameters that a hash of the account, which has none, would have. They are drawn by a keyed hash of its name: the same
 // ones for the same name, in the proportion in which they are stored.
-func (a *Authenticator) costOf(ctx context.Context, account string) Params {
+func (a *Authenticator) costOf(account string) Params {
 	mac := hmac.New(sha256.New, a.Throttle.Key)
 	mac.Write([]byte("cost of nobody\x00" + account))
 	draw := float64(binary.BigEndian.Uint64(mac.Sum(nil))) / math.MaxUint64

@@ -210,7 +210,7 @@ func TestUnknownNamesCostWhatAccountsCost(t *testing.T) {
 		a.learnCosts(t.Context())
 		for i := range 400 {
 			name := fmt.Sprint("nobody", i)
-			picked[name] = a.costOf(t.Context(), name)
+			picked[name] = a.costOf(name)
 			count[picked[name]]++
 		}
 		return picked, count

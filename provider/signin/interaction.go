@@ -59,7 +59,7 @@ func (p *Pages) interaction(w http.ResponseWriter, r *http.Request, id string) (
 	if !p.Web.Now().Before(i.ExpiresAt) {
 		gone := errInteractionGone()
 		if client, err := p.Store.Client(r.Context(), i.Request.ClientID); err == nil && !client.Disabled {
-			gone.BackTo(client.ClientURI, client.Name())
+			gone = gone.BackTo(client.ClientURI, client.Name())
 		}
 		return storage.Interaction{}, gone
 	}

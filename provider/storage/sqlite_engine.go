@@ -245,7 +245,7 @@ type sqliteReader struct {
 	c *conn
 }
 
-func (r sqliteReader) Get(ctx context.Context, t *Table, id string) (Row, error) {
+func (r sqliteReader) Get(_ context.Context, t *Table, id string) (Row, error) {
 	row, err := r.c.get(r.s.tables[t], id)
 	if err == nil && row == nil {
 		err = ErrNotFound
@@ -259,7 +259,7 @@ func (r sqliteReader) Get(ctx context.Context, t *Table, id string) (Row, error)
 // errEnough ends a query of which no more rows are wanted.
 var errEnough = errors.New("storage: enough rows")
 
-func (r sqliteReader) List(ctx context.Context, t *Table, q Query, each func(Row) (bool, error)) error {
+func (r sqliteReader) List(_ context.Context, t *Table, q Query, each func(Row) (bool, error)) error {
 	conditions, args := r.s.tables[t].where(q.Where)
 	order := ""
 	for i, f := range q.Order {
@@ -306,7 +306,7 @@ func (r sqliteReader) List(ctx context.Context, t *Table, q Query, each func(Row
 	return err
 }
 
-func (r sqliteReader) Values(ctx context.Context, t *Table, field string, where ...Match) (all []string, err error) {
+func (r sqliteReader) Values(_ context.Context, t *Table, field string, where ...Match) (all []string, err error) {
 	conditions, args := r.s.tables[t].where(where)
 	column := columnOf(field)
 	err = r.c.query(func(row []driver.Value) error {
