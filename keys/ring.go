@@ -26,6 +26,9 @@ type Config struct {
 	Store  Store
 	Sealer *Sealer
 	Now    func() time.Time // nil: time.Now
+	// Algorithms lists those of SigningAlgorithms that get their first key when the ring is opened,
+	// beside RS256.
+	Algorithms []string
 	// RotateEvery is how long a key signs before the next one takes over. 0: 90 days.
 	RotateEvery time.Duration
 	// PublishAhead is the least time for which a key is published before it signs on schedule. 0:
@@ -68,6 +71,9 @@ const (
 	// maxKeysPerAlgorithm ends rotations until old keys have been removed.
 	maxKeysPerAlgorithm = 64
 
+	// startTogether is the greatest difference in age of keys that were made at one first start.
+	startTogether = 10 * time.Second
+
 	swapTries = 32
 )
 
@@ -78,6 +84,9 @@ var (
 
 	// ErrRevoked reports that the key named in a token was revoked. It is an ErrUnknownKey.
 	ErrRevoked = fmt.Errorf("%w: it was revoked", ErrUnknownKey)
+
+	// ErrNoKey reports that no key signs with the algorithm; see EnsureAlgorithm.
+	ErrNoKey = errors.New("keys: there is no key for this algorithm")
 
 	// ErrNoSuchKey reports that an administrator named a key that is not stored.
 	ErrNoSuchKey = errors.New("keys: there is no such key")
@@ -126,7 +135,7 @@ type pair struct {
 	headers sync.Map // typ → the header of its tokens, encoded
 }
 
-// Open reads the keys, or makes the first one (RS256). Instances that start at once on an empty
+// Open reads the keys, or makes the first ones (RS256, and those of c.Algorithms). Instances that start at once on an empty
 // store end with the same key. ErrSealed is in the error's chain if the sealer does not open what
 // is stored: a wrong master key never leads to new keys.
 func Open(ctx context.Context, c Config) (*Ring, error) {
@@ -158,10 +167,29 @@ func Open(ctx context.Context, c Config) (*Ring, error) {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
-	if err := r.EnsureAlgorithm(ctx, UseSignature, "RS256"); err != nil {
-		return nil, err
+	for _, alg := range append([]string{"RS256"}, c.Algorithms...) {
+		if err := r.EnsureAlgorithm(ctx, UseSignature, alg); err != nil {
+			return nil, err
+		}
 	}
 	return r, nil
+}
+
+// Introduced reports whether tokens signed with the algorithm can be verified by every cache of the
+// JWK Set: its key has been published for MaxAge, or is as old as the provider, so that no cache can
+// be without it. It is false when there is no key.
+func (r *Ring) Introduced(alg string) bool {
+	v, now := r.current.Load(), r.now()
+	k := signing(v.set, alg, now)
+	if k == nil {
+		return false
+	}
+	if now.Sub(k.CreatedAt) >= MaxAge {
+		return true
+	}
+	return !slices.ContainsFunc(v.set.Keys, func(other StoredKey) bool {
+		return other.Use == UseSignature && k.CreatedAt.Sub(other.CreatedAt) > startTogether
+	})
 }
 
 // Ready returns nil if the stored keys can be read, opened, and include one that signs.
@@ -213,7 +241,7 @@ func (r *Ring) SignBytes(ctx context.Context, alg, typ string, payload []byte) (
 	}
 	k := signing(v.set, alg, r.now())
 	if k == nil {
-		return "", fmt.Errorf("keys: there is no key for %q", alg)
+		return "", fmt.Errorf("%w: %q", ErrNoKey, alg)
 	}
 	jws, err := v.byID[k.ID].sign(typ, payload)
 	if err != nil {

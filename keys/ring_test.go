@@ -741,3 +741,35 @@ func BenchmarkVerify(b *testing.B) {
 		})
 	}
 }
+
+func TestAlgorithmIsIntroducedOnceEveryCacheCanHaveItsKey(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	r := openRing(t, &memory{}, clock)
+	if !r.Introduced("RS256") || r.Introduced("ES256") {
+		t.Fatalf("RS256 %v, ES256 %v", r.Introduced("RS256"), r.Introduced("ES256"))
+	}
+	ensure := func(alg string) {
+		t.Helper()
+		if err := r.EnsureAlgorithm(t.Context(), UseSignature, alg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ensure("ES256") // at the first start, too
+	if !r.Introduced("ES256") {
+		t.Error("a key of the first start is not introduced")
+	}
+	clock.Advance(time.Hour)
+	ensure("EdDSA")
+	if r.Introduced("EdDSA") {
+		t.Error("a key of this moment is introduced")
+	}
+	clock.Advance(MaxAge - 1)
+	if r.Introduced("EdDSA") {
+		t.Error("a cache may still be without the key")
+	}
+	clock.Advance(1)
+	if !r.Introduced("EdDSA") {
+		t.Error("after MaxAge the key is not introduced")
+	}
+}

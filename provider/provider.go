@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,6 +63,9 @@ type Config struct {
 	RememberedMax   time.Duration // default 30 days
 	InteractionTTL  time.Duration // how long a user may take to sign in; default 1 h
 
+	// AccessTokenAlg signs access tokens for APIs whose registration names no algorithm: one of keys.SigningAlgorithms. Default ES256.
+	AccessTokenAlg string
+
 	// Registration is closed by default.
 	Registration registration.Mode
 	// RegistrationsPerHour limits registration, open or by token, per client address. 0: no limit.
@@ -74,6 +78,9 @@ type Config struct {
 	// suite needs it; never on in production: an attacker who intercepts a code could then use it (RFC 7636 §1).
 	InsecurePublicWithoutPKCE bool
 }
+
+// DefaultAccessTokenAlg is Config.AccessTokenAlg when nothing is said.
+const DefaultAccessTokenAlg = "ES256"
 
 // Provider answers every endpoint. Make one with New.
 type Provider struct {
@@ -113,6 +120,12 @@ func New(cfg Config) (*Provider, error) {
 	}
 	if cfg.Name == "" {
 		cfg.Name = "Latchkey"
+	}
+	if cfg.AccessTokenAlg == "" {
+		cfg.AccessTokenAlg = DefaultAccessTokenAlg
+	}
+	if !slices.Contains(keys.SigningAlgorithms, cfg.AccessTokenAlg) {
+		return nil, fmt.Errorf("provider: AccessTokenAlg must be one of %s", strings.Join(keys.SigningAlgorithms, ", "))
 	}
 	if cfg.Registration == "" {
 		cfg.Registration = registration.Closed
@@ -160,6 +173,7 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 			CodeTTL: cfg.CodeTTL, AccessTokenTTL: cfg.AccessTokenTTL, IDTokenTTL: cfg.IDTokenTTL,
 			RefreshIdle: cfg.RefreshIdle, RefreshAbsolute: cfg.RefreshAbsolute, RefreshGrace: cfg.RefreshGrace,
 		},
+		AccessTokenAlg:    cfg.AccessTokenAlg,
 		InsecureAllowNone: cfg.InsecureAllowNone,
 	})
 	p.Sessions = session.New(session.Config{

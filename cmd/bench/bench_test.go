@@ -129,7 +129,7 @@ func TestCheckerRefusesWrongTokens(t *testing.T) {
 	k := &checker{issuer: issuer, jtis: map[string]bool{}, keys: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &key.PublicKey, KeyID: "k", Algorithm: "ES256", Use: "sig"}}}}
 	now := time.Now().Unix()
 	sign := func(by *ecdsa.PrivateKey, typ string, change func(map[string]any)) string {
-		claims := map[string]any{"iss": issuer, "sub": "p", "aud": apiName, "client_id": "c", "jti": rand.Text(), "iat": now, "exp": now + 60}
+		claims := map[string]any{"iss": issuer, "sub": "p", "aud": apis[0].audience, "client_id": "c", "jti": rand.Text(), "iat": now, "exp": now + 60}
 		if change != nil {
 			change(claims)
 		}
@@ -153,7 +153,7 @@ func TestCheckerRefusesWrongTokens(t *testing.T) {
 		return text
 	}
 	right := sign(key, "at+jwt", func(c map[string]any) { c["jti"] = "once" })
-	if _, err := k.accessToken(right, "c", apiName); err != nil {
+	if _, err := k.accessToken(right, "c", apis[0].audience); err != nil {
 		t.Fatalf("the control: %v", err)
 	}
 	set := func(name string, value any) func(map[string]any) { return func(c map[string]any) { c[name] = value } }
@@ -169,7 +169,7 @@ func TestCheckerRefusesWrongTokens(t *testing.T) {
 		"no jti":             sign(key, "at+jwt", set("jti", "")),
 		"not a token":        "a.b.c",
 	} {
-		if _, err := k.accessToken(token, "c", apiName); err == nil {
+		if _, err := k.accessToken(token, "c", apis[0].audience); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

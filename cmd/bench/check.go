@@ -144,7 +144,7 @@ func (k *checker) tokens(body []byte, v variant, nonce string) (tokenAnswer, err
 	if err != nil {
 		return t, err
 	}
-	at, err := k.accessToken(t.AccessToken, v.web, apiName)
+	at, err := k.accessToken(t.AccessToken, v.web, apis[0].audience)
 	if err != nil {
 		return t, err
 	}

@@ -354,10 +354,16 @@ func (t *site) measure(ctx context.Context, o options, sc scenario, v variant, c
 		}
 		least = least.plus(b, 1)
 	}
-	accessAlg := algorithmOf(t.pools[v.web].access[0])
+	accessAlg, atLeast := algorithmOf(t.pools[v.web].access[0]), "ES256"
+	if sc.wanted {
+		accessAlg = algorithmOf(t.pools[v.reader].access[0])
+		if v.api.alg != "" {
+			atLeast = v.api.alg
+		}
+	}
 	least = least.plus(f.Sign[v.alg], sc.work.idTokens).plus(f.Insert[conns], sc.work.inserts).plus(f.Hash, sc.work.hashes)
-	// An access token that costs more than the cheapest signature is the program's choice.
-	least = least.plus(f.Sign["ES256"], sc.work.accessTokens).plus(f.Verify["ES256"], sc.work.verifications)
+	// An access token that costs more than the cheapest signature is the program's choice, unless the API wants it.
+	least = least.plus(f.Sign[atLeast], sc.work.accessTokens).plus(f.Verify[atLeast], sc.work.verifications)
 
 	m, verified, err := j.run(ctx, t.addr, t.pid(), seconds(o.seconds))
 	if err != nil {

@@ -127,12 +127,12 @@ var aims = []struct {
 }{
 	{"discovery", "", .85, "a bare answer"},
 	{"jwks", "", .85, "a bare answer"},
-	{"client_credentials", "", .60, "a signature and a bare answer"},
+	{"client_credentials", "ES256", .60, "a signature and a bare answer"},
 	{"flow", "ES256", .60, "two signatures, two bare answers and an insert"},
 	{"flow", "RS256", .85, "an RSA signature"},
 	{"refresh", "ES256", .60, "two signatures, a bare answer and an insert"},
-	{"introspection", "", .60, "a verification and a bare answer"},
-	{"userinfo", "", .60, "a verification and a bare answer"},
+	{"introspection", "ES256", .60, "a verification and a bare answer"},
+	{"userinfo", "ES256", .60, "a verification and a bare answer"},
 }
 
 const (

@@ -16,11 +16,13 @@ import (
 type scenario struct {
 	name   string
 	perAlg bool // measured for both variants
+	wanted bool // the API says how access tokens are signed
 	work   work // what the machine has to do for one operation, whatever the program
 	job    func(t *site, v variant, conns int) (*job, error)
 }
 
-// work is what no program can do without. Bare answers are added from what really travels.
+// work is what no program can do without. Access tokens of web are as the program likes, so that the cheapest counts;
+// those of service and reader are as the API wants. Bare answers are added from what really travels.
 type work struct {
 	idTokens, accessTokens int // signatures
 	verifications          int // of access tokens
@@ -29,15 +31,15 @@ type work struct {
 }
 
 var scenarios = []scenario{
-	{"discovery", false, work{}, document("/.well-known/openid-configuration")},
-	{"jwks", false, work{}, document("/jwks")},
-	{"client_credentials", false, work{accessTokens: 1}, (*site).clientCredentials},
-	{"flow", true, work{idTokens: 1, accessTokens: 1, inserts: 1}, (*site).flow},
-	{"refresh", true, work{idTokens: 1, accessTokens: 1, inserts: 1}, (*site).refresh},
-	{"introspection", false, work{verifications: 1}, (*site).introspection},
-	{"userinfo", false, work{verifications: 1}, (*site).userinfo},
-	{"revocation", false, work{verifications: 1, inserts: 1}, (*site).revocation},
-	{"first_sign_in", false, work{idTokens: 1, accessTokens: 1, inserts: 2, hashes: 1}, (*site).firstSignIn},
+	{"discovery", false, false, work{}, document("/.well-known/openid-configuration")},
+	{"jwks", false, false, work{}, document("/jwks")},
+	{"client_credentials", true, true, work{accessTokens: 1}, (*site).clientCredentials},
+	{"flow", true, false, work{idTokens: 1, accessTokens: 1, inserts: 1}, (*site).flow},
+	{"refresh", true, false, work{idTokens: 1, accessTokens: 1, inserts: 1}, (*site).refresh},
+	{"introspection", true, true, work{verifications: 1}, (*site).introspection},
+	{"userinfo", true, true, work{verifications: 1}, (*site).userinfo},
+	{"revocation", false, false, work{verifications: 1, inserts: 1}, (*site).revocation},
+	{"first_sign_in", false, false, work{idTokens: 1, accessTokens: 1, inserts: 2, hashes: 1}, (*site).firstSignIn},
 }
 
 // site is a running server with what the measurements need: people who are signed in, and tokens.
@@ -68,6 +70,19 @@ const (
 	replays    = 4  // of those, so many are tried a second time
 )
 
+// webClients lists the applications that people sign in to.
+func webClients() []string {
+	var ids []string
+	for _, v := range variants {
+		for _, id := range []string{v.web, v.reader} {
+			if !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
 // newSite signs everybody in and gathers tokens.
 func newSite(s *server, people int) (*site, error) {
 	t := &site{server: s, subjects: map[string]string{}, pools: map[string]*pool{}}
@@ -78,8 +93,8 @@ func newSite(s *server, people int) (*site, error) {
 	defer c.Close()
 	for i := range people {
 		b := &browser{person: i}
-		for _, v := range variants {
-			if _, err := b.signIn(c, authorizeURL(v.web, fullScope)+"&state=s", password); err != nil {
+		for _, id := range webClients() {
+			if _, err := b.signIn(c, authorizeURL(id, fullScope)+"&state=s", password); err != nil {
 				return nil, err
 			}
 		}
@@ -89,11 +104,11 @@ func newSite(s *server, people int) (*site, error) {
 	if _, err := new(browser).signIn(c, authorizeURL(variants[0].web, plainScope)+"&state=s", "not the pass phrase of anybody"); err == nil {
 		return nil, errors.New("a wrong password was accepted")
 	}
-	for _, v := range variants {
+	for _, id := range webClients() {
 		p := &pool{}
 		for i := range poolSize {
 			b := t.people[i%len(t.people)]
-			f := t.newFlow(b, v, fullScope)
+			f := t.newFlow(b, id, fullScope)
 			if err := f.once(c); err != nil {
 				return nil, fmt.Errorf("gather tokens: %w", err)
 			}
@@ -105,7 +120,7 @@ func newSite(s *server, people int) (*site, error) {
 			p.refresh = append(p.refresh, []byte(tokens.RefreshToken))
 			p.names = append(p.names, personName(b.person))
 		}
-		t.pools[v.web] = p
+		t.pools[id] = p
 	}
 	// The algorithms' keys exist by now.
 	if t.checker, err = newChecker(c, s.issuer); err != nil {
@@ -220,15 +235,18 @@ func (t *site) clientCredentials(v variant, conns int) (*job, error) {
 			if err != nil {
 				return 0, err
 			}
-			at, err := t.checker.accessToken(tokens.AccessToken, v.service, apiName)
+			at, err := t.checker.accessToken(tokens.AccessToken, v.service, v.api.audience)
 			if err != nil {
 				return 0, err
+			}
+			if alg := algorithmOf(tokens.AccessToken); v.api.alg != "" && alg != v.api.alg {
+				return 0, fmt.Errorf("the API wants %s and gets %s", v.api.alg, alg)
 			}
 			if at.Subject != v.service || at.Scope != "read" || tokens.IDToken != "" || tokens.RefreshToken != "" {
 				return 0, fmt.Errorf("client_credentials: sub is %q, scope %q", at.Subject, at.Scope)
 			}
 			if i < replays {
-				if err := expectActive(c, "api", tokens.AccessToken, true); err != nil {
+				if err := expectActive(c, v.api.id, tokens.AccessToken, true); err != nil {
 					return 0, err
 				}
 			}
@@ -250,13 +268,13 @@ type flow struct {
 	wantedPrefix []byte
 }
 
-func (t *site) newFlow(b *browser, v variant, scope string) *flow {
+func (t *site) newFlow(b *browser, client, scope string) *flow {
 	serial, _ := strconv.ParseUint(t.serial()+"00000000", 10, 64)
 	digits := fmt.Sprintf("%018d", serial)
 	f := &flow{
-		ask:          get(t.addr, authorizeURL(v.web, scope)+"&state=s"+digits+"&nonce=n"+digits, b.header(), "Accept: text/html"),
+		ask:          get(t.addr, authorizeURL(client, scope)+"&state=s"+digits+"&nonce=n"+digits, b.header(), "Accept: text/html"),
 		serial:       serial,
-		token:        newPoster(t.addr, "/token", basic(v.web)),
+		token:        newPoster(t.addr, "/token", basic(client)),
 		form:         []byte("grant_type=authorization_code&redirect_uri=" + url.QueryEscape(callback) + "&code_verifier=" + verifier + "&code="),
 		wantedPrefix: []byte(callback + "?"),
 	}
@@ -298,7 +316,7 @@ func (t *site) flow(v variant, conns int) (*job, error) {
 	workers := make([]worker, conns)
 	var replay *flow
 	for i := range conns {
-		s, f := &sampler{}, t.newFlow(t.people[i], v, plainScope)
+		s, f := &sampler{}, t.newFlow(t.people[i], v.web, plainScope)
 		samplers[i], replay = s, f
 		workers[i] = func(c *conn) error {
 			if err := f.once(c); err != nil {
@@ -404,7 +422,7 @@ func (t *site) refresh(v variant, conns int) (*job, error) {
 // reuseOfRefreshToken checks, with a grant of its own, that a refresh token which was replaced twice
 // ends the grant.
 func (t *site) reuseOfRefreshToken(c *conn, v variant) error {
-	f := t.newFlow(t.people[0], v, fullScope)
+	f := t.newFlow(t.people[0], v.web, fullScope)
 	if err := f.once(c); err != nil {
 		return err
 	}
@@ -426,8 +444,8 @@ func (t *site) reuseOfRefreshToken(c *conn, v variant) error {
 }
 
 func (t *site) introspection(v variant, conns int) (*job, error) {
-	p := newPoster(t.addr, "/introspect", basic("api"))
-	tokens := t.pools[v.web]
+	p := newPoster(t.addr, "/introspect", basic(v.api.id))
+	tokens := t.pools[v.reader]
 	samplers := make([]*sampler, conns)
 	workers := make([]worker, conns)
 	for i := range conns {
@@ -466,18 +484,18 @@ func (t *site) introspection(v variant, conns int) (*job, error) {
 			switch {
 			case err != nil:
 				return 0, err
-			case got.Username != s.name, got.Subject != said.Subject, got.ID != said.ID, got.Expires != said.Expires, got.ClientID != v.web, got.Issuer != t.issuer:
+			case got.Username != s.name, got.Subject != said.Subject, got.ID != said.ID, got.Expires != said.Expires, got.ClientID != v.reader, got.Issuer != t.issuer:
 				return 0, fmt.Errorf("introspection says something else than the token: %.300s", s.body)
 			}
 		}
 		// Altered, it is worth nothing.
 		token := tokens.access[0]
-		return len(kept), expectActive(c, "api", token[:len(token)-8]+"AAAAAAAA", false)
+		return len(kept), expectActive(c, v.api.id, token[:len(token)-8]+"AAAAAAAA", false)
 	}}, nil
 }
 
 func (t *site) userinfo(v variant, conns int) (*job, error) {
-	tokens := t.pools[v.web]
+	tokens := t.pools[v.reader]
 	samplers := make([]*sampler, conns)
 	workers := make([]worker, conns)
 	head, end := "GET /userinfo HTTP/1.1\r\nHost: "+t.addr+"\r\nAuthorization: Bearer ", "\r\n\r\n"

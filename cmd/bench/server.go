@@ -35,29 +35,51 @@ const (
 	secret   = "bench-secret-of-43-characters-0123456789abcd"
 	password = "a long enough pass phrase for a bench"
 	callback = "http://127.0.0.1:1/callback"
-	apiName  = "https://api.example.com"
 )
 
 func personName(i int) string { return fmt.Sprintf("person%03d", i) }
 
 // variant is what is measured twice, with the two algorithms that clients ask for.
 type variant struct {
-	alg     string // of ID tokens
-	web     string // client_id of the application that people sign in to
+	alg     string // of ID tokens of web, and of access tokens of service and reader
+	web     string // client_id of the application that people sign in to; its access tokens are for apis[0]
 	service string // client_id of the application that acts for itself
+	reader  string // client_id of the application whose access tokens are introspected and shown to userinfo
+	api     api    // that the tokens of service and reader are for
 }
 
-var variants = []variant{{"ES256", "web-es256", "service"}, {"RS256", "web-rs256", "service"}}
+// api reads access tokens.
+type api struct{ id, audience, alg string }
+
+var (
+	apis     = []api{{"api", "https://api.example.com", ""}, {"api-rs256", "https://rs256.example.com", "RS256"}}
+	variants = []variant{
+		{"ES256", "web-es256", "service", "web-es256", apis[0]},
+		{"RS256", "web-rs256", "service-rs256", "reader-rs256", apis[1]},
+	}
+)
 
 func manifest(people int) string {
 	var b strings.Builder
 	b.WriteString("clients:\n")
-	for _, v := range variants {
+	web := func(id, alg string, api api) {
 		fmt.Fprintf(&b, "  - {client_id: %s, client_name: %s, type: web, redirect_uris: [%q], client_secret: %s, id_token_signed_response_alg: %s,"+
-			" grant_types: [authorization_code, refresh_token], audience: [%q]}\n", v.web, v.web, callback, secret, v.alg, apiName)
+			" grant_types: [authorization_code, refresh_token], audience: [%q]}\n", id, id, callback, secret, alg, api.audience)
 	}
-	fmt.Fprintf(&b, "  - {client_id: service, client_name: Service, type: service, scope: read write, audience: [%q], client_secret: %s}\n", apiName, secret)
-	fmt.Fprintf(&b, "  - {client_id: api, client_name: API, type: api, audience: [%q], client_secret: %s}\n", apiName, secret)
+	for _, v := range variants {
+		web(v.web, v.alg, apis[0])
+		if v.reader != v.web {
+			web(v.reader, "ES256", v.api)
+		}
+		fmt.Fprintf(&b, "  - {client_id: %s, client_name: Service, type: service, scope: read write, audience: [%q], client_secret: %s}\n", v.service, v.api.audience, secret)
+	}
+	for _, a := range apis {
+		fmt.Fprintf(&b, "  - {client_id: %s, client_name: API, type: api, audience: [%q], client_secret: %s", a.id, a.audience, secret)
+		if a.alg != "" {
+			fmt.Fprintf(&b, ", access_token_signed_response_alg: %s", a.alg)
+		}
+		b.WriteString("}\n")
+	}
 	b.WriteString("people:\n")
 	for i := range people {
 		name := personName(i)

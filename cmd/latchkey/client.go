@@ -42,6 +42,7 @@ var clientFlags = []struct {
 	{"token-endpoint-auth-method", "`METHOD` by which it says who it is (default: what fits the type)", func(c *clients.Client) any { return &c.TokenEndpointAuthMethod }},
 	{"id-token-alg", "`ALG` that signs its ID tokens: RS256, ES256, PS256, EdDSA (default RS256)", func(c *clients.Client) any { return &c.IDTokenSignedResponseAlg }},
 	{"userinfo-alg", "`ALG` that signs its userinfo (default: plain JSON)", func(c *clients.Client) any { return &c.UserinfoSignedResponseAlg }},
+	{"access-token-alg", "of an API: `ALG` that signs the access tokens for it: RS256, ES256, PS256, EdDSA (default: the provider's)", func(c *clients.Client) any { return &c.AccessTokenSignedResponseAlg }},
 	{"request-object-alg", "`ALG` that it signs request objects with", func(c *clients.Client) any { return &c.RequestObjectSigningAlg }},
 	{"require-signed-request-object", "it has to sign its requests", func(c *clients.Client) any { return &c.RequireSignedRequestObject }},
 	{"subject-type", "public, or pairwise: people have another sub than elsewhere (`TYPE`)", func(c *clients.Client) any { return &c.SubjectType }},

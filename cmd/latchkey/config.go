@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"latchkey/keys"
+	"latchkey/provider"
 	"latchkey/provider/audit"
 	"latchkey/provider/registration"
 )
@@ -97,6 +98,10 @@ type Config struct {
 		SigningKey Duration `json:"signing_key"`
 	} `json:"lifetimes"`
 
+	// AccessTokenSignedResponseAlg signs access tokens for APIs whose registration does not name an algorithm itself: RS256, ES256,
+	// PS256 or EdDSA. Default ES256.
+	AccessTokenSignedResponseAlg string `json:"access_token_signed_response_alg"`
+
 	// Registration says who may register applications over HTTP: closed, token (whoever has an initial access token, see
 	// latchkey token create), or open (anybody). Default closed.
 	Registration string `json:"registration"`
@@ -156,6 +161,7 @@ func defaultConfig() Config {
 	l.RefreshIdle, l.RefreshAbsolute, l.RefreshGrace = 30*day, 180*day, Duration(10*time.Second)
 	l.SessionIdle, l.SessionAbsolute = Duration(2*time.Hour), Duration(12*time.Hour)
 	l.RememberedIdle, l.RememberedAbsolute, l.Interaction, l.SigningKey = 14*day, 30*day, Duration(time.Hour), 90*day
+	c.AccessTokenSignedResponseAlg = provider.DefaultAccessTokenAlg
 	c.Registration, c.RegistrationsPerHour = string(registration.Closed), 60
 	c.Passwords.MemoryKiB, c.Passwords.Passes = 19456, 2
 	c.Passwords.AttemptsPerAccount, c.Passwords.AttemptsPerAddress = 10, 100
@@ -455,6 +461,9 @@ func (c *Config) checkStore() (fs faults) {
 	}
 	if c.Data == "" {
 		bad("data", "is empty; it names a folder, such as ./data")
+	}
+	if !slices.Contains(keys.SigningAlgorithms, c.AccessTokenSignedResponseAlg) {
+		bad("access_token_signed_response_alg", "must be one of %s", strings.Join(keys.SigningAlgorithms, ", "))
 	}
 	if uri := c.MongoDB; uri != "" {
 		switch u, err := url.Parse(uri); {

@@ -154,6 +154,7 @@ func open(ctx context.Context, c Config, logger *slog.Logger, create bool) (_ *s
 		return nil, c.wrongMasterKey(err)
 	}
 	s.ring, err = keys.Open(ctx, keys.Config{Store: s.store, Sealer: s.sealer, Now: s.now, Logger: logger,
+		Algorithms:  []string{c.AccessTokenSignedResponseAlg, provider.DefaultAccessTokenAlg},
 		RotateEvery: time.Duration(c.Lifetimes.SigningKey), PublishAfter: c.publishKeys(), KeepAfter: c.keepKeys()})
 	if err != nil {
 		return nil, c.wrongMasterKey(err)
@@ -267,6 +268,8 @@ func (s *site) provider() (*provider.Provider, error) {
 		RememberedIdle:  time.Duration(c.Lifetimes.RememberedIdle),
 		RememberedMax:   time.Duration(c.Lifetimes.RememberedAbsolute),
 		InteractionTTL:  time.Duration(c.Lifetimes.Interaction),
+
+		AccessTokenAlg: c.AccessTokenSignedResponseAlg,
 
 		Registration:         registration.Mode(c.Registration),
 		RegistrationsPerHour: c.RegistrationsPerHour,

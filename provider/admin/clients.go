@@ -124,7 +124,8 @@ func (a *Admin) checkSector(ctx context.Context, c clients.Client) error {
 // EnsureKeys makes the keys that the client's metadata needs and the provider does not have yet: to sign for it, and for it to encrypt to.
 func EnsureKeys(ctx context.Context, ring *keys.Ring, m clients.Metadata) error {
 	for _, need := range [][2]string{
-		{keys.UseSignature, m.IDTokenSignedResponseAlg}, {keys.UseSignature, m.UserinfoSignedResponseAlg}, {keys.UseEncryption, m.RequestObjectEncryptionAlg},
+		{keys.UseSignature, m.IDTokenSignedResponseAlg}, {keys.UseSignature, m.UserinfoSignedResponseAlg},
+		{keys.UseSignature, m.AccessTokenSignedResponseAlg}, {keys.UseEncryption, m.RequestObjectEncryptionAlg},
 	} {
 		if need[1] == "" || need[1] == "none" {
 			continue

@@ -37,6 +37,8 @@ type Metadata struct {
 	UserinfoSignedResponseAlg    string `bson:"userinfo_signed_response_alg,omitempty" json:"userinfo_signed_response_alg,omitempty"`
 	UserinfoEncryptedResponseAlg string `bson:"userinfo_encrypted_response_alg,omitempty" json:"userinfo_encrypted_response_alg,omitempty"`
 	UserinfoEncryptedResponseEnc string `bson:"userinfo_encrypted_response_enc,omitempty" json:"userinfo_encrypted_response_enc,omitempty"`
+	// AccessTokenSignedResponseAlg is said by an API: what signs the access tokens that are for it. Empty: the provider's default.
+	AccessTokenSignedResponseAlg string `bson:"access_token_signed_response_alg,omitempty" json:"access_token_signed_response_alg,omitempty"`
 	RequestObjectSigningAlg      string `bson:"request_object_signing_alg,omitempty" json:"request_object_signing_alg,omitempty"` // "none" permits unsigned ones, and only then
 	RequestObjectEncryptionAlg   string `bson:"request_object_encryption_alg,omitempty" json:"request_object_encryption_alg,omitempty"`
 	RequestObjectEncryptionEnc   string `bson:"request_object_encryption_enc,omitempty" json:"request_object_encryption_enc,omitempty"`
@@ -110,6 +112,7 @@ type Client struct {
 	SecretExpiresAt       time.Time `bson:"secret_expires_at,omitempty" json:"-"`       // zero: never
 	RegistrationTokenHash string    `bson:"registration_token_hash,omitempty" json:"-"` // RFC 7592 §3, SHA-256
 	CORSOrigins           []string  `bson:"cors_origins,omitempty" json:"-"`            // origins of Origins and RedirectURIs, see Metadata validation; what Store.OriginAllowed looks at
+	SigningAudience       []string  `bson:"signing_audience,omitempty" json:"-"`        // of an API that names what signs its tokens: its Audience, see Store.SigningAPIs
 	SectorHost            string    `bson:"sector_host,omitempty" json:"-"`             // of pairwise subjects (OIDC Core §8.1), resolved at registration
 	CreatedAt             time.Time `bson:"created_at" json:"created_at"`
 	UpdatedAt             time.Time `bson:"updated_at" json:"updated_at"`

@@ -41,7 +41,7 @@ func WithDefaults(typ string, m Metadata) Metadata {
 
 // Prepare is the one gate through which a client passes before it is stored, whoever made or changed it: the registration endpoint, the
 // command line, or a file that is applied. It validates everything that is said about the client, fills in defaults, and works out what
-// follows: CORSOrigins and SectorHost. It does not touch secrets, times and Version.
+// follows: CORSOrigins, SigningAudience and SectorHost. It does not touch secrets, times and Version.
 //
 // A sector_identifier_uri is not fetched here; whoever may reach the network compares it with the redirect URIs before.
 // Errors are those of Validate.
@@ -64,6 +64,10 @@ func Prepare(c Client, pol Policy) (Client, error) {
 		}
 	}
 	c.CORSOrigins = distinct(c.CORSOrigins)
+	c.SigningAudience = nil
+	if c.AccessTokenSignedResponseAlg != "" {
+		c.SigningAudience = slices.Clone(c.Audience)
+	}
 	c.SectorHost = ""
 	if c.SubjectType == SubjectPairwise {
 		if c.SectorHost, err = c.sectorHost(); err != nil {

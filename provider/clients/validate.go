@@ -436,7 +436,13 @@ func compact(raw json.RawMessage) json.RawMessage {
 	return out
 }
 
-func checkAlgorithms(m *Metadata, pol Policy, _ string) error {
+func checkAlgorithms(m *Metadata, pol Policy, typ string) error {
+	if m.AccessTokenSignedResponseAlg != "" && typ != TypeAPI {
+		return invalid("access_token_signed_response_alg is said by the API that reads the tokens, not by the application that asks for them")
+	}
+	if err := oneOf("access_token_signed_response_alg", m.AccessTokenSignedResponseAlg, keys.SigningAlgorithms); err != nil {
+		return err
+	}
 	if m.IDTokenSignedResponseAlg == "none" {
 		switch {
 		case !pol.AllowNone:

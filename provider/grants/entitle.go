@@ -32,6 +32,12 @@ func (gs *Grants) Entitle(ctx context.Context, client clients.Client, grant stor
 	if i.Audience, err = gs.audienceOf(client, grant, resource); err != nil {
 		return Issuance{}, err
 	}
+	if !client.OpaqueAccessTokens {
+		// Now, because it may be refused, and what follows uses up the credential.
+		if i.accessTokenAlg, err = gs.AccessTokenAlgorithm(ctx, client, i.Audience); err != nil {
+			return Issuance{}, err
+		}
+	}
 	return i, nil
 }
 

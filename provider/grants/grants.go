@@ -30,6 +30,8 @@ type Config struct {
 	Now     func() time.Time // in UTC, cut to the millisecond
 	Lifetimes
 
+	// AccessTokenAlg signs access tokens for APIs whose registration names no algorithm: one of keys.SigningAlgorithms.
+	AccessTokenAlg string
 	// InsecureAllowNone lets ID tokens and userinfo of clients that registered for it be unsigned (alg none).
 	InsecureAllowNone bool
 }

@@ -33,6 +33,8 @@ type Issuance struct {
 	AccessToken  bool // an access token is wanted
 	RefreshToken bool // a refresh token is wanted, as far as the grant has one
 	IDToken      bool // an ID token is wanted
+
+	accessTokenAlg string // of AccessTokenAlgorithm, when it is known already
 }
 
 // TokenResponse is a successful answer of the token endpoint, or what of it goes through the front channel (RFC 6749 §5.1, OIDC Core §3.1.3.3).
@@ -131,14 +133,6 @@ func addAuthentication(claims map[string]any, grant storage.Grant) {
 	}
 }
 
-// Sign makes a JWS; the first client that needs an algorithm makes its key.
-func (gs *Grants) Sign(ctx context.Context, alg, typ string, claims map[string]any) (string, error) {
-	if err := gs.Keys.EnsureAlgorithm(ctx, keys.UseSignature, alg); err != nil {
-		return "", fmt.Errorf("make a key for %s: %w", alg, err)
-	}
-	return gs.Keys.Sign(ctx, alg, typ, claims)
-}
-
 // halfHash is the left half of the hash that goes with the algorithm of the ID token's signature (OIDC Core §3.1.3.6). Ed25519
 // goes with SHA-512.
 func halfHash(alg, value string) string {
@@ -206,7 +200,13 @@ func (gs *Grants) accessToken(ctx context.Context, i Issuance) (token string, ex
 	if len(i.Scope) > 0 {
 		claims["scope"] = oauth.JoinScope(i.Scope)
 	}
-	if token, err = gs.Sign(ctx, "RS256", typAccessToken, claims); err != nil {
+	alg := i.accessTokenAlg
+	if alg == "" {
+		if alg, err = gs.AccessTokenAlgorithm(ctx, client, audience); err != nil {
+			return "", 0, err
+		}
+	}
+	if token, err = gs.Sign(ctx, alg, typAccessToken, claims); err != nil {
 		return "", 0, fmt.Errorf("sign access token: %w", err)
 	}
 	return token, expiresIn, nil

@@ -31,7 +31,7 @@ func TestAccessTokenIsAJWTOfItsOwnType(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := w.Tokens(a, alice, "openid profile groups")
-	header, at := w.Verified(got.Str("access_token"), "RS256")
+	header, at := w.Verified(got.Str("access_token"), "ES256")
 	if header.ExtraHeaders["typ"] != "at+jwt" {
 		t.Errorf("RFC 9068 §2.1: typ %v", header.ExtraHeaders["typ"])
 	}

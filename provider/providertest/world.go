@@ -113,7 +113,7 @@ func New(t testing.TB, bend ...func(*provider.Config)) *World {
 
 func TestRing(t testing.TB, cfg provider.Config) *keys.Ring {
 	t.Helper()
-	ring, err := keys.Open(context.Background(), keys.Config{Store: cfg.Store, Sealer: cfg.Sealer, Now: cfg.Now})
+	ring, err := keys.Open(context.Background(), keys.Config{Store: cfg.Store, Sealer: cfg.Sealer, Now: cfg.Now, Algorithms: []string{provider.DefaultAccessTokenAlg}})
 	if err != nil {
 		t.Fatal(err)
 	}

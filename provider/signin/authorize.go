@@ -166,6 +166,11 @@ func (p *Pages) mayAsk(ctx context.Context, client clients.Client, req *oauth.Au
 	if req.Resource, err = access.AllowedResources(client, req.Resource); err != nil {
 		return err
 	}
+	if rt.Token && !client.OpaqueAccessTokens {
+		if _, err := p.Grants.AccessTokenAlgorithm(ctx, client, req.Resource); err != nil {
+			return err
+		}
+	}
 	if len(req.ACRValues) == 0 {
 		req.ACRValues = client.DefaultACRValues
 	}

@@ -8,7 +8,9 @@ import (
 )
 
 var clientTable = register(table[clients.Client]{
-	Table:   Table{Name: "clients", Indexes: []Index{{Fields: []string{"cors_origins"}, Each: true}}},
+	Table: Table{Name: "clients", Indexes: []Index{
+		{Fields: []string{"cors_origins"}, Each: true}, {Fields: []string{"signing_audience"}, Each: true},
+	}},
 	id:      func(c *clients.Client) string { return c.ID },
 	version: func(c *clients.Client) *int64 { return &c.Version },
 })
@@ -62,4 +64,10 @@ func (r Records) OriginAllowed(ctx context.Context, origin string) (bool, error)
 	found, err := listIf(ctx, r, "look up origin", clientTable, Query{Where: []Match{is("cors_origins", origin)}}, 1,
 		func(c *clients.Client) bool { return !c.Disabled })
 	return len(found) > 0, err
+}
+
+// SigningAPIs lists, by ID, the APIs that answer to an audience and whose registration names the algorithm that signs access
+// tokens for them (see clients.Client.SigningAudience), disabled ones too.
+func (r Records) SigningAPIs(ctx context.Context, audience string) ([]clients.Client, error) {
+	return list(ctx, r, "look up audience", clientTable, Query{Where: []Match{is("signing_audience", audience)}, Order: []string{FieldID}})
 }

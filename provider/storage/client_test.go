@@ -56,6 +56,29 @@ func TestClients(t *testing.T) {
 		allowed("https://a.example", false)
 		allowed("https://c.example", true)
 
+		// SigningAPIs
+		must(t, s.CreateClient(ctx, clients.Client{ID: "api-1", SigningAudience: []string{"https://x.test", "https://y.test"}}))
+		must(t, s.CreateClient(ctx, clients.Client{ID: "api-0", SigningAudience: []string{"https://y.test"}, Metadata: clients.Metadata{AccessTokenSignedResponseAlg: "RS256"}}))
+		signing := func(audience string, want ...string) {
+			t.Helper()
+			apis, err := s.SigningAPIs(ctx, audience)
+			must(t, err)
+			var got []string
+			for _, api := range apis {
+				got = append(got, api.ID+api.AccessTokenSignedResponseAlg)
+			}
+			equal(t, got, want)
+		}
+		signing("https://x.test", "api-1")
+		signing("https://y.test", "api-0RS256", "api-1")
+		signing("https://z.test")
+		must(t, s.UpdateClient(ctx, clients.Client{ID: "api-1", Version: 1, SigningAudience: []string{"https://z.test"}}))
+		signing("https://x.test")
+		signing("https://y.test", "api-0RS256")
+		signing("https://z.test", "api-1")
+		must(t, s.DeleteClient(ctx, "api-0", time.Now()))
+		signing("https://y.test")
+
 		// DeleteClient
 		must(t, s.AddConsent(ctx, storage.Consent{UserID: "u", ClientID: "a"}))
 		must(t, s.AddConsent(ctx, storage.Consent{UserID: "u", ClientID: "b"}))

@@ -22,7 +22,7 @@ type upgrade func(*conn) error
 // only followed. A new file gets the current schema at once.
 //
 // A new table needs no upgrade: it is made when it is missing. A new index or unique value of an existing table does: see fillColumns.
-var upgrades = []upgrade{upgradeToEvents, upgradeToRows}
+var upgrades = []upgrade{upgradeToEvents, upgradeToRows, upgradeToSigningAudience}
 
 // createSchema makes what a new file needs.
 func createSchema(c *conn) error {
@@ -183,6 +183,9 @@ func fillColumns(c *conn, table *Table) error {
 
 // upgradeToEvents leads to version 2, in which there are events. Their table is made by upgradeToRows.
 func upgradeToEvents(*conn) error { return nil }
+
+// upgradeToSigningAudience leads to version 4, in which clients are found by signing_audience.
+func upgradeToSigningAudience(c *conn) error { return fillColumns(c, &clientTable.Table) }
 
 // upgradeToRows leads from version 2, in which each kind of record had a table of its own form, to version 3, in which all tables
 // are alike and every record has a version.

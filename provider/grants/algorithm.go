@@ -1,0 +1,74 @@
+package grants
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"latchkey/keys"
+	"latchkey/provider/clients"
+	"latchkey/provider/oauth"
+)
+
+// ownAlgorithm signs the access tokens that only the provider reads.
+const ownAlgorithm = "ES256"
+
+// handoverAlgorithm signs in place of the default while caches may not have the default's first key yet. It always has a key.
+const handoverAlgorithm = "RS256"
+
+// AccessTokenAlgorithm returns the algorithm that signs an access token of the client for an audience, none for the client's
+// default one. It belongs to the API that reads the token, as it is registered, and not to the client: the provider's default for APIs
+// that have said nothing, and ES256 for tokens that only the provider reads.
+//
+// invalid_target if the token would be for APIs that want different algorithms, because it has one signature; any other error is
+// a fault of the store.
+func (gs *Grants) AccessTokenAlgorithm(ctx context.Context, client clients.Client, audience []string) (string, error) {
+	if len(audience) == 0 {
+		audience = gs.defaultAudience(client)
+	}
+	chosen, undecided := "", false
+	for _, resource := range audience {
+		if resource == gs.Issuer {
+			continue // the provider reads every algorithm
+		}
+		apis, err := gs.Store.SigningAPIs(ctx, resource)
+		if err != nil {
+			return "", fmt.Errorf("look up the APIs of an audience: %w", err)
+		}
+		undecided = undecided || len(apis) == 0
+		for _, api := range apis {
+			alg := api.AccessTokenSignedResponseAlg
+			if chosen != "" && chosen != alg {
+				return "", oauth.Errorf(oauth.InvalidTarget, "these resources want access tokens with different signatures; ask for one resource at a time")
+			}
+			chosen = alg
+		}
+	}
+	switch {
+	case chosen != "":
+		return chosen, nil
+	case !undecided:
+		return ownAlgorithm, nil
+	case gs.Keys.Introduced(gs.AccessTokenAlg):
+		return gs.AccessTokenAlg, nil
+	}
+	if err := gs.Keys.EnsureAlgorithm(ctx, keys.UseSignature, gs.AccessTokenAlg); err != nil {
+		return "", fmt.Errorf("make a key for %s: %w", gs.AccessTokenAlg, err)
+	}
+	if gs.Keys.Introduced(gs.AccessTokenAlg) {
+		return gs.AccessTokenAlg, nil
+	}
+	return handoverAlgorithm, nil
+}
+
+// Sign makes a JWS (RFC 7515 §7.1). The first token that needs an algorithm makes its key.
+func (gs *Grants) Sign(ctx context.Context, alg, typ string, claims map[string]any) (string, error) {
+	token, err := gs.Keys.Sign(ctx, alg, typ, claims)
+	if !errors.Is(err, keys.ErrNoKey) {
+		return token, err
+	}
+	if err := gs.Keys.EnsureAlgorithm(ctx, keys.UseSignature, alg); err != nil {
+		return "", fmt.Errorf("make a key for %s: %w", alg, err)
+	}
+	return gs.Keys.Sign(ctx, alg, typ, claims)
+}
