@@ -60,7 +60,7 @@ func CheckPassword(password, username, email string, others ...string) error {
 		}
 	}
 	if easy(plain) {
-		return Refusal("The password is one of those that are tried first. Choose one that nobody else has.")
+		return Refusal("The password is too easy to guess. Choose another one.")
 	}
 	return nil
 }
