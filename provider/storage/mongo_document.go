@@ -30,7 +30,15 @@ func decode(doc []byte, record any) error {
 // field is a field of a document, also of one inside it, as a column has it: a string, an int64 (a time in milliseconds, a number, or 1 for
 // true), or nil if it is absent, false or of another type.
 func field(doc []byte, name string) any {
-	v, err := bson.Raw(doc).LookupErr(strings.Split(name, ".")...)
+	outer, inner, nested := strings.Cut(name, ".")
+	v, err := bson.Raw(doc).LookupErr(outer)
+	if err == nil && nested {
+		within, ok := v.DocumentOK()
+		if !ok {
+			return nil
+		}
+		v, err = within.LookupErr(inner)
+	}
 	if err != nil {
 		return nil
 	}
@@ -68,10 +76,24 @@ func fieldTexts(doc []byte, name string) []string {
 	return all
 }
 
-// withTime is a copy of a document that does not have the field, with the field at its end.
-func withTime(doc []byte, name string, at time.Time) []byte {
+// version is the version that a document says it has.
+func version(doc []byte) int64 {
+	v, _ := bson.Raw(doc).Lookup(fieldVersion).AsInt64OK()
+	return v
+}
+
+// stamped is a copy of a document that does not have the field, with the field at its end, and with the next version.
+func stamped(doc []byte, name string, at time.Time) []byte {
 	out := make([]byte, 0, len(doc)+len(name)+10)
 	out = append(out, doc[:len(doc)-1]...)
+	end := 4 // of the element, after the length of the document
+	elements, _ := bson.Raw(doc).Elements()
+	for _, e := range elements {
+		end += len(e)
+		if e.Key() == fieldVersion && e.Value().Type == bson.TypeInt64 {
+			binary.LittleEndian.PutUint64(out[end-8:], uint64(e.Value().Int64()+1))
+		}
+	}
 	out = append(out, byte(bson.TypeDateTime))
 	out = append(append(out, name...), 0)
 	out = binary.LittleEndian.AppendUint64(out, uint64(at.UnixMilli()))

@@ -62,7 +62,7 @@ func newSQLTable(t *Table) *sqlTable {
 		sets += ", " + quoted(f) + " = ?"
 		same += " AND " + quoted(f) + " IS ?"
 	}
-	s.get = "SELECT version, doc FROM " + name + " WHERE id = ?"
+	s.get = "SELECT doc FROM " + name + " WHERE id = ?"
 	s.insert = "INSERT INTO " + name + " (id, version, purge_at, doc" + columns + ") VALUES (?, ?, ?, ?" +
 		strings.Repeat(", ?", len(s.columns)) + ") ON CONFLICT (id) DO NOTHING"
 	// SQLite moves the entry of an index whenever its column is set, also to the same value. What does not change is
@@ -136,14 +136,13 @@ func purgeAt(t time.Time) any {
 }
 
 func (c *conn) get(t *sqlTable, id string) (*Row, error) {
-	row := Row{ID: id}
-	switch err := c.one([]any{&row.Version, &row.Doc}, t.get, id); {
-	case err == ErrNotFound:
-		return nil, nil
-	case err != nil:
-		return nil, err
-	}
-	return &row, nil
+	var row *Row
+	err := c.query(func(values []driver.Value) error {
+		doc, _ := values[0].([]byte)
+		row = &Row{ID: id, Version: version(doc), Doc: doc}
+		return nil
+	}, t.get, id)
+	return row, err
 }
 
 // insert adds a row, or reports that there is one with its ID.
@@ -285,15 +284,15 @@ func (r sqliteReader) List(_ context.Context, t *Table, q Query, each func(Row) 
 			order += " DESC"
 		}
 	}
-	query := "SELECT id, version, doc FROM " + quoted(t.Name) + whereClause(conditions) + order
+	query := "SELECT id, doc FROM " + quoted(t.Name) + whereClause(conditions) + order
 	if q.Limit > 0 {
 		query, args = query+" LIMIT ?", append(args, q.Limit)
 	}
 	err := r.c.query(func(values []driver.Value) error {
 		var row Row
 		row.ID, _ = values[0].(string)
-		row.Version, _ = values[1].(int64)
-		row.Doc, _ = values[2].([]byte)
+		row.Doc, _ = values[1].([]byte)
+		row.Version = version(row.Doc)
 		more, err := each(row)
 		if err == nil && !more {
 			err = errEnough
@@ -472,7 +471,7 @@ func (s *SQLite) Sweep(ctx context.Context, t *Table, stamp Stamp, where ...Matc
 		if err != nil || row == nil || !table.matches(row.Doc, where) || field(row.Doc, stamp.Field) != nil {
 			return 0, err
 		}
-		return c.exec(query, stamp.PurgeAt, withTime(row.Doc, stamp.Field, stamp.At), id)
+		return c.exec(query, stamp.PurgeAt, stamped(row.Doc, stamp.Field, stamp.At), id)
 	})
 }
 

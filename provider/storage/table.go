@@ -120,27 +120,36 @@ func changeSeen[T any](ctx context.Context, s *Store, what string, t *table[T], 
 	return transit(ctx, s, what, t, t.id(&seen), c)
 }
 
+// making is the change that makes a record, or applies a transition to the one that is there already.
+func (t *table[T]) making(fresh *T, do func(*T) error) (Change, error) {
+	*t.version(fresh) = 1
+	row, err := t.row(fresh)
+	return Change{Next: &row, Apply: t.apply(func(r *T, exists bool) error {
+		if !exists {
+			*r = *fresh
+			return nil
+		}
+		return do(r)
+	})}, err
+}
+
 // makeOr makes a record, or applies a transition to the one that is there already.
 func makeOr[T any](ctx context.Context, s *Store, what string, t *table[T], fresh T, do func(*T) error) (T, error) {
-	*t.version(&fresh) = 1
-	row, err := t.row(&fresh)
+	c, err := t.making(&fresh, do)
 	if err != nil {
 		var none T
 		return none, wrap(what, err)
 	}
-	return transit(ctx, s, what, t, row.ID, Change{Next: &row, Apply: t.apply(func(r *T, exists bool) error {
-		if !exists {
-			*r = fresh
-			return nil
-		}
-		return do(r)
-	})})
+	return transit(ctx, s, what, t, c.Next.ID, c)
 }
 
 // create makes a record with version 1; ErrConflict if its ID or a unique value is taken.
 func create[T any](ctx context.Context, s *Store, what string, t *table[T], r T) error {
-	_, err := makeOr(ctx, s, what, t, r, func(*T) error { return ErrConflict })
-	return err
+	c, err := t.making(&r, func(*T) error { return ErrConflict })
+	if err == nil {
+		_, err = s.engine.Update(ctx, &t.Table, c.Next.ID, c)
+	}
+	return wrap(what, err)
 }
 
 // replace stores r in place of the record with the version that r has; ErrConflict if there is another, ErrNotFound if there is none.
@@ -161,8 +170,8 @@ func replace[T any](ctx context.Context, s *Store, what string, t *table[T], r T
 		}
 		c.Next = &row
 	}
-	_, err := transit(ctx, s, what, t, t.id(&r), c)
-	return err
+	_, err := s.engine.Update(ctx, &t.Table, t.id(&r), c)
+	return wrap(what, err)
 }
 
 // removeOne removes the record with this ID, or returns ErrNotFound.
