@@ -75,6 +75,8 @@ func TestTheDemonstrationInABrowser(t *testing.T) {
 		}
 		w.screenshot("api-refuses")
 
+		board := w.tab()
+		board.do(chromedp.Navigate(site["Board"]+"/"), chromedp.WaitVisible("#signed-in"))
 		w.do(chromedp.Click("#sign-out-everywhere"))
 		w.do(chromedp.WaitVisible("#logged-out"))
 		w.screenshot("signed-out")
@@ -83,7 +85,11 @@ func TestTheDemonstrationInABrowser(t *testing.T) {
 				t.Errorf("the signed-out page does not say what became of %s: %s", name, text)
 			}
 		}
-		for _, name := range []string{"Notes", "Photos", "Ledger"} {
+		board.do(chromedp.WaitVisible("#signed-out")) // an open page notices by itself
+		if text := board.text("body"); strings.Contains(text, "Alice") {
+			t.Errorf("the page of the single-page application still names her: %s", text)
+		}
+		for _, name := range []string{"Notes", "Photos", "Ledger", "Board"} {
 			w.do(chromedp.Navigate(site[name]+"/"), chromedp.WaitVisible("#signed-out"))
 		}
 		w.do(chromedp.Navigate(site["Notes"]+"/"), chromedp.WaitVisible("#sign-in"), chromedp.Click("#sign-in"), chromedp.WaitVisible("#login-page"))
@@ -179,6 +185,17 @@ func newWindow(t *testing.T, all context.Context) *window {
 		dir = t.TempDir()
 	}
 	return &window{t, ctx, dir}
+}
+
+// tab opens another tab of the same browser.
+func (w *window) tab() *window {
+	w.t.Helper()
+	ctx, cancel := chromedp.NewContext(w.ctx)
+	w.t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil {
+		w.t.Fatalf("open a tab: %v", err)
+	}
+	return &window{w.t, ctx, w.dir}
 }
 
 func (w *window) do(actions ...chromedp.Action[chromedp.Void]) {

@@ -88,6 +88,20 @@ func TestTheDemonstrationKeepsWhatItIsToldToKeepAndNothingElse(t *testing.T) {
 	r2.stop()
 }
 
+func TestTheDemonstrationReportsRefusalsAndNothingElse(t *testing.T) {
+	t.Parallel()
+	r, info := demonstration(t, "--port", strconv.Itoa(freePorts(t, portsEnd)))
+	defer r.stop()
+	p := newPerson(t)
+	p.open(info.Applications[0].URL + "/").must("signed-out") // it asks silently, and is told no
+	p.open(info.Issuer + "/account")
+	p.open(info.Issuer + "/authorize?client_id=notes&response_type=code&scope=openid&redirect_uri=https://evil.example/").must("op-error")
+	r.await(r.stderr, `redirect_uri received \"https://evil.example/\"`)
+	if lines := strings.Count(r.stderr.String(), "\n"); lines != 1 || !strings.Contains(r.stderr.String(), "request_id=") {
+		t.Errorf("it reports more than the refusal: %s", r.stderr)
+	}
+}
+
 func TestTheDemonstrationOnMongoDB(t *testing.T) {
 	t.Parallel()
 	uri := storagetest.MongoURI(t)
