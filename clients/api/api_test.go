@@ -68,7 +68,7 @@ func TestTheLedgerFileIsThereAfterARestart(t *testing.T) {
 	}
 }
 
-func TestAnEntryThatCannotBeWrittenIsNotThere(t *testing.T) {
+func TestLedgerEntryThatCannotBeWrittenIsNotThere(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "ledger")
 	if err := os.Mkdir(folder, 0o700); err != nil {
@@ -196,7 +196,7 @@ func TestAWithdrawnKeyStopsCountingAfterMaxAge(t *testing.T) {
 	}
 }
 
-func TestWithoutKeysNobodyGetsIn(t *testing.T) {
+func TestWithoutPublishedKeysNoTokenIsAccepted(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	var mu sync.Mutex
@@ -252,7 +252,7 @@ func TestTheDiscoveryDocumentMustBeTheIssuersOwn(t *testing.T) {
 	}
 }
 
-func TestATokenEndsWhenItSays(t *testing.T) {
+func TestAccessTokenEndsWhenItSays(t *testing.T) {
 	t.Parallel()
 	p, base, c := newAPI(t)
 	token := "Bearer " + p.AccessToken(audience, nil, map[string]any{"exp": c.Now().Unix() + 60})

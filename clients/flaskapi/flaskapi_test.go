@@ -92,7 +92,7 @@ func TestTheFlaskAPIAsksForTheKindOfSignInThatIsConfigured(t *testing.T) {
 	optest.CheckACR(t, p, "http://"+addr, audience, "3600")
 }
 
-func TestWithoutKeysNobodyGetsIn(t *testing.T) {
+func TestWithoutPublishedKeysFlaskAPIAcceptsNoToken(t *testing.T) {
 	t.Parallel()
 	p := optest.New(t)
 	base := start(t, p)

@@ -137,7 +137,7 @@ func relay(t *testing.T, host string) (address string, answers chan int) {
 	return s.URL, answers
 }
 
-func TestApache(t *testing.T) {
+func TestModAuthOpenIDCProtectsAFolder(t *testing.T) {
 	t.Parallel()
 	apacheModules(t)
 	l := serve(t, "127.0.0.1", "")
@@ -203,7 +203,7 @@ func TestApache(t *testing.T) {
 	}
 }
 
-func TestApacheIntrospects(t *testing.T) {
+func TestModAuthOpenIDCIntrospectsAccessTokens(t *testing.T) {
 	t.Parallel()
 	apacheModules(t)
 	l := serve(t, "127.0.0.1", "")
@@ -241,7 +241,7 @@ func TestApacheIntrospects(t *testing.T) {
 	}
 }
 
-func TestApacheWatchesTheSession(t *testing.T) {
+func TestModAuthOpenIDCWatchesTheSession(t *testing.T) {
 	t.Parallel()
 	apacheModules(t)
 	all := chromium(t)

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// TestWithoutPKCE signs somebody in as proxies do that send neither code_challenge nor nonce and
+// TestLibraryWithoutPKCEWhereItIsSwitchedOff signs somebody in as proxies do that send neither code_challenge nor nonce and
 // find out by themselves how to authenticate.
-func TestWithoutPKCE(t *testing.T) {
+func TestLibraryWithoutPKCEWhereItIsSwitchedOff(t *testing.T) {
 	t.Parallel()
 	l := serve(t, "localhost", "")
 	ctx := t.Context()

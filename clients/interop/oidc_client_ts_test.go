@@ -86,7 +86,7 @@ func signIn() action {
 		click("login-submit"), click("consent-allow"))
 }
 
-func TestOIDCClientTS(t *testing.T) {
+func TestOIDCClientTSInABrowser(t *testing.T) {
 	t.Parallel()
 	_, folder := node(t)
 	all := chromium(t)

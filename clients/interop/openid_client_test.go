@@ -43,7 +43,7 @@ func signingKey(t testing.TB) (private map[string]string, file string) {
 	return private, file
 }
 
-func TestOpenIDClient(t *testing.T) {
+func TestOpenIDClientForNode(t *testing.T) {
 	t.Parallel()
 	program, folder := node(t)
 	l := serve(t, "127.0.0.1", "", "LATCHKEY_REGISTRATION=token")

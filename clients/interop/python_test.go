@@ -2,7 +2,7 @@ package interop
 
 import "testing"
 
-func TestAuthlib(t *testing.T) {
+func TestAuthlibForPython(t *testing.T) {
 	t.Parallel()
 	program := python(t)
 	l := serve(t, "127.0.0.1", "/sso")

@@ -80,7 +80,7 @@ func claims(t testing.TB, token string) (header, payload map[string]any) {
 
 // What applications and proxies in the field are known to trip over, each as one sentence about the
 // provider.
-func TestQuirks(t *testing.T) {
+func TestHabitsOfLibrariesAreTaken(t *testing.T) {
 	t.Parallel()
 	const path = "/realms/one"
 	l := serve(t, "127.0.0.1", path)

@@ -29,7 +29,7 @@ type Link struct{ Name, URL string }
 // page knows, everybody knows (RFC 6749 §2.1).
 type Config struct {
 	Name    string // as people know it. Required
-	Tagline string // one sentence below the name
+	Tagline string // one sentence below the name. Empty: one that fits
 
 	// BaseURL is where browsers reach the application, without a slash at the end:
 	// http://board.localhost:9104. Required.

@@ -17,6 +17,7 @@ var textFiles embed.FS
 type texts struct {
 	Language          string            `json:"-"` // RFC 5646
 	OtherApplications string            `json:"other_applications"`
+	Tagline           string            `json:"tagline"`
 	NeedsScripts      string            `json:"needs_scripts"`
 	Wait              string            `json:"wait"`
 	Welcome           string            `json:"welcome"`

@@ -53,7 +53,7 @@ type Link struct{ Name, URL string }
 // Config says who the application is and which provider it trusts.
 type Config struct {
 	Name    string // as people know it. Required
-	Tagline string // one sentence below the name
+	Tagline string // one sentence below the name. Empty: one that fits the kind
 	Look    Look   // empty: LookPaper
 	Kind    Kind   // empty: KindNotes
 

@@ -2,6 +2,7 @@ package webapp
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -94,8 +95,9 @@ func (a *app) newPage(r *http.Request) page {
 	if u, err := url.Parse(a.config.Issuer); err == nil {
 		host = u.Host
 	}
-	return page{T: t, Name: a.config.Name, Tagline: a.config.Tagline, Look: a.config.Look, Kind: a.config.Kind, Others: a.config.Others,
+	return page{T: t, Name: a.config.Name, Look: a.config.Look, Kind: a.config.Kind, Others: a.config.Others,
 		Issuer:      a.config.Issuer,
+		Tagline:     cmp.Or(a.config.Tagline, map[Kind]string{KindNotes: t.TaglineNotes, KindPhotos: t.TaglinePhotos, KindLedger: t.TaglineLedger}[a.config.Kind]),
 		Welcome:     map[Kind]string{KindNotes: t.WelcomeNotes, KindPhotos: t.WelcomePhotos, KindLedger: t.WelcomeLedger}[a.config.Kind],
 		Explanation: fmt.Sprintf(t.WelcomeText, a.config.Name, host), Footer: fmt.Sprintf(t.Footer, a.config.Issuer),
 		MaxNote: maxNote, MaxCaption: maxCaption, MaxFor: maxWhat}

@@ -17,6 +17,9 @@ var textFiles embed.FS
 type texts struct {
 	Language            string            `json:"-"` // RFC 5646
 	OtherApplications   string            `json:"other_applications"`
+	TaglineNotes        string            `json:"tagline_notes"`
+	TaglinePhotos       string            `json:"tagline_photos"`
+	TaglineLedger       string            `json:"tagline_ledger"`
 	WelcomeNotes        string            `json:"welcome_notes"`
 	WelcomePhotos       string            `json:"welcome_photos"`
 	WelcomeLedger       string            `json:"welcome_ledger"`

@@ -112,7 +112,7 @@ func TestTheSampleImportsNothingOfOurs(t *testing.T) {
 	}
 }
 
-func TestSomebodySignsInAndTheOtherApplicationOpensWithoutAPrompt(t *testing.T) {
+func TestSignInAtOneApplicationOpensTheOtherWithoutAPrompt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := optest.NewBrowser(t).Get(w.notes + "/")
@@ -217,7 +217,7 @@ func TestOnHTTPSTheCookieIsSecureAndVouchedFor(t *testing.T) {
 	}
 }
 
-func TestTheAnswerOfTheProviderIsChecked(t *testing.T) {
+func TestAuthorizationResponseIsChecked(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		change func(*optest.Provider)
@@ -335,7 +335,7 @@ func TestUserinfoOfSomebodyElseIsLeftOut(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsOnlyForTheBrowserThatAskedAndOnlyOnce(t *testing.T) {
+func TestAuthorizationResponseIsOnlyForTheBrowserThatAskedAndOnlyOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	// The attacker begins a sign-in and keeps the answer for somebody else's browser.

@@ -46,18 +46,18 @@ const (
 
 // demoApp is one of the three registrations of the sample web application.
 type demoApp struct {
-	id, name, tagline string
-	port              int
-	kind              webapp.Kind
-	look              webapp.Look
-	groups            []string
-	note              string
+	id, name string
+	port     int
+	kind     webapp.Kind
+	look     webapp.Look
+	groups   []string
+	note     string
 }
 
 var demoApps = []demoApp{
-	{"notes", "Notes", "What you wanted to remember.", 1, webapp.KindNotes, webapp.LookPaper, nil, "a web application"},
-	{"photos", "Photos", "What you wanted to see again.", 2, webapp.KindPhotos, webapp.LookGallery, nil, "another one, on another host"},
-	{"ledger", "Ledger", "Where the money went.", 3, webapp.KindLedger, webapp.LookMeadow, []string{"staff"}, "for members of the group staff only"},
+	{"notes", "Notes", 1, webapp.KindNotes, webapp.LookPaper, nil, "a web application"},
+	{"photos", "Photos", 2, webapp.KindPhotos, webapp.LookGallery, nil, "another one, on another host"},
+	{"ledger", "Ledger", 3, webapp.KindLedger, webapp.LookMeadow, []string{"staff"}, "for members of the group staff only"},
 }
 
 var demoGroups = []admin.GroupEntry{
@@ -458,13 +458,13 @@ func (o demoOptions) applications(ctx context.Context, secrets map[string]string
 	}
 	for _, a := range demoApps {
 		web, _ := others(a.id)
-		h, err := webapp.New(ctx, webapp.Config{Name: a.name, Tagline: a.tagline, Kind: a.kind, Look: a.look, BaseURL: a.url(o), Issuer: o.issuer(),
+		h, err := webapp.New(ctx, webapp.Config{Name: a.name, Kind: a.kind, Look: a.look, BaseURL: a.url(o), Issuer: o.issuer(),
 			ClientID: a.id, ClientSecret: secrets[a.id], Resources: resources, APIs: webAPIs, Others: web, StayAtProvider: true,
 			File: o.kept(a.id + ".json"), HTTPClient: caller(), Logger: logger.With("application", a.id)})
 		add(a.port, h, err)
 	}
 	_, single := others("board")
-	h, err := spa.New(spa.Config{Name: "Board", Tagline: "Everything at a glance.", BaseURL: o.boardURL(), Issuer: o.issuer(), ClientID: "board", Resources: resources,
+	h, err := spa.New(spa.Config{Name: "Board", BaseURL: o.boardURL(), Issuer: o.issuer(), ClientID: "board", Resources: resources,
 		APIs: spaAPIs, Others: single})
 	add(portBoard, h, err)
 	h, err = api.New(api.Config{Audience: o.apiURL(), Issuer: o.issuer(), AllowedOrigins: []string{o.boardURL()},
