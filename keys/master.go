@@ -82,7 +82,7 @@ func ReplaceMasterKey(path, fresh string) error {
 func syncDirectory(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
-		return nil //nolint:nilerr // a directory that cannot be read was written all the same
+		return nil // a directory that cannot be read was written all the same
 	}
 	defer d.Close()
 	if err := d.Sync(); err != nil && runtime.GOOS != "windows" {

@@ -193,7 +193,7 @@ func (s *server) stop() error {
 		return err
 	case <-time.After(20 * time.Second):
 		_ = s.cmd.Process.Kill()
-		_ = <-s.done // it was killed
+		<-s.done //nolint:errcheck // it was killed
 		s.cmd = nil
 		return errors.New("latchkey serve did not end when told to")
 	}

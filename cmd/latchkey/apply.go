@@ -130,7 +130,7 @@ func (r *manifestReader) bad(at, format string, args ...any) {
 	line := r.lines[at]
 	for cut := at; line == 0; line = r.lines[cut] {
 		var ok bool
-		if cut, _, ok = cutLast(cut, "."); !ok {
+		if cut, ok = beforeLast(cut, "."); !ok {
 			break
 		}
 	}

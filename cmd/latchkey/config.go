@@ -441,15 +441,16 @@ func relativeTo(file, path string) string {
 func hasPassword(uri string) bool {
 	_, rest, _ := strings.Cut(uri, "://")
 	hosts, _, _ := strings.Cut(rest, "/")
-	user, _, ok := cutLast(hosts, "@")
+	user, ok := beforeLast(hosts, "@")
 	return ok && strings.Contains(user, ":")
 }
 
-func cutLast(s, sep string) (before, after string, ok bool) {
+// beforeLast returns what stands before the last sep, and reports whether there is one.
+func beforeLast(s, sep string) (before string, ok bool) {
 	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
+		return s[:i], true
 	}
-	return s, "", false
+	return s, false
 }
 
 // checkStore says what is wrong with where things are kept; that is all that most commands need to know.

@@ -66,7 +66,7 @@ func (a *Admin) resealClient(ctx context.Context, c clients.Client) (bool, error
 			if a.Logger != nil {
 				a.Logger.WarnContext(ctx, "a client secret does not open, and stays as it is", "client_id", c.ID, "error", err)
 			}
-			return false, nil //nolint:nilerr // one damaged value must not keep the others from being sealed
+			return false, nil // one damaged value must not keep the others from being sealed
 		}
 		if !changed {
 			return false, nil
