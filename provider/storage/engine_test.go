@@ -316,7 +316,7 @@ func TestIDsSortByTheirTime(t *testing.T) {
 	if !slices.IsSorted(ids) {
 		t.Errorf("not in order: %q", ids)
 	}
-	if storage.NewID(noon) == storage.NewID(noon) {
+	if first, second := storage.NewID(noon), storage.NewID(noon); first == second {
 		t.Error("two IDs of one moment are the same")
 	}
 }
