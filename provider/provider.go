@@ -164,9 +164,9 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		Metrics: web.NewMetrics(grantNames(), registration.NewKeyAges(cfg.Keys, cfg.Now)), TrustedProxies: cfg.TrustedProxies,
 		Checks: []web.Check{{Name: "store", Ask: cfg.Store.Ping}, {Name: "keys", Ask: cfg.Keys.Ready}},
 	})
-	p.ClientAuth = &clientauth.Authenticator{
+	p.ClientAuth = clientauth.New(clientauth.Config{
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Secrets: secrets, Outbound: cfg.Outbound,
-	}
+	})
 	p.Grants = grants.New(grants.Config{
 		Issuer: cfg.Issuer, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Clients: p.ClientAuth, Logger: cfg.Logger, Now: p.Web.Now,
 		Lifetimes: grants.Lifetimes{

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -45,7 +44,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, param
 	now, who := a.Web.Now(), cred.id+"\x00"+people.Network(a.Web.ClientAddress(r))
 	// Who sends no secret guesses none: otherwise anybody could shut a public client out for a whole network, by failing in its name.
 	guess := cred.secret != "" || cred.assertion != ""
-	if guess && a.clientFailures.tooMany(who, now) {
+	if guess && a.failures.Wait(who, now) > 0 {
 		return clients.Client{}, oauth.Errorf(oauth.TemporarilyUnavailable, "too many failed client authentications from this address; wait a minute").
 			WithStatus(http.StatusTooManyRequests)
 	}
@@ -53,7 +52,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, param
 	var failed *failedAuthentication
 	if errors.As(err, &failed) {
 		if guess && !failed.knewSecret {
-			a.clientFailures.add(who, now)
+			a.failures.Count(who, now)
 		}
 		return clients.Client{}, oauth.Errorf(oauth.InvalidClient,
 			"client authentication failed: check client_id, the secret or key, and that the method is the registered token_endpoint_auth_method").Because(err)
@@ -257,67 +256,15 @@ func unhex(c byte) int {
 	return -1
 }
 
+// Failed client authentications are counted per client_id and network: guessing becomes slow, and the client itself, which comes from
+// elsewhere, does not notice. They are kept in memory only, because a secret that can be guessed in a few thousand tries per instance
+// should not exist.
 const (
-	failuresAllowed = 20 // failed client authentications of one client_id from one network
+	failuresAllowed = 20
 	failuresWindow  = time.Minute
-	maxFailureRows  = 10000
 )
-
-// clientFailures counts failed client authentications, per client_id and network: guessing becomes slow, and the client itself, which
-// comes from elsewhere, does not notice. It is kept in memory only, because a secret that can be guessed in a few thousand tries per
-// instance should not exist. The zero value is ready.
-type clientFailures struct {
-	mu   sync.Mutex
-	rows map[string]failures
-}
-
-type failures struct {
-	count int
-	until time.Time
-}
-
-func (c *clientFailures) tooMany(who string, now time.Time) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f := c.rows[who]
-	return f.count >= failuresAllowed && now.Before(f.until)
-}
-
-func (c *clientFailures) add(who string, now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	f, known := c.rows[who]
-	if !known && len(c.rows) >= maxFailureRows {
-		c.shrink(now)
-	}
-	if c.rows == nil {
-		c.rows = map[string]failures{}
-	}
-	if !now.Before(f.until) {
-		f = failures{until: now.Add(failuresWindow)}
-	}
-	f.count++
-	c.rows[who] = f
-}
-
-// shrink makes room: what is over goes, and if that is nothing, any tenth.
-func (c *clientFailures) shrink(now time.Time) {
-	for who, f := range c.rows {
-		if !now.Before(f.until) {
-			delete(c.rows, who)
-		}
-	}
-	for who := range c.rows {
-		if len(c.rows) <= maxFailureRows*9/10 {
-			break
-		}
-		delete(c.rows, who)
-	}
-}
 
 // ForgetFailures lets clients that are kept waiting after failed authentications try again at once.
 func (a *Authenticator) ForgetFailures() {
-	a.clientFailures.mu.Lock()
-	defer a.clientFailures.mu.Unlock()
-	a.clientFailures.rows = nil
+	a.failures.Reset()
 }

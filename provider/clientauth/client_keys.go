@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"latchkey/keys"
@@ -23,47 +22,8 @@ const (
 	keysCooldown = 20 * time.Second
 	maxClientSet = 256 << 10 // bytes
 	maxKeptSets  = 1000
+	keysPatience = 10 * time.Second // for one look, however many wait for it
 )
-
-// clientKeys remembers the key sets that clients publish at their jwks_uri. The zero value is ready.
-type clientKeys struct {
-	mu   sync.Mutex
-	kept map[string]*publishedKeys // by client_id
-}
-
-// publishedKeys is what is known of one jwks_uri.
-type publishedKeys struct {
-	uri  string
-	turn chan struct{} // holds a value while somebody looks
-
-	// Guarded by turn.
-	set       *keys.Set // the last good one; nil: none yet
-	fetchedAt time.Time // when it came
-	triedAt   time.Time // when somebody looked last
-	err       error     // of that look
-}
-
-// of finds the entry of a client, new if its address changed.
-func (k *clientKeys) of(client clients.Client) *publishedKeys {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	e := k.kept[client.ID]
-	if e != nil && e.uri == client.JWKSURI {
-		return e
-	}
-	if k.kept == nil {
-		k.kept = map[string]*publishedKeys{}
-	}
-	if len(k.kept) >= maxKeptSets {
-		for id := range k.kept { // any: a set that is missed is fetched again
-			delete(k.kept, id)
-			break
-		}
-	}
-	e = &publishedKeys{uri: client.JWKSURI, turn: make(chan struct{}, 1)}
-	k.kept[client.ID] = e
-	return e
-}
 
 // clientSet returns the client's public keys: those it registered, or those at its jwks_uri. lacking is a set that the caller
 // had before and that turned out to lack a key; then it is worth a new look (OIDC Core §10.1.1), unless there was one a moment ago. When the
@@ -75,31 +35,18 @@ func (a *Authenticator) clientSet(ctx context.Context, client clients.Client, la
 	if client.JWKSURI == "" {
 		return nil, errors.New("the client has registered neither jwks nor jwks_uri")
 	}
-	e := a.clientKeys.of(client)
-	select {
-	case e.turn <- struct{}{}:
-		defer func() { <-e.turn }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	now := a.Web.Now()
-	stale := e.set == nil || e.set == lacking || now.Sub(e.fetchedAt) >= keysFreshFor
-	if stale && (e.triedAt.IsZero() || now.Sub(e.triedAt) >= keysCooldown || now.Before(e.triedAt)) {
-		e.triedAt = now
-		// Whoever gives up waiting must not spoil the look for everybody else; Outbound has a deadline of its own.
-		body, err := a.Outbound.Get(context.WithoutCancel(ctx), e.uri, maxClientSet, "application/jwk-set+json", "application/json")
-		var set *keys.Set
-		if err == nil {
-			set, err = keys.ParseSet(body)
+	lacks := func(set *keys.Set) bool { return set == lacking }
+	set, err := a.published.Get(ctx, client.ID+"\x00"+client.JWKSURI, a.Web.Now(), lacks, func(ctx context.Context) (*keys.Set, error) {
+		body, err := a.Outbound.Get(ctx, client.JWKSURI, maxClientSet, "application/jwk-set+json", "application/json")
+		if err != nil {
+			return nil, err
 		}
-		if e.err = err; err == nil {
-			e.set, e.fetchedAt = set, now
-		}
+		return keys.ParseSet(body)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("jwks_uri of the client: %w", err)
 	}
-	if e.set == nil {
-		return nil, fmt.Errorf("jwks_uri of the client: %w", e.err)
-	}
-	return e.set, nil
+	return set, nil
 }
 
 // VerifyJWT checks a JWS by the client's own keys and returns its payload. alg must be one of algs, and typ one of

@@ -2,9 +2,7 @@ package clientauth
 
 import (
 	"context"
-	"maps"
 	"net/http"
-	"slices"
 	"time"
 
 	"latchkey/provider/clients"
@@ -33,12 +31,6 @@ func (a *Authenticator) CheckAssertion(ctx context.Context, r *http.Request, cli
 	return a.checkAssertion(ctx, r, client, assertion)
 }
 
-func (a *Authenticator) FailureRows() []string {
-	a.clientFailures.mu.Lock()
-	defer a.clientFailures.mu.Unlock()
-	return slices.Collect(maps.Keys(a.clientFailures.rows))
-}
-
 func (a *Authenticator) TooManyFailures(who string, now time.Time) bool {
-	return a.clientFailures.tooMany(who, now)
+	return a.failures.Wait(who, now) > 0
 }

@@ -3,6 +3,7 @@ package registration
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"latchkey/keys"
 	"latchkey/provider/admin"
@@ -32,8 +33,8 @@ type Config struct {
 // Endpoints describe the provider, and let clients register themselves.
 type Endpoints struct {
 	Config
-	limits    *registrationLimits
-	logos     *logoCache
+	limit     *web.Limit                   // registrations per network and hour
+	logos     *outbound.Cache[picture]     // by logo_uri
 	discovery *web.Document                // what /.well-known says, made once
 	keySet    atomic.Pointer[web.Document] // what /jwks said last
 }
@@ -49,7 +50,10 @@ func (ep *Endpoints) grantTypes() []string {
 
 // New makes Endpoints. Discovery answers once Announce was called.
 func New(cfg Config) *Endpoints {
-	return &Endpoints{Config: cfg, limits: newRegistrationLimits(cfg.RegistrationsPerHour), logos: newLogoCache()}
+	return &Endpoints{
+		Config: cfg, limit: web.NewLimit(cfg.RegistrationsPerHour, time.Hour),
+		logos: outbound.NewCache[picture](outbound.CacheConfig{Fresh: logoFor, Cooldown: noLogoFor, Most: maxLogos, Patience: logoPatience}),
+	}
 }
 
 // Announce makes the provider metadata, which then lists the addresses: absolute URLs by member, e.g. token_endpoint. Call it once, before the

@@ -2,12 +2,10 @@ package registration
 
 import (
 	"bytes"
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"sync"
 	"time"
 
 	"latchkey/provider/oauth"
@@ -68,91 +66,30 @@ func (ep *Endpoints) Logo(w http.ResponseWriter, r *http.Request) error {
 	case client.Disabled || client.LogoURI == "":
 		return none(nil)
 	}
-	picture, mediaType, err := ep.logos.get(r.Context(), client.LogoURI, ep.Web.Now(), ep.Outbound.Get)
+	p, err := ep.logos.Get(r.Context(), client.LogoURI, ep.Web.Now(), nil, func(ctx context.Context) (picture, error) {
+		return ep.fetchLogo(ctx, client.LogoURI)
+	})
 	if err != nil {
 		return none(err)
 	}
-	return web.NewDocument(picture, web.EntityTag(picture), mediaType, logoFor).Serve(w, r)
+	return web.NewDocument(p.body, web.EntityTag(p.body), p.mediaType, logoFor).Serve(w, r)
 }
 
-// logoCache keeps the last used pictures by their address. One address is fetched once at a time, whoever asks for it.
-type logoCache struct {
-	mu      sync.Mutex
-	entries map[string]*list.Element
-	recent  *list.List // of *cachedLogo, last used first
-}
-
-type cachedLogo struct {
-	uri       string
-	ready     chan struct{} // closed when the rest is there
-	until     time.Time
-	picture   []byte
+// picture is a logo that can be shown.
+type picture struct {
+	body      []byte
 	mediaType string
-	err       error
 }
 
-func newLogoCache() *logoCache {
-	return &logoCache{entries: map[string]*list.Element{}, recent: list.New()}
-}
-
-// get returns the picture at uri, from memory or by one fetch.
-func (c *logoCache) get(ctx context.Context, uri string, now time.Time, fetch func(ctx context.Context, url string, maxBytes int64, accept ...string) ([]byte, error)) ([]byte, string, error) {
-	e, mine := c.entry(uri, now)
-	if mine {
-		// The fetch is for everybody who waits, so it does not end when the one who began it goes away.
-		go func() {
-			fetching, cancel := context.WithTimeout(context.WithoutCancel(ctx), logoPatience)
-			defer cancel()
-			e.fill(fetching, now, fetch)
-		}()
-	}
-	select {
-	case <-e.ready:
-		return e.picture, e.mediaType, e.err
-	case <-ctx.Done():
-		return nil, "", ctx.Err()
-	}
-}
-
-// entry finds what is remembered of uri, or makes room for it; mine says that the caller has to fill it.
-func (c *logoCache) entry(uri string, now time.Time) (e *cachedLogo, mine bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if at, ok := c.entries[uri]; ok {
-		e := at.Value.(*cachedLogo)
-		select {
-		case <-e.ready:
-			if now.Before(e.until) {
-				c.recent.MoveToFront(at)
-				return e, false
-			}
-			c.recent.Remove(at)
-			delete(c.entries, uri)
-		default: // on its way
-			return e, false
-		}
-	}
-	for c.recent.Len() >= maxLogos {
-		oldest := c.recent.Back()
-		c.recent.Remove(oldest)
-		delete(c.entries, oldest.Value.(*cachedLogo).uri)
-	}
-	e = &cachedLogo{uri: uri, ready: make(chan struct{})}
-	c.entries[uri] = c.recent.PushFront(e)
-	return e, true
-}
-
-func (e *cachedLogo) fill(ctx context.Context, now time.Time, fetch func(ctx context.Context, url string, maxBytes int64, accept ...string) ([]byte, error)) {
-	defer close(e.ready)
-	e.until = now.Add(noLogoFor)
-	picture, err := fetch(ctx, e.uri, maxLogo, "image/png", "image/jpeg", "image/gif", "image/webp")
+// fetchLogo gets the picture at an address that a client registered.
+func (ep *Endpoints) fetchLogo(ctx context.Context, uri string) (picture, error) {
+	body, err := ep.Outbound.Get(ctx, uri, maxLogo, "image/png", "image/jpeg", "image/gif", "image/webp")
 	if err != nil {
-		e.err = fmt.Errorf("fetch logo: %w", err)
-		return
+		return picture{}, fmt.Errorf("fetch logo: %w", err)
 	}
-	if e.mediaType = logoType(picture); e.mediaType == "" {
-		e.err = errors.New("the logo is neither PNG, JPEG, GIF nor WebP")
-		return
+	mediaType := logoType(body)
+	if mediaType == "" {
+		return picture{}, errors.New("the logo is neither PNG, JPEG, GIF nor WebP")
 	}
-	e.picture, e.until = picture, now.Add(logoFor)
+	return picture{body: body, mediaType: mediaType}, nil
 }

@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"mime"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"latchkey/provider/admin"
@@ -64,7 +62,7 @@ func (ep *Endpoints) Register(w http.ResponseWriter, r *http.Request) error {
 	client, secret, err := ep.Admin.CreateClient(r.Context(), ep.actor(r, clients.Client{}), admin.NewClient{
 		Client: client, Policy: ep.policy(),
 		Check: func(_ context.Context, c clients.Client) error {
-			if wait := ep.limits.count(ep.Web.ClientAddress(r), ep.Web.Now()); wait > 0 {
+			if wait := ep.limit.Count(people.Network(ep.Web.ClientAddress(r)), ep.Web.Now()); wait > 0 {
 				w.Header().Set("Retry-After", strconv.FormatInt(int64(wait/time.Second)+1, 10))
 				return oauth.Errorf(oauth.TemporarilyUnavailable, "too many registrations from this address; try again later").WithStatus(http.StatusTooManyRequests)
 			}
@@ -217,54 +215,4 @@ func (ep *Endpoints) checkAddresses(client clients.Client) error {
 		}
 	}
 	return nil
-}
-
-// registrationLimits bounds open registration per client address, in this process.
-type registrationLimits struct {
-	perHour int // 0: no limit
-
-	mu      sync.Mutex
-	windows map[string]registrationWindow
-	swept   time.Time // when windows that had ended were last looked for
-}
-
-type registrationWindow struct {
-	count int
-	ends  time.Time
-}
-
-// maxWindows bounds the memory of the limits. Beyond it, addresses that are not counted yet share one window.
-const maxWindows = 10_000
-
-func newRegistrationLimits(perHour int) *registrationLimits {
-	return &registrationLimits{perHour: perHour, windows: map[string]registrationWindow{}}
-}
-
-// count counts one registration from the address and returns 0, or how long to wait if there were too many. What is refused is not counted.
-func (l *registrationLimits) count(address string, now time.Time) time.Duration {
-	if l.perHour <= 0 {
-		return 0
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	key := people.Network(address)
-	if _, known := l.windows[key]; !known && len(l.windows) >= maxWindows {
-		if now.Sub(l.swept) >= time.Minute { // not at every request: there are many windows
-			l.swept = now
-			maps.DeleteFunc(l.windows, func(_ string, w registrationWindow) bool { return !now.Before(w.ends) })
-		}
-		if len(l.windows) >= maxWindows {
-			key = "others"
-		}
-	}
-	w := l.windows[key]
-	if !now.Before(w.ends) {
-		w = registrationWindow{ends: now.Add(time.Hour)}
-	}
-	if w.count >= l.perHour {
-		return w.ends.Sub(now)
-	}
-	w.count++
-	l.windows[key] = w
-	return 0
 }
