@@ -1,7 +1,6 @@
 package clients
 
 import (
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -90,14 +89,4 @@ func withoutLoopbackPort(uri string) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-// loopback says whether host (without port) is a loopback address or a name reserved for one (RFC 6761 §6.3).
-func loopback(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && ip.IsLoopback()
 }

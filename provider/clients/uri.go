@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"latchkey/provider/oauth"
 )
 
 const maxURI = 2000 // bytes
@@ -154,7 +156,7 @@ func checkRedirectURI(uri, applicationType string, pol Policy, reserved []string
 			return nil
 		case native:
 			return errors.New("must be https; http is only for http://127.0.0.1, http://[::1] and http://localhost")
-		case !loopback(u.Hostname()):
+		case !oauth.LoopbackHost(u.Hostname()):
 			return errors.New("must be https; http is only for loopback hosts, during development")
 		case !pol.httpLoopback():
 			return errors.New("must be https")
@@ -230,7 +232,7 @@ func checkEndpoint(uri string, pol Policy) error {
 	if err := checkHost(uri, u); err != nil {
 		return err
 	}
-	if u.Scheme == "http" && !(loopback(u.Hostname()) && pol.httpLoopback()) {
+	if u.Scheme == "http" && !(oauth.LoopbackHost(u.Hostname()) && pol.httpLoopback()) {
 		return errors.New("must be an https address")
 	}
 	return nil

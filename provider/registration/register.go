@@ -8,7 +8,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -192,9 +191,7 @@ func (ep *Endpoints) actor(r *http.Request, c clients.Client) admin.Actor {
 
 // loopback says whether the provider itself is only reached on loopback, where applications are being developed.
 func (ep *Endpoints) loopback() bool {
-	host := strings.TrimSuffix(strings.ToLower(ep.Web.Base.Hostname()), ".")
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
+	return oauth.LoopbackHost(ep.Web.Base.Hostname())
 }
 
 // checkAddresses looks at the addresses that the provider will call for the client, as far as that can be seen without calling.
