@@ -262,13 +262,14 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(body)
 }
 
-// notFound answers paths that lead nowhere, and logs the path: a wrong issuer in an application's configuration is found by it.
+// notFound answers paths that lead nowhere. The path is logged where metadata is looked for: a wrong issuer in a client's configuration is
+// found by it. Any other may hold a secret.
 // A client that looks for metadata in the wrong place, because its issuer has a slash too many or lacks a part, is told the
 // issuer as it is.
 func (s *Site) notFound(w http.ResponseWriter, r *http.Request) error {
 	path := r.URL.EscapedPath()
-	Mention(r, "path", path)
 	if strings.Contains(path, "/.well-known/") || strings.HasSuffix(path, "/openid-configuration") {
+		Mention(r, "path", path)
 		WriteJSON(w, http.StatusNotFound, map[string]string{"error": "not_found", "error_description": "there is no metadata here; " +
 			"give the application the issuer exactly as it is: " + s.Issuer})
 		return nil
