@@ -35,7 +35,7 @@ var ErrSignature = errors.New("the signature does not verify")
 // verify it.
 var ErrManyKeys = fmt.Errorf("more than %d keys of the set fit the JWT header: give each key a kid of its own, and name it in the header", maxTries)
 
-// Set is the usable public keys of somebody else (RFC 7517 §5). It is immutable and safe for
+// Set holds the usable public keys of another party (RFC 7517 §5). It is immutable and safe for
 // concurrent use.
 type Set struct {
 	keys    []publicKey
@@ -112,7 +112,7 @@ func parsePublic(raw json.RawMessage) (publicKey, error) {
 	}
 	for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth"} {
 		if _, ok := members[name]; ok {
-			return k, errors.New("it is a private key: whoever reads the set can sign; replace the key and publish only its public part")
+			return k, errors.New("it is a private key: every reader of the set can sign; replace the key and publish only its public part")
 		}
 	}
 	if _, ok := members["k"]; ok || text["kty"] == "oct" {
@@ -204,7 +204,7 @@ var smallOrderY = func() [][]byte {
 	}
 }()
 
-// fits says whether the key can be for the operation: its type, its curve, and what it says about
+// fits reports whether the key can be for the operation: its type, its curve, and what it says about
 // itself.
 func (k publicKey) fits(use, op, alg string) bool {
 	if k.use != "" && k.use != use || len(k.ops) > 0 && !k.mayBeUsedFor(op) {

@@ -30,10 +30,10 @@ type Header struct {
 	ContentType       string // cty
 }
 
-// Encrypted says whether the header is that of a JWE.
+// Encrypted reports whether the header is that of a JWE.
 func (h Header) Encrypted() bool { return h.ContentEncryption != "" }
 
-// IsType says whether typ is the given media type; both may leave out application/
+// IsType reports whether typ is the given media type; both may leave out application/
 // (RFC 7515 §4.1.9). "" stands for a header without typ or with JWT.
 func (h Header) IsType(typ string) bool {
 	have := mediaType(h.Type)
@@ -158,7 +158,7 @@ func parseJWS(jws string, algs []string) (Header, []byte, error) {
 	return h, payload, nil
 }
 
-// CheckJSON says whether raw is one JSON value that everybody reads alike: valid UTF-8, no member
+// CheckJSON reports, by its error, whether raw is one JSON value that every parser reads alike: valid UTF-8, no member
 // twice (not even in another case, because encoding/json does not tell them apart), nested at most
 // 32 deep, nothing behind it (RFC 8725 §2.4, RFC 7519 §4).
 func CheckJSON(raw []byte) error {

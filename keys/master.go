@@ -17,7 +17,7 @@ const maxMasterKeyFile = 4 << 10
 
 // CreateMasterKey makes a random master key of 32 bytes and keeps it, base64, in a file that only
 // its owner can read (0600, in a directory that is made 0700 if it is missing). It is on disk when
-// the call returns. If the file is there already, also because somebody else made it at this
+// the call returns. If the file is there already, also because another process made it at this
 // moment, its key is read and returned: all callers end with the same key.
 func CreateMasterKey(path string) ([]byte, error) {
 	dir := filepath.Dir(path)
@@ -29,7 +29,7 @@ func CreateMasterKey(path string) ([]byte, error) {
 	}
 	key := random(MinMasterKey)
 
-	// The key is complete under another name before it appears under its own, because whoever loses
+	// The key is complete under another name before it appears under its own, because the process that loses
 	// a race reads the winner's file at once. A hard link, unlike a rename, never replaces what is
 	// there.
 	f, err := os.CreateTemp(dir, ".master-*") // 0600, O_EXCL

@@ -55,7 +55,7 @@ const (
 	FreshFor = time.Second
 
 	// lookAgain is the least age of the stored set at which an unknown kid makes it be read again:
-	// another instance may have made the key within FreshFor, and anybody can make up a kid.
+	// another instance may have made the key within FreshFor, and an attacker can make up a kid.
 	lookAgain = 50 * time.Millisecond
 
 	// signFor is the greatest age of the stored set by which a key signs while the store does not
@@ -214,6 +214,19 @@ func (r *Ring) Keys() []StoredKey {
 		list[i].Public = bytes.Clone(list[i].Public)
 	}
 	return list
+}
+
+// Signing lists the keys that sign at this moment, one for each algorithm, without their private parts.
+func (r *Ring) Signing() []StoredKey {
+	v, now := r.current.Load(), r.now()
+	var out []StoredKey
+	for _, alg := range algorithms(v.set, UseSignature) {
+		if k := signing(v.set, alg, now); k != nil {
+			out = append(out, *k)
+			out[len(out)-1].Sealed = nil
+		}
+	}
+	return out
 }
 
 // RevokedKeys lists the keys that were revoked within the last year, the latest first.
@@ -375,7 +388,7 @@ func (r *Ring) Decrypt(ctx context.Context, jwe string) ([]byte, error) {
 		if k.Use != UseEncryption || k.Algorithm != family || h.KeyID != "" && h.KeyID != k.ID || removed(k, r.now()) {
 			continue
 		}
-		// A private key operation is dear, and anybody may send a JWE: old keys need a kid.
+		// A private key operation is dear, and an attacker may send a JWE: old keys need a kid.
 		if tried++; tried > maxTries {
 			break
 		}

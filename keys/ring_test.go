@@ -773,3 +773,91 @@ func TestAlgorithmIsIntroducedOnceEveryCacheCanHaveItsKey(t *testing.T) {
 		t.Error("after MaxAge the key is not introduced")
 	}
 }
+
+func TestAClockThatWasFarAheadForAWhileDoesNotStopRotations(t *testing.T) {
+	t.Parallel()
+	m, c := &memory{}, newClock()
+	r := openRing(t, m, c)
+	if err := r.EnsureAlgorithm(t.Context(), UseEncryption, "ECDH-ES"); err != nil {
+		t.Fatal(err)
+	}
+	maintain(t, r)
+	c.Advance(time.Hour)
+	first := kidOf(t, sign(t, r, "RS256"))
+	c.Advance(200 * 24 * time.Hour) // a start with a wrong clock
+	wrong := openRing(t, m, c)
+	maintain(t, wrong)
+	wrongly := sign(t, wrong, "RS256")
+	c.Advance(-200 * 24 * time.Hour)
+	c.Advance(time.Minute)
+
+	maintain(t, r)
+	if got := kidOf(t, sign(t, r, "RS256")); got != first {
+		t.Errorf("%s signs", got)
+	}
+	if _, _, err := r.Verify(t.Context(), wrongly, "at+jwt"); err != nil {
+		t.Errorf("a token from meanwhile: %v", err)
+	}
+	seen := map[string]bool{}
+	for range 200 {
+		maintain(t, r)
+		seen[kidOf(t, sign(t, r, "RS256"))] = true
+		for _, k := range m.stored().Keys {
+			if ahead(k.CreatedAt, c.Now()) || ahead(k.SignsFrom, c.Now()) || ahead(k.RetiredAt, c.Now()) {
+				t.Fatalf("%+v at %s", k, c.Now())
+			}
+		}
+		c.Advance(24 * time.Hour)
+	}
+	if len(seen) < 3 {
+		t.Errorf("%d keys signed in 200 days", len(seen))
+	}
+}
+
+func FuzzRing(f *testing.F) {
+	m := &memory{}
+	r := openRing(f, m, newClock())
+	for _, alg := range []string{"ES256", "EdDSA"} {
+		if err := r.EnsureAlgorithm(context.Background(), UseSignature, alg); err != nil {
+			f.Fatal(err)
+		}
+	}
+	if err := r.EnsureAlgorithm(context.Background(), UseEncryption, "ECDH-ES"); err != nil {
+		f.Fatal(err)
+	}
+	ours := map[string]bool{}
+	for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
+		jws, err := r.Sign(context.Background(), alg, "at+jwt", claims{"sub": "ada"})
+		if err != nil {
+			f.Fatal(err)
+		}
+		ours[jws] = true
+		f.Add(jws)
+		f.Add(jws[:len(jws)-1])
+	}
+	body, _, _, err := r.JWKS(context.Background())
+	if err != nil {
+		f.Fatal(err)
+	}
+	set, err := ParseSet(body)
+	if err != nil {
+		f.Fatal(err)
+	}
+	jwe, err := set.Encrypt([]byte(`{}`), "ECDH-ES", "A128GCM", "JWT")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(jwe)
+	for _, seed := range []string{"", "..", "....", "e30..", "e30....", "eyJhbGciOiJub25lIn0.e30.", "eyJhbGciOiJIUzI1NiIsImtpZCI6IngifQ.e30.AAAA",
+		"eyJhbGciOiJSU0EtT0FFUC0yNTYiLCJlbmMiOiJBMTI4R0NNIiwiemlwIjoiREVGIn0.AA.AA.AA.AA"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, jwt string) {
+		if _, _, err := r.Verify(context.Background(), jwt, "at+jwt", ""); err == nil && !ours[jwt] {
+			t.Fatalf("%q verifies, and was never signed", jwt)
+		}
+		if plain, err := r.Decrypt(context.Background(), jwt); err == nil && jwt != jwe && len(plain) > maxJWT {
+			t.Fatalf("%q decrypts to %d bytes", jwt, len(plain))
+		}
+	})
+}

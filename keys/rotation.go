@@ -171,7 +171,7 @@ func (r *Ring) retireAt(k *StoredKey, at time.Time) {
 	// While the store does not answer, an instance may sign with its view for signFor.
 	k.UnpublishAt = at.Add(r.publishAfter + 2*signFor)
 	if k.Use == UseEncryption {
-		k.UnpublishAt = at // nobody should encrypt to it any more; what still arrives for it is read
+		k.UnpublishAt = at // no client should encrypt to it any more; what still arrives for it is read
 	}
 	k.RemoveAt = at.Add(r.keepAfter + 2*signFor)
 }
@@ -324,6 +324,7 @@ func (r *Ring) Maintain(ctx context.Context) error {
 		return nil
 	}
 	return r.update(ctx, func(set *KeySet, now time.Time, make maker) error {
+		r.settle(set, now) // first: what a wrong clock wrote is not acted upon
 		set.Keys = slices.DeleteFunc(set.Keys, func(k StoredKey) bool { return removed(k, now) })
 		set.Revoked = slices.DeleteFunc(slices.Clone(set.Revoked), func(k RevokedKey) bool { return forgotten(k, now) })
 		for i := range set.Keys {
@@ -353,6 +354,27 @@ func (r *Ring) Maintain(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// settle corrects what an instance with a clock far ahead has written: a key that signs in months would
+// stop every rotation until then.
+func (r *Ring) settle(set *KeySet, now time.Time) {
+	if !r.unsettled(*set, now) {
+		return
+	}
+	soon := now.Add(min(MaxAge, r.publishAhead))
+	for i := range set.Keys {
+		k := &set.Keys[i]
+		if ahead(k.CreatedAt, now) {
+			k.CreatedAt = now
+		}
+		if ahead(k.SignsFrom, now) {
+			k.SignsFrom = soon
+		}
+		if ahead(k.RetiredAt, now) {
+			r.retireAt(k, soon)
+		}
+	}
 }
 
 // maintainEvery is how often Run calls Maintain.
@@ -433,7 +455,7 @@ func (r *Ring) update(ctx context.Context, change func(set *KeySet, now time.Tim
 }
 
 func sameTimes(a, b StoredKey) bool {
-	return a.ID == b.ID && a.SignsFrom.Equal(b.SignsFrom) && a.RetiredAt.Equal(b.RetiredAt) &&
+	return a.ID == b.ID && a.CreatedAt.Equal(b.CreatedAt) && a.SignsFrom.Equal(b.SignsFrom) && a.RetiredAt.Equal(b.RetiredAt) &&
 		a.UnpublishAt.Equal(b.UnpublishAt) && a.RemoveAt.Equal(b.RemoveAt)
 }
 

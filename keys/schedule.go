@@ -11,7 +11,7 @@ import (
 // due reports whether Maintain has something to change.
 func (r *Ring) due(set KeySet, now time.Time) bool {
 	if slices.ContainsFunc(set.Keys, func(k StoredKey) bool { return removed(k, now) || undated(k) }) ||
-		slices.ContainsFunc(set.Revoked, func(k RevokedKey) bool { return forgotten(k, now) }) {
+		slices.ContainsFunc(set.Revoked, func(k RevokedKey) bool { return forgotten(k, now) }) || r.unsettled(set, now) {
 		return true
 	}
 	for _, alg := range algorithms(set, UseSignature) {
@@ -26,6 +26,22 @@ func (r *Ring) due(set KeySet, now time.Time) bool {
 	return slices.ContainsFunc(algorithms(set, UseEncryption), func(alg string) bool {
 		return r.expired(set, UseEncryption, alg, now)
 	})
+}
+
+// maxAhead is how far ahead of now a time may be that an instance with a right clock has written: a key
+// waits to sign for MaxAge at most, and clocks differ.
+const maxAhead = MaxAge + time.Hour
+
+// ahead reports whether a time can only have been written by a clock that was far ahead.
+func ahead(t, now time.Time) bool { return t.After(now.Add(maxAhead)) }
+
+// unsettled reports whether some times were written by a clock far ahead, while a key that is in use
+// shows that the present one is not far behind instead.
+func (r *Ring) unsettled(set KeySet, now time.Time) bool {
+	return slices.ContainsFunc(set.Keys, func(k StoredKey) bool { return k.Use == UseSignature && inUse(k, now) }) &&
+		slices.ContainsFunc(set.Keys, func(k StoredKey) bool {
+			return ahead(k.CreatedAt, now) || ahead(k.SignsFrom, now) || ahead(k.RetiredAt, now)
+		})
 }
 
 // scheduled reports whether the signing key has signed for RotateEvery and no other waits to take

@@ -96,7 +96,7 @@ type SealRecord struct {
 	ResealedAt time.Time `bson:"resealed_at,omitempty" json:"resealed_at,omitzero"` // when every record was seen to be sealed by the current key
 }
 
-// SealKey is a sealing key at rest. Replaced ones are kept: they may be in use where nobody looks.
+// SealKey is a sealing key at rest. Replaced ones are kept: a value that no walk has reached may be sealed by them.
 type SealKey struct {
 	Number    int64     `bson:"number" json:"number"`
 	Sealed    []byte    `bson:"sealed" json:"-"` // "seal key N" is its additional data
@@ -311,7 +311,7 @@ func (s *Sealer) Rekey(ctx context.Context, master []byte) (changed bool, err er
 	return false, errChanging
 }
 
-// rekeyed returns the record and the keys of the set, sealed anew under w.
+// rekeyed returns the record and the keys of the set, sealed again under w.
 func (s *Sealer) rekeyed(set KeySet, w wrapper, id string) (SealRecord, []StoredKey, error) {
 	masters, err := s.masters()
 	if err != nil {
@@ -419,8 +419,8 @@ func derive(root []byte, label string, n int) []byte {
 }
 
 // Seal encrypts plain. The additional data aad names the row and field that the value belongs to; it is
-// not stored, and the value opens only with the same one. Whoever stores sealed values in a new kind of
-// record lets the walk after Rekey pass them to Reseal.
+// not stored, and the value opens only with the same one. A new kind of record with sealed
+// values belongs into the walk that passes them to Reseal after Rekey.
 func (s *Sealer) Seal(plain []byte, aad string) ([]byte, error) {
 	state := s.state.Load()
 	return sealWith(state.keys[state.current], state.current, plain, aad), nil

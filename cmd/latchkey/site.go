@@ -128,6 +128,12 @@ func openServer(ctx context.Context, c Config, logger *slog.Logger) (*site, erro
 		}
 	}
 	s.actor = admin.Actor{Kind: storage.ActorSystem, Name: "latchkey"}
+	// Discovery says that requests can be encrypted (OIDC Discovery §3), so there are keys to encrypt them to.
+	for _, alg := range []string{"RSA-OAEP-256", "ECDH-ES"} {
+		if err := s.ring.EnsureAlgorithm(ctx, keys.UseEncryption, alg); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
 	return s, nil
 }
 

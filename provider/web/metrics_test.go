@@ -44,7 +44,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("missing: %s", want)
 		}
 	}
-	if !regexp.MustCompile(`latchkey_key_age_seconds\{kid="[\w-]+"\} 9\d`).MatchString(text) {
+	if !regexp.MustCompile(`latchkey_signing_key_age_seconds\{alg="RS256"\} 9\d`).MatchString(text) {
 		t.Error("no age of the key")
 	}
 	for _, never := range []string{"made-up", "made/up", "MADEUP", "web-a", "alice", "nobody", code} {
