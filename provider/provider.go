@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,45 @@ import (
 	"latchkey/templates"
 )
 
+// Lifetimes say how long things are good for. A field that is zero is that of DefaultLifetimes.
+type Lifetimes struct {
+	CodeTTL         time.Duration // of an authorization code
+	AccessTokenTTL  time.Duration
+	IDTokenTTL      time.Duration
+	RefreshIdle     time.Duration // a refresh token that is not used for so long ends
+	RefreshAbsolute time.Duration // a grant with offline access ends after
+	RefreshGrace    time.Duration // a replaced refresh token yields its same successor for so long; negative: never
+	SessionIdle     time.Duration // a session in which nothing happens for so long ends
+	SessionAbsolute time.Duration // a session ends after, whatever happens
+	RememberedIdle  time.Duration // SessionIdle of a session that the user wanted remembered
+	RememberedMax   time.Duration // SessionAbsolute of such a session
+	InteractionTTL  time.Duration // how long a user may take to sign in
+}
+
+// DefaultLifetimes returns the lifetimes that hold unless others are configured.
+func DefaultLifetimes() Lifetimes {
+	const day = 24 * time.Hour
+	return Lifetimes{
+		CodeTTL: time.Minute, AccessTokenTTL: 10 * time.Minute, IDTokenTTL: 10 * time.Minute,
+		RefreshIdle: 30 * day, RefreshAbsolute: 180 * day, RefreshGrace: 10 * time.Second,
+		SessionIdle: 2 * time.Hour, SessionAbsolute: 12 * time.Hour, RememberedIdle: 14 * day, RememberedMax: 30 * day,
+		InteractionTTL: time.Hour,
+	}
+}
+
+// orDefault is l with the defaults in place of zeros.
+func (l Lifetimes) orDefault() Lifetimes {
+	d := DefaultLifetimes()
+	return Lifetimes{
+		CodeTTL: cmp.Or(l.CodeTTL, d.CodeTTL), AccessTokenTTL: cmp.Or(l.AccessTokenTTL, d.AccessTokenTTL), IDTokenTTL: cmp.Or(l.IDTokenTTL, d.IDTokenTTL),
+		RefreshIdle: cmp.Or(l.RefreshIdle, d.RefreshIdle), RefreshAbsolute: cmp.Or(l.RefreshAbsolute, d.RefreshAbsolute),
+		RefreshGrace: cmp.Or(l.RefreshGrace, d.RefreshGrace),
+		SessionIdle:  cmp.Or(l.SessionIdle, d.SessionIdle), SessionAbsolute: cmp.Or(l.SessionAbsolute, d.SessionAbsolute),
+		RememberedIdle: cmp.Or(l.RememberedIdle, d.RememberedIdle), RememberedMax: cmp.Or(l.RememberedMax, d.RememberedMax),
+		InteractionTTL: cmp.Or(l.InteractionTTL, d.InteractionTTL),
+	}
+}
+
 // Config is everything a Provider needs. Fields without a default must be set.
 type Config struct {
 	// Issuer identifies the provider, e.g. https://id.example.com or https://example.com/id. No trailing slash, no query.
@@ -51,17 +91,7 @@ type Config struct {
 	// TrustedProxies may say with X-Forwarded-For and X-Forwarded-Proto who the client is. Default none.
 	TrustedProxies []netip.Prefix
 
-	CodeTTL         time.Duration // default 60 s
-	AccessTokenTTL  time.Duration // default 10 min
-	IDTokenTTL      time.Duration // default 10 min
-	RefreshIdle     time.Duration // a refresh token that is not used for so long ends; default 30 days
-	RefreshAbsolute time.Duration // a grant with offline access ends after; default 180 days
-	RefreshGrace    time.Duration // a replaced refresh token yields its same successor for so long; default 10 s, negative: never
-	SessionIdle     time.Duration // default 2 h
-	SessionAbsolute time.Duration // default 12 h
-	RememberedIdle  time.Duration // of a session that the user wanted remembered; default 14 days
-	RememberedMax   time.Duration // default 30 days
-	InteractionTTL  time.Duration // how long a user may take to sign in; default 1 h
+	Lifetimes
 
 	// AccessTokenAlg signs access tokens for APIs whose registration names no algorithm: one of keys.SigningAlgorithms. Default ES256.
 	AccessTokenAlg string
@@ -130,19 +160,7 @@ func New(cfg Config) (*Provider, error) {
 	if cfg.Registration == "" {
 		cfg.Registration = registration.Closed
 	}
-	for _, d := range []struct {
-		v    *time.Duration
-		what time.Duration
-	}{
-		{&cfg.CodeTTL, time.Minute}, {&cfg.AccessTokenTTL, 10 * time.Minute}, {&cfg.IDTokenTTL, 10 * time.Minute},
-		{&cfg.RefreshIdle, 30 * 24 * time.Hour}, {&cfg.RefreshAbsolute, 180 * 24 * time.Hour}, {&cfg.RefreshGrace, 10 * time.Second},
-		{&cfg.SessionIdle, 2 * time.Hour}, {&cfg.SessionAbsolute, 12 * time.Hour},
-		{&cfg.RememberedIdle, 14 * 24 * time.Hour}, {&cfg.RememberedMax, 30 * 24 * time.Hour}, {&cfg.InteractionTTL, time.Hour},
-	} {
-		if *d.v == 0 {
-			*d.v = d.what
-		}
-	}
+	cfg.Lifetimes = cfg.orDefault()
 	return assemble(cfg, base)
 }
 

@@ -156,11 +156,12 @@ func defaultConfig() Config {
 	c.Data = "data"
 	c.MetricsListen = "127.0.0.1:9464"
 	c.Log.Format, c.Log.Level = "text", "info"
-	l := &c.Lifetimes
-	l.Code, l.AccessToken, l.IDToken = Duration(time.Minute), Duration(10*time.Minute), Duration(10*time.Minute)
-	l.RefreshIdle, l.RefreshAbsolute, l.RefreshGrace = 30*day, 180*day, Duration(10*time.Second)
-	l.SessionIdle, l.SessionAbsolute = Duration(2*time.Hour), Duration(12*time.Hour)
-	l.RememberedIdle, l.RememberedAbsolute, l.Interaction, l.SigningKey = 14*day, 30*day, Duration(time.Hour), 90*day
+	l, d := &c.Lifetimes, provider.DefaultLifetimes()
+	l.Code, l.AccessToken, l.IDToken = Duration(d.CodeTTL), Duration(d.AccessTokenTTL), Duration(d.IDTokenTTL)
+	l.RefreshIdle, l.RefreshAbsolute, l.RefreshGrace = Duration(d.RefreshIdle), Duration(d.RefreshAbsolute), Duration(d.RefreshGrace)
+	l.SessionIdle, l.SessionAbsolute = Duration(d.SessionIdle), Duration(d.SessionAbsolute)
+	l.RememberedIdle, l.RememberedAbsolute, l.Interaction = Duration(d.RememberedIdle), Duration(d.RememberedMax), Duration(d.InteractionTTL)
+	l.SigningKey = 90 * day
 	c.AccessTokenSignedResponseAlg = provider.DefaultAccessTokenAlg
 	c.Registration, c.RegistrationsPerHour = string(registration.Closed), 60
 	c.Passwords.MemoryKiB, c.Passwords.Passes = 19456, 2

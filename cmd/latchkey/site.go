@@ -263,17 +263,19 @@ func (s *site) provider() (*provider.Provider, error) {
 
 		TrustedProxies: parsePrefixes(c.TrustedProxies),
 
-		CodeTTL:         time.Duration(c.Lifetimes.Code),
-		AccessTokenTTL:  time.Duration(c.Lifetimes.AccessToken),
-		IDTokenTTL:      time.Duration(c.Lifetimes.IDToken),
-		RefreshIdle:     time.Duration(c.Lifetimes.RefreshIdle),
-		RefreshAbsolute: time.Duration(c.Lifetimes.RefreshAbsolute),
-		RefreshGrace:    time.Duration(c.Lifetimes.RefreshGrace),
-		SessionIdle:     time.Duration(c.Lifetimes.SessionIdle),
-		SessionAbsolute: time.Duration(c.Lifetimes.SessionAbsolute),
-		RememberedIdle:  time.Duration(c.Lifetimes.RememberedIdle),
-		RememberedMax:   time.Duration(c.Lifetimes.RememberedAbsolute),
-		InteractionTTL:  time.Duration(c.Lifetimes.Interaction),
+		Lifetimes: provider.Lifetimes{
+			CodeTTL:         time.Duration(c.Lifetimes.Code),
+			AccessTokenTTL:  time.Duration(c.Lifetimes.AccessToken),
+			IDTokenTTL:      time.Duration(c.Lifetimes.IDToken),
+			RefreshIdle:     time.Duration(c.Lifetimes.RefreshIdle),
+			RefreshAbsolute: time.Duration(c.Lifetimes.RefreshAbsolute),
+			RefreshGrace:    time.Duration(c.Lifetimes.RefreshGrace),
+			SessionIdle:     time.Duration(c.Lifetimes.SessionIdle),
+			SessionAbsolute: time.Duration(c.Lifetimes.SessionAbsolute),
+			RememberedIdle:  time.Duration(c.Lifetimes.RememberedIdle),
+			RememberedMax:   time.Duration(c.Lifetimes.RememberedAbsolute),
+			InteractionTTL:  time.Duration(c.Lifetimes.Interaction),
+		},
 
 		AccessTokenAlg: c.AccessTokenSignedResponseAlg,
 
