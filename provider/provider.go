@@ -202,10 +202,11 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	})
 	p.SignIn = &signin.Pages{
 		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Clients: p.ClientAuth, Grants: p.Grants, Sessions: p.Sessions, People: cfg.People,
-		Outbound: cfg.Outbound, InteractionTTL: cfg.InteractionTTL, InsecurePublicWithoutPKCE: cfg.InsecurePublicWithoutPKCE,
+		Outbound: cfg.Outbound, Audit: cfg.Audit, InteractionTTL: cfg.InteractionTTL, InsecurePublicWithoutPKCE: cfg.InsecurePublicWithoutPKCE,
 	}
 	p.Account = account.New(account.Config{
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn,
+		Audit: cfg.Audit,
 	})
 	p.Admin = admin.New(admin.Config{
 		Store: cfg.Store, Audit: cfg.Audit, Now: cfg.Now, Keys: cfg.Keys, Sealer: cfg.Sealer, Hasher: cfg.People.Hasher, Throttle: cfg.People.Throttle,

@@ -224,6 +224,7 @@ func (c *Config) keepKeys() time.Duration {
 }
 
 func (s *site) Close() error {
+	s.audit.Wait()
 	if s.release != nil {
 		s.release()
 	}

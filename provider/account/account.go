@@ -223,20 +223,22 @@ func (p *Pages) ChangeAccount(w http.ResponseWriter, r *http.Request) error {
 		if _, err := p.Sessions.End(ctx, s); err != nil {
 			return err
 		}
+		p.record(r, user, session.ID, verbSignOut, "session", s.ID)
 		return p.backToAccount(w, "session-ended")
 	case "end-other-sessions":
 		if err := p.Sessions.EndBut(ctx, user.ID, session.ID); err != nil {
 			return err
 		}
+		p.record(r, user, session.ID, verbSignOutOthers, "user", user.ID)
 		return p.backToAccount(w, "sessions-ended")
 	case "disconnect":
-		return p.disconnect(w, r, user, form.Get("client_id"))
+		return p.disconnect(w, r, user, session.ID, form.Get("client_id"))
 	}
 	return web.RefusePage(http.StatusBadRequest, templates.NothingChosen)
 }
 
 // disconnect takes back all that the person gave an application. It will have to ask again.
-func (p *Pages) disconnect(w http.ResponseWriter, r *http.Request, user storage.User, clientID string) error {
+func (p *Pages) disconnect(w http.ResponseWriter, r *http.Request, user storage.User, sessionID, clientID string) error {
 	ctx := r.Context()
 	if clientID == "" {
 		return gone(templates.ConnectionGone)
@@ -257,6 +259,7 @@ func (p *Pages) disconnect(w http.ResponseWriter, r *http.Request, user storage.
 	if err := p.Store.DeleteConsent(ctx, user.ID, clientID); err != nil {
 		return fmt.Errorf("delete consent: %w", err)
 	}
+	p.record(r, user, sessionID, verbDisconnect, "client", clientID)
 	return p.backToAccount(w, "disconnected")
 }
 

@@ -256,6 +256,7 @@ func (p *Pages) signOut(w http.ResponseWriter, r *http.Request, session storage.
 	if err != nil {
 		return err
 	}
+	p.record(r, storage.User{ID: session.UserID}, session.ID, verbSignOut, "session", session.ID)
 	if err := p.Sessions.ClearCookies(w, r); err != nil {
 		return err
 	}

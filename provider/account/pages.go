@@ -2,6 +2,7 @@ package account
 
 import (
 	"latchkey/keys"
+	"latchkey/provider/audit"
 	"latchkey/provider/grants"
 	"latchkey/provider/session"
 	"latchkey/provider/signin"
@@ -9,7 +10,7 @@ import (
 	"latchkey/provider/web"
 )
 
-// Config is what Pages needs. All fields must be set.
+// Config is what Pages needs. All fields must be set, but the last.
 type Config struct {
 	Web      *web.Site
 	Store    *storage.Store
@@ -17,6 +18,7 @@ type Config struct {
 	Grants   *grants.Grants
 	Sessions *session.Sessions
 	SignIn   *signin.Pages
+	Audit    *audit.Log // nil: sign-outs leave no events
 }
 
 // Pages are a user's own pages: the account page and sign-out.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"latchkey/provider/storage"
@@ -25,6 +27,40 @@ type Log struct {
 	Now    func() time.Time
 	Keep   time.Duration // events are removed after it; 0: DefaultKeep
 	Logger *slog.Logger  // nil: none. Gets what could not be stored
+
+	background sync.WaitGroup
+	running    atomic.Int32
+}
+
+// atOnce bounds what Later has under way.
+const atOnce = 64
+
+// Later runs record apart from the request, so that the answer neither waits for it nor tells by its time what was recorded. When too much is
+// under way, record is left out and the server's log says so. record gets a context that outlives the request, and is bounded.
+func (l *Log) Later(ctx context.Context, record func(ctx context.Context)) {
+	if l == nil {
+		return
+	}
+	if l.running.Add(1) > atOnce {
+		l.running.Add(-1)
+		if l.Logger != nil {
+			l.Logger.WarnContext(ctx, "an audit event was left out: too many at once")
+		}
+		return
+	}
+	l.background.Go(func() {
+		defer l.running.Add(-1)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+		defer cancel()
+		record(ctx)
+	})
+}
+
+// Wait returns when all that Later was given is done: before the store is closed.
+func (l *Log) Wait() {
+	if l != nil {
+		l.background.Wait()
+	}
 }
 
 // settleTimeout bounds the second half of an event, whose caller may have gone.

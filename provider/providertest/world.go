@@ -107,6 +107,7 @@ func New(t testing.TB, bend ...func(*provider.Config)) *World {
 	if w.Provider, err = provider.New(cfg); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(w.Config.Audit.Wait)
 	handler = w.Handler()
 	return w
 }

@@ -262,11 +262,13 @@ func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) erro
 		return err
 	}
 	if at.Interaction.Consented && answeredByCurrentUser(at.situation) {
-		if err := p.Store.AddConsent(ctx, storage.Consent{
+		c := storage.Consent{
 			UserID: at.User.ID, ClientID: client.ID, Scope: req.Scope, Claims: access.RequestedClaims(req), Resource: req.Resource, CreatedAt: now, UpdatedAt: now,
-		}); err != nil {
+		}
+		if err := p.Store.AddConsent(ctx, c); err != nil {
 			return fmt.Errorf("store consent: %w", err)
 		}
+		p.recordConsent(r, at, c)
 	}
 	grant := storage.Grant{
 		ID: rand.Text(), UserID: at.User.ID, ClientID: client.ID, SessionID: at.Session.ID,

@@ -91,11 +91,13 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case errors.As(err, &throttled):
 		p.Web.Metrics.Login("password", "throttled")
+		p.recordFailure(r, page.Username, i.Request.ClientID, true)
 		web.Note(r, err)
 		page.ThrottledUntil, page.Error = throttled.Until, templates.LoginThrottled
 		return p.renderLogin(w, r, http.StatusTooManyRequests, i, page)
 	case errors.Is(err, people.ErrWrong):
 		p.Web.Metrics.Login("password", "failure")
+		p.recordFailure(r, page.Username, i.Request.ClientID, false)
 		web.Note(r, err)
 		page.Error = templates.LoginWrong
 		return p.renderLogin(w, r, http.StatusUnauthorized, i, page)
@@ -108,6 +110,7 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	p.recordSignIn(r, user, session, i.Request.ClientID)
 	if err := p.Web.RememberDevice(w, r, user.Username); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"latchkey/keys"
+	"latchkey/provider/audit"
 	"latchkey/provider/clientauth"
 	"latchkey/provider/grants"
 	"latchkey/provider/outbound"
@@ -23,6 +24,7 @@ type Pages struct {
 	Sessions *session.Sessions
 	People   *people.Authenticator
 	Outbound *outbound.Client
+	Audit    *audit.Log // nil: sign-ins leave no events
 
 	InteractionTTL time.Duration // how long a user may take to sign in
 

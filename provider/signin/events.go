@@ -1,0 +1,94 @@
+package signin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"latchkey/provider/people"
+	"latchkey/provider/storage"
+)
+
+// Verbs of the events of this package.
+const (
+	verbSignIn  = "session.begin"
+	verbLockOut = "user.lock_out"
+	verbConsent = "consent.grant"
+)
+
+// Reasons of a sign-in that was refused.
+const (
+	reasonWrongPassword = "wrong_password"
+	reasonUnknown       = "unknown"     // there is no such account
+	reasonDisabled      = "disabled"    // the password may have been right
+	reasonNoPassword    = "no_password" // the account has none
+	reasonLocked        = "locked"      // too many failures at this account
+	reasonThrottled     = "throttled"   // too many failures from this network, or in this browser
+)
+
+// recordSignIn records that a user has signed in.
+func (p *Pages) recordSignIn(r *http.Request, user storage.User, session storage.Session, clientID string) {
+	e := p.Web.Event(r, user, verbSignIn)
+	e.Object = storage.EventParty{Kind: "session", ID: session.ID}
+	e.SessionID, e.ClientID = session.ID, clientID
+	p.Audit.Note(r.Context(), e)
+}
+
+// recordFailure records a sign-in that was refused, and the lock-out that it may have brought. It runs apart from the request: the answer must
+// not tell by its time whether there is such an account. A name that no account has is not recorded: people type passwords there.
+func (p *Pages) recordFailure(r *http.Request, username, clientID string, throttled bool) {
+	e := p.Web.Event(r, storage.User{}, verbSignIn)
+	e.ClientID = clientID
+	network := "network " + people.Network(e.Address)
+	p.Audit.Later(r.Context(), func(ctx context.Context) {
+		account, err := people.CanonicalUsername(username)
+		var user storage.User
+		if err == nil {
+			user, err = p.Store.UserByUsername(ctx, account)
+		}
+		if err != nil {
+			var refusal people.Refusal
+			if errors.Is(err, storage.ErrNotFound) || errors.As(err, &refusal) {
+				e.Reason = reasonUnknown
+				p.Audit.Failure(ctx, e, network+", unknown account", "unknown accounts")
+			}
+			return
+		}
+		e.Actor.ID, e.Actor.Name = user.ID, user.Username
+		e.Object = storage.EventParty{Kind: "user", ID: user.ID, Name: user.Username}
+		lockout, err := p.People.Throttle.Lockout(ctx, account, p.Web.Now())
+		if err != nil {
+			return
+		}
+		switch {
+		case throttled && lockout.Locked():
+			e.Reason = reasonLocked
+		case throttled:
+			e.Reason = reasonThrottled
+		case user.Disabled:
+			e.Reason = reasonDisabled
+		case user.PasswordHash == "":
+			e.Reason = reasonNoPassword
+		default:
+			e.Reason = reasonWrongPassword
+		}
+		p.Audit.Failure(ctx, e, "account "+user.ID+" "+e.Reason, network)
+		// Of the failures that find the account locked, the first one locked it: one event a lock-out.
+		if lockout.Locked() && p.Store.Spend(ctx, "lock_out", user.ID, p.Web.Now(), lockout.Until) == nil {
+			e.Verb, e.Reason, e.Outcome, e.Count = verbLockOut, "", storage.OutcomeDone, 0
+			e.Actor = storage.EventParty{Kind: storage.ActorSystem, Name: "latchkey"}
+			e.After, _ = json.Marshal(map[string]any{"until": lockout.Until, "failures": lockout.Failures})
+			p.Audit.Note(ctx, e)
+		}
+	})
+}
+
+// recordConsent records what a user has allowed a client.
+func (p *Pages) recordConsent(r *http.Request, at pending, c storage.Consent) {
+	e := p.Web.Event(r, at.User, verbConsent)
+	e.Object = storage.EventParty{Kind: "client", ID: at.Client.ID, Name: at.Client.Name()}
+	e.SessionID, e.ClientID = at.Session.ID, at.Client.ID
+	e.After, _ = json.Marshal(map[string]any{"scope": c.Scope, "claims": c.Claims, "resource": c.Resource})
+	p.Audit.Note(r.Context(), e)
+}
