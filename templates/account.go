@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Account is the person's own page. Its forms post csrf and action=end-session with id, action=end-other-sessions, or
-// action=disconnect with client_id, to Action.
+// Account is the person's own page. Its forms post csrf and action=end-session with id,
+// action=end-other-sessions, or action=disconnect with client_id, to Action.
 type Account struct {
 	Person       Person
 	Claims       [][2]string // claim name and value; names of standard claims are shown in words
@@ -61,8 +61,8 @@ type AccountDetail struct {
 	Confirmed    bool
 }
 
-// Details are the rows of the profile: that an address was confirmed stands beside it, and a name is not taken apart
-// into the very words that it consists of.
+// Details are the rows of the profile: that an address was confirmed stands beside it, and a name
+// is not taken apart into the very words that it consists of.
 func (a Account) Details() []AccountDetail {
 	values := map[string]string{}
 	for _, c := range a.Claims {
@@ -100,13 +100,19 @@ func accountSamples() []sample {
 			Groups: []string{"engineers", "admins"},
 			Sessions: []AccountSession{
 				{
-					ID: "s1", Device: "Firefox on Linux", Address: "192.0.2.7", Current: true, SignedInAt: sampleTime.Add(-time.Hour),
-					LastSeen: sampleTime, Apps: []string{"Field Notes", "Wiki", "Chat"},
+					ID: "s1", Device: "Firefox on Linux", Address: "192.0.2.7", Current: true,
+					SignedInAt: sampleTime.Add(-time.Hour), LastSeen: sampleTime, Apps: []string{"Field Notes", "Wiki", "Chat"},
 				},
-				{ID: "s2", Address: "::1", SignedInAt: sampleTime.Add(-100 * time.Hour), LastSeen: sampleTime.Add(-30 * time.Hour)},
+				{
+					ID: "s2", Address: "::1", SignedInAt: sampleTime.Add(-100 * time.Hour),
+					LastSeen: sampleTime.Add(-30 * time.Hour),
+				},
 			},
 			Apps: []AccountApp{
-				{ClientID: "notes", App: sampleApp, Scopes: sampleScopes, Since: sampleTime.Add(-2000 * time.Hour), LastUsed: sampleTime.Add(-time.Minute), Offline: true},
+				{
+					ClientID: "notes", App: sampleApp, Scopes: sampleScopes, Offline: true,
+					Since: sampleTime.Add(-2000 * time.Hour), LastUsed: sampleTime.Add(-time.Minute),
+				},
 				{ClientID: "dash", App: sampleStranger, Since: sampleTime.Add(-5 * time.Hour)},
 			},
 			CSRF: "c", Action: "/account", Notice: NoticeSessionEnded,

@@ -1,7 +1,7 @@
 package templates
 
-// Accounts lets the person choose with which account to go on (prompt=select_account). The buttons post
-// account=current or account=other.
+// Accounts lets the person choose with which account to go on (prompt=select_account). The buttons
+// post account=current or account=other.
 type Accounts struct {
 	App          *App
 	Person       Person

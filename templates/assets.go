@@ -25,14 +25,20 @@ type asset struct {
 var assets = loadAssets()
 
 func loadAssets() map[string]asset {
-	types := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
+	types := map[string]string{
+		".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
+		".svg": "image/svg+xml", ".woff2": "font/woff2",
+	}
 	out := map[string]asset{}
 	files, err := assetFiles.ReadDir("assets")
 	if err != nil {
 		panic(err) // embedded
 	}
-	// The stylesheet comes last: it names other assets, under the names that change with their content.
-	slices.SortStableFunc(files, func(a, b fs.DirEntry) int { return strings.Compare(path.Ext(b.Name()), path.Ext(a.Name())) })
+	// The stylesheet comes last: it names other assets, under the names that change with their
+	// content.
+	slices.SortStableFunc(files, func(a, b fs.DirEntry) int {
+		return strings.Compare(path.Ext(b.Name()), path.Ext(a.Name()))
+	})
 	for _, f := range files {
 		b, err := assetFiles.ReadFile("assets/" + f.Name())
 		if err != nil {
@@ -56,11 +62,13 @@ func loadAssets() map[string]asset {
 	return out
 }
 
-// AssetPath is the path of an asset, such as style.css, below the issuer's: its name changes with its content. "" if there is none.
+// AssetPath is the path of an asset, such as style.css, below the issuer's: its name changes with
+// its content. "" if there is none.
 func AssetPath(name string) string { return assets[name].path }
 
-// Assets serves the assets under their AssetPath, to be kept for ever. Another version's name, which a page that an older or newer instance
-// rendered may ask for, gets what we have, not to be kept.
+// Assets serves the assets under their AssetPath, to be kept for ever. Another version's name,
+// which a page that an older or newer instance rendered may ask for, gets what we have, not to be
+// kept.
 func Assets() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -187,7 +187,8 @@ func TestScriptsRunInOldBrowsers(t *testing.T) {
 	}
 }
 
-// TestTheFrameTellsWhetherTheSessionChanged runs the script as a browser would (OIDC Session Management §3.2), in node where there is one.
+// TestTheFrameTellsWhetherTheSessionChanged runs the script as a browser would (OIDC Session
+// Management §3.2), in node where there is one.
 func TestTheFrameTellsWhetherTheSessionChanged(t *testing.T) {
 	t.Parallel()
 	node, err := exec.LookPath("node")

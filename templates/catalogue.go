@@ -43,7 +43,8 @@ var formNames = map[string]plural.Form{
 	"zero": plural.Zero, "one": plural.One, "two": plural.Two, "few": plural.Few, "many": plural.Many, "other": plural.Other,
 }
 
-// placeholder is where a value goes in a text, such as {app}. The number that chooses the plural form is {n}.
+// placeholder is where a value goes in a text, such as {app}. The number that chooses the plural
+// form is {n}.
 var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
 
 func cut(s string) text {
@@ -170,8 +171,9 @@ func (c *catalogue) form(n int) plural.Form {
 	return plural.Cardinal.MatchPlural(c.tag, n, 0, 0, 0, 0)
 }
 
-// faults is what keeps the catalogue from being used: words that nothing asks for, values that no page gives, forms
-// that the language does not have or lacks. A message that is missing altogether is no fault: see lacks.
+// faults is what keeps the catalogue from being used: words that nothing asks for, values that no
+// page gives, forms that the language does not have or lacks. A message that is missing altogether
+// is no fault: see lacks.
 func (c *catalogue) faults() []error {
 	var out []error
 	fault := func(format string, args ...any) {
@@ -273,11 +275,12 @@ func (s *Set) loadMessages() error {
 	return errors.Join(faults...)
 }
 
-// Locales lists the languages that pages can be in, as language tags (RFC 5646 §2.2), English first.
+// Locales lists the languages that pages can be in, as language tags (RFC 5646 §2.2), English
+// first.
 func (s *Set) Locales() []string { return slices.Clone(s.order) }
 
-// Missing lists the keys of the messages that a language has no words for; pages show those in English, marked as such.
-// Our own languages have them all, an operator's may not.
+// Missing lists the keys of the messages that a language has no words for; pages show those in
+// English, marked as such. Our own languages have them all, an operator's may not.
 func (s *Set) Missing(lang string) []string {
 	c := s.languages[lang]
 	if c == nil {
@@ -293,8 +296,9 @@ const (
 	maxAccept  = 200 // bytes of Accept-Language
 )
 
-// Match chooses the language of a page: the first of the ui_locales that we speak (OIDC Core §3.1.2.1), else the best by
-// Accept-Language (RFC 9110 §12.5.4), else English. What it does not understand it passes over.
+// Match chooses the language of a page: the first of the ui_locales that we speak (OIDC Core
+// §3.1.2.1), else the best by Accept-Language (RFC 9110 §12.5.4), else English. What it does not
+// understand it passes over.
 func (s *Set) Match(uiLocales []string, acceptLanguage string) string {
 	for _, want := range uiLocales[:min(len(uiLocales), maxLocales)] {
 		if len(want) > maxTag {

@@ -1,7 +1,7 @@
 package templates
 
-// CheckSession is the frame in which applications ask whether the session is still the one they know
-// (OIDC Session Management §3.2).
+// CheckSession is the frame in which applications ask whether the session is still the one they
+// know (OIDC Session Management §3.2).
 type CheckSession struct {
 	CookieName string // of the cookie with the browser's state, which scripts can read
 }

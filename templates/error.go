@@ -2,7 +2,8 @@ package templates
 
 import "strings"
 
-// Error says what went wrong, and what to do next. Problem names the words; Args are the values in them.
+// Error says what went wrong, and what to do next. Problem names the words; Args are the values in
+// them.
 type Error struct {
 	Problem   Problem
 	Args      Args
@@ -12,8 +13,9 @@ type Error struct {
 	Details   [][2]string
 }
 
-// Problem is what an error page is about. Its words are three messages: problem.NAME.title, .text and .advice; the last
-// two may be missing. One with a dot in its name takes what it lacks from the one before the dot.
+// Problem is what an error page is about. Its words are three messages: problem.NAME.title, .text
+// and .advice; the last two may be missing. One with a dot in its name takes what it lacks from the
+// one before the dot.
 type Problem string
 
 // What error pages can be about.
@@ -41,9 +43,9 @@ const (
 
 // problems lists them all, for the tests.
 var problems = []Problem{
-	BadRequest, NotFound, MethodNotAllowed, Unavailable, Internal, ForeignForm, CookieMissing, FormExpired, SignInEnded, OtherBrowser,
-	ClientUnknown, RedirectUnknown, NothingChosen, SessionGone, ConnectionGone, LogoutHintInvalid, LogoutClientDiffer, LogoutRedirect,
-	SignedOutExpired,
+	BadRequest, NotFound, MethodNotAllowed, Unavailable, Internal, ForeignForm, CookieMissing, FormExpired,
+	SignInEnded, OtherBrowser, ClientUnknown, RedirectUnknown, NothingChosen, SessionGone, ConnectionGone,
+	LogoutHintInvalid, LogoutClientDiffer, LogoutRedirect, SignedOutExpired,
 }
 
 // key is that of the problem's message for a part of the page, "" if it has none.
@@ -64,7 +66,8 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return "", s, false
 }
 
-// plain writes typographic marks with the characters that an error_description may have (RFC 6749 §5.2).
+// plain writes typographic marks with the characters that an error_description may have (RFC 6749
+// §5.2).
 var plain = strings.NewReplacer("’", "'", "“", "'", "”", "'", "–", "-", "…", "...")
 
 // Text is what happened, in English: for a program, or for the log.
@@ -87,7 +90,9 @@ func errorSamples() []sample {
 			Problem: BadRequest, RequestID: "8QK4-7TZM", BackURL: "https://notes.example/", BackName: "Field Notes",
 			Details: [][2]string{{"error", "invalid_request"}, {"error_description", "code_challenge is required"}},
 		}},
-		{"method", Error{Problem: MethodNotAllowed, Args: Args{"methods": []string{"GET", "HEAD", "POST"}}, RequestID: "8QK4-7TZM"}},
+		{"method", Error{
+			Problem: MethodNotAllowed, Args: Args{"methods": []string{"GET", "HEAD", "POST"}}, RequestID: "8QK4-7TZM",
+		}},
 		{"inherited", Error{Problem: LogoutRedirect, RequestID: "8QK4-7TZM"}},
 		{"internal", Error{Problem: Internal, RequestID: "8QK4-7TZM"}},
 		{"empty", Error{}},

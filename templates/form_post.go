@@ -1,6 +1,7 @@
 package templates
 
-// FormPost sends the response to the application by a form that submits itself (OAuth 2.0 Form Post Response Mode §2).
+// FormPost sends the response to the application by a form that submits itself (OAuth 2.0 Form Post
+// Response Mode §2).
 type FormPost struct {
 	Action  string
 	Fields  [][2]string
@@ -17,7 +18,8 @@ func (f FormPost) Policy() Policy {
 func formPostSamples() []sample {
 	return []sample{
 		{"code", FormPost{
-			Action: "https://notes.example/callback", Fields: [][2]string{{"code", "abc"}, {"state", "\"><script>"}}, AppName: "Field Notes",
+			Action: "https://notes.example/callback", AppName: "Field Notes",
+			Fields: [][2]string{{"code", "abc"}, {"state", "\"><script>"}},
 		}},
 		{"empty", FormPost{Action: "https://notes.example/callback"}},
 	}

@@ -1,7 +1,8 @@
 package templates
 
-// LoggedOut says that the person is signed out, and which applications know. With ReloadURL the page looks again after
-// RefreshSeconds; without, and with a ContinueURL and RefreshSeconds, it goes on there by itself.
+// LoggedOut says that the person is signed out, and which applications know. With ReloadURL the
+// page looks again after RefreshSeconds; without, and with a ContinueURL and RefreshSeconds, it
+// goes on there by itself.
 type LoggedOut struct {
 	Apps             []LoggedOutApp
 	Frames           []string // front-channel logout addresses (Front-Channel Logout §2), loaded in frames
@@ -14,8 +15,9 @@ type LoggedOut struct {
 
 // LoggedOutApp is what became of one application.
 type LoggedOutApp struct {
-	Name  string
-	State string // told, waiting, failed, browser (told by a frame of this page), none (cannot be told, keeps its own session)
+	Name string
+	// told, waiting, failed, browser (told by a frame of this page), none (cannot be told, keeps its own session)
+	State string
 }
 
 func (LoggedOut) file() string { return "account/logged_out" }
@@ -26,10 +28,16 @@ func (l LoggedOut) Policy() Policy { return Policy{Frames: l.Frames} }
 func loggedOutSamples() []sample {
 	return []sample{
 		{"apps", LoggedOut{
-			Apps:   []LoggedOutApp{{"Field Notes", "told"}, {"Wiki", "waiting"}, {"Old Intranet", "failed"}, {"Mail", "browser"}, {"Chat", "none"}},
-			Frames: []string{"https://mail.example/logout?iss=x&sid=y"}, RefreshSeconds: 2, ReloadURL: "/logout/done?r=1&look=1",
+			Apps: []LoggedOutApp{
+				{"Field Notes", "told"}, {"Wiki", "waiting"}, {"Old Intranet", "failed"}, {"Mail", "browser"}, {"Chat", "none"},
+			},
+			Frames:         []string{"https://mail.example/logout?iss=x&sid=y"},
+			RefreshSeconds: 2, ReloadURL: "/logout/done?r=1&look=1",
 		}},
-		{"already", LoggedOut{AlreadySignedOut: true, ContinueURL: "https://notes.example/bye?state=a", ContinueName: "Field Notes", RefreshSeconds: 2}},
+		{"already", LoggedOut{
+			AlreadySignedOut: true, RefreshSeconds: 2,
+			ContinueURL: "https://notes.example/bye?state=a", ContinueName: "Field Notes",
+		}},
 		{"native", LoggedOut{ContinueURL: "org.example.app:/signed-out"}},
 		{"empty", LoggedOut{}},
 	}

@@ -2,7 +2,8 @@ package templates
 
 import "time"
 
-// Login is the sign-in page. Its form posts csrf, username, password and, if ticked, remember to Action.
+// Login is the sign-in page. Its form posts csrf, username, password and, if ticked, remember to
+// Action.
 type Login struct {
 	App            *App   // nil: for our own pages
 	Action         string // where the form goes
@@ -32,11 +33,17 @@ func loginSamples() []sample {
 	app, stranger, ada := sampleApp, sampleStranger, samplePerson
 	return []sample{
 		{"first", Login{App: &app, Action: "/login?i=1", CSRF: "c", CancelAction: "/login?i=1"}},
-		{"wrong", Login{App: &app, Action: "/login?i=1", CSRF: "c", Username: "ada", Error: LoginWrong, Remember: true, CancelAction: "/login?i=1"}},
-		{"throttled", Login{Action: "/login?i=1", CSRF: "c", Username: "ada", Error: LoginThrottled, ThrottledUntil: sampleTime.Add(20 * time.Minute)}},
-		{"again", Login{
-			App: &stranger, Action: "/login?i=1", CSRF: "c", Username: "ada", Reauthenticate: &ada, SwitchURL: "/login?i=1&switch=1",
+		{"wrong", Login{
+			App: &app, Action: "/login?i=1", CSRF: "c", Username: "ada", Error: LoginWrong, Remember: true,
 			CancelAction: "/login?i=1",
+		}},
+		{"throttled", Login{
+			Action: "/login?i=1", CSRF: "c", Username: "ada", Error: LoginThrottled,
+			ThrottledUntil: sampleTime.Add(20 * time.Minute),
+		}},
+		{"again", Login{
+			App: &stranger, Action: "/login?i=1", CSRF: "c", Username: "ada", Reauthenticate: &ada,
+			SwitchURL: "/login?i=1&switch=1", CancelAction: "/login?i=1",
 		}},
 		{"own", Login{Action: "/login?i=1", CSRF: "c"}},
 		{"empty", Login{}},

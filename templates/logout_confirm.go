@@ -17,7 +17,8 @@ func logoutConfirmSamples() []sample {
 	app := sampleApp
 	return []sample{
 		{"app", LogoutConfirm{
-			App: &app, Person: samplePerson, Action: "/logout/confirm", CSRF: "c", Fields: [][2]string{{"client_id", "notes"}, {"state", "a&b"}},
+			App: &app, Person: samplePerson, Action: "/logout/confirm", CSRF: "c",
+			Fields: [][2]string{{"client_id", "notes"}, {"state", "a&b"}},
 		}},
 		{"own", LogoutConfirm{Person: samplePerson, Action: "/logout/confirm", CSRF: "c"}},
 		{"empty", LogoutConfirm{}},

@@ -15,8 +15,9 @@ type Message struct {
 	Args Args
 }
 
-// Args are the values of a message by the names of its placeholders: string is a name or word from outside, which keeps
-// its own direction; int a number, of which "n" chooses the plural form; []string a list, said as "a, b and c".
+// Args are the values of a message by the names of its placeholders: string is a name or word from
+// outside, which keeps its own direction; int a number, of which "n" chooses the plural form;
+// []string a list, said as "a, b and c".
 type Args map[string]any
 
 // String is the message in our own English: for the log and for programs.
@@ -28,7 +29,8 @@ func (m Message) String() string {
 // Text is the message in a language that Match returned, without markup.
 func (s *Set) Text(lang string, m Message) string { return s.view(lang, nil).message(m).String() }
 
-// phrase is a message with what was put into it kept apart, so that a page can isolate the direction of names.
+// phrase is a message with what was put into it kept apart, so that a page can isolate the
+// direction of names.
 type phrase []span
 
 type span struct {
@@ -47,8 +49,8 @@ func (p phrase) String() string {
 	return b.String()
 }
 
-// message is a message in the page's language, or else in English, marked as English. A key that there is not says
-// itself: nobody is refused a page for a word.
+// message is a message in the page's language, or else in English, marked as English. A key that
+// there is not says itself: nobody is refused a page for a word.
 func (v view) message(m Message) phrase {
 	words, lang := v.words, ""
 	forms := words.messages[m.Key]
@@ -89,7 +91,8 @@ func (v view) message(m Message) phrase {
 	return out
 }
 
-// T is a message in the page's language. After the key come the names of its values and the values, in turn.
+// T is a message in the page's language. After the key come the names of its values and the values,
+// in turn.
 func (v view) T(key string, args ...any) (phrase, error) {
 	known := english().messages[key]
 	if known == nil {
@@ -134,7 +137,8 @@ func (v view) Words(e Error, part string) phrase {
 	return v.t(key, e.Args)
 }
 
-// When says a time that people look at: near ones by how long ago, others by date. The zero time is nothing.
+// When says a time that people look at: near ones by how long ago, others by date. The zero time is
+// nothing.
 func (v view) When(t time.Time) phrase {
 	if t.IsZero() {
 		return nil
@@ -157,7 +161,8 @@ func (v view) date(t time.Time) phrase {
 		months = english().months
 	}
 	return v.t("time.date", Args{
-		"day": t.Day(), "month": span{Text: months[t.Month()-1]}, "year": t.Year(), "clock": span{Text: t.Format("15:04 MST")},
+		"day": t.Day(), "month": span{Text: months[t.Month()-1]}, "year": t.Year(),
+		"clock": span{Text: t.Format("15:04 MST")},
 	})
 }
 

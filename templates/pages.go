@@ -1,7 +1,7 @@
 package templates
 
-// Page is what Render takes: one of the structs of this package. Each has a file of its own, with what it needs
-// from a Content-Security-Policy and the samples that it is tested with.
+// Page is what Render takes: one of the structs of this package. Each has a file of its own, with
+// what it needs from a Content-Security-Policy and the samples that it is tested with.
 type Page interface {
 	// Policy is the Content-Security-Policy that the page must be sent with.
 	Policy() Policy
@@ -9,7 +9,8 @@ type Page interface {
 	file() string // its template in html/, without the extension
 }
 
-// pages is the table of every page: the samples of each, of which the first shows the page as it is met most often.
+// pages is the table of every page: the samples of each, of which the first shows the page as it is
+// met most often.
 var pages = []struct {
 	file    string
 	samples func() []sample
@@ -26,8 +27,9 @@ var pages = []struct {
 	{Error{}.file(), errorSamples},
 }
 
-// sample is a page as it may be asked for: with everything on it, with nothing, or in a case of its own. New renders
-// them all, and the tests look at what comes out. The name is the case; it is unique for the page.
+// sample is a page as it may be asked for: with everything on it, with nothing, or in a case of its
+// own. New renders them all, and the tests look at what comes out. The name is the case; it is
+// unique for the page.
 type sample struct {
 	name string
 	page Page

@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// Policy is what a page needs of its Content-Security-Policy beyond the least that every page has: our own stylesheet,
-// font and pictures, forms to ourselves, no script, no frames, and no other site that frames the page. The zero value
-// is that least.
+// Policy is what a page needs of its Content-Security-Policy beyond the least that every page has:
+// our own stylesheet, font and pictures, forms to ourselves, no script, no frames, and no other
+// site that frames the page. The zero value is that least.
 type Policy struct {
-	// Forms are addresses that a form of the page leads to at the end of its redirects: browsers apply form-action
-	// to every hop after a form was sent. What stands for no origin is left out.
+	// Forms are addresses that a form of the page leads to at the end of its redirects: browsers
+	// apply form-action to every hop after a form was sent. What stands for no origin is left out.
 	Forms []string
 	// FormsElsewhere says that forms go to Forms alone, and not to ourselves.
 	FormsElsewhere bool
@@ -19,7 +19,8 @@ type Policy struct {
 	Frames []string
 	// Script says that the page runs one of our assets.
 	Script bool
-	// Framed says that every site may frame the page. Such a page shows nothing, takes no input and has no look.
+	// Framed says that every site may frame the page. Such a page shows nothing, takes no input and
+	// has no look.
 	Framed bool
 }
 
@@ -71,13 +72,14 @@ func sources(addresses []string) []string {
 	return out
 }
 
-// source names an address in a Content-Security-Policy (CSP Level 3 §2.3.1): by its origin, or by its scheme where it
-// has no origin that the grammar can express. "" is an address that no policy can name, such as one with a wildcard.
-// A port of * stands for every port, as a native application's loopback address needs it (RFC 8252 §7.3).
+// source names an address in a Content-Security-Policy (CSP Level 3 §2.3.1): by its origin, or by
+// its scheme where it has no origin that the grammar can express. "" is an address that no policy
+// can name, such as one with a wildcard. A port of * stands for every port, as a native
+// application's loopback address needs it (RFC 8252 §7.3).
 func source(address string) string {
 	scheme, rest, ok := strings.Cut(address, ":")
 	scheme = strings.ToLower(scheme)
-	if !ok || scheme == "" || !onlyOf(scheme, "abcdefghijklmnopqrstuvwxyz0123456789+-.") {
+	if !ok || scheme == "" || !onlyOf(scheme, schemeCharacters) {
 		return ""
 	}
 	if scheme != "https" && scheme != "http" {
@@ -113,5 +115,8 @@ func source(address string) string {
 	}
 	return scheme + "://" + host + ":" + port
 }
+
+// schemeCharacters are those of a scheme in lower case (RFC 3986 §3.1).
+const schemeCharacters = "abcdefghijklmnopqrstuvwxyz0123456789+-."
 
 func onlyOf(s, chars string) bool { return strings.Trim(s, chars) == "" }

@@ -1,6 +1,7 @@
 package templates
 
-// Refused tells a person who is signed in that they may not use this application: why, and whom to ask.
+// Refused tells a person who is signed in that they may not use this application: why, and whom to
+// ask.
 type Refused struct {
 	App        App
 	Person     Person

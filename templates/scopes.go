@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// ScopeItem is one thing that an application wants, as a sentence for a person. Set.Scopes makes them.
+// ScopeItem is one thing that an application wants, as a sentence for a person. Set.Scopes makes
+// them.
 type ScopeItem struct {
 	Name   string // the scope, claim or resource itself
 	Title  string
@@ -16,11 +17,14 @@ type ScopeItem struct {
 // implied are claims that say something only together with another.
 var implied = map[string]string{"email_verified": "email", "phone_number_verified": "phone_number"}
 
-// Scopes puts what an application asks for into sentences that a person understands, in a language that Match returned:
-// scopes, single claims (OIDC Core §5.5) that no scope among them asks for anyway, and resources (RFC 8707 §2).
-// alreadyAllowed is asked about each by its kind (scope, claim or resource) and name: the claim profile is another thing
-// than the scope. What it does not know is new.
-func (s *Set) Scopes(lang string, scopes, claims, resources []string, alreadyAllowed func(kind, name string) bool) []ScopeItem {
+// Scopes puts what an application asks for into sentences that a person understands, in a language
+// that Match returned: scopes, single claims (OIDC Core §5.5) that no scope among them asks for
+// anyway, and resources (RFC 8707 §2). alreadyAllowed is asked about each by its kind (scope, claim
+// or resource) and name: the claim profile is another thing than the scope. What it does not know
+// is new.
+func (s *Set) Scopes(
+	lang string, scopes, claims, resources []string, alreadyAllowed func(kind, name string) bool,
+) []ScopeItem {
 	v := s.view(lang, nil)
 	var out []ScopeItem
 	said := map[string]bool{}
@@ -29,7 +33,8 @@ func (s *Set) Scopes(lang string, scopes, claims, resources []string, alreadyAll
 			return
 		}
 		said[kind+name] = true
-		item := ScopeItem{Name: name, Title: v.t(title, about).String(), New: alreadyAllowed == nil || !alreadyAllowed(kind, name)}
+		item := ScopeItem{Name: name, Title: v.t(title, about).String()}
+		item.New = alreadyAllowed == nil || !alreadyAllowed(kind, name)
 		if detail != "" {
 			item.Detail = v.t(detail, about).String()
 		}

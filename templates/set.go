@@ -37,7 +37,8 @@ type Set struct {
 	order     []string // languages in the order of the matcher
 }
 
-// New parses everything once, and renders every sample of every page. What it returns as an error names the file.
+// New parses everything once, and renders every sample of every page. What it returns as an error
+// names the file.
 func New(o Options) (*Set, error) {
 	if o.ProviderName == "" {
 		o.ProviderName = "Latchkey"
@@ -96,7 +97,8 @@ func (s *Set) sources() (map[string]string, error) {
 				return nil
 			}
 			if _, ok := out[name]; own && !ok {
-				return fmt.Errorf("%q replaces nothing; there are %s and messages/", name, strings.Join(slices.Sorted(maps.Keys(out)), ", "))
+				there := strings.Join(slices.Sorted(maps.Keys(out)), ", ")
+				return fmt.Errorf("%q replaces nothing; there are %s and messages/", name, there)
 			}
 			b, err := fs.ReadFile(from, name)
 			out[name] = string(b)
@@ -114,8 +116,9 @@ func (s *Set) sources() (map[string]string, error) {
 	return out, nil
 }
 
-// Render writes the page in a language that Match returned; "" or an unknown one is English. The page is finished in a
-// buffer before the first byte is written, so an error means that w is untouched, or cannot be written to.
+// Render writes the page in a language that Match returned; "" or an unknown one is English. The
+// page is finished in a buffer before the first byte is written, so an error means that w is
+// untouched, or cannot be written to.
 func (s *Set) Render(w io.Writer, lang string, page Page) error {
 	if page == nil {
 		return errors.New("templates: there is no page to render")
@@ -164,7 +167,8 @@ func (v view) Asset(name string) (string, error) {
 	return v.path + AssetPath(name), nil
 }
 
-// part is something on a page together with the page's view, for a template that is used in several places.
+// part is something on a page together with the page's view, for a template that is used in several
+// places.
 type part struct {
 	view
 	Value any

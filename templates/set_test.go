@@ -55,7 +55,8 @@ type element struct {
 
 func (e *element) id() string { return e.attr["id"] }
 
-// parse reads a page strictly: every element but the void ones is closed, in order, and no id is there twice.
+// parse reads a page strictly: every element but the void ones is closed, in order, and no id is
+// there twice.
 func parse(t testing.TB, page string) []*element {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader(page))
@@ -135,8 +136,8 @@ func everyPage(t *testing.T, check func(t *testing.T, lang string, page Page, ou
 // version is the part of an asset's name that changes with its content.
 var version = regexp.MustCompile(`\.[0-9a-f]{16}\.`)
 
-// TestPagesLookAsReviewed compares every case in English, and the first of each page in a language that reads the same
-// way and in one that reads from right to left.
+// TestPagesLookAsReviewed compares every case in English, and the first of each page in a language
+// that reads the same way and in one that reads from right to left.
 func TestPagesLookAsReviewed(t *testing.T) {
 	t.Parallel()
 	s := newSet(t)

@@ -16,7 +16,8 @@ const (
 	maxMarks    = 2   // combining marks on one letter
 )
 
-// shown is a text from outside as it may be shown: in one line, without characters that reorder or hide others, and not endless.
+// shown is a text from outside as it may be shown: in one line, without characters that reorder or
+// hide others, and not endless.
 func shown(s string) string { return shownAtMost(s, maxShown) }
 
 func shownAtMost(s string, limit int) string {
@@ -30,12 +31,14 @@ func shownAtMost(s string, limit int) string {
 		case unicode.IsSpace(r):
 			space = n > 0
 			continue
-		case r == '\u200c' || r == '\u200d': // joiners belong to some scripts and to emoji, and only hide between Latin letters
+		case r == '\u200c' || r == '\u200d':
+			// Joiners belong to some scripts and to emoji, and only hide between Latin letters.
 			if previous < 0x80 {
 				continue
 			}
 		case r == '\ufe0f' || r == '\ufe0e':
-		case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector):
+		case unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs,
+			unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector):
 			continue
 		case unicode.Is(unicode.M, r):
 			if marks++; marks > maxMarks {
@@ -94,9 +97,10 @@ func host(address string) string {
 	return u.Hostname()
 }
 
-// link is an address that a page may link to, or nil. html/template lets http, https and relative addresses through; beyond these a native
-// application's own scheme may be followed, which by RFC 8252 §7.1 has a dot in it. That leaves out everything that a browser runs or
-// opens itself, such as javascript, data, blob and file.
+// link is an address that a page may link to, or nil. html/template lets http, https and relative
+// addresses through; beyond these a native application's own scheme may be followed, which by RFC
+// 8252 §7.1 has a dot in it. That leaves out everything that a browser runs or opens itself, such
+// as javascript, data, blob and file.
 func link(address string) any {
 	scheme, _, ok := strings.Cut(address, ":")
 	switch {
@@ -109,7 +113,7 @@ func link(address string) any {
 		return address
 	case strings.EqualFold(scheme, "https") || strings.EqualFold(scheme, "http"):
 		return address
-	case strings.Contains(scheme, ".") && strings.Trim(strings.ToLower(scheme), "abcdefghijklmnopqrstuvwxyz0123456789+-.") == "":
+	case strings.Contains(scheme, ".") && onlyOf(strings.ToLower(scheme), schemeCharacters):
 		return template.URL(address)
 	}
 	return nil
