@@ -130,8 +130,8 @@ func TestHabitsOfLibrariesAreTaken(t *testing.T) {
 			}
 		}
 	})
-	t.Run("tokens are signed with RS256 by default, and discovery lists it", func(t *testing.T) {
-		if idHeader["alg"] != "RS256" || accessHeader["alg"] != "RS256" || accessHeader["typ"] != "at+jwt" || !strings.Contains(list(meta["id_token_signing_alg_values_supported"]), "RS256") {
+	t.Run("ID tokens are signed with RS256 by default, which discovery lists, and access tokens with ES256", func(t *testing.T) {
+		if idHeader["alg"] != "RS256" || accessHeader["alg"] != "ES256" || accessHeader["typ"] != "at+jwt" || !strings.Contains(list(meta["id_token_signing_alg_values_supported"]), "RS256") {
 			t.Errorf("%v %v", idHeader, accessHeader)
 		}
 	})

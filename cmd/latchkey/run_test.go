@@ -93,3 +93,24 @@ func TestAKeyIsRetiredWhenTheNextOneSigns(t *testing.T) {
 		t.Errorf("a time that is not there is written: %s %v", text, err)
 	}
 }
+
+func TestAnUnverifiedAddressIsMentionedWhenAPersonIsMade(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	for _, test := range []struct {
+		name string
+		args []string
+		want bool
+	}{
+		{"unverified", []string{"--email", "a@example.com"}, true},
+		{"verified", []string{"--email", "b@example.com", "--email-verified"}, false},
+		{"without", nil, false},
+		{"json", []string{"--email", "c@example.com", "--json"}, false},
+	} {
+		out := succeed(t, "", append([]string{"user", "create", test.name, "--no-password", "--data", data}, test.args...)...)
+		hint := "latchkey user update " + test.name + " --email a@example.com --email-verified"
+		if strings.Contains(out, "unverified, and some") != test.want || test.want && !strings.Contains(out, hint) {
+			t.Errorf("%s: %s", test.name, out)
+		}
+	}
+}

@@ -117,7 +117,14 @@ func (sh *shell) userCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return sh.printUser(shownUser{User: u})
+			if err := sh.printUser(shownUser{User: u}); err != nil || sh.json {
+				return err
+			}
+			if u.Claims.Email != "" && !u.Claims.EmailVerified {
+				sh.printf("\nThe address counts as unverified, and some applications let nobody in with such a one. If it is known to be theirs:\n"+
+					"latchkey user update %s --email %s --email-verified\n", printable(u.Username), printable(u.Claims.Email))
+			}
+			return nil
 		},
 	})
 }
