@@ -122,7 +122,7 @@ func TestTheDemonstrationInABrowser(t *testing.T) {
 	})
 }
 
-// startDemo starts the demonstration as main does, and says whether the API in Flask runs in it.
+// startDemo starts the demonstration as main does, and reports whether the API in Flask runs in it.
 func startDemo(t testing.TB, more ...string) (demoInfo, bool) {
 	t.Helper()
 	r := start(t, nil, append([]string{"demo", "--json", "--port", strconv.Itoa(freePorts(t, portsEnd))}, more...)...)

@@ -670,7 +670,7 @@ func checkIssuer(issuer string) error {
 	return nil
 }
 
-// loopbackHost says whether a host is this machine: a loopback address or a name below localhost (RFC 6761 §6.3).
+// loopbackHost reports whether a host is this machine: a loopback address or a name below localhost (RFC 6761 §6.3).
 func loopbackHost(host string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
@@ -714,7 +714,7 @@ func parsePrefixes(list []string) []netip.Prefix {
 	return out
 }
 
-// checkTLS says whether the two files are a certificate and its key, and the key is nobody else's to read.
+// checkTLS reports whether the two files are a certificate and its key, and the key is nobody else's to read.
 func checkTLS(certFile, keyFile string) error {
 	if _, err := tls.LoadX509KeyPair(certFile, keyFile); err != nil {
 		return fmt.Errorf("cert_file and key_file cannot be used: %w", err)

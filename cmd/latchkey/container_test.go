@@ -85,7 +85,7 @@ func instructionOf(t *testing.T, stage []instruction, word string) string {
 	return found[0]
 }
 
-// inContext says whether .dockerignore lets a file through to the builder: the last rule that fits decides.
+// inContext reports whether .dockerignore lets a file through to the builder: the last rule that fits decides.
 func inContext(t *testing.T) func(name string) bool {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(top, ".dockerignore"))
@@ -172,7 +172,7 @@ func TestTheImageIsAStaticBinaryThatRunsAsNobodyInParticular(t *testing.T) {
 	}
 }
 
-// isVerb says whether the program knows this command with these flags. The first element is the program.
+// isVerb reports whether the program knows this command with these flags. The first element is the program.
 func isVerb(t *testing.T, command []string) {
 	t.Helper()
 	if len(command) == 0 || command[0] != "/latchkey" {

@@ -168,7 +168,7 @@ func (sh *shell) configCommand() *cobra.Command {
 	return commandGroup("config", "The configuration: check it", cmd)
 }
 
-// checkMasterKey says whether the master key can be read, as far as that can be seen without a database.
+// checkMasterKey reports whether the master key can be read, as far as that can be seen without a database.
 func (c *Config) checkMasterKey() error {
 	if c.OldMasterKeyFile != "" {
 		if _, err := keys.ReadMasterKey(c.OldMasterKeyFile); err != nil {

@@ -31,7 +31,7 @@ func stamp(file string) os.FileInfo {
 	return info
 }
 
-// changed says whether a file is another one, or was written to. The time alone would not do: file systems count it in ticks.
+// changed reports whether a file is another one, or was written to. The time alone would not do: file systems count it in ticks.
 func changed(before, now os.FileInfo) bool {
 	if before == nil || now == nil {
 		return before != now

@@ -28,7 +28,7 @@ type Decision struct {
 	Contact string   // with NotInGroup: whom the person can ask, "" if nobody was named
 }
 
-// Decide says whether the person may use the application.
+// Decide reports whether the person may use the application.
 func Decide(c clients.Client, u storage.User) Decision {
 	if d := DecideClient(c); !d.Allowed {
 		return d
@@ -44,7 +44,7 @@ func Decide(c clients.Client, u storage.User) Decision {
 	return Decision{Allowed: true}
 }
 
-// DecideClient says whether the application may act at all. It is the whole decision where no person is involved
+// DecideClient reports whether the application may act at all. It is the whole decision where no person is involved
 // (client_credentials, RFC 6749 §4.4).
 func DecideClient(c clients.Client) Decision {
 	switch {

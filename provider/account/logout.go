@@ -151,7 +151,7 @@ func refuseLogout(why templates.Problem) *web.PageError {
 	return web.RefusePage(http.StatusBadRequest, why)
 }
 
-// provesSession says whether the request comes with an ID token of this very session, so that nobody needs to be asked (RP-Initiated Logout
+// provesSession reports whether the request comes with an ID token of this very session, so that nobody needs to be asked (RP-Initiated Logout
 // §2, §6). One that does not say of which session it is must at least have been issued since this one began: an old one, found
 // somewhere, signs nobody out.
 func (p *Pages) provesSession(req logoutRequest, session storage.Session) bool {
@@ -391,7 +391,7 @@ func (p *Pages) LoggedOut(w http.ResponseWriter, r *http.Request) error {
 	return p.Web.Render(w, r, http.StatusOK, page)
 }
 
-// logoutOutcomes tells of every application that the session reached whether it knows that the session has ended. waiting says whether
+// logoutOutcomes tells of every application that the session reached whether it knows that the session has ended. waiting reports whether
 // that may still change.
 func (p *Pages) logoutOutcomes(ctx context.Context, logoutID string, reached []clients.Client) (apps []templates.LoggedOutApp, waiting bool, err error) {
 	deliveries, err := p.Store.LogoutDeliveries(ctx, logoutID)

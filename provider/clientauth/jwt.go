@@ -20,7 +20,7 @@ func ReadClaims(payload []byte) (JWTClaims, error) {
 	return c, nil
 }
 
-// Has says whether there is such a claim, whatever it is.
+// Has reports whether there is such a claim, whatever it is.
 func (c JWTClaims) Has(name string) bool { _, ok := c[name]; return ok }
 
 // Text is a claim that is a string; "" otherwise.

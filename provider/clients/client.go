@@ -119,17 +119,17 @@ type Client struct {
 	Version               int64     `bson:"version" json:"-"`
 }
 
-// Public says whether the client has no way to prove who it is (RFC 6749 §2.1).
+// Public reports whether the client has no way to prove who it is (RFC 6749 §2.1).
 func (c Client) Public() bool { return c.TokenEndpointAuthMethod == oauth.AuthNone }
 
-// RequiresPKCE says whether an authorization request without code_challenge is refused. It is, unless an
+// RequiresPKCE reports whether an authorization request without code_challenge is refused. It is, unless an
 // administrator switched it off for a confidential client.
 func (c Client) RequiresPKCE() bool { return c.Public() || !c.WithoutPKCE }
 
-// MayGrant says whether the client is registered for the grant type.
+// MayGrant reports whether the client is registered for the grant type.
 func (c Client) MayGrant(grantType string) bool { return slices.Contains(c.GrantTypes, grantType) }
 
-// MayRespond says whether the client is registered for the response type, given in canonical order.
+// MayRespond reports whether the client is registered for the response type, given in canonical order.
 func (c Client) MayRespond(responseType string) bool {
 	return slices.ContainsFunc(c.ResponseTypes, func(s string) bool {
 		rt, err := oauth.ParseResponseType(s)
@@ -145,5 +145,5 @@ func (c Client) Name() string {
 	return c.ID
 }
 
-// LogsOut says whether the client wants to hear of the end of a session, so that its ID tokens need a sid.
+// LogsOut reports whether the client wants to hear of the end of a session, so that its ID tokens need a sid.
 func (c Client) LogsOut() bool { return c.BackchannelLogoutURI != "" || c.FrontchannelLogoutURI != "" }

@@ -20,7 +20,7 @@ var members = func() map[string]int {
 	return out
 }()
 
-// knownMember says whether name is a member of client metadata that means something to us.
+// knownMember reports whether name is a member of client metadata that means something to us.
 func knownMember(name string) bool { _, ok := members[name]; return ok }
 
 // ParseMetadata reads client metadata as a client sends it: a JSON object, its members of exactly the names and types of RFC 7591 §2 and

@@ -32,7 +32,7 @@ func (h *SecretHasher) Hash(secret string) []byte {
 	return mac.Sum(nil)
 }
 
-// Check says whether secret is the client's and has not expired at now.
+// Check reports whether secret is the client's and has not expired at now.
 func (h *SecretHasher) Check(c Client, secret string, now time.Time) bool {
 	ok := subtle.ConstantTimeCompare(h.Hash(secret), c.SecretHash) == 1
 	return ok && len(c.SecretHash) > 0 && (c.SecretExpiresAt.IsZero() || now.Before(c.SecretExpiresAt))
@@ -42,7 +42,7 @@ func (h *SecretHasher) Check(c Client, secret string, now time.Time) bool {
 // also works for applications that forget to (RFC 6749 §2.3.1), and it is long enough for every HMAC algorithm (RFC 7518 §3.2).
 func NewSecret() string { return (rand.Text() + rand.Text() + rand.Text())[:64] }
 
-// UsesSecret says whether the client authenticates by a secret.
+// UsesSecret reports whether the client authenticates by a secret.
 func (c Client) UsesSecret() bool {
 	switch c.TokenEndpointAuthMethod {
 	case oauth.AuthClientSecretBasic, oauth.AuthClientSecretPost, oauth.AuthClientSecretJWT:

@@ -53,7 +53,7 @@ func parseURI(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// isScheme says whether s is a scheme in the spelling that browsers and devices use (RFC 3986 §3.1), which is lower case.
+// isScheme reports whether s is a scheme in the spelling that browsers and devices use (RFC 3986 §3.1), which is lower case.
 func isScheme(s string) bool {
 	return s != "" && s[0] >= 'a' && s[0] <= 'z' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789+-.") == ""
 }

@@ -29,7 +29,7 @@ type Policy struct {
 	KnownScopes []string
 }
 
-// httpLoopback says whether http is acceptable at all, at loopback hosts.
+// httpLoopback reports whether http is acceptable at all, at loopback hosts.
 func (pol Policy) httpLoopback() bool { return !pol.Dynamic || pol.AllowHTTPLoopback }
 
 // Values of application_type (OIDC Registration §2).
@@ -376,7 +376,7 @@ func checkAddresses(m *Metadata, pol Policy, _ string) error {
 	return joined(found...)
 }
 
-// hasKeys says whether the client's public keys are, or can be, known.
+// hasKeys reports whether the client's public keys are, or can be, known.
 func (m *Metadata) hasKeys() bool { return len(m.JWKS) > 0 || m.JWKSURI != "" }
 
 func checkAuthentication(m *Metadata, _ Policy, _ string) error {
@@ -410,7 +410,7 @@ func checkAuthentication(m *Metadata, _ Policy, _ string) error {
 	return oneOf("token_endpoint_auth_signing_alg", m.TokenEndpointAuthAlg, slices.Concat(keys.AcceptedSigningAlgorithms, keys.HMACAlgorithms))
 }
 
-// hasPrivateParts says whether a JWK Set has anything in it that is nobody's business but the owner's (RFC 7518 §6).
+// hasPrivateParts reports whether a JWK Set has anything in it that is nobody's business but the owner's (RFC 7518 §6).
 func hasPrivateParts(set json.RawMessage) bool {
 	var s struct {
 		Keys []map[string]json.RawMessage `json:"keys"`

@@ -41,7 +41,7 @@ func (gs *Grants) Entitle(ctx context.Context, client clients.Client, grant stor
 	return i, nil
 }
 
-// Refreshable says whether the grant comes with refresh tokens: only for offline access, which the person has allowed, and only for a client
+// Refreshable reports whether the grant comes with refresh tokens: only for offline access, which the person has allowed, and only for a client
 // that is registered to use them (OIDC Core §11).
 func Refreshable(client clients.Client, grant storage.Grant) bool {
 	return grant.Offline && client.MayGrant(oauth.GrantRefreshToken)

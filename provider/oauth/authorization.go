@@ -30,10 +30,10 @@ type AuthorizationRequest struct {
 	Resource      []string      `bson:"resource,omitempty" json:"resource,omitempty"` // RFC 8707 §2
 }
 
-// HasPrompt says whether prompt contains v (OIDC Core §3.1.2.1).
+// HasPrompt reports whether prompt contains v (OIDC Core §3.1.2.1).
 func (r AuthorizationRequest) HasPrompt(v string) bool { return slices.Contains(r.Prompt, v) }
 
-// HasScope says whether the request asks for scope s.
+// HasScope reports whether the request asks for scope s.
 func (r AuthorizationRequest) HasScope(s string) bool { return slices.Contains(r.Scope, s) }
 
 // ClaimsRequest is the claims parameter (OIDC Core §5.5).
@@ -48,7 +48,7 @@ type ClaimRequest struct {
 	Values    []string `bson:"values,omitempty" json:"values,omitempty"` // value or values, as far as they are strings
 }
 
-// Empty says whether nothing was asked for.
+// Empty reports whether nothing was asked for.
 func (c ClaimsRequest) Empty() bool { return len(c.Userinfo) == 0 && len(c.IDToken) == 0 }
 
 const (

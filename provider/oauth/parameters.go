@@ -29,7 +29,7 @@ const (
 // counts as absent (RFC 6749 §3.1).
 func (p Parameters) Get(name string) string { return p.one[name] }
 
-// Has says whether the parameter was sent with a value.
+// Has reports whether the parameter was sent with a value.
 func (p Parameters) Has(name string) bool { return p.one[name] != "" }
 
 // With returns a copy in which name has the given value ("" removes it).

@@ -158,7 +158,7 @@ func (rt ResponseType) String() string {
 	return strings.Join(out, " ")
 }
 
-// FrontChannel says whether a token travels in the authorization response itself.
+// FrontChannel reports whether a token travels in the authorization response itself.
 // Such a response goes by fragment unless asked otherwise, and never by query
 // (OAuth 2.0 Multiple Response Type Encoding Practices §3).
 func (rt ResponseType) FrontChannel() bool { return rt.IDToken || rt.Token }

@@ -29,7 +29,7 @@ func prefixes(in ...string) []netip.Prefix {
 	return out
 }
 
-// public says whether the address is one of the public Internet.
+// public reports whether the address is one of the public Internet.
 func public(a netip.Addr) bool {
 	in := func(list []netip.Prefix) bool {
 		return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) })
@@ -40,7 +40,7 @@ func public(a netip.Addr) bool {
 	return publicIPv6.Contains(a) && !in(notPublicIPv6)
 }
 
-// permitted says whether the address may be connected to, over http if plain.
+// permitted reports whether the address may be connected to, over http if plain.
 func (c *Client) permitted(a netip.Addr, plain bool) error {
 	if a.Zone() != "" {
 		return fmt.Errorf("%w: it has a zone", ErrForbidden)
@@ -72,7 +72,7 @@ func isLocalhost(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// endsInNumber says whether a host's last label is a number in any of the notations that old resolvers take for an address.
+// endsInNumber reports whether a host's last label is a number in any of the notations that old resolvers take for an address.
 func endsInNumber(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	last := host[strings.LastIndexByte(host, '.')+1:]

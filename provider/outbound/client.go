@@ -257,7 +257,7 @@ func (c *Client) try(ctx context.Context, method, rawURL string, header http.Hea
 	return resp.StatusCode, answer, nil
 }
 
-// Check says whether an address may be fetched, as far as that can be seen without resolving its name: at
+// Check reports whether an address may be fetched, as far as that can be seen without resolving its name: at
 // registration, say. The error is the cause itself.
 func (c *Client) Check(rawURL string) error {
 	_, err := c.check(rawURL)

@@ -90,7 +90,7 @@ func (h *Hasher) Hash(ctx context.Context, password string) (phc string, err err
 	return encoded{h.params, salt, sum}.String(), nil
 }
 
-// Verify says whether the password belongs to the PHC string, and whether that should be made anew because it cost
+// Verify reports whether the password belongs to the PHC string, and whether that should be made anew because it cost
 // less than today's parameters. A string that is not argon2id within bounds is an error. Errors as Hash.
 func (h *Hasher) Verify(ctx context.Context, phc, password string) (ok, needsRehash bool, err error) {
 	e, err := h.parse(phc)
@@ -119,7 +119,7 @@ func (h *Hasher) VerifyLike(ctx context.Context, p Params, password string) erro
 	return err
 }
 
-// CheckHash says whether a PHC string from elsewhere can be used: argon2id, version 19, costs within bounds.
+// CheckHash reports whether a PHC string from elsewhere can be used: argon2id, version 19, costs within bounds.
 func (h *Hasher) CheckHash(phc string) error {
 	_, err := h.parse(phc)
 	return err

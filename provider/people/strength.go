@@ -32,7 +32,7 @@ var common = sync.OnceValue(func() map[string]bool {
 	return words
 })
 
-// CheckPassword says whether a password may be set for the person: 10 characters to 1024 bytes, not made of the username or e-mail address, not
+// CheckPassword reports whether a password may be set for the person: 10 characters to 1024 bytes, not made of the username or e-mail address, not
 // one that guessing begins with. others are further words that it must not be made of: the service's name. The error is a sentence for the person.
 func CheckPassword(password, username, email string, others ...string) error {
 	if !utf8.ValidString(password) {
@@ -98,7 +98,7 @@ func easy(plain string) bool {
 	return false
 }
 
-// twoCommon says whether the letters are a common word twice, or two of the words.
+// twoCommon reports whether the letters are a common word twice, or two of the words.
 func twoCommon(letters string) bool {
 	for i := 3; i <= len(letters)-3; i++ {
 		if common()[letters[:i]] && common()[letters[i:]] {
@@ -108,7 +108,7 @@ func twoCommon(letters string) bool {
 	return false
 }
 
-// repeats says whether the whole is one part again and again that would be too short by itself.
+// repeats reports whether the whole is one part again and again that would be too short by itself.
 func repeats(s string) bool {
 	for n := 1; n <= min(len(s)/2, MinPassword-1); n++ {
 		if strings.HasPrefix(s[n:], s[:len(s)-n]) {
@@ -122,7 +122,7 @@ func repeats(s string) bool {
 var rows = []string{"abcdefghijklmnopqrstuvwxyz", "0123456789", "1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm", "azertyuiop", "qsdfghjklm", "wxcvbn",
 	"1q2w3e4r5t6y7u8i9o0p", "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p", "qazwsxedcrfvtgbyhnujmikolp", "qweasdzxc", "!@#$%^&*()", "!\"§$%&/()="}
 
-// walks says whether nearly all of it consists of pieces of three and more neighbours on such a row, in either direction.
+// walks reports whether nearly all of it consists of pieces of three and more neighbours on such a row, in either direction.
 func walks(s string) bool {
 	covered, r := 0, []rune(s)
 	for i := 0; i < len(r); {

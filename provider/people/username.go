@@ -110,7 +110,7 @@ func checkWord(word string) error {
 	return nil
 }
 
-// plainLatin says whether a lower-case Latin letter is one that languages are written in: an ASCII letter with or without an
+// plainLatin reports whether a lower-case Latin letter is one that languages are written in: an ASCII letter with or without an
 // accent, or one of the few others. The dotless i and the phonetic letters look too much like ASCII ones.
 func plainLatin(r rune) bool {
 	if r < utf8.RuneSelf || strings.ContainsRune("æœøåðþđħłŋßəɓɗƙɛɔơư", r) {
@@ -146,7 +146,7 @@ func script(r rune) string {
 
 var commonScripts = []string{"Latin", "Cyrillic", "Greek", "Han", "Hiragana", "Katakana", "Hangul", "Arabic", "Hebrew", "Devanagari", "Thai"}
 
-// written says whether the scripts make one way of writing: a single one, or those of Japanese, Korean or Chinese
+// written reports whether the scripts make one way of writing: a single one, or those of Japanese, Korean or Chinese
 // (the highly restrictive level of UTS 39 §5.2, without Latin).
 func written(scripts []string) bool {
 	in := func(allowed ...string) bool {

@@ -69,7 +69,7 @@ func (w *World) HintClaims(s storage.Session, c clients.Client, change map[strin
 	return claims
 }
 
-// StillSignedIn says whether the session stands, in the store and for the browser.
+// StillSignedIn reports whether the session stands, in the store and for the browser.
 func (w *World) StillSignedIn(b *Browser, s storage.Session) bool {
 	w.t.Helper()
 	now, err := w.Store.Session(context.Background(), s.ID)

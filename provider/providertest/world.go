@@ -238,7 +238,7 @@ func (w *World) Absolute(target string) string {
 	return target
 }
 
-// ours says whether a redirect leads to the provider itself.
+// ours reports whether a redirect leads to the provider itself.
 func (w *World) ours(location string) bool {
 	return strings.HasPrefix(location, "/") || strings.HasPrefix(location, w.Issuer+"/")
 }
@@ -263,7 +263,7 @@ func (b *Browser) Open(target string) Page {
 	return b.Follow(b.Get(target))
 }
 
-// Has says whether the page has an element with this id.
+// Has reports whether the page has an element with this id.
 func (p Page) Has(id string) bool { return strings.Contains(p.Body, `id="`+id+`"`) }
 
 // Answer is the parameters with which the browser was sent to the application, from query or fragment.

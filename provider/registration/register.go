@@ -189,7 +189,7 @@ func (ep *Endpoints) actor(r *http.Request, c clients.Client) admin.Actor {
 	return a
 }
 
-// loopback says whether the provider itself is only reached on loopback, where applications are being developed.
+// loopback reports whether the provider itself is only reached on loopback, where applications are being developed.
 func (ep *Endpoints) loopback() bool {
 	return oauth.LoopbackHost(ep.Web.Base.Hostname())
 }

@@ -219,7 +219,7 @@ func (ss *Sessions) deliver(ctx context.Context, d storage.LogoutDelivery) {
 	ss.signals.outcome()
 }
 
-// GivenUp says whether the delivery will not be tried any more although it has not arrived.
+// GivenUp reports whether the delivery will not be tried any more although it has not arrived.
 func GivenUp(d storage.LogoutDelivery, now time.Time) bool {
 	return d.DeliveredAt.IsZero() && (!d.NextAt.Before(d.ExpiresAt) || !now.Before(d.ExpiresAt))
 }
@@ -258,7 +258,7 @@ func (ss *Sessions) attemptLogout(ctx context.Context, d storage.LogoutDelivery)
 	return status, err
 }
 
-// refused says whether the application understood and will not (Back-Channel Logout §2.8), rather than cannot just now. It is asked a few
+// refused reports whether the application understood and will not (Back-Channel Logout §2.8), rather than cannot just now. It is asked a few
 // times more, because what answers may be in the middle of being replaced.
 func refused(status int) bool {
 	return status >= 400 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooEarly && status != http.StatusTooManyRequests

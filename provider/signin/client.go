@@ -47,7 +47,7 @@ func verifyRedirect(client clients.Client, uri string) (clients.Redirect, error)
 	return redirect, nil
 }
 
-// requiresPKCE says whether a request of the client without code_challenge is refused.
+// requiresPKCE reports whether a request of the client without code_challenge is refused.
 func (p *Pages) requiresPKCE(client clients.Client) bool {
 	if p.InsecurePublicWithoutPKCE && client.Dynamic && client.Public() {
 		return false

@@ -141,7 +141,7 @@ func (p *Pages) personalCSRF(browser string, at pending) string {
 	return p.Web.CSRF(browser, "interaction:"+at.Interaction.ID) + "." + p.Web.CSRF(browser, "person:"+at.Interaction.ID+":"+at.User.ID)
 }
 
-// formShownToCurrentUser says whether a form was shown to the person who is signed in now. Another tab may have signed somebody else in since.
+// formShownToCurrentUser reports whether a form was shown to the person who is signed in now. Another tab may have signed somebody else in since.
 func (p *Pages) formShownToCurrentUser(r *http.Request, form oauth.Parameters, at pending) bool {
 	_, sent, _ := strings.Cut(form.Get("csrf"), ".")
 	return at.SignedIn && p.Web.CheckCSRF(r, sent, "person:"+at.Interaction.ID+":"+at.User.ID) == nil

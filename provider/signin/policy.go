@@ -90,13 +90,13 @@ func nextStep(s situation) step {
 	return step{kind: stepRespond}
 }
 
-// signedInHere says whether the person proved who they are for this very request, with the session that is theirs now.
+// signedInHere reports whether the person proved who they are for this very request, with the session that is theirs now.
 func signedInHere(s situation) bool {
 	at := s.Interaction.SignedInAt
 	return s.SignedIn && !at.IsZero() && !s.Session.AuthTime.Before(at)
 }
 
-// answeredByCurrentUser says whether what was answered in the interaction is the word of the person who is signed in now. In between somebody else may have
+// answeredByCurrentUser reports whether what was answered in the interaction is the word of the person who is signed in now. In between somebody else may have
 // signed in, here or in another tab, and nobody allows anything for somebody else.
 func answeredByCurrentUser(s situation) bool {
 	return s.SignedIn && s.Interaction.PersonID == s.User.ID

@@ -94,7 +94,7 @@ func (ep *Endpoints) introspectAccess(ctx context.Context, asker clients.Client,
 	return answer, nil
 }
 
-// introspectableBy says whether an access token is the asker's business: it was issued to it, or is for it.
+// introspectableBy reports whether an access token is the asker's business: it was issued to it, or is for it.
 func introspectableBy(asker clients.Client, t grants.AccessToken) bool {
 	if t.ClientID == asker.ID {
 		return true

@@ -208,7 +208,7 @@ func (s *Site) errorPage(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// Unavailable says whether the problem is that the store, or the capacity to hash a password, is out of reach for now.
+// Unavailable reports whether the problem is that the store, or the capacity to hash a password, is out of reach for now.
 func Unavailable(err error) bool {
 	var e *oauth.Error
 	if errors.As(err, &e) {

@@ -19,7 +19,7 @@ func (s *Site) Healthz(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// Readyz says whether the store and the keys answer: 200 if both do, else 503. What is wrong with them is in the log only.
+// Readyz reports whether the store and the keys answer: 200 if both do, else 503. What is wrong with them is in the log only.
 func (s *Site) Readyz(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), readyWithin)
 	defer cancel()

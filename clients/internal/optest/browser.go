@@ -164,7 +164,7 @@ func (b *Browser) resolve(ref string) string {
 	return u.String()
 }
 
-// Has says whether the page has an element with the id.
+// Has reports whether the page has an element with the id.
 func (b *Browser) Has(id string) bool { return b.tag(id) != "" }
 
 // Attribute of the element with the id.
