@@ -10,7 +10,8 @@
 # JAVA_HOME  a JDK of 21 or newer, for the suite
 # GROUPS_RUN groups of plans to run; default: oidcc logout matrix static
 #
-# Ends everything it started and exits with the runner's status.
+# Ends everything it started and exits with the runner's status. $WORK/results/table.md has the results as docs/conformance.md
+# shows them, made again from each run.
 set -euo pipefail
 : "${SUITE_JAR:?set SUITE_JAR to the suite built as fapi-test-suite.jar}" "${HARNESS:?set HARNESS to the folder of the harness}"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -67,5 +68,24 @@ for g in ${GROUPS_RUN:-oidcc logout matrix static}; do groups+=(--group "$g"); d
 status=0
 python3 "$HARNESS/run_plans.py" --configs "$WORK/configs" --out "$WORK/results" --jobs "${JOBS:-24}" \
   --rotate-cmd "'$WORK/latchkey' keys rotate --config '$here/latchkey.yaml'" "${groups[@]}" "$@" || status=$?
+
+# The table of docs/conformance.md.
+if [[ -s $WORK/results/summary.json ]]; then
+  python3 - "$WORK/results/summary.json" >"$WORK/results/table.md" <<'PY'
+import json, re, sys
+columns = "PASSED REVIEW WARNING SKIPPED FAILED".split()
+print("| plan | " + " | ".join(c.lower() for c in columns) + " |\n| --- |" + " ---: |" * len(columns))
+sums = dict.fromkeys(columns, 0)
+for p in json.load(open(sys.argv[1]))["plans"]:
+    name, variants = p["plan"].split("[", 1) if "[" in p["plan"] else (p["plan"], "")
+    variants = re.findall(r"(\w+)=([^\]]*)", variants)
+    short = ", ".join(v for k, v in variants if k != "server_metadata")
+    counts = {c: p["results"].get(c, 0) for c in columns}
+    for c in columns:
+        sums[c] += counts[c]
+    print(f"| {name.removesuffix('-certification-test-plan').removesuffix('-test-plan')}{': ' + short if short else ''} | " + " | ".join(str(counts[c]) for c in columns) + " |")
+print("| **all** | " + " | ".join(str(sums[c]) for c in columns) + " |")
+PY
+fi
 echo "results and logs: $WORK"
 exit $status
