@@ -489,7 +489,7 @@ func (c *Config) checkStore() (fs faults) {
 		bad("passwords", "cost too little to compute: memory_kib × passes must be 35840 or more, and memory_kib 7168 or more; 19456 and 2 are usual")
 	}
 	if c.Passwords.MemoryKiB > 4<<20 || c.Passwords.Passes > 100 || c.Passwords.Concurrency < 0 || c.Passwords.Concurrency > 1024 {
-		bad("passwords", "cost more than any machine can bear; memory_kib 19456, passes 2, concurrency 0 are usual")
+		bad("passwords", "cost too much to compute; memory_kib 19456, passes 2, concurrency 0 are usual")
 	}
 	return fs
 }
@@ -541,7 +541,7 @@ func (c *Config) Validate() error {
 		case err != nil:
 			bad("trusted_proxies", "%q is no address; use one such as 10.0.0.5 or 10.0.0.0/24", p)
 		case prefix.Addr().Is4() && prefix.Bits() < 8 || prefix.Addr().Is6() && prefix.Bits() < 7:
-			bad("trusted_proxies", "%s is half the world: anybody could say they are anybody. Name the proxies, such as 10.0.0.5", p)
+			bad("trusted_proxies", "%s trusts too many addresses: a client among them could forge its own address. Name the proxies, such as 10.0.0.5", p)
 		}
 	}
 	if c.Log.Format != "text" && c.Log.Format != "json" {
@@ -614,13 +614,13 @@ func (c *Config) warnings() []string {
 		warn("insecure_allow_none: applications may register for unsigned ID tokens and request objects; only the certification suite needs that")
 	}
 	if c.InsecurePublicClientsWithoutPKCE {
-		warn("insecure_public_clients_without_pkce: whoever sees the code of a public client can use it; only the certification suite needs that")
+		warn("insecure_public_clients_without_pkce: an attacker who sees the code of a public client can use it; only the certification suite needs that")
 	}
 	if c.Outbound.AllowLoopback {
-		warn("outbound.allow_loopback: whoever can register an application can make the provider call programs on this machine; only demonstrations and certification runs need that")
+		warn("outbound.allow_loopback: a registered client can make the provider call programs on this machine; only demonstrations and certification runs need that")
 	}
 	if c.Registration == string(registration.Open) {
-		warn("registration: open: anybody can register an application")
+		warn("registration: open: any client can register itself")
 		if c.RegistrationsPerHour == 0 {
 			warn("registrations_per_hour: 0: and as many as they like")
 		}
@@ -632,7 +632,7 @@ func (c *Config) warnings() []string {
 		warn("metrics_listen: %s can be read from other machines", c.MetricsListen)
 	}
 	if c.MongoDB != "" && !hasPassword(c.MongoDB) && !strings.Contains(c.MongoDB, "authMechanism=") {
-		warn("mongodb: connects without a password; whoever reaches that database reads and writes everything")
+		warn("mongodb: connects without a password; every program that reaches that database can read and write everything")
 	}
 	return out
 }
