@@ -50,20 +50,16 @@ var problems = []Problem{
 
 // key is that of the problem's message for a part of the page, "" if it has none.
 func (p Problem) key(part string) string {
-	for name := string(p); name != ""; {
+	for name := string(p); ; {
 		if key := "problem." + name + "." + part; english().messages[key] != nil {
 			return key
 		}
-		name, _, _ = cutLast(name, ".")
+		dot := strings.LastIndexByte(name, '.')
+		if dot < 0 {
+			return ""
+		}
+		name = name[:dot]
 	}
-	return ""
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return "", s, false
 }
 
 // plain writes typographic marks with the characters that an error_description may have (RFC 6749
