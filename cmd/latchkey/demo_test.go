@@ -34,6 +34,10 @@ func useDemo(t *testing.T, info demoInfo) {
 	p := newPerson(t)
 	notes, photos := info.Applications[0].URL, info.Applications[1].URL
 	p.open(notes+"/").press("sign-in").must("login-page").press("login-submit", "username", "alice", "password", info.password("alice")).must("signed-in")
+	p.press("note-add", "text", "written in the demonstration").must("signed-in")
+	if !strings.Contains(p.body, "written in the demonstration") {
+		t.Errorf("the note is not kept: %s", p.body)
+	}
 	p.open(photos + "/").must("signed-in").press("call-me")
 	if !strings.Contains(p.body, `data-status="200"`) {
 		t.Errorf("GET /me: %s", p.body)
@@ -64,6 +68,11 @@ func TestTheDemonstrationKeepsWhatItIsToldToKeepAndNothingElse(t *testing.T) {
 	}
 
 	r, second := demonstration(t, "--data", data, "--port", port) // at once, on the same ports
+	alice := newPerson(t)
+	alice.open(second.Applications[0].URL+"/").press("sign-in").press("login-submit", "username", "alice", "password", second.password("alice")).must("signed-in")
+	if strings.Count(alice.body, "written in the demonstration") == 0 {
+		t.Errorf("the note of before is gone: %s", alice.body)
+	}
 	if second.password("alice") != first.password("alice") || second.password("alice") == second.password("bob") {
 		t.Error("people have other passwords than before, or the same as each other")
 	}
