@@ -26,10 +26,11 @@ func RequestedClaims(r oauth.AuthorizationRequest) []string {
 	return out
 }
 
-// AllowedResources checks the resource parameter against what the client's tokens may name (RFC 8707 §2).
-func AllowedResources(client clients.Client, requested []string) ([]string, error) {
+// AllowedResources checks the resource parameter against what the client's tokens may name (RFC 8707 §2). The issuer, by which a client asks for
+// a token for userinfo, every client may name.
+func AllowedResources(client clients.Client, issuer string, requested []string) ([]string, error) {
 	for _, r := range requested {
-		if !slices.Contains(client.Audience, r) {
+		if r != issuer && !slices.Contains(client.Audience, r) {
 			return nil, oauth.Errorf(oauth.InvalidTarget, "this client may not ask for tokens for that resource; an administrator can add it to the client's audience").
 				Because(fmt.Errorf("resource received %.200q, audience of the client %q", r, client.Audience))
 		}

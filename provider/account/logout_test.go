@@ -223,18 +223,18 @@ func TestRPInitiatedLogout(t *testing.T) {
 		w := providertest.New(t)
 		w.AddClient("shop", providertest.SignsOutTo(providertest.OutURI))
 		b, s := w.SignedIn(w.AddUser("alice"))
-		for want, do := range map[int]func() providertest.Page{
-			400: func() providertest.Page { return b.Get("/logout?state=%zz") },
-			414: func() providertest.Page { return b.Get("/logout?state=" + strings.Repeat("x", 40<<10)) },
-			413: func() providertest.Page { return b.Post("/logout", url.Values{"state": {strings.Repeat("x", 40<<10)}}) },
-			415: func() providertest.Page {
+		for name, do := range map[string]func() providertest.Page{
+			"400 a query that is none": func() providertest.Page { return b.Get("/logout?state=%zz") },
+			"414 a long query":         func() providertest.Page { return b.Get("/logout?state=" + strings.Repeat("x", 40<<10)) },
+			"413 a long body":          func() providertest.Page { return b.Post("/logout", url.Values{"state": {strings.Repeat("x", 40<<10)}}) },
+			"400 a body of another type": func() providertest.Page {
 				r, _ := http.NewRequest("POST", w.Issuer+"/logout", strings.NewReader(`{"state":"x"}`))
 				r.Header.Set("Content-Type", "text/plain")
 				return b.Do(r)
 			},
 		} {
-			if p := do(); p.StatusCode != want || !p.Has("op-error") {
-				t.Errorf("%d, want %d", p.StatusCode, want)
+			if p := do(); fmt.Sprint(p.StatusCode) != name[:3] || !p.Has("op-error") {
+				t.Errorf("%s: %d", name, p.StatusCode)
 			}
 		}
 		if p := b.Get(providertest.LogoutURL("client_id", "nobody")); p.StatusCode != 400 {

@@ -24,7 +24,7 @@ const handoverAlgorithm = "RS256"
 // a fault of the store.
 func (gs *Grants) AccessTokenAlgorithm(ctx context.Context, client clients.Client, audience []string) (string, error) {
 	if len(audience) == 0 {
-		audience = gs.defaultAudience(client)
+		audience = gs.defaultAudience(client, nil)
 	}
 	chosen, undecided := "", false
 	for _, resource := range audience {

@@ -2,7 +2,6 @@ package grants
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"latchkey/provider/access"
@@ -29,7 +28,7 @@ func (gs *Grants) Entitle(ctx context.Context, client clients.Client, grant stor
 	}
 	i.IDToken = slices.Contains(i.Scope, oauth.ScopeOpenID)
 	// 3. Where?
-	if i.Audience, err = gs.audienceOf(client, grant, resource); err != nil {
+	if i.Audience, err = gs.audienceOf(client, grant, i.Scope, resource); err != nil {
 		return Issuance{}, err
 	}
 	if !client.OpaqueAccessTokens {
@@ -69,11 +68,14 @@ func scopeOf(client clients.Client, grant storage.Grant, requested string) ([]st
 	return scope, nil
 }
 
-// audienceOf chooses the audience of a token among what was granted and what the client may still ask for (RFC 8707 §2.2).
-func (gs *Grants) audienceOf(client clients.Client, grant storage.Grant, requested []string) ([]string, error) {
-	granted := slices.DeleteFunc(slices.Clone(grant.Resource), func(r string) bool { return !slices.Contains(client.Audience, r) })
+// audienceOf chooses the audience of a token among what was granted and what the client may still ask for (RFC 8707 §2.2). The issuer stands for
+// the provider's own userinfo endpoint and needs scope openid.
+func (gs *Grants) audienceOf(client clients.Client, grant storage.Grant, scope, requested []string) ([]string, error) {
+	openid := slices.Contains(scope, oauth.ScopeOpenID)
+	may := func(r string) bool { return slices.Contains(client.Audience, r) || r == gs.Issuer && openid }
+	granted := slices.DeleteFunc(slices.Clone(grant.Resource), func(r string) bool { return !may(r) })
 	if len(grant.Resource) == 0 {
-		granted = gs.defaultAudience(client)
+		granted = gs.defaultAudience(client, scope)
 	}
 	if len(granted) == 0 {
 		return nil, oauth.Errorf(oauth.InvalidTarget, "the client may not ask for tokens for this resource any more")
@@ -82,9 +84,8 @@ func (gs *Grants) audienceOf(client clients.Client, grant storage.Grant, request
 		return granted, nil
 	}
 	for _, r := range requested {
-		if !slices.Contains(granted, r) {
-			return nil, oauth.Errorf(oauth.InvalidTarget, "resource names something that was not granted").
-				Because(fmt.Errorf("resource received %.200q, granted %q", r, granted))
+		if !slices.Contains(granted, r) && !(r == gs.Issuer && openid) {
+			return nil, oauth.Errorf(oauth.InvalidTarget, "resource names something that was not granted")
 		}
 	}
 	return requested, nil

@@ -151,19 +151,23 @@ func halfHash(alg, value string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }
 
-// defaultAudience is whom the tokens of a client are for when nobody says (RFC 9068 §3).
-func (gs *Grants) defaultAudience(client clients.Client) []string {
-	if len(client.Audience) > 0 {
-		return client.Audience[:1]
+// defaultAudience is whom the tokens of a client are for when no resource is asked for: its first API (RFC 9068 §3), and for tokens with scope
+// openid the provider itself, whose userinfo endpoint is a protected resource, too (OIDC Core §5.3).
+func (gs *Grants) defaultAudience(client clients.Client, scope []string) []string {
+	switch {
+	case len(client.Audience) == 0:
+		return []string{gs.Issuer}
+	case slices.Contains(scope, oauth.ScopeOpenID):
+		return []string{client.Audience[0], gs.Issuer}
 	}
-	return []string{gs.Issuer}
+	return client.Audience[:1]
 }
 
 // accessToken makes an access token and says for how many seconds it is good.
 func (gs *Grants) accessToken(ctx context.Context, i Issuance) (token string, expiresIn int64, err error) {
 	client, grant, audience := i.Client, i.Grant, i.Audience
 	if len(audience) == 0 {
-		audience = gs.defaultAudience(client)
+		audience = gs.defaultAudience(client, i.Scope)
 	}
 	now := gs.Now()
 	life := gs.AccessTokenTTL

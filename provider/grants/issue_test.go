@@ -36,12 +36,15 @@ func TestAccessTokenIsAJWTOfItsOwnType(t *testing.T) {
 		t.Errorf("RFC 9068 §2.1: typ %v", header.ExtraHeaders["typ"])
 	}
 	now := float64(w.Web.Now().Unix())
-	want := map[string]any{"iss": w.Issuer, "sub": alice.ID, "aud": "https://api.test", "client_id": "web-a", "scope": "openid profile groups", "iat": now, "exp": now + 600,
+	want := map[string]any{"iss": w.Issuer, "sub": alice.ID, "client_id": "web-a", "scope": "openid profile groups", "iat": now, "exp": now + 600,
 		"auth_time": now, "acr": people.ACRPassword}
 	for name, v := range want {
 		if at[name] != v {
 			t.Errorf("RFC 9068 §2.2: %s is %v, want %v", name, at[name], v)
 		}
+	}
+	if aud, _ := at["aud"].([]any); !slices.Equal(aud, []any{"https://api.test", w.Issuer}) {
+		t.Errorf("RFC 9068 §2.2: aud is %v, want the API and, for userinfo, the issuer", at["aud"])
 	}
 	if s, _ := at["jti"].(string); len(s) < 22 {
 		t.Errorf("jti %v", at["jti"])

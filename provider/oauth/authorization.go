@@ -128,6 +128,13 @@ func depth(s string) int {
 	return deepest
 }
 
+// maxState bounds, in characters, what is sent back to a client or goes into its ID token.
+const maxState = 4096
+
+// ErrStateTooLong refuses a request whose state could not be sent back: the client could not tell which of its requests an answer without
+// it belongs to (RFC 6749 §4.1.2.1), so there is none, and the user reads why.
+var ErrStateTooLong = Errorf(InvalidRequest, "state may have %d characters at most", maxState)
+
 // ParseAuthorization reads everything of an authorization request but client_id and redirect_uri, which must
 // have been checked before (they decide where an error may go). It knows the grammar only: what the client
 // may ask for is decided elsewhere. The ResponseMode of the result is valid even when an error is returned,
@@ -140,6 +147,10 @@ func ParseAuthorization(p Parameters) (AuthorizationRequest, error) {
 		LoginHint:   short(p.Get("login_hint"), 512),
 		IDTokenHint: p.Get("id_token_hint"),
 		Resource:    p.Resource,
+	}
+	if len(req.State) > maxState {
+		req.State = ""
+		return req, ErrStateTooLong
 	}
 	rt, rtErr := ParseResponseType(p.Get("response_type"))
 	req.ResponseType, req.ResponseMode = rt.String(), rt.DefaultMode()
@@ -158,9 +169,8 @@ func ParseAuthorization(p Parameters) (AuthorizationRequest, error) {
 	if rtErr != nil {
 		return req, rtErr
 	}
-	if len(req.State) > 4096 || len(req.Nonce) > 4096 {
-		req.State = "" // an answer that repeats it would be too long to arrive
-		return req, Errorf(InvalidRequest, "state and nonce may have 4096 characters at most")
+	if len(req.Nonce) > maxState {
+		return req, Errorf(InvalidRequest, "nonce may have %d characters at most", maxState)
 	}
 	var err error
 	if req.Scope, err = ParseScope(p.Get("scope")); err != nil {

@@ -122,10 +122,10 @@ func ParseBody(r *http.Request) (Parameters, error) {
 	empty := Parameters{one: map[string]string{}}
 	mediatype, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || mediatype != "application/x-www-form-urlencoded" {
-		return empty, Errorf(InvalidRequest, "Content-Type must be application/x-www-form-urlencoded").WithStatus(http.StatusUnsupportedMediaType)
+		return empty, Errorf(InvalidRequest, "Content-Type must be application/x-www-form-urlencoded")
 	}
 	if cs := params["charset"]; cs != "" && !strings.EqualFold(cs, "utf-8") {
-		return empty, Errorf(InvalidRequest, "the charset of the body must be UTF-8").WithStatus(http.StatusUnsupportedMediaType)
+		return empty, Errorf(InvalidRequest, "the charset of the body must be UTF-8")
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, MaxBody))
 	if err != nil {

@@ -41,6 +41,9 @@ func (p *Pages) Authorize(w http.ResponseWriter, r *http.Request) error {
 
 	// From here on a problem is the client's to hear.
 	req, err := oauth.ParseAuthorization(params)
+	if errors.Is(err, oauth.ErrStateTooLong) {
+		return err // without state the client could not tell whose answer it is
+	}
 	req.ClientID, req.RedirectURI = client.ID, redirect.String()
 	to := web.Response{Redirect: redirect, Mode: req.ResponseMode, AppName: client.Name()}
 	if dupErr != nil {
@@ -163,7 +166,7 @@ func (p *Pages) mayAsk(ctx context.Context, client clients.Client, req *oauth.Au
 	if !rt.Code || !client.MayGrant(oauth.GrantRefreshToken) {
 		req.Scope = slices.DeleteFunc(req.Scope, func(s string) bool { return s == oauth.ScopeOfflineAccess })
 	}
-	if req.Resource, err = access.AllowedResources(client, req.Resource); err != nil {
+	if req.Resource, err = access.AllowedResources(client, p.Web.Issuer, req.Resource); err != nil {
 		return err
 	}
 	if rt.Token && !client.OpaqueAccessTokens {

@@ -189,13 +189,17 @@ func TestProgramsAreAnsweredInJSONAndPeopleByAPage(t *testing.T) {
 	}
 }
 
-func TestAStateThatIsTooLongIsNotRepeated(t *testing.T) {
+func TestRequestWhoseStateCannotBeSentBackIsAnsweredInPlace(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
 	c := w.AddClient("web-a")
 	p := w.Browser().Get(w.Request(c, "state", strings.Repeat("s", 60000)))
-	if q := p.Answer(); q.Get("error") != "invalid_request" || len(p.Header.Get("Location")) > 2000 {
-		t.Errorf("%d, %d characters", p.StatusCode, len(p.Header.Get("Location")))
+	if p.StatusCode != http.StatusBadRequest || p.Header.Get("Location") != "" || !p.Has("op-error") {
+		t.Errorf("%d to %.100s", p.StatusCode, p.Header.Get("Location"))
+	}
+	// An error that is sent back has the state (RFC 6749 §4.1.2.1), whatever else is too long.
+	if q := w.Browser().Get(w.Request(c, "state", "mine", "nonce", strings.Repeat("n", 5000))).Answer(); q.Get("error") != "invalid_request" || q.Get("state") != "mine" {
+		t.Errorf("%v", q)
 	}
 }
 

@@ -34,7 +34,7 @@ func (ep *Endpoints) clientCredentials(x exchange) (grants.TokenResponse, error)
 	if len(scope) == 0 {
 		scope = allowed // RFC 6749 §3.3: the default is what is registered
 	}
-	audience, err := access.AllowedResources(client, params.Resource)
+	audience, err := access.AllowedResources(client, ep.Web.Issuer, params.Resource)
 	if err != nil {
 		return grants.TokenResponse{}, err
 	}

@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -223,8 +224,11 @@ func TestResourceOfACode(t *testing.T) {
 	both := func(g *storage.Grant) { g.Resource = []string{"https://api1.test", "https://api2.test"} }
 	aud := func(a providertest.AnswerJSON) any { return providertest.ClaimsOf(t, a.Str("access_token"))["aud"] }
 
-	if got := w.Tokens(a, alice, "openid"); aud(got) != "https://api1.test" {
-		t.Errorf("the first audience of the client is the default: %v", aud(got))
+	if got := w.Tokens(a, alice, "openid"); fmt.Sprint(aud(got)) != fmt.Sprint([]any{"https://api1.test", w.Issuer}) {
+		t.Errorf("the first audience of the client is the default, with the issuer for userinfo: %v", aud(got))
+	}
+	if got := w.Tokens(a, alice, "profile"); aud(got) != "https://api1.test" {
+		t.Errorf("without openid nothing is for userinfo: %v", aud(got))
 	}
 	if got := w.Tokens(w.AddClient("web-b"), alice, "openid"); aud(got) != w.Issuer {
 		t.Errorf("without one it is the issuer: %v", aud(got))

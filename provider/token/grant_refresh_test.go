@@ -203,6 +203,8 @@ func TestRefreshCannotWiden(t *testing.T) {
 	if narrow.Str("scope") != "openid" || at["scope"] != "openid" || at["aud"] != "https://api1.test" {
 		t.Errorf("%v %v", narrow.JSON, at)
 	}
+	providertest.MustRefuse(t, w.Whois(narrow.Str("access_token")), http.StatusUnauthorized, oauth.InvalidToken)
+	narrow = w.Renew(a, narrow.Str("refresh_token"), "scope", "openid", "resource", w.Issuer)
 	if got := w.Whois(narrow.Str("access_token")); got.JSON["name"] != nil || got.JSON["sub"] != alice.ID {
 		t.Errorf("%v", got.JSON)
 	}

@@ -76,11 +76,11 @@ func TestTokenEndpoint(t *testing.T) {
 			contentType, body string
 			status            int
 		}{
-			{"application/json", `{"grant_type":"client_credentials"}`, 415},
-			{"multipart/form-data; boundary=x", "--x--", 415},
-			{"text/plain", "grant_type=client_credentials", 415},
-			{"", "grant_type=client_credentials", 415},
-			{"application/x-www-form-urlencoded; charset=utf-16", "grant_type=client_credentials", 415},
+			{"application/json", `{"grant_type":"client_credentials"}`, 400},
+			{"multipart/form-data; boundary=x", "--x--", 400},
+			{"text/plain", "grant_type=client_credentials", 400},
+			{"", "grant_type=client_credentials", 400},
+			{"application/x-www-form-urlencoded; charset=utf-16", "grant_type=client_credentials", 400},
 			{"application/x-www-form-urlencoded", "grant_type=client_credentials&x=%C0%AF", 400},
 			{"application/x-www-form-urlencoded", "grant_type=client_credentials&x=%00", 400},
 			{"application/x-www-form-urlencoded", "grant_type=client_credentials&x=%zz", 400},

@@ -36,6 +36,11 @@ func (ep *Endpoints) Userinfo(w http.ResponseWriter, r *http.Request) error {
 	if t.GrantID == "" || !slices.Contains(scope, oauth.ScopeOpenID) {
 		return web.Challenge(w, oauth.Errorf(oauth.InsufficientScope, "the access token does not have scope openid"))
 	}
+	// A token that was issued for an API alone is not for this resource, whoever presents it (RFC 9068 §4, RFC 8707 §2).
+	if !slices.Contains(t.Audience, ep.Web.Issuer) {
+		return web.Challenge(w, oauth.Errorf(oauth.InvalidToken, "the access token is for another resource; leave resource out, or ask for the issuer").
+			Because(fmt.Errorf("its audience is %q", t.Audience)))
+	}
 	web.Mention(r, "sub", holder.User.ID)
 	named := access.GrantableClaims(holder.Client, grants.ClaimsOfRequest(holder.Grant.Claims.Userinfo))
 	claims, err := ep.Grants.PersonClaims(ctx, holder.User, append(grants.ClaimsOfScope(scope), named...))

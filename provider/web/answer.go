@@ -220,6 +220,11 @@ func Unavailable(err error) bool {
 // errorJSON tells a problem to a program (RFC 6749 §5.2, RFC 6750 §3). One of the three places that write a problem.
 func (s *Site) errorJSON(w http.ResponseWriter, r *http.Request, err error) {
 	Note(r, err)
+	if errors.Is(err, errNoCredentials) {
+		// WWW-Authenticate says what is missing. A request without a token hears no error code (RFC 6750 §3.1).
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	e := oauth.AsError(err)
 	var pe *PageError
 	switch {
