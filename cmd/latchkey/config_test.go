@@ -220,6 +220,32 @@ insecure_public_clients_without_pkce: true
 	}
 }
 
+func TestCertificatesThatBrowsersRefuseAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	certFile, keyFile := makeCertificate(t, folder, "id")
+	out := succeed(t, "", "config", "check", "--issuer", "https://id.example.com", "--data", folder, "--config", writeFile(t, "latchkey.yaml",
+		"tls: {cert_file: "+certFile+", key_file: "+keyFile+"}\n"))
+	if !strings.Contains(out, "warning: tls.cert_file: "+certFile+" is not for id.example.com") {
+		t.Errorf("no warning of another host's certificate in\n%s", out)
+	}
+	c := defaultConfig()
+	c.Issuer, c.TLS.CertFile, c.TLS.KeyFile = "https://localhost", certFile, keyFile
+	for _, test := range []struct {
+		after time.Duration
+		want  string
+	}{
+		{2 * time.Hour, "has expired, at "},
+		{-2 * time.Hour, "is not valid before "},
+		{0, "expires at "},
+	} {
+		got := certificateWarnings(&c, time.Now().Add(test.after))
+		if len(got) != 1 || !strings.Contains(got[0], test.want) {
+			t.Errorf("after %s: %q", test.after, got)
+		}
+	}
+}
+
 // makeCertificate writes a certificate and its key.
 func makeCertificate(t testing.TB, folder, name string) (certFile, keyFile string) {
 	t.Helper()

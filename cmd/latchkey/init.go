@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -201,7 +202,7 @@ func (sh *shell) printConfig(c Config) error {
 	if c.MasterKey != "" {
 		key = "[redacted]"
 	}
-	warnings := c.warnings()
+	warnings := append(c.warnings(), certificateWarnings(&c, time.Now())...)
 	if sh.json {
 		settings := map[string]any{}
 		for _, s := range c.settings() {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -119,7 +120,7 @@ func serve(ctx context.Context, c Config, logger *slog.Logger) error {
 	if inner != nil {
 		side.start(inner, innerHandler(p, handler))
 	}
-	for _, w := range append(c.warnings(), s.masterKeyWarnings()...) {
+	for _, w := range slices.Concat(c.warnings(), s.masterKeyWarnings(), certificateWarnings(&c, time.Now())) {
 		logger.Warn(w)
 	}
 	number, _ := version()
