@@ -19,12 +19,14 @@ import (
 
 func main() {
 	base := cmp.Or(os.Getenv("BASE_URL"), "http://localhost:3000")
-	app, err := application(context.Background(), cmp.Or(os.Getenv("ISSUER"), "http://localhost:8080"), os.Getenv("CLIENT_ID"), os.Getenv("CLIENT_SECRET"), base)
+	issuer := cmp.Or(os.Getenv("ISSUER"), "http://localhost:8080")
+	app, err := application(context.Background(), issuer, os.Getenv("CLIENT_ID"), os.Getenv("CLIENT_SECRET"), base)
 	if err != nil {
 		log.Fatal(err)
 	}
 	log.Print("open ", base)
-	log.Fatal(http.ListenAndServe(cmp.Or(os.Getenv("LISTEN"), "localhost:3000"), app)) //nolint:gosec // one person, on their own machine
+	//nolint:gosec // one person, on their own machine: no timeouts
+	log.Fatal(http.ListenAndServe(cmp.Or(os.Getenv("LISTEN"), "localhost:3000"), app))
 }
 
 func application(ctx context.Context, issuer, id, secret, base string) (http.Handler, error) {
@@ -40,9 +42,11 @@ func application(ctx context.Context, issuer, id, secret, base string) (http.Han
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		state, nonce, verifier := rand.Text(), rand.Text(), oauth2.GenerateVerifier()
 		for name, value := range map[string]string{"state": state, "nonce": nonce, "verifier": verifier} {
-			http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: 600, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+			http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: 600,
+				HttpOnly: true, SameSite: http.SameSiteLaxMode})
 		}
-		http.Redirect(w, r, config.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)), http.StatusSeeOther)
+		address := config.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier))
+		http.Redirect(w, r, address, http.StatusSeeOther)
 	})
 
 	// Come back with a code. All that is needed to know the person is in the ID token and at userinfo.
@@ -78,7 +82,8 @@ func application(ctx context.Context, issuer, id, secret, base string) (http.Han
 			return
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintf(w, "Hello %s, whom this application knows as %s.\n", cmp.Or(claims.Name, person.Email, person.Subject), person.Subject)
+		name := cmp.Or(claims.Name, person.Email, person.Subject)
+		fmt.Fprintf(w, "Hello %s, whom this application knows as %s.\n", name, person.Subject)
 	})
 	return mux, nil
 }

@@ -6,11 +6,12 @@ import (
 	"slices"
 )
 
-// refusals passes on what a person in front of the demonstration wants to read: warnings, and requests that were refused,
-// with the reason that the pages leave out.
+// refusals passes on what a person in front of the demonstration wants to read: warnings, and
+// requests that were refused, with the reason that the pages leave out.
 type refusals struct{ slog.Handler }
 
-// expected are answers to an application that asked not to disturb anybody (OIDC Core §3.1.2.6): each first visit is one.
+// expected are answers to an application that asked with prompt=none (OIDC Core §3.1.2.6): each
+// first visit is one.
 var expected = []string{"login_required", "interaction_required", "consent_required", "account_selection_required"}
 
 // Handle implements slog.Handler.
