@@ -50,9 +50,9 @@ func (l *Log) Later(ctx context.Context, record func(ctx context.Context)) {
 	}
 	l.background.Go(func() {
 		defer l.running.Add(-1)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+		settling, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 		defer cancel()
-		record(ctx)
+		record(settling)
 	})
 }
 

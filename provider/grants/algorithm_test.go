@@ -169,8 +169,7 @@ func TestChangedRegistrationOfAnAPIChangesTheNextToken(t *testing.T) {
 // whose key is not in it.
 func TestFirstKeyOfAnotherAlgorithmWaitsUntilCachesHaveIt(t *testing.T) {
 	t.Parallel()
-	var w *providertest.World
-	w = providertest.New(t, func(c *provider.Config) {
+	w := providertest.New(t, func(c *provider.Config) {
 		ring, err := keys.Open(t.Context(), keys.Config{Store: c.Store, Sealer: c.Sealer, Now: c.Now})
 		if err != nil {
 			t.Fatal(err)

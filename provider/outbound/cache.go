@@ -56,9 +56,9 @@ func (c *Cache[T]) Get(ctx context.Context, key string, now time.Time, lacking f
 		if known && !c.due(e, now, lacking) {
 			return e, nil // somebody looked in between
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.c.Patience)
+		fetching, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.c.Patience)
 		defer cancel()
-		value, err := fetch(ctx)
+		value, err := fetch(fetching)
 		e.tried, e.err = now, err
 		if err == nil {
 			e.value, e.good, e.fetched = value, true, now
