@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"latchkey/keys"
+	"latchkey/provider/storage/storagetest"
 )
 
 // secretHolder is an application that says who it is by client_secret_jwt, for which its secret is stored, sealed.
@@ -25,6 +26,12 @@ type secretHolder struct{ id, secret string }
 
 // authenticates returns the status of a token request of its own.
 func (c secretHolder) authenticates(t testing.TB, issuer string) int {
+	t.Helper()
+	return c.authenticatesAt(t, issuer, issuer)
+}
+
+// authenticatesAt is authenticates at the address of one instance.
+func (c secretHolder) authenticatesAt(t testing.TB, address, issuer string) int {
 	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(c.secret)}, nil)
 	if err != nil {
@@ -36,7 +43,7 @@ func (c secretHolder) authenticates(t testing.TB, issuer string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.PostForm(issuer+"/token", url.Values{"grant_type": {"client_credentials"},
+	resp, err := http.PostForm(address+"/token", url.Values{"grant_type": {"client_credentials"},
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion}})
 	if err != nil {
 		t.Fatal(err)
@@ -268,4 +275,90 @@ func TestRekeyWithBothKeysInTheConfiguration(t *testing.T) {
 	if r := run(bad, "user", "list"); r.code == exitOK || !strings.Contains(r.stderr, "LATCHKEY_OLD_MASTER_KEY") || strings.Contains(r.stderr, "short ") {
 		t.Errorf("a bad second key: exit %d, %s", r.code, r.stderr)
 	}
+}
+
+// TestTwoInstancesChangeTheirMasterKeyOneAfterTheOther goes by the book: docs/operations.md, "The master key".
+func TestTwoInstancesChangeTheirMasterKeyOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	uri := storagetest.MongoURI(t)
+	ports := freePorts(t, 2)
+	issuer := "http://localhost:" + strconv.Itoa(ports)
+	addresses := []string{issuer, "http://127.0.0.1:" + strconv.Itoa(ports+1)}
+	first, second := base64.StdEncoding.EncodeToString(newKey(t)), base64.StdEncoding.EncodeToString(newKey(t))
+	before, both, after := []string{"LATCHKEY_MASTER_KEY=" + first}, []string{"LATCHKEY_MASTER_KEY=" + second, "LATCHKEY_OLD_MASTER_KEY=" + first}, []string{"LATCHKEY_MASTER_KEY=" + second}
+	serve := func(i int, env []string) *running {
+		t.Helper()
+		r := start(t, append([]string{"LATCHKEY_METRICS_LISTEN=", "LATCHKEY_LOG_FORMAT=json"}, env...),
+			"serve", "--mongodb", uri, "--listen", "127.0.0.1:"+strconv.Itoa(ports+i), "--issuer", issuer)
+		r.await(r.stderr, `"msg":"ready"`)
+		return r
+	}
+	a, b := serve(0, before), serve(1, before)
+	r := latchkey(t, "", before, "client", "create", "--mongodb", uri, "--name", "Robot", "--type", "service", "--token-endpoint-auth-method", "client_secret_jwt", "--audience", "https://api.example.com", "--json")
+	if r.code != exitOK {
+		t.Fatal(r.stderr)
+	}
+	made := into[newClient](t, r.stdout)
+	robot := secretHolder{made.ID, made.ClientSecret}
+	good := func(when string) {
+		t.Helper()
+		for i, at := range addresses {
+			if status := robot.authenticatesAt(t, at, issuer); status != http.StatusOK {
+				t.Errorf("%s, instance %d: %d", when, i+1, status)
+			}
+		}
+	}
+	good("before")
+
+	a.stop()
+	a = serve(0, both)
+	if !strings.Contains(a.stderr.String(), "the master key is the old one still") {
+		t.Errorf("%s", a.stderr)
+	}
+	good("one instance has both keys")
+
+	// The second instance is forgotten.
+	if r := latchkey(t, "", both, "rekey", "--mongodb", uri); r.code != exitOK {
+		t.Fatal(r.stderr)
+	}
+	ready := func(i int) int {
+		resp, err := http.Get(addresses[i] + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	if status := ready(0); status != http.StatusOK {
+		t.Errorf("the instance with both keys: %d", status)
+	}
+	if status := ready(1); status != http.StatusServiceUnavailable {
+		t.Errorf("the instance that was forgotten: %d", status)
+	}
+	if key, err := keys.ParseMasterKey(second); err != nil || !strings.Contains(b.stderr.String(), "sealed under the master key "+keys.MasterKeyID(key)) {
+		t.Errorf("its log does not say which master key it lacks: %v %s", err, b.stderr)
+	}
+	b.stop()
+	b = serve(1, both)
+	good("after the change")
+
+	a.stop()
+	a = serve(0, after)
+	b.stop()
+	b = serve(1, after)
+	good("without the old key")
+	for _, r := range []*running{a, b} {
+		if strings.Contains(r.stderr.String(), "old_master_key") {
+			t.Errorf("%s", r.stderr)
+		}
+	}
+}
+
+func newKey(t testing.TB) []byte {
+	t.Helper()
+	key, err := keys.CreateMasterKey(filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
