@@ -19,7 +19,8 @@ var SigningAlgorithms = []string{"RS256", "ES256", "PS256", "EdDSA"}
 
 // AcceptedSigningAlgorithms are those that others may sign with by a key pair: client assertions
 // and request objects.
-var AcceptedSigningAlgorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+var AcceptedSigningAlgorithms = []string{"RS256", "RS384", "RS512",
+	"PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
 // HMACAlgorithms are only for client_secret_jwt (OIDC Core §9), where both sides have the secret.
 // Verify never accepts one, so that a public key cannot be taken for a secret (RFC 8725 §2.1).

@@ -33,7 +33,8 @@ var ErrSignature = errors.New("the signature does not verify")
 
 // ErrManyKeys reports that more keys fit the header than are tried, and the first ones did not
 // verify it.
-var ErrManyKeys = fmt.Errorf("more than %d keys of the set fit the JWT header: give each key a kid of its own, and name it in the header", maxTries)
+var ErrManyKeys = fmt.Errorf("more than %d keys of the set fit the JWT header: "+
+	"give each key a kid of its own, and name it in the header", maxTries)
 
 // Set holds the usable public keys of another party (RFC 7517 §5). It is immutable and safe for
 // concurrent use.
@@ -81,7 +82,8 @@ func ParseSet(raw []byte) (*Set, error) {
 		set.keys = append(set.keys, k)
 	}
 	if len(set.keys) == 0 {
-		return nil, fmt.Errorf("the JWK Set has no usable key (%s)", strings.Join(append(set.refused, "it must have a public RSA, EC or Ed25519 key"), "; "))
+		why := append(set.refused, "it must have a public RSA, EC or Ed25519 key")
+		return nil, fmt.Errorf("the JWK Set has no usable key (%s)", strings.Join(why, "; "))
 	}
 	return set, nil
 }
@@ -112,7 +114,8 @@ func parsePublic(raw json.RawMessage) (publicKey, error) {
 	}
 	for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth"} {
 		if _, ok := members[name]; ok {
-			return k, errors.New("it is a private key: every reader of the set can sign; replace the key and publish only its public part")
+			return k, errors.New("it is a private key: every reader of the set can sign; " +
+				"replace the key and publish only its public part")
 		}
 	}
 	if _, ok := members["k"]; ok || text["kty"] == "oct" {
@@ -204,8 +207,8 @@ var smallOrderY = func() [][]byte {
 	}
 }()
 
-// fits reports whether the key can be for the operation: its type, its curve, and what it says about
-// itself.
+// fits reports whether the key can be for the operation: its type, its curve, and what it says
+// about itself.
 func (k publicKey) fits(use, op, alg string) bool {
 	if k.use != "" && k.use != use || len(k.ops) > 0 && !k.mayBeUsedFor(op) {
 		return false
@@ -248,7 +251,9 @@ func (k publicKey) mayBeUsedFor(op string) bool {
 // tried, without one those that fit, four at most. The caller checks the claims. ErrUnknownKey,
 // ErrManyKeys and ErrSignature tell apart what failed; no error names a key.
 func (s *Set) Verify(jws string, algs []string) (payload []byte, header Header, err error) {
-	algs = slices.DeleteFunc(slices.Clone(algs), func(a string) bool { return !slices.Contains(AcceptedSigningAlgorithms, a) })
+	algs = slices.DeleteFunc(slices.Clone(algs), func(a string) bool {
+		return !slices.Contains(AcceptedSigningAlgorithms, a)
+	})
 	header, _, err = parseJWS(jws, algs)
 	if err != nil {
 		return nil, Header{}, err
@@ -307,7 +312,8 @@ func (s *Set) Encrypt(payload []byte, alg, enc, cty string) (string, error) {
 		if cty != "" {
 			opts = opts.WithContentType(jose.ContentType(cty))
 		}
-		e, err := jose.NewEncrypter(jose.ContentEncryption(enc), jose.Recipient{Algorithm: jose.KeyAlgorithm(alg), Key: k.key, KeyID: k.id}, opts)
+		to := jose.Recipient{Algorithm: jose.KeyAlgorithm(alg), Key: k.key, KeyID: k.id}
+		e, err := jose.NewEncrypter(jose.ContentEncryption(enc), to, opts)
 		if err != nil {
 			return "", fmt.Errorf("encrypt to the client: %w", err)
 		}
@@ -352,7 +358,8 @@ func InsecureUnsigned(claims any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("write the claims: %w", err)
 	}
-	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload) + ".", nil
+	header := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`))
+	return header + "." + base64.RawURLEncoding.EncodeToString(payload) + ".", nil
 }
 
 // InsecureParseUnsigned reads a JWS whose alg is none and whose signature is empty, and refuses

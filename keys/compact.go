@@ -112,7 +112,9 @@ func parseHeader(part string, encrypted bool) (Header, error) {
 		}
 	}
 	var h Header
-	for name, to := range map[string]*string{"alg": &h.Algorithm, "enc": &h.ContentEncryption, "kid": &h.KeyID, "typ": &h.Type, "cty": &h.ContentType} {
+	for name, to := range map[string]*string{
+		"alg": &h.Algorithm, "enc": &h.ContentEncryption, "kid": &h.KeyID, "typ": &h.Type, "cty": &h.ContentType,
+	} {
 		if v, ok := members[name]; ok {
 			if len(v) == 0 || v[0] != '"' || json.Unmarshal(v, to) != nil {
 				return Header{}, fmt.Errorf("%s in the JWT header is not a string", name)
@@ -158,9 +160,9 @@ func parseJWS(jws string, algs []string) (Header, []byte, error) {
 	return h, payload, nil
 }
 
-// CheckJSON reports, by its error, whether raw is one JSON value that every parser reads alike: valid UTF-8, no member
-// twice (not even in another case, because encoding/json does not tell them apart), nested at most
-// 32 deep, nothing behind it (RFC 8725 §2.4, RFC 7519 §4).
+// CheckJSON reports, by its error, whether raw is one JSON value that every parser reads alike:
+// valid UTF-8, no member twice (not even in another case, because encoding/json does not tell them
+// apart), nested at most 32 deep, nothing behind it (RFC 8725 §2.4, RFC 7519 §4).
 func CheckJSON(raw []byte) error {
 	if !utf8.Valid(raw) {
 		return errors.New("not valid UTF-8")

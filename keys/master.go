@@ -29,9 +29,9 @@ func CreateMasterKey(path string) ([]byte, error) {
 	}
 	key := random(MinMasterKey)
 
-	// The key is complete under another name before it appears under its own, because the process that loses
-	// a race reads the winner's file at once. A hard link, unlike a rename, never replaces what is
-	// there.
+	// The key is complete under another name before it appears under its own, because the process
+	// that loses a race reads the winner's file at once. A hard link, unlike a rename, never
+	// replaces what is there.
 	f, err := os.CreateTemp(dir, ".master-*") // 0600, O_EXCL
 	if err != nil {
 		return nil, fmt.Errorf("create the master key: %w", err)
@@ -52,9 +52,9 @@ func CreateMasterKey(path string) ([]byte, error) {
 	return key, syncDirectory(dir)
 }
 
-// ReplaceMasterKey puts the file fresh in place of the file path, and keeps the old one as path.ID, with
-// its MasterKeyID. There is a master key at path at every moment. Interrupted, it can be called again; if
-// it was done already, it does nothing.
+// ReplaceMasterKey puts the file fresh in place of the file path, and keeps the old one as path.ID,
+// with its MasterKeyID. There is a master key at path at every moment. Interrupted, it can be
+// called again; if it was done already, it does nothing.
 func ReplaceMasterKey(path, fresh string) error {
 	old, err := ReadMasterKey(path)
 	if err != nil {
@@ -108,7 +108,8 @@ func ReadMasterKey(path string) ([]byte, error) {
 		return nil, fmt.Errorf("master key %s is not a file", path)
 	}
 	if perm := info.Mode().Perm(); perm&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("master key %s can be read or written by others (mode %04o); run: chmod 600 %s", path, perm, path)
+		return nil, fmt.Errorf("master key %s can be read or written by others (mode %04o); run: chmod 600 %s",
+			path, perm, path)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxMasterKeyFile+1))
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 	"latchkey/provider/testclock"
 )
 
-// masterKeys are those that an instance has. Tests change them as an operator would change its files.
+// masterKeys are those that an instance has. Tests change them as an operator would change its
+// files.
 type masterKeys struct {
 	mu   sync.Mutex
 	list [][]byte
@@ -66,8 +67,8 @@ func opensAs(t testing.TB, s *Sealer, sealed []byte, want string) {
 	}
 }
 
-// labels are those for which keyed hashes exist in databases and browsers. A change of what follows from
-// one of them signs people out, refuses secrets, or makes strangers of everybody.
+// labels are those for which keyed hashes exist in databases and browsers. A change of what follows
+// from one of them signs people out, refuses secrets, or makes strangers of everybody.
 var labels = []string{"client secrets", "refresh tokens", "pairwise subjects", "csrf", "signed-out pages", "throttle",
 	"cookie authentication", "cookie encryption"}
 
@@ -195,7 +196,8 @@ func TestAnotherMasterKeyChangesNothingThatAnybodyHas(t *testing.T) {
 				t.Errorf("with the old master key alone: %v", err)
 			}
 
-			// A running instance that does not have the new one yet does not go on as if nothing had happened, ...
+			// A running instance that does not have the new one yet does not go on as if nothing
+			// had happened, ...
 			c.Advance(FreshFor)
 			if _, _, err := ring.Verify(t.Context(), token, "at+jwt"); !errors.As(err, &wrong) {
 				t.Errorf("an instance without the new master key: %v", err)

@@ -135,9 +135,9 @@ type pair struct {
 	headers sync.Map // typ → the header of its tokens, encoded
 }
 
-// Open reads the keys, or makes the first ones (RS256, and those of c.Algorithms). Instances that start at once on an empty
-// store end with the same key. ErrSealed is in the error's chain if the sealer does not open what
-// is stored: a wrong master key never leads to new keys.
+// Open reads the keys, or makes the first ones (RS256, and those of c.Algorithms). Instances that
+// start at once on an empty store end with the same key. ErrSealed is in the error's chain if the
+// sealer does not open what is stored: a wrong master key never leads to new keys.
 func Open(ctx context.Context, c Config) (*Ring, error) {
 	if c.Store == nil || c.Sealer == nil {
 		return nil, errors.New("keys: a ring needs a store and a sealer")
@@ -176,8 +176,8 @@ func Open(ctx context.Context, c Config) (*Ring, error) {
 }
 
 // Introduced reports whether tokens signed with the algorithm can be verified by every cache of the
-// JWK Set: its key has been published for MaxAge, or is as old as the provider, so that no cache can
-// be without it. It is false when there is no key.
+// JWK Set: its key has been published for MaxAge, or is as old as the provider, so that no cache
+// can be without it. It is false when there is no key.
 func (r *Ring) Introduced(alg string) bool {
 	v, now := r.current.Load(), r.now()
 	k := signing(v.set, alg, now)
@@ -216,7 +216,8 @@ func (r *Ring) Keys() []StoredKey {
 	return list
 }
 
-// Signing lists the keys that sign at this moment, one for each algorithm, without their private parts.
+// Signing lists the keys that sign at this moment, one for each algorithm, without their private
+// parts.
 func (r *Ring) Signing() []StoredKey {
 	v, now := r.current.Load(), r.now()
 	var out []StoredKey
@@ -325,8 +326,8 @@ func (r *Ring) Verify(ctx context.Context, jws string, typs ...string) (payload 
 	return payload, k.Algorithm, nil
 }
 
-// recognise returns the header of a token if it is, character by character, one that a key of the view writes for one of the
-// types. Any other header has to be read, and its KeyID is empty here.
+// recognise returns the header of a token if it is, character by character, one that a key of the
+// view writes for one of the types. Any other header has to be read, and its KeyID is empty here.
 func (v *view) recognise(head string, typs []string) Header {
 	for id, p := range v.byID {
 		if p.stored.Use != UseSignature {

@@ -283,8 +283,8 @@ func (r *Ring) withdraw(set *KeySet, kids []string, now time.Time) []RevokedKey 
 func (r *Ring) inherit(set *KeySet, gone StoredKey) {
 	for i := range set.Keys {
 		k := &set.Keys[i]
-		if k.Use == gone.Use && k.Algorithm == gone.Algorithm && !k.RetiredAt.IsZero() && k.RetiredAt.Equal(gone.SignsFrom) &&
-			gone.SignsFrom.After(r.now()) {
+		before := k.Use == gone.Use && k.Algorithm == gone.Algorithm && k.RetiredAt.Equal(gone.SignsFrom)
+		if before && gone.SignsFrom.After(r.now()) {
 			r.retireAt(k, gone.RetiredAt)
 		}
 	}
@@ -356,8 +356,8 @@ func (r *Ring) Maintain(ctx context.Context) error {
 	})
 }
 
-// settle corrects what an instance with a clock far ahead has written: a key that signs in months would
-// stop every rotation until then.
+// settle corrects what an instance with a clock far ahead has written: a key that signs in months
+// would stop every rotation until then.
 func (r *Ring) settle(set *KeySet, now time.Time) {
 	if !r.unsettled(*set, now) {
 		return

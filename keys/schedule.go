@@ -28,15 +28,15 @@ func (r *Ring) due(set KeySet, now time.Time) bool {
 	})
 }
 
-// maxAhead is how far ahead of now a time may be that an instance with a right clock has written: a key
-// waits to sign for MaxAge at most, and clocks differ.
+// maxAhead is how far ahead of now a time may be that an instance with a right clock has written: a
+// key waits to sign for MaxAge at most, and clocks differ.
 const maxAhead = MaxAge + time.Hour
 
 // ahead reports whether a time can only have been written by a clock that was far ahead.
 func ahead(t, now time.Time) bool { return t.After(now.Add(maxAhead)) }
 
-// unsettled reports whether some times were written by a clock far ahead, while a key that is in use
-// shows that the present one is not far behind instead.
+// unsettled reports whether some times were written by a clock far ahead, while a key that is in
+// use shows that the present one is not far behind instead.
 func (r *Ring) unsettled(set KeySet, now time.Time) bool {
 	return slices.ContainsFunc(set.Keys, func(k StoredKey) bool { return k.Use == UseSignature && inUse(k, now) }) &&
 		slices.ContainsFunc(set.Keys, func(k StoredKey) bool {

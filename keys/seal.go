@@ -21,12 +21,12 @@ import (
 // MinMasterKey is the least size of a master key, in bytes.
 const MinMasterKey = 32
 
-// ErrSealed reports that a value does not open: another master key, another row, or damage. Which of
-// them it was cannot be told.
+// ErrSealed reports that a value does not open: another master key, another row, or damage. Which
+// of them it was cannot be told.
 var ErrSealed = errors.New("keys: sealed value does not open: wrong master key, moved to another row, or damaged")
 
-// MasterKeyError reports that the stored keys are sealed under a master key that is not there. It is an
-// ErrSealed.
+// MasterKeyError reports that the stored keys are sealed under a master key that is not there. It
+// is an ErrSealed.
 type MasterKeyError struct {
 	Want string   // MasterKeyID of the one that they are sealed under; "" if the database does not say
 	Have []string // MasterKeyIDs of those that were tried
@@ -53,8 +53,9 @@ func ids(list []string) string {
 	return text
 }
 
-// Versions of a sealed value, its first byte. What follows is AES-256-GCM with a random 96-bit nonce in
-// front; in the second version the number of the sealing key stands before that, four bytes, big-endian.
+// Versions of a sealed value, its first byte. What follows is AES-256-GCM with a random 96-bit
+// nonce in front; in the second version the number of the sealing key stands before that, four
+// bytes, big-endian.
 const (
 	sealFirst    = 1 // by the first sealing key
 	sealNumbered = 2
@@ -63,12 +64,13 @@ const (
 // firstKey is the number of the first sealing key.
 const firstKey = 1
 
-// Sealer encrypts small values that must be kept but not be readable at rest, and derives the keys of
-// keyed hashes. It is safe for concurrent use.
+// Sealer encrypts small values that must be kept but not be readable at rest, and derives the keys
+// of keyed hashes. It is safe for concurrent use.
 //
-// What it does so by is random and stored, sealed under the operator's master key: a root from which
-// Derive follows, and a list of sealing keys. Rekey puts another master key in place of the old one and
-// adds a fresh sealing key; the root stays, so that no keyed hash and no pairwise subject changes.
+// What it does so by is random and stored, sealed under the operator's master key: a root from
+// which Derive follows, and a list of sealing keys. Rekey puts another master key in place of the
+// old one and adds a fresh sealing key; the root stays, so that no keyed hash and no pairwise
+// subject changes.
 type Sealer struct {
 	root    []byte
 	store   Store                    // nil: everything follows from the master key
@@ -90,13 +92,15 @@ type sealState struct {
 
 // SealRecord is what seals everything else, at rest: itself sealed under the master key.
 type SealRecord struct {
-	Master     string    `bson:"master,omitempty" json:"master"`                    // MasterKeyID
-	Root       []byte    `bson:"root,omitempty" json:"-"`                           // "root" is its additional data
-	Keys       []SealKey `bson:"keys,omitempty" json:"keys,omitempty"`              // the current one last
-	ResealedAt time.Time `bson:"resealed_at,omitempty" json:"resealed_at,omitzero"` // when every record was seen to be sealed by the current key
+	Master string    `bson:"master,omitempty" json:"master"`       // MasterKeyID
+	Root   []byte    `bson:"root,omitempty" json:"-"`              // "root" is its additional data
+	Keys   []SealKey `bson:"keys,omitempty" json:"keys,omitempty"` // the current one last
+	// ResealedAt is when a walk began that saw every record sealed by the current key; see ResealDone.
+	ResealedAt time.Time `bson:"resealed_at,omitempty" json:"resealed_at,omitzero"`
 }
 
-// SealKey is a sealing key at rest. Replaced ones are kept: a value that no walk has reached may be sealed by them.
+// SealKey is a sealing key at rest. Replaced ones are kept: a value that no walk has reached may be
+// sealed by them.
 type SealKey struct {
 	Number    int64     `bson:"number" json:"number"`
 	Sealed    []byte    `bson:"sealed" json:"-"` // "seal key N" is its additional data
@@ -121,16 +125,16 @@ func NewSealer(master []byte) (*Sealer, error) {
 // SealerConfig is what OpenSealer needs.
 type SealerConfig struct {
 	Store Store
-	// Masters returns the master keys that are there, the preferred one first. It is called again when
-	// another instance has put another master key in place.
+	// Masters returns the master keys that are there, the preferred one first. It is called again
+	// when another instance has put another master key in place.
 	Masters func() ([][]byte, error)
 	Now     func() time.Time // nil: time.Now
 }
 
 // OpenSealer reads the stored root and sealing keys, or makes them. For a store that was begun by a
-// version without them they follow from the master key, so that every value that it has stays good; for
-// an empty store they are random. A MasterKeyError is in the error's chain if no master key opens what is
-// stored.
+// version without them they follow from the master key, so that every value that it has stays good;
+// for an empty store they are random. A MasterKeyError is in the error's chain if no master key
+// opens what is stored.
 func OpenSealer(ctx context.Context, c SealerConfig) (*Sealer, error) {
 	if c.Store == nil || c.Masters == nil {
 		return nil, errors.New("keys: a sealer needs a store and master keys")
@@ -273,11 +277,11 @@ func openSeal(record SealRecord, master []byte) (root []byte, keys map[int64][]b
 	return root, keys, nil
 }
 
-// Rekey puts another master key in place of the present one: at least 32 random bytes, also returned by
-// Masters on every instance. The root and the sealing keys are sealed under it, a fresh sealing key is
-// added, and the private keys of the set are sealed by that; all of it in one compare-and-swap, so that
-// the old master key is the right one before, and the new one after. What is sealed elsewhere opens as
-// before, and is to be passed to Reseal.
+// Rekey puts another master key in place of the present one: at least 32 random bytes, also
+// returned by Masters on every instance. The root and the sealing keys are sealed under it, a fresh
+// sealing key is added, and the private keys of the set are sealed by that; all of it in one
+// compare-and-swap, so that the old master key is the right one before, and the new one after. What
+// is sealed elsewhere opens as before, and is to be passed to Reseal.
 //
 // Nothing changes, and changed is false, if the new master key is in place already.
 func (s *Sealer) Rekey(ctx context.Context, master []byte) (changed bool, err error) {
@@ -338,7 +342,8 @@ func (s *Sealer) rekeyed(set KeySet, w wrapper, id string) (SealRecord, []Stored
 	}
 	fresh := random(32)
 	last++
-	record.Keys = append(record.Keys, SealKey{Number: last, Sealed: w.seal(fresh, sealKeyData(last)), CreatedAt: millis(s.now())})
+	record.Keys = append(record.Keys,
+		SealKey{Number: last, Sealed: w.seal(fresh, sealKeyData(last)), CreatedAt: millis(s.now())})
 	if aeads[last], err = newAEAD(fresh); err != nil {
 		return SealRecord{}, nil, err
 	}
@@ -354,18 +359,19 @@ func (s *Sealer) rekeyed(set KeySet, w wrapper, id string) (SealRecord, []Stored
 	return record, keys, nil
 }
 
-// MasterKeyID returns the MasterKeyID of the master key in place, "" for a sealer made by NewSealer.
+// MasterKeyID returns the MasterKeyID of the master key in place, "" for a sealer made by
+// NewSealer.
 func (s *Sealer) MasterKeyID() string { return s.state.Load().record.Master }
 
-// ResealDue reports whether there may be values that are sealed by a replaced key: Rekey was called, and
-// ResealDone not since.
+// ResealDue reports whether there may be values that are sealed by a replaced key: Rekey was
+// called, and ResealDone not since.
 func (s *Sealer) ResealDue() bool {
 	record := s.state.Load().record
 	return len(record.Keys) > 1 && !record.ResealedAt.After(record.Keys[len(record.Keys)-1].CreatedAt)
 }
 
-// Reseal returns the value sealed by the current key; changed is false if it is so already. ErrSealed if
-// it does not open.
+// Reseal returns the value sealed by the current key; changed is false if it is so already.
+// ErrSealed if it does not open.
 func (s *Sealer) Reseal(sealed []byte, aad string) (again []byte, changed bool, err error) {
 	if number, _, ok := split(sealed); ok && number == s.state.Load().current {
 		return sealed, false, nil
@@ -379,9 +385,9 @@ func (s *Sealer) Reseal(sealed []byte, aad string) (again []byte, changed bool, 
 	return again, true, err
 }
 
-// ResealDone records that a walk over every record, begun at the given time, passed all that is sealed
-// to Reseal. A walk that began within two minutes of Rekey does not count: another instance may have
-// sealed by the replaced key behind its back.
+// ResealDone records that a walk over every record, begun at the given time, passed all that is
+// sealed to Reseal. A walk that began within two minutes of Rekey does not count: another instance
+// may have sealed by the replaced key behind its back.
 func (s *Sealer) ResealDone(ctx context.Context, begun time.Time) error {
 	for range swapTries {
 		set, err := s.store.KeySet(ctx)
@@ -405,9 +411,9 @@ func (s *Sealer) ResealDone(ctx context.Context, begun time.Time) error {
 	return errChanging
 }
 
-// Derive returns n bytes (at most 8160) that follow from the root and the label by HKDF-SHA-256 (RFC
-// 5869). Different labels give unrelated keys, so that one key never serves two purposes. A change of
-// the master key does not change them.
+// Derive returns n bytes (at most 8160) that follow from the root and the label by HKDF-SHA-256
+// (RFC 5869). Different labels give unrelated keys, so that one key never serves two purposes. A
+// change of the master key does not change them.
 func (s *Sealer) Derive(label string, n int) []byte { return derive(s.root, label, n) }
 
 func derive(root []byte, label string, n int) []byte {
@@ -418,8 +424,8 @@ func derive(root []byte, label string, n int) []byte {
 	return key
 }
 
-// Seal encrypts plain. The additional data aad names the row and field that the value belongs to; it is
-// not stored, and the value opens only with the same one. A new kind of record with sealed
+// Seal encrypts plain. The additional data aad names the row and field that the value belongs to;
+// it is not stored, and the value opens only with the same one. A new kind of record with sealed
 // values belongs into the walk that passes them to Reseal after Rekey.
 func (s *Sealer) Seal(plain []byte, aad string) ([]byte, error) {
 	state := s.state.Load()
@@ -436,8 +442,8 @@ func (s *Sealer) Open(sealed []byte, aad string) ([]byte, error) {
 	return openWith(s.state.Load().keys, sealed, aad)
 }
 
-// refresh reads the stored record. Callers share one read, which is why it is bounded by a time of its
-// own.
+// refresh reads the stored record. Callers share one read, which is why it is bounded by a time of
+// its own.
 func (s *Sealer) refresh() error {
 	_, err, _ := s.reads.Do("", func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
@@ -488,8 +494,8 @@ func openWith(keys map[int64]cipher.AEAD, sealed []byte, aad string) ([]byte, er
 	return plain, nil
 }
 
-// MasterKeyID returns eight characters by which an operator recognises a master key. They say nothing
-// about it.
+// MasterKeyID returns eight characters by which an operator recognises a master key. They say
+// nothing about it.
 func MasterKeyID(master []byte) string { return hex.EncodeToString(derive(master, "master key id", 4)) }
 
 func masterIDs(masters [][]byte) []string {

@@ -13,13 +13,16 @@ import (
 	"math/big"
 )
 
-// The provider's own tokens are signed and verified here with the standard library, because it does so for every
-// request: what is the same for every token of a key is made once. What others signed is read by go-jose.
+// The provider's own tokens are signed and verified here with the standard library, because it does
+// so for every request: what is the same for every token of a key is made once. What others signed
+// is read by go-jose.
 
-// es256Half is the length in bytes of each of the two numbers of an ES256 signature (RFC 7518 §3.4).
+// es256Half is the length in bytes of each of the two numbers of an ES256 signature (RFC 7518
+// §3.4).
 const es256Half = 32
 
-// signature computes the signature of a JWS signing input (RFC 7515 §5.1) by one of SigningAlgorithms.
+// signature computes the signature of a JWS signing input (RFC 7515 §5.1) by one of
+// SigningAlgorithms.
 func signature(alg string, key crypto.PrivateKey, input []byte) ([]byte, error) {
 	switch key := key.(type) {
 	case *rsa.PrivateKey:
@@ -50,8 +53,8 @@ func signature(alg string, key crypto.PrivateKey, input []byte) ([]byte, error) 
 	return nil, fmt.Errorf("keys: a key of type %T does not sign with %.20q", key, alg)
 }
 
-// verifies reports whether a signature of a JWS signing input (RFC 7515 §5.2) is by the owner of the public key, with one of
-// SigningAlgorithms.
+// verifies reports whether a signature of a JWS signing input (RFC 7515 §5.2) is by the owner of
+// the public key, with one of SigningAlgorithms.
 func verifies(alg string, key crypto.PublicKey, input, sig []byte) bool {
 	switch key := key.(type) {
 	case *rsa.PublicKey:

@@ -26,7 +26,8 @@ func ownKeys(t testing.TB) map[string]*pair {
 	return pairs
 }
 
-// go-jose is a second opinion on every signature that is made here, and these are on every one that it makes.
+// go-jose is a second opinion on every signature that is made here, and these are on every one that
+// it makes.
 func TestOwnSignaturesAreThoseOfTheLibrary(t *testing.T) {
 	t.Parallel()
 	pairs := ownKeys(t)

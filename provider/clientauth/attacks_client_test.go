@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"latchkey/provider/clientauth"
 	"latchkey/provider/oauth"
 	"latchkey/provider/providertest"
@@ -48,4 +50,31 @@ func TestFailingInSomebodysName(t *testing.T) {
 			t.Error("the log repeats it")
 		}
 	})
+}
+
+func TestRegisteredKeySetIsReadOnceAndAgainWhenItChanges(t *testing.T) {
+	t.Parallel()
+	w := providertest.New(t)
+	first, second := providertest.EcKey(t), providertest.EcKey(t)
+	c := w.AddClient("jwt", providertest.ByKey(t, "ES256", map[string]any{"1": first.Public()}))
+	set, err := w.ClientAuth.ClientSet(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := w.ClientAuth.ClientSet(t.Context(), c); err != nil || again != set {
+		t.Errorf("it is read for each request: %v", err)
+	}
+	forged := func() string {
+		return providertest.SignJWT(t, jose.ES256, second, w.AssertionOf("jwt", nil), providertest.Kid("1"))
+	}
+	providertest.MustRefuse(t, w.Assert(forged()), http.StatusUnauthorized, oauth.InvalidClient)
+	if c, err = w.Store.Client(t.Context(), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	c.JWKS = providertest.JwksOf(t, map[string]any{"1": second.Public()})
+	if err := w.Store.UpdateClient(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	providertest.MustWork(t, w.Assert(forged()))
+	providertest.MustRefuse(t, w.Assert(providertest.SignJWT(t, jose.ES256, first, w.AssertionOf("jwt", nil), providertest.Kid("1"))), http.StatusUnauthorized, oauth.InvalidClient)
 }

@@ -1,6 +1,10 @@
 package clientauth
 
 import (
+	"crypto/sha256"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"latchkey/keys"
 	"latchkey/provider/clients"
 	"latchkey/provider/outbound"
@@ -20,14 +24,19 @@ type Config struct {
 // Authenticator finds out which client a request is from, and knows the keys that clients publish.
 type Authenticator struct {
 	Config
-	published *outbound.Cache[*keys.Set] // by jwks_uri
-	failures  *web.Limit                 // failed client authentications, by client_id and network
+	published *outbound.Cache[*keys.Set]               // by jwks_uri
+	parsed    *lru.Cache[[sha256.Size]byte, *keys.Set] // registered sets, by what they consist of
+	failures  *web.Limit                               // failed client authentications, by client_id and network
 }
 
 // New makes an Authenticator.
 func New(cfg Config) *Authenticator {
+	parsed, err := lru.New[[sha256.Size]byte, *keys.Set](maxKeptSets)
+	if err != nil {
+		panic(err) // maxKeptSets is positive
+	}
 	return &Authenticator{
-		Config: cfg, failures: web.NewLimit(failuresAllowed, failuresWindow),
+		Config: cfg, parsed: parsed, failures: web.NewLimit(failuresAllowed, failuresWindow),
 		published: outbound.NewCache[*keys.Set](outbound.CacheConfig{Fresh: keysFreshFor, Cooldown: keysCooldown, Most: maxKeptSets, Patience: keysPatience}),
 	}
 }

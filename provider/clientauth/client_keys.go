@@ -2,6 +2,7 @@ package clientauth
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,7 +31,7 @@ const (
 // address does not answer, the last good set goes on.
 func (a *Authenticator) clientSet(ctx context.Context, client clients.Client, lacking *keys.Set) (*keys.Set, error) {
 	if len(client.JWKS) > 0 {
-		return keys.ParseSet(client.JWKS)
+		return a.registeredSet(client.JWKS)
 	}
 	if client.JWKSURI == "" {
 		return nil, errors.New("the client has registered neither jwks nor jwks_uri")
@@ -46,6 +47,21 @@ func (a *Authenticator) clientSet(ctx context.Context, client clients.Client, la
 	if err != nil {
 		return nil, fmt.Errorf("jwks_uri of the client: %w", err)
 	}
+	return set, nil
+}
+
+// registeredSet reads a registered set once: to check the points of 64 keys takes as long as a request, which anyone can make who knows
+// a client_id.
+func (a *Authenticator) registeredSet(jwks []byte) (*keys.Set, error) {
+	sum := sha256.Sum256(jwks)
+	if set, ok := a.parsed.Get(sum); ok {
+		return set, nil
+	}
+	set, err := keys.ParseSet(jwks)
+	if err != nil {
+		return nil, err
+	}
+	a.parsed.Add(sum, set)
 	return set, nil
 }
 

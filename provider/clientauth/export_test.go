@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"latchkey/keys"
 	"latchkey/provider/clients"
 )
 
@@ -33,4 +34,8 @@ func (a *Authenticator) CheckAssertion(ctx context.Context, r *http.Request, cli
 
 func (a *Authenticator) TooManyFailures(who string, now time.Time) bool {
 	return a.failures.Wait(who, now) > 0
+}
+
+func (a *Authenticator) ClientSet(ctx context.Context, client clients.Client) (*keys.Set, error) {
+	return a.clientSet(ctx, client, nil)
 }
