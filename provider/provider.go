@@ -201,7 +201,7 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		},
 	})
 	p.SignIn = &signin.Pages{
-		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Clients: p.ClientAuth, Grants: p.Grants, Sessions: p.Sessions, People: cfg.People,
+		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Clients: p.ClientAuth, Grants: p.Grants, Sessions: p.Sessions, People: cfg.People,
 		Outbound: cfg.Outbound, Audit: cfg.Audit, InteractionTTL: cfg.InteractionTTL, InsecurePublicWithoutPKCE: cfg.InsecurePublicWithoutPKCE,
 	}
 	p.Account = account.New(account.Config{

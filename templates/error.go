@@ -25,6 +25,7 @@ const (
 	MethodNotAllowed   Problem = "method-not-allowed" // with "methods", a list
 	Unavailable        Problem = "unavailable"        // something that the provider needs does not respond
 	Internal           Problem = "internal"           // our fault
+	TooMany            Problem = "too-many"           // this address asks for too much; try again later
 	ForeignForm        Problem = "foreign-form"       // a form of ours was sent from another site
 	CookieMissing      Problem = "cookie-missing"     // a form came without the browser's cookie
 	FormExpired        Problem = "form-expired"       // a form was made for another browser or request
@@ -43,7 +44,7 @@ const (
 
 // problems lists them all, for the tests.
 var problems = []Problem{
-	BadRequest, NotFound, MethodNotAllowed, Unavailable, Internal, ForeignForm, CookieMissing, FormExpired,
+	BadRequest, NotFound, MethodNotAllowed, Unavailable, Internal, TooMany, ForeignForm, CookieMissing, FormExpired,
 	SignInEnded, OtherBrowser, ClientUnknown, RedirectUnknown, NothingChosen, SessionGone, ConnectionGone,
 	LogoutHintInvalid, LogoutClientDiffer, LogoutRedirect, SignedOutExpired,
 }

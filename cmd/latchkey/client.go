@@ -60,6 +60,7 @@ var clientFlags = []struct {
 	{"audience", "an API `URI` that its access tokens may be for; may be repeated. For an API: its own names", func(c *clients.Client) any { return &c.Audience }},
 	{"origin", "a web `ORIGIN` that may call the provider from a browser, or that its callback leads on to; may be repeated", func(c *clients.Client) any { return &c.Origins }},
 	{"skip-consent", "people are not asked for consent: it is the operator's own application", func(c *clients.Client) any { return &c.SkipConsent }},
+	{"insecure-silent-loopback", "skip consent at http redirect URIs too, where whoever listens can pretend to be it", func(c *clients.Client) any { return &c.InsecureSilentLoopback }},
 	{"without-pkce", "it may leave out PKCE (never for public clients)", func(c *clients.Client) any { return &c.WithoutPKCE }},
 	{"claims-in-id-token", "ID tokens also have name, email and so on", func(c *clients.Client) any { return &c.ClaimsInIDToken }},
 	{"either-secret-method", "it may send its secret in the Authorization header or in the body", func(c *clients.Client) any { return &c.EitherSecretMethod }},
@@ -218,6 +219,7 @@ type newClient struct {
 }
 
 func (sh *shell) printNewClient(s *site, c clients.Client, secret string) error {
+	sh.warnAlwaysAsks(c)
 	n := newClient{Client: c, ClientSecret: secret, Issuer: s.Issuer}
 	if s.Issuer != "" {
 		n.Discovery = s.Issuer + "/.well-known/openid-configuration"
@@ -243,6 +245,15 @@ func (sh *shell) printNewClient(s *site, c clients.Client, secret string) error 
 		sh.printf("\nThe secret is not shown again. If it gets lost: latchkey client rotate-secret %s\n", c.ID)
 	}
 	return nil
+}
+
+// warnAlwaysAsks says that people are asked although the client is not to ask.
+func (sh *shell) warnAlwaysAsks(c clients.Client) {
+	if c.SkipConsent && c.AlwaysAsks() {
+		sh.notef("skip-consent has no effect here: anything on a device can answer at %s and pretend to be %s, so people are asked each time (RFC 8252 section 8.6). "+
+			"Register an https redirect URI that the application claims; for development on one's own machine there is --insecure-silent-loopback.\n",
+			strings.Join(c.RedirectURIs, ", "), printable(c.Name()))
+	}
 }
 
 func (sh *shell) clientList() *cobra.Command {
@@ -335,6 +346,7 @@ func (sh *shell) clientUpdate() *cobra.Command {
 			if secret != "" {
 				return sh.printNewClient(s, c, secret)
 			}
+			sh.warnAlwaysAsks(c)
 			return sh.printClient(c)
 		},
 	})

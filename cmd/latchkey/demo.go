@@ -414,7 +414,7 @@ func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string
 		admin.ClientEntry{ClientID: "board", Type: clients.TypeSPA,
 			Metadata: clients.Metadata{ClientName: "Board", ClientURI: o.boardURL(), RedirectURIs: []string{o.boardURL() + spa.CallbackPath},
 				PostLogoutRedirectURIs: []string{o.boardURL() + spa.SignedOutPath}},
-			Decisions: clients.Decisions{SkipConsent: true, ClaimsInIDToken: true, Audience: []string{o.apiURL(), o.flaskURL()}}},
+			Decisions: clients.Decisions{SkipConsent: true, InsecureSilentLoopback: true, ClaimsInIDToken: true, Audience: []string{o.apiURL(), o.flaskURL()}}},
 		admin.ClientEntry{ClientID: "whoami", Type: clients.TypeNative,
 			Metadata:  clients.Metadata{ClientName: "Who am I", RedirectURIs: []string{"http://127.0.0.1" + cli.CallbackPath}},
 			Decisions: clients.Decisions{Audience: []string{o.apiURL(), o.flaskURL()}}},

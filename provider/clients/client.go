@@ -1,8 +1,12 @@
 package clients
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"latchkey/provider/oauth"
@@ -73,9 +77,12 @@ const (
 type Decisions struct {
 	// WithoutPKCE lets a confidential client leave out code_challenge. PKCE is required otherwise (RFC 9700 §2.1.1).
 	WithoutPKCE bool `bson:"without_pkce,omitempty" json:"without_pkce,omitempty"`
-	// SkipConsent is for the operator's own applications: nobody is asked. Never effective for a native public
-	// client, which anybody on the device can pretend to be (RFC 8252 §8.6).
+	// SkipConsent is for the operator's own applications: nobody is asked. It has no effect at a redirect URI where anybody could
+	// pretend to be the client, see Impersonable.
 	SkipConsent bool `bson:"skip_consent,omitempty" json:"skip_consent,omitempty"`
+	// InsecureSilentLoopback lets SkipConsent, and what was allowed before, count at http redirect URIs too. Whoever listens at that
+	// port is then sent tokens without a question. For development and demonstrations on one's own machine.
+	InsecureSilentLoopback bool `bson:"insecure_silent_loopback,omitempty" json:"insecure_silent_loopback,omitempty"`
 	// ClaimsInIDToken also puts the scopes' identity claims into ID tokens, for applications that read no userinfo.
 	ClaimsInIDToken bool `bson:"claims_in_id_token,omitempty" json:"claims_in_id_token,omitempty"`
 	// OpaqueAccessTokens issues random access tokens that only introspection can read, in place of JWTs (RFC 9068).
@@ -147,3 +154,51 @@ func (c Client) Name() string {
 
 // LogsOut reports whether the client wants to hear of the end of a session, so that its ID tokens need a sid.
 func (c Client) LogsOut() bool { return c.BackchannelLogoutURI != "" || c.FrontchannelLogoutURI != "" }
+
+// Appearance is what a user can tell a client by: name, links, logo, what it is, and the hosts or schemes that users come back to.
+func (c Client) Appearance() []string {
+	var places []string
+	for _, uri := range c.RedirectURIs {
+		place := Origin(uri)
+		if u, err := url.Parse(uri); err == nil && (place == "" || oauth.LoopbackHost(u.Hostname())) {
+			place = u.Scheme + "://" + u.Hostname()
+		}
+		places = append(places, place)
+	}
+	slices.Sort(places)
+	return append([]string{c.Name(), c.ClientURI, c.LogoURI, c.PolicyURI, c.TOSURI, c.ApplicationType, c.TokenEndpointAuthMethod}, slices.Compact(places)...)
+}
+
+// Identity is kept with what a user has allowed the client, and what was allowed counts for the same identity only. It is "" for a client
+// that an administrator vouches for. One that registered itself can become another one at any time (RFC 7592 §2.2).
+func (c Client) Identity() string {
+	if !c.Dynamic {
+		return ""
+	}
+	text, err := json.Marshal(c.Appearance())
+	if err != nil {
+		panic(err) // plain strings
+	}
+	sum := sha256.Sum256(text)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// Impersonable reports whether anybody could receive, or redeem, what is sent to this redirect URI of the client: an application on a
+// device that answers at a private-use scheme or at loopback, or a client without a secret that is not reached by https (RFC 8252 §8.6).
+// The secret of an application on a device is in everybody's hands. An https address proves who answers there, if an administrator has
+// registered it for an application that claims it.
+func (c Client) Impersonable(redirectURI string) bool {
+	secure := strings.HasPrefix(redirectURI, "https://")
+	switch {
+	case c.InsecureSilentLoopback && !c.Dynamic && strings.HasPrefix(redirectURI, "http://"):
+		return false
+	case c.ApplicationType == applicationNative:
+		return c.Dynamic || !secure
+	}
+	return c.Public() && !secure
+}
+
+// AlwaysAsks reports whether SkipConsent has no effect at any of the client's redirect URIs, because anybody could pretend to be it there.
+func (c Client) AlwaysAsks() bool {
+	return len(c.RedirectURIs) > 0 && !slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return !c.Impersonable(uri) })
+}

@@ -27,7 +27,8 @@ type AuthorizationRequest struct {
 	HintSubject   string        `bson:"hint_subject,omitempty" json:"hint_subject,omitempty"` // sub of a verified id_token_hint
 	ACRValues     []string      `bson:"acr_values,omitempty" json:"acr_values,omitempty"`
 	Claims        ClaimsRequest `bson:"claims" json:"claims"`
-	Resource      []string      `bson:"resource,omitempty" json:"resource,omitempty"` // RFC 8707 §2
+	Resource      []string      `bson:"resource,omitempty" json:"resource,omitempty"`           // RFC 8707 §2
+	SignedObject  bool          `bson:"signed_object,omitempty" json:"signed_object,omitempty"` // it came as a signed request object (RFC 9101)
 }
 
 // HasPrompt reports whether prompt contains v (OIDC Core §3.1.2.1).

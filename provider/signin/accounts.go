@@ -15,7 +15,7 @@ func (p *Pages) ShowAccounts(w http.ResponseWriter, r *http.Request) error {
 	}
 	app := p.Web.App(at.Client, at.redirect)
 	return p.Web.Render(w, r, http.StatusOK, templates.Accounts{
-		App: &app, Person: web.Person(at.User), Action: p.Web.Path + "/accounts?i=" + at.Interaction.ID, CSRF: csrf,
+		App: &app, Person: web.Person(at.User), Action: p.Web.Path + "/accounts?i=" + at.ref, CSRF: csrf,
 	})
 }
 
@@ -26,7 +26,7 @@ func (p *Pages) ChooseAccount(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if i.ReturnTo != "" {
-		return p.Web.SeeOther(w, "/authorize", i.ID)
+		return p.Web.SeeOther(w, "/authorize", i.ref)
 	}
 	switch form.Get("account") {
 	case "current":
@@ -35,16 +35,13 @@ func (p *Pages) ChooseAccount(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if at.step.kind != stepAccounts || !p.formShownToCurrentUser(r, form, at) {
-			return p.Web.SeeOther(w, "/authorize", i.ID) // the account that was shown is not the one that is signed in now
+			return p.Web.SeeOther(w, "/authorize", i.ref) // the account that was shown is not the one that is signed in now
 		}
-		setAnsweredBy(&i, at.User)
+		setAnsweredBy(&i, at)
 		i.Selected = true
-		if err := p.updateInteraction(r, &i); err != nil {
-			return err
-		}
-		return p.Web.SeeOther(w, "/authorize", i.ID)
+		return p.record(w, r, i)
 	case "other":
-		w.Header().Set("Location", p.Web.Path+"/login?i="+i.ID+"&switch=1")
+		w.Header().Set("Location", p.Web.Path+"/login?i="+i.ref+"&switch=1")
 		w.WriteHeader(http.StatusSeeOther)
 		return nil
 	}

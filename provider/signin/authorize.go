@@ -34,6 +34,7 @@ func (p *Pages) Authorize(w http.ResponseWriter, r *http.Request) error {
 	// Who is the client, and may it be answered at that address? Until that is known a problem is a page, and stays here.
 	web.SetLocales(r, strings.Fields(params.Get("ui_locales")))
 	web.Mention(r, "client_id", params.Get("client_id"))
+	hasObject := params.Has("request") || params.Has("request_uri")
 	params, dupErr, client, redirect, err := p.identify(r, params, dupErr)
 	if err != nil {
 		return err
@@ -45,6 +46,7 @@ func (p *Pages) Authorize(w http.ResponseWriter, r *http.Request) error {
 		return err // without state the client could not tell whose answer it is
 	}
 	req.ClientID, req.RedirectURI = client.ID, redirect.String()
+	req.SignedObject = hasObject && (client.RequireSignedRequestObject || !p.Grants.InsecureAllowNone)
 	to := web.Response{Redirect: redirect, Mode: req.ResponseMode, AppName: client.Name()}
 	if dupErr != nil {
 		return p.Web.RedirectError(w, r, to, req.State, dupErr)
@@ -58,13 +60,13 @@ func (p *Pages) Authorize(w http.ResponseWriter, r *http.Request) error {
 
 	if r.Method == http.MethodPost {
 		// A form that was posted from another site comes without our cookies (SameSite=Lax). Once more by GET, they come along.
-		id, err := p.storeInteraction(r, storage.Interaction{Request: req})
+		i, err := p.storeInteraction(r, storage.Interaction{Request: req}, postedPerNetwork, postedMost)
 		if err != nil {
 			return err
 		}
-		return p.Web.SeeOther(w, "/authorize", id)
+		return p.Web.SeeOther(w, "/authorize", i.ref)
 	}
-	at, err := p.evaluate(r, client, redirect, req, storage.Interaction{})
+	at, err := p.evaluate(r, client, redirect, req, interaction{})
 	if err != nil {
 		return err
 	}
@@ -82,10 +84,12 @@ func (p *Pages) resume(w http.ResponseWriter, r *http.Request, id string) error 
 			if err != nil {
 				return err
 			}
-			return p.Web.SeeOther(w, "/login", i.ID)
+			return p.Web.SeeOther(w, "/login", i.ref)
 		}
-		if err := p.Store.FinishInteraction(r.Context(), i.ID); err != nil && !errors.Is(err, storage.ErrNotFound) {
-			return fmt.Errorf("finish interaction: %w", err)
+		if i.Version > 0 {
+			if err := p.Store.FinishInteraction(r.Context(), i.ID); err != nil && !errors.Is(err, storage.ErrNotFound) {
+				return fmt.Errorf("finish interaction: %w", err)
+			}
 		}
 		return p.Web.SeeOther(w, i.ReturnTo, "")
 	}
@@ -145,6 +149,9 @@ func (p *Pages) mayAsk(ctx context.Context, client clients.Client, req *oauth.Au
 	if err != nil {
 		return err
 	}
+	if client.RequireSignedRequestObject && !req.SignedObject {
+		return oauth.Errorf(oauth.InvalidRequest, "this client has to send its request as a signed request object (RFC 9101)")
+	}
 	if rt.Code && req.CodeChallenge == "" && p.requiresPKCE(client) {
 		return oauth.Errorf(oauth.InvalidRequest, "code_challenge is required: send a PKCE code_challenge with code_challenge_method=S256 (RFC 7636)")
 	}
@@ -178,8 +185,9 @@ func (p *Pages) mayAsk(ctx context.Context, client clients.Client, req *oauth.Au
 		req.ACRValues = client.DefaultACRValues
 	}
 	if req.IDTokenHint != "" {
+		// A hint that cannot be verified hints at nobody: an application may have kept it for longer than its key was published.
 		subject, err := p.Grants.HintedSubject(ctx, client, req.IDTokenHint)
-		if err != nil {
+		if err != nil && web.Unavailable(err) {
 			return err
 		}
 		req.HintSubject = subject
@@ -194,19 +202,20 @@ func (p *Pages) perform(w http.ResponseWriter, r *http.Request, at pending) erro
 	case stepRespond:
 		return p.respond(w, r, at)
 	case stepError:
-		if err := p.finish(r, at.Interaction); err != nil {
-			return err
+		if done, err := p.finish(r, at); err != nil || !done {
+			return p.movedOn(w, r, at, err)
 		}
 		return p.Web.RedirectError(w, r, to, at.Request.State, at.step.err.Because(errors.New(at.step.reason)))
 	case stepRefuse:
 		web.Note(r, at.step.err)
 		web.Mention(r, "refused", at.step.reason)
-		id := at.Interaction.ID
-		if id == "" {
-			var err error
-			if id, err = p.BeginInteraction(w, r, storage.Interaction{Request: at.Request}); err != nil {
+		ref := at.ref
+		if ref == "" {
+			i, err := p.begin(w, r, storage.Interaction{Request: at.Request})
+			if err != nil {
 				return err
 			}
+			at.Interaction, ref = i.Interaction, i.ref
 		}
 		browser, err := p.Web.Browser(w, r)
 		if err != nil {
@@ -214,33 +223,58 @@ func (p *Pages) perform(w http.ResponseWriter, r *http.Request, at pending) erro
 		}
 		return p.Web.Render(w, r, http.StatusForbidden, templates.Refused{
 			App: p.Web.App(at.Client, at.redirect), Person: web.Person(at.User), Reason: at.step.reason, Contact: at.Client.RefusalContact,
-			RequestID: web.RequestID(r), BackAction: p.Web.Path + "/consent?i=" + id, CSRF: p.Web.CSRF(browser, "interaction:"+id),
-			SwitchURL: p.Web.Path + "/login?i=" + id + "&switch=1",
+			RequestID: web.RequestID(r), BackAction: p.Web.Path + "/consent?i=" + ref, CSRF: p.Web.CSRF(browser, "interaction:"+at.Interaction.ID),
+			SwitchURL: p.Web.Path + "/login?i=" + ref + "&switch=1",
 		})
 	}
-	id := at.Interaction.ID
-	if id == "" {
+	ref := at.ref
+	if ref == "" {
 		var err error
-		if id, err = p.BeginInteraction(w, r, storage.Interaction{Request: at.Request}); err != nil {
+		if ref, err = p.BeginInteraction(w, r, storage.Interaction{Request: at.Request}); err != nil {
 			return err
 		}
 	}
-	return p.Web.SeeOther(w, stepPaths[at.step.kind], id)
+	return p.Web.SeeOther(w, stepPaths[at.step.kind], ref)
 }
 
-// finish ends an interaction. Exactly one of several tabs gets past this.
-func (p *Pages) finish(r *http.Request, i storage.Interaction) error {
-	if i.ID == "" {
-		return nil
+// finish ends an interaction. Of several tabs that are in the middle of it exactly one gets true. What was asked of nobody, and answered by
+// nobody, is not kept.
+func (p *Pages) finish(r *http.Request, at pending) (bool, error) {
+	id := at.Interaction.ID
+	if id == "" || at.Interaction.Version == 0 && !at.SignedIn {
+		return true, nil
 	}
-	err := p.Store.FinishInteraction(r.Context(), i.ID)
+	if at.ref != id {
+		err := p.Store.Spend(r.Context(), kindFinished, id, p.Web.Now(), at.Interaction.ExpiresAt)
+		if errors.Is(err, storage.ErrConsumed) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("finish interaction: %w", err)
+		}
+	}
+	if at.Interaction.Version == 0 {
+		return true, nil
+	}
+	err := p.Store.FinishInteraction(r.Context(), id)
 	if errors.Is(err, storage.ErrNotFound) {
-		return errInteractionGone()
+		return at.ref != id, nil
 	}
 	if err != nil {
-		return fmt.Errorf("finish interaction: %w", err)
+		return false, fmt.Errorf("finish interaction: %w", err)
 	}
-	return nil
+	return true, nil
+}
+
+// movedOn answers when another tab has finished the interaction: a form leads on to where that is said, and to the way back.
+func (p *Pages) movedOn(w http.ResponseWriter, r *http.Request, at pending, err error) error {
+	if err != nil {
+		return err
+	}
+	if r.Method == http.MethodGet {
+		return p.finished(r, interaction{at.Interaction, at.ref})
+	}
+	return p.Web.SeeOther(w, "/authorize", at.ref)
 }
 
 // withSessionState adds session_state to what goes back to an OpenID client (OIDC Session Management §2).
@@ -255,8 +289,8 @@ func (p *Pages) withSessionState(to web.Response, at pending) web.Response {
 // belongs to it is made, stored and sent (OIDC Core §3.1.2.5, §3.2.2.5, §3.3.2.5).
 func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) error {
 	ctx, now := r.Context(), p.Web.Now()
-	if err := p.finish(r, at.Interaction); err != nil {
-		return err
+	if done, err := p.finish(r, at); err != nil || !done {
+		return p.movedOn(w, r, at, err)
 	}
 	req, client := at.Request, at.Client
 	to := web.Response{Redirect: at.redirect, Mode: req.ResponseMode, AppName: client.Name()}
@@ -264,9 +298,10 @@ func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) erro
 	if err != nil {
 		return err
 	}
-	if at.Interaction.Consented && answeredByCurrentUser(at.situation) {
+	if consented(at.situation) {
 		c := storage.Consent{
-			UserID: at.User.ID, ClientID: client.ID, Scope: req.Scope, Claims: access.RequestedClaims(req), Resource: req.Resource, CreatedAt: now, UpdatedAt: now,
+			UserID: at.User.ID, ClientID: client.ID, Appearance: client.Identity(), CreatedAt: now, UpdatedAt: now,
+			Scope: req.Scope, Claims: access.RequestedClaims(req), Resource: req.Resource,
 		}
 		if err := p.Store.AddConsent(ctx, c); err != nil {
 			return fmt.Errorf("store consent: %w", err)

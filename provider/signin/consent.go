@@ -16,7 +16,7 @@ func (p *Pages) ShowConsent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || !asked {
 		return err
 	}
-	id := at.Interaction.ID
+	id := at.ref
 	allowed := map[string][]string{"scope": at.Consent.Scope, "claim": at.Consent.Claims, "resource": at.Consent.Resource}
 	return p.Web.Render(w, r, http.StatusOK, templates.Consent{
 		App: p.Web.App(at.Client, at.redirect), Person: web.Person(at.User), Action: p.Web.Path + "/consent?i=" + id, CSRF: csrf,
@@ -34,7 +34,7 @@ func (p *Pages) Consent(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if i.ReturnTo != "" {
-		return p.Web.SeeOther(w, "/authorize", i.ID)
+		return p.Web.SeeOther(w, "/authorize", i.ref)
 	}
 	web.Mention(r, "client_id", i.Request.ClientID)
 	at, err := p.reload(r, i)
@@ -45,14 +45,11 @@ func (p *Pages) Consent(w http.ResponseWriter, r *http.Request) error {
 	case "allow":
 		if at.step.kind != stepConsent || !p.formShownToCurrentUser(r, form, at) {
 			// Something comes before the question, or it was put to somebody else, so the answer does not count.
-			return p.Web.SeeOther(w, "/authorize", i.ID)
+			return p.Web.SeeOther(w, "/authorize", i.ref)
 		}
-		setAnsweredBy(&i, at.User)
+		setAnsweredBy(&i, at)
 		i.Consented = true
-		if err := p.updateInteraction(r, &i); err != nil {
-			return err
-		}
-		return p.Web.SeeOther(w, "/authorize", i.ID)
+		return p.record(w, r, i)
 	case "deny":
 		return p.deny(w, r, at)
 	}

@@ -1,12 +1,15 @@
 package signin
 
 import (
+	"cmp"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
+	"latchkey/provider/access"
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
@@ -14,81 +17,128 @@ import (
 	"latchkey/templates"
 )
 
-// An interaction is what a person is in the middle of. It is stored, bound to the browser that began it, and known by its identifier in the
+// An interaction is what a person is in the middle of. It is bound to the browser that began it, and named by its reference in the
 // URL, so that several tabs can be in the middle of different things. Every page shows (GET) or records (POST) and leads back to
-// /authorize?i=…, where nextStep is asked again.
+// /authorize?i=…, where nextStep is asked again. It is stored once something is recorded in it, see sealed.go.
 
-// BeginInteraction stores an interaction for this browser and returns its identifier. The caller sets Request or ReturnTo.
+// BeginInteraction begins an interaction for this browser and returns its reference. The caller sets Request or ReturnTo.
 func (p *Pages) BeginInteraction(w http.ResponseWriter, r *http.Request, i storage.Interaction) (string, error) {
+	begun, err := p.begin(w, r, i)
+	return begun.ref, err
+}
+
+func (p *Pages) begin(w http.ResponseWriter, r *http.Request, i storage.Interaction) (interaction, error) {
 	browser, err := p.Web.Browser(w, r)
 	if err != nil {
-		return "", err
+		return interaction{}, err
 	}
 	i.BrowserHash = storage.Hash(browser)
-	return p.storeInteraction(r, i)
+	return p.newInteraction(r, i)
 }
 
-func (p *Pages) storeInteraction(r *http.Request, i storage.Interaction) (string, error) {
-	i.ID = storage.Random()
-	i.CreatedAt = p.Web.Now()
-	i.ExpiresAt = i.CreatedAt.Add(p.InteractionTTL)
-	if err := p.Store.CreateInteraction(r.Context(), i); err != nil {
-		return "", fmt.Errorf("store interaction: %w", err)
-	}
-	return i.ID, nil
-}
-
-// errInteractionGone is shown when an interaction is gone: finished in another tab, by the back button, or too old.
+// errInteractionGone is shown when an interaction is gone: too old, or finished in another tab and too large to have been in its address.
 func errInteractionGone() *web.PageError {
 	return web.RefusePage(http.StatusBadRequest, templates.SignInEnded)
 }
 
-// interaction loads the interaction named by i, if it is this browser's. One that arrived by a cross-site POST belongs to nobody
-// yet, because the browser sent no cookie along; the first browser to come with its identifier is the one that was sent here.
-func (p *Pages) interaction(w http.ResponseWriter, r *http.Request, id string) (storage.Interaction, error) {
-	if id == "" {
-		return storage.Interaction{}, errInteractionGone()
+// finishedError says that an interaction was finished before. It is shown as errInteractionGone, with the way back to the application.
+type finishedError struct {
+	page *web.PageError
+	i    interaction
+}
+
+func (e *finishedError) Error() string { return e.page.Error() }
+func (e *finishedError) Unwrap() error { return e.page }
+
+// kindFinished is the kind under which the identifiers of finished interactions are kept, until their references have expired.
+const kindFinished = "finished-interaction"
+
+// interaction loads the interaction that a reference names, if it is this browser's. One that arrived by a cross-site POST belongs to
+// no browser yet, because the browser sent no cookie along; the first browser to come with its identifier is the one that was sent here.
+// The error is a *finishedError for one that was finished.
+func (p *Pages) interaction(w http.ResponseWriter, r *http.Request, ref string) (interaction, error) {
+	i, sealed := p.unseal(ref)
+	id := ref
+	if sealed {
+		id = i.ID
 	}
-	i, err := p.Store.Interaction(r.Context(), id)
-	if errors.Is(err, storage.ErrNotFound) {
-		return storage.Interaction{}, errInteractionGone()
+	if id == "" || len(id) > 100 {
+		return interaction{}, errInteractionGone()
 	}
-	if err != nil {
-		return storage.Interaction{}, fmt.Errorf("load interaction: %w", err)
+	switch stored, err := p.Store.Interaction(r.Context(), id); {
+	case err == nil:
+		i = stored
+	case !errors.Is(err, storage.ErrNotFound):
+		return interaction{}, fmt.Errorf("load interaction: %w", err)
+	case !sealed:
+		return interaction{}, errInteractionGone()
 	}
 	if !p.Web.Now().Before(i.ExpiresAt) {
-		gone := errInteractionGone()
-		if client, err := p.Store.Client(r.Context(), i.Request.ClientID); err == nil && !client.Disabled {
-			gone = gone.BackTo(client.ClientURI, client.Name())
-		}
-		return storage.Interaction{}, gone
+		return interaction{}, p.finished(r, interaction{i, ref}).page
 	}
 	if i.BrowserHash == "" {
 		browser, err := p.Web.Browser(w, r)
 		if err != nil {
-			return storage.Interaction{}, err
+			return interaction{}, err
 		}
 		i.BrowserHash = storage.Hash(browser)
-		return i, p.updateInteraction(r, &i)
+		adopted := interaction{i, ref}
+		if there, err := p.updateInteraction(r, &adopted); err != nil || !there {
+			return interaction{}, cmp.Or[error](err, errInteractionGone())
+		}
+		return adopted, nil
 	}
 	browser := p.Web.Cookie(r, web.BrowserCookie)
 	if browser == "" || subtle.ConstantTimeCompare([]byte(storage.Hash(browser)), []byte(i.BrowserHash)) != 1 {
-		return storage.Interaction{}, web.RefusePage(http.StatusForbidden, templates.OtherBrowser)
+		return interaction{}, web.RefusePage(http.StatusForbidden, templates.OtherBrowser)
 	}
-	return i, nil
+	if sealed {
+		spent, err := p.Store.Spent(r.Context(), kindFinished, i.ID, p.Web.Now())
+		if err != nil {
+			return interaction{}, fmt.Errorf("look up interaction: %w", err)
+		}
+		if spent {
+			return interaction{i, ref}, p.finished(r, interaction{i, ref})
+		}
+	}
+	return interaction{i, ref}, nil
 }
 
-// updateInteraction stores a change. Another tab that was faster has changed it too; the person can simply go on from there.
-func (p *Pages) updateInteraction(r *http.Request, i *storage.Interaction) error {
-	err := p.Store.UpdateInteraction(r.Context(), *i)
+func (p *Pages) finished(r *http.Request, i interaction) *finishedError {
+	page := errInteractionGone()
+	if i.Request.ClientID != "" {
+		if client, err := p.Store.Client(r.Context(), i.Request.ClientID); err == nil && !client.Disabled {
+			page = page.BackTo(client.ClientURI, client.Name())
+		}
+	}
+	return &finishedError{page, i}
+}
+
+// updateInteraction stores a change. It reports false if another tab was faster: the person can simply go on from what that one left.
+func (p *Pages) updateInteraction(r *http.Request, i *interaction) (bool, error) {
+	var err error
+	if i.Version == 0 {
+		err = p.Store.CreateInteraction(r.Context(), i.Interaction)
+	} else {
+		err = p.Store.UpdateInteraction(r.Context(), i.Interaction)
+	}
 	if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrNotFound) {
-		return errInteractionGone()
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("update interaction: %w", err)
+		return false, fmt.Errorf("store interaction: %w", err)
 	}
 	i.Version++
-	return nil
+	return true, nil
+}
+
+// record stores an answer of the person and leads back to where nextStep is asked again. Of two tabs, or of two clicks, one is recorded, and
+// both go on from there.
+func (p *Pages) record(w http.ResponseWriter, r *http.Request, i interaction) error {
+	if _, err := p.updateInteraction(r, &i); err != nil {
+		return err
+	}
+	return p.Web.SeeOther(w, "/authorize", i.ref)
 }
 
 // loadQuestion prepares a page that asks the person something about an authorization request, and says with which form value. asked is false when
@@ -103,13 +153,13 @@ func (p *Pages) loadQuestion(w http.ResponseWriter, r *http.Request, kind stepKi
 		return at, "", false, err
 	}
 	if i.ReturnTo != "" {
-		return at, "", false, p.Web.SeeOther(w, "/authorize", i.ID)
+		return at, "", false, p.Web.SeeOther(w, "/authorize", i.ref)
 	}
 	if at, err = p.reload(r, i); err != nil {
 		return at, "", false, err
 	}
 	if at.step.kind != kind {
-		return at, "", false, p.Web.SeeOther(w, "/authorize", i.ID)
+		return at, "", false, p.Web.SeeOther(w, "/authorize", i.ref)
 	}
 	browser, err := p.Web.Browser(w, r)
 	if err != nil {
@@ -119,51 +169,73 @@ func (p *Pages) loadQuestion(w http.ResponseWriter, r *http.Request, kind stepKi
 }
 
 // formInteraction reads a posted form and the interaction that it belongs to. The form must have been rendered for this browser and interaction.
-func (p *Pages) formInteraction(w http.ResponseWriter, r *http.Request) (oauth.Parameters, storage.Interaction, error) {
+func (p *Pages) formInteraction(w http.ResponseWriter, r *http.Request) (oauth.Parameters, interaction, error) {
 	form, err := oauth.ParseBody(r)
 	if err != nil {
-		return form, storage.Interaction{}, err
+		return form, interaction{}, err
 	}
 	query, err := oauth.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return form, storage.Interaction{}, err
+		return form, interaction{}, err
 	}
 	i, err := p.interaction(w, r, query.Get("i"))
-	if err != nil {
+	var over *finishedError
+	if err != nil && !errors.As(err, &over) {
 		return form, i, err
 	}
 	sent, _, _ := strings.Cut(form.Get("csrf"), ".")
-	return form, i, p.Web.CheckCSRF(r, sent, "interaction:"+i.ID)
+	if csrfErr := p.Web.CheckCSRF(r, sent, "interaction:"+i.ID); err == nil {
+		err = csrfErr
+	} else if csrfErr != nil {
+		return form, i, csrfErr
+	}
+	return form, i, err
 }
 
-// personalCSRF is the value of a form that asks one person something: beside the interaction it names whom.
+// personalCSRF is the value of a form that asks one person something: beside the interaction it names whom, and what was shown.
 func (p *Pages) personalCSRF(browser string, at pending) string {
-	return p.Web.CSRF(browser, "interaction:"+at.Interaction.ID) + "." + p.Web.CSRF(browser, "person:"+at.Interaction.ID+":"+at.User.ID)
+	return p.Web.CSRF(browser, "interaction:"+at.Interaction.ID) + "." + p.Web.CSRF(browser, questionOf(at))
 }
 
-// formShownToCurrentUser reports whether a form was shown to the person who is signed in now. Another tab may have signed somebody else in since.
+func questionOf(at pending) string {
+	return "person:" + at.Interaction.ID + ":" + at.User.ID + ":" + at.Shown
+}
+
+// formShownToCurrentUser reports whether a form asked the person who is signed in now what would be asked now. Another tab may have signed
+// somebody else in since, or the client may have changed.
 func (p *Pages) formShownToCurrentUser(r *http.Request, form oauth.Parameters, at pending) bool {
 	_, sent, _ := strings.Cut(form.Get("csrf"), ".")
-	return at.SignedIn && p.Web.CheckCSRF(r, sent, "person:"+at.Interaction.ID+":"+at.User.ID) == nil
+	return at.SignedIn && p.Web.CheckCSRF(r, sent, questionOf(at)) == nil
 }
 
-// setAnsweredBy notes that what is answered in the interaction from now on is the word of this person; what another one said counts no more.
-func setAnsweredBy(i *storage.Interaction, user storage.User) {
-	if i.PersonID != user.ID {
-		i.PersonID, i.Selected, i.Consented = user.ID, false, false
+// setAnsweredBy records whose answers the interaction holds, and to which question. Answers that another user gave before, or to another
+// question, are dropped.
+func setAnsweredBy(i *interaction, at pending) {
+	if i.PersonID != at.User.ID || i.Shown != at.Shown {
+		i.PersonID, i.Shown, i.Selected, i.Consented = at.User.ID, at.Shown, false, false
 	}
+}
+
+// shown stands for everything that a consent page tells of a request: what the client is, and what it asks for.
+func shown(client clients.Client, redirect clients.Redirect, req oauth.AuthorizationRequest) string {
+	text, err := json.Marshal([]any{client.Appearance(), redirect.String(), req.Scope, access.RequestedClaims(req), req.Resource})
+	if err != nil {
+		panic(err) // plain strings
+	}
+	return storage.Hash(string(text))
 }
 
 // pending is an interaction together with what nextStep thinks of it now.
 type pending struct {
 	situation
+	ref      string // of the interaction, "" if there is none
 	redirect clients.Redirect
 	step     step
 }
 
-// reload loads everything that an interaction with an authorization request depends on, anew, and asks nextStep. The
-// client may have been disabled or changed meanwhile: it is checked like the first time.
-func (p *Pages) reload(r *http.Request, i storage.Interaction) (pending, error) {
+// reload loads everything that an interaction with an authorization request depends on again, and asks nextStep. The client may have been
+// disabled or changed meanwhile: who it is, where it may be answered, and what it may ask for are checked as at first.
+func (p *Pages) reload(r *http.Request, i interaction) (pending, error) {
 	client, err := p.Client(r.Context(), i.Request.ClientID)
 	if err != nil {
 		return pending{}, err
@@ -172,13 +244,25 @@ func (p *Pages) reload(r *http.Request, i storage.Interaction) (pending, error) 
 	if err != nil {
 		return pending{}, err
 	}
-	return p.evaluate(r, client, redirect, i.Request, i)
+	mayErr := p.mayAsk(r.Context(), client, &i.Request)
+	at, err := p.evaluate(r, client, redirect, i.Request, i)
+	if mayErr == nil || err != nil {
+		return at, err
+	}
+	var refused *oauth.Error
+	if !errors.As(mayErr, &refused) {
+		return at, mayErr
+	}
+	at.step = step{stepError, "the client may not ask for this any more", refused}
+	return at, nil
 }
 
 // evaluate gathers the situation of a request and asks nextStep.
-func (p *Pages) evaluate(r *http.Request, client clients.Client, redirect clients.Redirect, req oauth.AuthorizationRequest, i storage.Interaction) (pending, error) {
+func (p *Pages) evaluate(r *http.Request, client clients.Client, redirect clients.Redirect, req oauth.AuthorizationRequest, i interaction) (pending, error) {
 	web.SetLocales(r, req.UILocales)
-	at := pending{situation: situation{Request: req, Client: client, Interaction: i, Now: p.Web.Now()}, redirect: redirect}
+	at := pending{ref: i.ref, redirect: redirect, situation: situation{
+		Request: req, Client: client, Interaction: i.Interaction, Now: p.Web.Now(), Shown: shown(client, redirect, req),
+	}}
 	session, ok, err := p.Sessions.Current(r)
 	if err != nil {
 		return at, err
@@ -194,7 +278,9 @@ func (p *Pages) evaluate(r *http.Request, client clients.Client, redirect client
 		}
 	}
 	if at.SignedIn && !client.SkipConsent {
-		at.Consent, err = p.Store.Consent(r.Context(), at.User.ID, client.ID)
+		if at.Consent, err = p.Store.Consent(r.Context(), at.User.ID, client.ID); err == nil && at.Consent.Appearance != client.Identity() {
+			at.Consent = storage.Consent{} // it was given to what the client was then
+		}
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return at, fmt.Errorf("load consent: %w", err)
 		}

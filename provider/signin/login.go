@@ -3,6 +3,7 @@ package signin
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"latchkey/provider/oauth"
 	"latchkey/provider/people"
@@ -27,12 +28,12 @@ func (p *Pages) ShowLogin(w http.ResponseWriter, r *http.Request) error {
 	}
 	if at != nil && at.step.kind != stepLogin && query.Get("switch") == "" {
 		// Another tab has signed in meanwhile, or the person came back: go on from there.
-		return p.Web.SeeOther(w, "/authorize", i.ID)
+		return p.Web.SeeOther(w, "/authorize", i.ref)
 	}
 	if at != nil && at.SignedIn && query.Get("switch") == "" {
 		who := web.Person(at.User)
 		page.Reauthenticate, page.Username = &who, at.User.Username
-		page.SwitchURL = p.Web.Path + "/login?i=" + i.ID + "&switch=1"
+		page.SwitchURL = p.Web.Path + "/login?i=" + i.ref + "&switch=1"
 	}
 	if page.Username == "" {
 		page.Username = web.Clip(i.Request.LoginHint, 200)
@@ -41,8 +42,8 @@ func (p *Pages) ShowLogin(w http.ResponseWriter, r *http.Request) error {
 }
 
 // loginPage prepares the sign-in page: for an application's request it comes with the application and the state of things, for a page of ours without.
-func (p *Pages) loginPage(r *http.Request, i storage.Interaction) (templates.Login, *pending, error) {
-	page := templates.Login{Action: p.Web.Path + "/login?i=" + i.ID}
+func (p *Pages) loginPage(r *http.Request, i interaction) (templates.Login, *pending, error) {
+	page := templates.Login{Action: p.Web.Path + "/login?i=" + i.ref}
 	if i.ReturnTo != "" {
 		return page, nil, nil
 	}
@@ -56,7 +57,7 @@ func (p *Pages) loginPage(r *http.Request, i storage.Interaction) (templates.Log
 	return page, &at, nil
 }
 
-func (p *Pages) renderLogin(w http.ResponseWriter, r *http.Request, status int, i storage.Interaction, page templates.Login) error {
+func (p *Pages) renderLogin(w http.ResponseWriter, r *http.Request, status int, i interaction, page templates.Login) error {
 	browser, err := p.Web.Browser(w, r)
 	if err != nil {
 		return err
@@ -68,6 +69,10 @@ func (p *Pages) renderLogin(w http.ResponseWriter, r *http.Request, status int, 
 // Login records a sign-in, or that the person turned back.
 func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 	form, i, err := p.formInteraction(w, r)
+	var over *finishedError
+	if errors.As(err, &over) {
+		return p.secondClick(w, r, over)
+	}
 	if err != nil {
 		return err
 	}
@@ -115,16 +120,33 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	i.SignedInAt = session.AuthTime
-	if err := p.updateInteraction(r, &i); err != nil {
+	return p.record(w, r, i)
+}
+
+// doubleClick is how long after a sign-in the same form counts as sent twice by a hasty finger.
+const doubleClick = 30 * time.Second
+
+// secondClick answers a sign-in form that was sent again while the browser was already being sent to the application: the browser has given
+// that up. If nothing needs to be asked, the application is answered again, as if it had asked again.
+func (p *Pages) secondClick(w http.ResponseWriter, r *http.Request, over *finishedError) error {
+	if over.i.ReturnTo != "" {
+		return over
+	}
+	web.Mention(r, "client_id", over.i.Request.ClientID)
+	at, err := p.reload(r, interaction{Interaction: storage.Interaction{Request: over.i.Request}})
+	if err != nil {
 		return err
 	}
-	return p.Web.SeeOther(w, "/authorize", i.ID)
+	if at.step.kind != stepRespond || p.Web.Now().Sub(at.Session.AuthTime) >= doubleClick {
+		return over
+	}
+	return p.perform(w, r, at)
 }
 
 // deny tells the application that the person turned back (RFC 6749 §4.1.2.1 access_denied).
 func (p *Pages) deny(w http.ResponseWriter, r *http.Request, at pending) error {
-	if err := p.finish(r, at.Interaction); err != nil {
-		return err
+	if done, err := p.finish(r, at); err != nil || !done {
+		return p.movedOn(w, r, at, err)
 	}
 	to := web.Response{Redirect: at.redirect, Mode: at.Request.ResponseMode, AppName: at.Client.Name()}
 	return p.Web.RedirectError(w, r, to, at.Request.State, oauth.Errorf(oauth.AccessDenied, "the person did not allow it"))

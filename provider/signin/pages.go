@@ -19,6 +19,7 @@ type Pages struct {
 	Web      *web.Site
 	Store    *storage.Store
 	Keys     *keys.Ring
+	Sealer   *keys.Sealer
 	Clients  *clientauth.Authenticator
 	Grants   *grants.Grants
 	Sessions *session.Sessions
@@ -30,4 +31,6 @@ type Pages struct {
 
 	// InsecurePublicWithoutPKCE lets public clients that registered themselves leave out code_challenge.
 	InsecurePublicWithoutPKCE bool
+
+	stored storedLimits
 }

@@ -39,6 +39,7 @@ type situation struct {
 	User        storage.User
 	Subject     string // of User, as Client knows it
 	Consent     storage.Consent
+	Shown       string // stands for what a consent page would tell now
 	Now         time.Time
 }
 
@@ -102,6 +103,11 @@ func answeredByCurrentUser(s situation) bool {
 	return s.SignedIn && s.Interaction.PersonID == s.User.ID
 }
 
+// consented reports whether the person who is signed in now has allowed what is asked now.
+func consented(s situation) bool {
+	return s.Interaction.Consented && answeredByCurrentUser(s) && s.Interaction.Shown == s.Shown
+}
+
 // needsLogin says why the person has to prove who they are, "" if they need not.
 func needsLogin(s situation) string {
 	switch {
@@ -137,10 +143,10 @@ func otherPerson(s situation) string {
 
 // needsConsent says why the person has to be asked, "" if they need not.
 func needsConsent(s situation) string {
-	if s.Interaction.Consented && answeredByCurrentUser(s) {
+	if consented(s) {
 		return ""
 	}
-	impersonable := s.Client.ApplicationType == "native" && s.Client.Public()
+	impersonable := s.Client.Impersonable(s.Request.RedirectURI)
 	covered := s.Consent.Covers(s.Request.Scope, access.RequestedClaims(s.Request), s.Request.Resource)
 	switch {
 	case s.Request.HasPrompt("consent"):

@@ -8,14 +8,15 @@ import (
 
 // Consent is what a person has allowed an application, for good.
 type Consent struct {
-	UserID    string    `bson:"user_id"`
-	ClientID  string    `bson:"client_id"`
-	Scope     []string  `bson:"scope"`
-	Claims    []string  `bson:"claims,omitempty"`   // names from the claims parameter
-	Resource  []string  `bson:"resource,omitempty"` // RFC 8707
-	CreatedAt time.Time `bson:"created_at"`
-	UpdatedAt time.Time `bson:"updated_at"`
-	Version   int64     `bson:"version"`
+	UserID     string    `bson:"user_id"`
+	ClientID   string    `bson:"client_id"`
+	Appearance string    `bson:"appearance,omitempty"` // Client.Identity of what the person saw
+	Scope      []string  `bson:"scope"`
+	Claims     []string  `bson:"claims,omitempty"`   // names from the claims parameter
+	Resource   []string  `bson:"resource,omitempty"` // RFC 8707
+	CreatedAt  time.Time `bson:"created_at"`
+	UpdatedAt  time.Time `bson:"updated_at"`
+	Version    int64     `bson:"version"`
 }
 
 // Covers reports whether everything asked for was allowed before.
@@ -44,7 +45,8 @@ var consents = register(table[Consent]{
 // consentID is made of both: there is no space in an ID of a user, which is the provider's own.
 func consentID(userID, clientID string) string { return userID + " " + clientID }
 
-// AddConsent adds scopes, claims and resources to what the user has allowed the client before. Concurrent additions all survive.
+// AddConsent adds scopes, claims and resources to what the user has allowed the client before. Concurrent additions all survive. What was
+// allowed when the client looked different is dropped.
 func (s *Store) AddConsent(ctx context.Context, added Consent) error {
 	_, err := makeOr(ctx, s, "add consent", consents, added, func(there *Consent) error {
 		there.add(added)
@@ -54,6 +56,9 @@ func (s *Store) AddConsent(ctx context.Context, added Consent) error {
 }
 
 func (c *Consent) add(more Consent) {
+	if c.Appearance != more.Appearance {
+		c.Appearance, c.Scope, c.Claims, c.Resource = more.Appearance, nil, nil, nil
+	}
 	c.Scope, c.Claims, c.Resource = union(c.Scope, more.Scope), union(c.Claims, more.Claims), union(c.Resource, more.Resource)
 	c.UpdatedAt = later(c.UpdatedAt, more.UpdatedAt)
 }

@@ -22,6 +22,12 @@ func TestConsents(t *testing.T) {
 		equal(t, got, kept(storage.Consent{UserID: "u", ClientID: "b", Scope: []string{"openid", "email", "profile"}, Claims: []string{"name"},
 			Resource: []string{"https://api.example"}, CreatedAt: clock(0), UpdatedAt: clock(time.Minute)}))
 
+		// What was allowed to the client when it looked different does not count any more.
+		must(t, s.AddConsent(ctx, storage.Consent{UserID: "u", ClientID: "b", Appearance: "another", Scope: []string{"openid"}, UpdatedAt: clock(2 * time.Minute)}))
+		got, err = s.Consent(ctx, "u", "b")
+		must(t, err)
+		equal(t, got, kept(storage.Consent{UserID: "u", ClientID: "b", Appearance: "another", Scope: []string{"openid"}, CreatedAt: clock(0), UpdatedAt: clock(2 * time.Minute)}))
+
 		must(t, s.AddConsent(ctx, storage.Consent{UserID: "u", ClientID: "a"}))
 		must(t, s.AddConsent(ctx, storage.Consent{UserID: "other", ClientID: "a"}))
 		all, err := s.ConsentsOfUser(ctx, "u")

@@ -18,6 +18,7 @@ type Interaction struct {
 	PersonID    string                     `bson:"person_id,omitempty"`    // User.ID of whose word Selected and Consented are
 	Selected    bool                       `bson:"selected,omitempty"`     // the person chose the account
 	Consented   bool                       `bson:"consented,omitempty"`    // the person allowed it
+	Shown       string                     `bson:"shown,omitempty"`        // which question Selected and Consented answer
 	CreatedAt   time.Time                  `bson:"created_at"`
 	ExpiresAt   time.Time                  `bson:"expires_at"`
 	Finished    bool                       `bson:"finished,omitempty"` // over: a finished interaction is never returned

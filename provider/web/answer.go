@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gorilla/mux"
 
@@ -169,6 +171,12 @@ func (e *PageError) With(args templates.Args) *PageError { e.page.Args = args; r
 // BackTo shows the way to an application: its home page, or where it begins to sign in. Without an address nothing is shown.
 func (e *PageError) BackTo(uri, name string) *PageError {
 	e.page.BackURL, e.page.BackName = uri, name
+	return e
+}
+
+// RetryAfter says when to try again (RFC 9110 §10.2.3).
+func (e *PageError) RetryAfter(wait time.Duration) *PageError {
+	e.headers = http.Header{"Retry-After": {strconv.FormatInt(int64(wait/time.Second)+1, 10)}}
 	return e
 }
 
