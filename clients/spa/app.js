@@ -225,8 +225,7 @@ function ask(frame, provider) {
 
 // The frame alone may be wrong: some browsers keep the provider's cookie from it.
 async function changed() {
-  if (tokens.userinfo) return stillSignedIn();
-  if (!typing()) await signIn({ prompt: "none" }, { quiet: true });
+  if (tokens.userinfo) await stillSignedIn();
 }
 
 async function stillSignedIn() {

@@ -430,7 +430,7 @@ func (o demoOptions) applications(ctx context.Context, secrets map[string]string
 	caller := func() *http.Client { return localhost.Client(10 * time.Second) }
 	var webAPIs []webapp.API
 	var spaAPIs []spa.API
-	var resources []string // each API takes only tokens that name it
+	resources := []string{o.issuer()} // userinfo and each API take only tokens that name them
 	for _, a := range o.apis(withFlask) {
 		key := ""
 		if a.URL == o.flaskURL() {

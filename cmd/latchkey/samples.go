@@ -76,13 +76,14 @@ func (s sampleSet) handler(ctx context.Context, client *http.Client, logger *slo
 	}
 	links = append(links, webapp.Link{Name: "Board", URL: s.url("board")})
 	if hosts["board."+s.domain], err = spa.New(spa.Config{Name: "Board", BaseURL: s.url("board"), Issuer: s.issuer,
-		ClientID: "board", APIs: []spa.API{{Name: "API", URL: s.url("api")}}, Others: boardLinks}); err != nil {
+		ClientID: "board", Resources: []string{s.issuer, s.url("api")}, APIs: []spa.API{{Name: "API", URL: s.url("api")}}, Others: boardLinks}); err != nil {
 		return nil, err
 	}
 	for i, a := range demoApps {
 		others := slices.Delete(slices.Clone(links), i, i+1)
 		hosts[a.id+"."+s.domain], err = webapp.New(ctx, webapp.Config{Name: a.name, Kind: a.kind, Look: a.look, BaseURL: s.url(a.id), Issuer: s.issuer,
-			ClientID: a.id, ClientSecret: s.clientSecret(a.id), APIs: []webapp.API{{Name: "API", URL: s.url("api")}},
+			ClientID: a.id, ClientSecret: s.clientSecret(a.id),
+			Resources: []string{s.issuer, s.url("api")}, APIs: []webapp.API{{Name: "API", URL: s.url("api")}},
 			Others: others, HTTPClient: client, Logger: logger.With("application", a.id)})
 		if err != nil {
 			return nil, err
