@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
 
+	"latchkey/cmd/latchkey/config"
 	"latchkey/provider/admin"
 )
 
@@ -64,7 +65,7 @@ anything is written. What the file says is then the case; people, groups and app
 		},
 		run: func(ctx context.Context, s *site, args []string) error {
 			var m manifest
-			lines, err := readYAMLFile(args[0], sh.stdin, &m)
+			lines, err := config.ReadYAMLFile(args[0], sh.stdin, &m)
 			if err != nil {
 				return err
 			}
@@ -123,22 +124,23 @@ type manifestReader struct {
 	file   string
 	lines  map[string]int
 	env    []string
-	faults faults
+	faults config.Faults
 }
 
 func (r *manifestReader) bad(at, format string, args ...any) {
 	line := r.lines[at]
 	for cut := at; line == 0; line = r.lines[cut] {
-		var ok bool
-		if cut, ok = beforeLast(cut, "."); !ok {
+		i := strings.LastIndex(cut, ".")
+		if i < 0 {
 			break
 		}
+		cut = cut[:i]
 	}
 	name := r.file
 	if name == "-" {
 		name = "standard input"
 	}
-	r.faults = append(r.faults, fault{name, line, at, fmt.Sprintf(format, args...)})
+	r.faults = append(r.faults, config.Fault{File: name, Line: line, Key: at, Text: fmt.Sprintf(format, args...)})
 }
 
 // plan reads the secrets that the manifest names, and checks all of it. It writes nothing.
@@ -164,7 +166,7 @@ func (r *manifestReader) plan(ctx context.Context, s *site, m manifest) (*admin.
 		}
 		r.bad(f.Field, "%s", text)
 	}
-	return p, r.faults.orNil()
+	return p, r.faults.OrNil()
 }
 
 // secret is what was given in one of three ways; "" if in none.
@@ -187,9 +189,9 @@ func (r *manifestReader) secret(at, key, value, envVar, file string) string {
 		r.bad(at+"."+key+"_env", "the environment has no %s", envVar)
 	case file != "":
 		if r.file != "-" {
-			file = relativeTo(r.file, file)
+			file = config.RelativeTo(r.file, file)
 		}
-		v, err := readSecretFile(key+"_file", file)
+		v, err := config.ReadSecretFile(key+"_file", file)
 		if err == nil {
 			return v
 		}

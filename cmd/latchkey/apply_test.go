@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"latchkey/cmd/latchkey/config"
 	"latchkey/provider/admin"
 	"latchkey/provider/clients"
 	"latchkey/provider/storage"
@@ -183,6 +184,6 @@ func FuzzManifest(f *testing.F) {
 	f.Add([]byte(`{"clients": [{"client_id": "a", "jwks": {"keys": [{"kty": "RSA", "n": 0x10}]}}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var m manifest
-		_, _ = readYAML("fuzz", text, &m)
+		_, _ = config.ReadYAML("fuzz", text, &m)
 	})
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/latchkey/config"
 	"latchkey/provider/storage"
 )
 
@@ -96,7 +97,7 @@ func moment(s string, now time.Time) (time.Time, bool) {
 	if s == "" {
 		return time.Time{}, true
 	}
-	var ago Duration
+	var ago config.Duration
 	if ago.UnmarshalText([]byte(s)) == nil {
 		return now.Add(-time.Duration(ago)), ago >= 0
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/cmd/latchkey/config"
 	"latchkey/provider/people"
 	"latchkey/provider/storage"
 )
@@ -79,7 +80,7 @@ func TestLockoutIsShownAndLiftedByACommand(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
 	succeed(t, testPassword+"\n", "user", "create", "ada", "--password-stdin", "--data", data)
-	c := defaultConfig()
+	c := config.Default()
 	c.Data = data
 	lock := func(n int) {
 		t.Helper()

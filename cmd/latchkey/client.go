@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/latchkey/config"
 	"latchkey/provider/admin"
 	"latchkey/provider/clients"
 	"latchkey/provider/registration"
@@ -101,12 +102,12 @@ func (e *clientEdit) read(cmd *cobra.Command) error {
 	f := cmd.Flags()
 	e.metadata = func(*clients.Client) error { return nil }
 	if file, _ := f.GetString("metadata"); file != "" {
-		name, text, err := readText(file, e.sh.stdin)
+		name, text, err := config.ReadText(file, e.sh.stdin)
 		if err != nil {
 			return err
 		}
 		e.metadata = func(c *clients.Client) error {
-			_, err := readYAML(name, text, &c.Metadata)
+			_, err := config.ReadYAML(name, text, &c.Metadata)
 			return err
 		}
 	}
@@ -388,7 +389,7 @@ func (sh *shell) clientDelete() *cobra.Command {
 
 func (sh *shell) tokenCommand() *cobra.Command {
 	var valid string
-	var ttl Duration
+	var ttl config.Duration
 	return commandGroup("token", "Initial access tokens, for applications that register themselves", sh.siteCommand(siteCommand{
 		use:   "create",
 		short: "Create an initial access token: it permits one application to register itself",
@@ -400,7 +401,7 @@ registration: token.`,
 			cmd.Flags().StringVar(&valid, "valid", "24h", "how `LONG` it may be used")
 		},
 		before: func(*cobra.Command, []string) error {
-			if err := ttl.UnmarshalText([]byte(valid)); err != nil || ttl < Duration(time.Minute) || ttl > 365*day {
+			if err := ttl.UnmarshalText([]byte(valid)); err != nil || ttl < config.Duration(time.Minute) || ttl > 365*config.Day {
 				return usage("--valid must be a duration from 1m to 365d, such as 24h")
 			}
 			return nil

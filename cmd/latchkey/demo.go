@@ -28,6 +28,7 @@ import (
 	"latchkey/clients/localhost"
 	"latchkey/clients/spa"
 	"latchkey/clients/webapp"
+	"latchkey/cmd/latchkey/config"
 	"latchkey/provider/admin"
 	"latchkey/provider/clients"
 	"latchkey/provider/storage"
@@ -156,8 +157,8 @@ func (o demoOptions) kept(name string) string {
 }
 
 // config is the provider's configuration for the demonstration. It may call loopback addresses, because the applications are there.
-func (o demoOptions) config(data string) Config {
-	c := defaultConfig()
+func (o demoOptions) config(data string) config.Config {
+	c := config.Default()
 	c.Issuer, c.Listen = o.issuer(), net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port))
 	c.Data, c.MongoDB, c.MetricsListen = data, o.mongodb, ""
 	c.Log.Level = "info"

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"latchkey/cmd/latchkey/config"
 )
 
 func tree() *cobra.Command {
@@ -31,25 +33,25 @@ func TestEveryKeyOfTheConfigurationIsDocumentedWithItsDefault(t *testing.T) {
 		}
 		rows[m[1]] = m[2]
 	}
-	c := defaultConfig()
-	for _, s := range c.settings() {
-		row, ok := rows[s.key]
+	c := config.Default()
+	for _, s := range c.Settings() {
+		row, ok := rows[s.Key]
 		if !ok {
-			t.Errorf("README.md says nothing about %s", s.key)
+			t.Errorf("README.md says nothing about %s", s.Key)
 			continue
 		}
-		delete(rows, s.key)
-		if value := s.String(); value != "" && s.key != "data" {
+		delete(rows, s.Key)
+		if value := s.String(); value != "" && s.Key != "data" {
 			said := regexp.MustCompile(`Default (.+?)\.?$`).FindStringSubmatch(row)
-			if _, duration := s.value.Interface().(Duration); duration && said != nil {
-				var d Duration
+			if _, duration := s.Value.Interface().(config.Duration); duration && said != nil {
+				var d config.Duration
 				if err := d.UnmarshalText([]byte(said[1])); err != nil {
-					t.Errorf("README.md says of %s: %q: %v", s.key, row, err)
+					t.Errorf("README.md says of %s: %q: %v", s.Key, row, err)
 				}
 				said[1] = d.String()
 			}
 			if said == nil || said[1] != value {
-				t.Errorf("README.md says of %s: %q; its default is %s", s.key, row, value)
+				t.Errorf("README.md says of %s: %q; its default is %s", s.Key, row, value)
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"latchkey/keys"
+	"latchkey/cmd/latchkey/config"
 )
 
 // initialConfig is the configuration file that init writes.
@@ -60,7 +60,7 @@ file with comments. What is there already stays as it is.`,
 		Args:    exactArgs(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
-				file = defaultConfigFile
+				file = config.DefaultFile
 			}
 			_, err := os.Stat(file)
 			made := errors.Is(err, fs.ErrNotExist)
@@ -77,10 +77,10 @@ file with comments. What is there already stays as it is.`,
 			if c.Issuer == "" {
 				c.Issuer = "http://localhost:8080"
 			}
-			if err := checkIssuer(c.Issuer); err != nil {
-				return fault{key: "issuer", text: err.Error()}
+			if err := config.CheckIssuer(c.Issuer); err != nil {
+				return config.Fault{Key: "issuer", Text: err.Error()}
 			}
-			if err := c.checkStore().orNil(); err != nil {
+			if err := c.CheckStore().OrNil(); err != nil {
 				return err
 			}
 			s, err := open(cmd.Context(), c, slog.New(slog.DiscardHandler), true)
@@ -100,15 +100,15 @@ file with comments. What is there already stays as it is.`,
 				sh.printf("%s is there already and stays as it is.\n", file)
 			}
 			if c.MasterKey == "" {
-				sh.printf("The master key is in %s. Keep a copy of it somewhere else than your backups of the\ndatabase: without it the database cannot be used.\n", c.masterKeyFile())
+				sh.printf("The master key is in %s. Keep a copy of it somewhere else than your backups of the\ndatabase: without it the database cannot be used.\n", c.MasterKeyPath())
 			}
-			config := ""
-			if file != defaultConfigFile {
-				config = " --config " + file
+			named := ""
+			if file != config.DefaultFile {
+				named = " --config " + file
 			}
-			sh.printf("\nNext:\n  latchkey config check%[1]s\n  latchkey serve%[1]s\n", config)
+			sh.printf("\nNext:\n  latchkey config check%[1]s\n  latchkey serve%[1]s\n", named)
 			if len(people) == 0 {
-				sh.printf("  latchkey user create%s YOUR-NAME --email YOU@EXAMPLE.COM\n", config)
+				sh.printf("  latchkey user create%s YOUR-NAME --email YOU@EXAMPLE.COM\n", named)
 			}
 			return nil
 		},
@@ -122,7 +122,7 @@ file with comments. What is there already stays as it is.`,
 }
 
 // writeConfig writes a configuration file that nobody else can read, and never over one that is there.
-func writeConfig(file string, c Config) error {
+func writeConfig(file string, c config.Config) error {
 	data := c.Data
 	if abs, err := filepath.Abs(file); err == nil && !filepath.IsAbs(data) {
 		// Paths in the file are meant from where it is.
@@ -157,7 +157,7 @@ func (sh *shell) configCommand() *cobra.Command {
 		Args: exactArgs(0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := sh.serverConfig(cmd)
-			if err := errors.Join(err, c.checkMasterKey()); err != nil {
+			if err := errors.Join(err, c.CheckMasterKey()); err != nil {
 				return err
 			}
 			return sh.printConfig(c)
@@ -169,25 +169,8 @@ func (sh *shell) configCommand() *cobra.Command {
 	return commandGroup("config", "The configuration: check it", cmd)
 }
 
-// checkMasterKey reports whether the master key can be read, as far as that can be seen without a database.
-func (c *Config) checkMasterKey() error {
-	if c.OldMasterKeyFile != "" {
-		if _, err := keys.ReadMasterKey(c.OldMasterKeyFile); err != nil {
-			return fmt.Errorf("old_master_key_file: %w", err)
-		}
-	}
-	if c.MasterKey != "" {
-		return nil
-	}
-	_, err := keys.ReadMasterKey(c.masterKeyFile())
-	if errors.Is(err, fs.ErrNotExist) && c.MasterKeyFile == "" {
-		return nil // made at the first start, if the database does not know better
-	}
-	return err
-}
-
-func (sh *shell) printConfig(c Config) error {
-	store := "SQLite, " + c.databaseFile()
+func (sh *shell) printConfig(c config.Config) error {
+	store := "SQLite, " + c.DatabaseFile()
 	if c.MongoDB != "" || c.MongoDBFile != "" {
 		store = "MongoDB"
 	}
@@ -198,35 +181,35 @@ func (sh *shell) printConfig(c Config) error {
 	case len(c.TrustedProxies) > 0:
 		transport = "http, from the proxies " + strings.Join(c.TrustedProxies, ", ")
 	}
-	key := c.masterKeyFile()
+	key := c.MasterKeyPath()
 	if c.MasterKey != "" {
 		key = "[redacted]"
 	}
-	warnings := append(c.warnings(), certificateWarnings(&c, time.Now())...)
+	warnings := append(c.Warnings(), config.CertificateWarnings(&c, time.Now())...)
 	if sh.json {
 		settings := map[string]any{}
-		for _, s := range c.settings() {
+		for _, s := range c.Settings() {
 			switch {
-			case s.secret && !s.value.IsZero():
-				settings[s.key] = "[redacted]"
+			case s.Secret && !s.Value.IsZero():
+				settings[s.Key] = "[redacted]"
 			default:
-				settings[s.key] = jsonValue(s)
+				settings[s.Key] = jsonValue(s)
 			}
 		}
 		return sh.printJSON(map[string]any{"settings": settings, "store": store, "warnings": append([]string{}, warnings...)})
 	}
 	rows := [][]string{{"issuer", c.Issuer}, {"discovery", c.Issuer + "/.well-known/openid-configuration"}, {"answers at", c.Listen + ", " + transport},
 		{"metrics at", c.MetricsListen}, {"store", store}, {"master key", key}, {"registration", c.Registration}}
-	if c.file != "" {
-		rows = append([][]string{{"read from", c.file}}, rows...)
+	if c.File() != "" {
+		rows = append([][]string{{"read from", c.File()}}, rows...)
 	}
 	if c.MetricsListen == "" {
 		rows[len(rows)-4][1] = "nowhere"
 	}
-	fresh := defaultConfig()
-	for i, s := range c.settings() {
-		if d := fresh.settings()[i]; s.String() != d.String() && !s.secret && !inRows(rows, s.key) {
-			rows = append(rows, []string{s.key, s.String()})
+	fresh := config.Default()
+	for i, s := range c.Settings() {
+		if d := fresh.Settings()[i]; s.String() != d.String() && !s.Secret && !inRows(rows, s.Key) {
+			rows = append(rows, []string{s.Key, s.String()})
 		}
 	}
 	if err := sh.table(rows); err != nil {
@@ -248,9 +231,9 @@ func inRows(rows [][]string, key string) bool {
 	return key == "listen" || key == "metrics_listen" || key == "tls.cert_file" || key == "trusted_proxies"
 }
 
-func jsonValue(s setting) any {
-	if d, ok := s.value.Interface().(Duration); ok {
+func jsonValue(s config.Setting) any {
+	if d, ok := s.Value.Interface().(config.Duration); ok {
 		return d.String()
 	}
-	return s.value.Interface()
+	return s.Value.Interface()
 }

@@ -4,97 +4,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"latchkey/keys"
 )
 
-// newMasterKeyFile is where rekey keeps the new master key until it is in place.
-func (c *Config) newMasterKeyFile() string { return c.masterKeyFile() + ".new" }
-
-// primaryMasterKey is the master key that the configuration names.
-func (c *Config) primaryMasterKey() ([]byte, error) {
-	if c.MasterKey != "" {
-		return keys.ParseMasterKey(c.MasterKey)
-	}
-	return keys.ReadMasterKey(c.masterKeyFile())
-}
-
-// masterKeys are all that the configuration names, the primary one first. A running server calls it again when the master key was
-// changed beside it, so files are read each time.
-func (c *Config) masterKeys() ([][]byte, error) {
-	primary, err := c.primaryMasterKey()
-	if err != nil {
-		return nil, err
-	}
-	list := [][]byte{primary}
-	if c.OldMasterKey != "" {
-		old, err := keys.ParseMasterKey(c.OldMasterKey)
-		if err != nil {
-			return nil, fmt.Errorf("old_master_key: %w", err)
-		}
-		list = append(list, old)
-	}
-	if c.OldMasterKeyFile != "" {
-		old, err := keys.ReadMasterKey(c.OldMasterKeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("old_master_key_file: %w", err)
-		}
-		list = append(list, old)
-	}
-	if c.MasterKey == "" { // the one that rekey is about to put in place, or could not any more
-		switch fresh, err := keys.ReadMasterKey(c.newMasterKeyFile()); {
-		case err == nil:
-			list = append(list, fresh)
-		case !errors.Is(err, fs.ErrNotExist):
-			return nil, err
-		}
-	}
-	return list, nil
-}
-
-// wrongMasterKey says in words that no master key of the configuration opens the database.
-func (c *Config) wrongMasterKey(err error) error {
-	if !errors.Is(err, keys.ErrSealed) {
-		return err
-	}
-	where := c.masterKeyFile()
-	if c.MasterKey != "" {
-		where = "master_key"
-	}
-	var wrong *keys.MasterKeyError
-	if !errors.As(err, &wrong) || wrong.Want == "" {
-		return fmt.Errorf("the master key (%s) is not the one that this database was made with; put that one back, or name its file in master_key_file", where)
-	}
-	return fmt.Errorf("the master key (%s, it is %s) is not the one that this database was made with (%s); put that one back, or name its file in master_key_file. "+
-		"If the master key is being changed, the new one belongs into master_key or master_key_file and the one before into old_master_key or old_master_key_file",
-		where, strings.Join(wrong.Have, ", "), wrong.Want)
-}
-
 // masterKeyWarnings says what is left to do after a change of the master key.
 func (s *site) masterKeyWarnings() []string {
-	primary, err := s.primaryMasterKey()
+	primary, err := s.PrimaryMasterKey()
 	if err != nil {
 		return nil
 	}
 	inPlace := s.sealer.MasterKeyID() == keys.MasterKeyID(primary)
-	_, err = os.Lstat(s.newMasterKeyFile())
+	_, err = os.Lstat(s.NewMasterKeyPath())
 	switch {
-	case s.hasOldMasterKey() && inPlace:
+	case s.HasOldMasterKey() && inPlace:
 		return []string{"old_master_key is not needed any more: take it out of the configuration"}
-	case s.hasOldMasterKey():
+	case s.HasOldMasterKey():
 		return []string{"the master key is the old one still: when every instance has both, run latchkey rekey"}
 	case s.MasterKey == "" && err == nil:
-		return []string{"a change of the master key was interrupted: run latchkey rekey, and do not delete " + s.newMasterKeyFile()}
+		return []string{"a change of the master key was interrupted: run latchkey rekey, and do not delete " + s.NewMasterKeyPath()}
 	}
 	return nil
 }
-
-func (c *Config) hasOldMasterKey() bool { return c.OldMasterKey != "" || c.OldMasterKeyFile != "" }
 
 // twoKeys is how the master key is changed where this command cannot write it.
 const twoKeys = "Give every instance the new one as master_key or master_key_file, and the present one as old_master_key or old_master_key_file; restart them; then run latchkey rekey with the same configuration"
@@ -125,7 +59,7 @@ interrupted is taken up by running the command again; a server starts in between
 				var id string
 				var err error
 				switch {
-				case s.hasOldMasterKey():
+				case s.HasOldMasterKey():
 					id, err = s.rekeyConfigured(ctx)
 				case s.MasterKey != "":
 					return errors.New("the master key is in the configuration, where this command cannot put another one. " + twoKeys)
@@ -144,7 +78,7 @@ interrupted is taken up by running the command again; a server starts in between
 				}
 				everywhere(ctx)
 				sh.notef("The master key is %s now. Sealed again: the private keys, and %d client secrets.\n", id, n)
-				if s.hasOldMasterKey() {
+				if s.HasOldMasterKey() {
 					return sh.done("Take old_master_key out of the configuration of every instance. Keep the old key for as long as you keep backups from before.")
 				}
 				return nil
@@ -158,7 +92,7 @@ interrupted is taken up by running the command again; a server starts in between
 
 // rekeyConfigured puts the primary master key of the configuration in place of the old one.
 func (s *site) rekeyConfigured(ctx context.Context) (id string, err error) {
-	primary, err := s.primaryMasterKey()
+	primary, err := s.PrimaryMasterKey()
 	if err != nil {
 		return "", err
 	}
@@ -171,7 +105,7 @@ func (s *site) rekeyConfigured(ctx context.Context) (id string, err error) {
 // rekeyFile makes a new master key and puts its file in place of the old one. It may be interrupted at any moment: there is a file
 // with the key that opens the database, under one name or the other, and both are tried.
 func (s *site) rekeyFile(ctx context.Context) (id string, err error) {
-	path, fresh := s.masterKeyFile(), s.newMasterKeyFile()
+	path, fresh := s.MasterKeyPath(), s.NewMasterKeyPath()
 	cannot := func(err error) error {
 		return fmt.Errorf("%w; the file of the master key cannot be replaced here. %s", err, twoKeys)
 	}

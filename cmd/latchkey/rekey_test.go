@@ -17,6 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 	"golang.org/x/oauth2"
 
+	"latchkey/cmd/latchkey/config"
 	"latchkey/keys"
 	"latchkey/provider/storage/storagetest"
 )
@@ -215,7 +216,7 @@ func changeDatabase(t *testing.T, data, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := openStore(t.Context(), &Config{Data: data})
+	store, err := openStore(t.Context(), &config.Config{Data: data})
 	if err != nil {
 		t.Fatal(err)
 	}

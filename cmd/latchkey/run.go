@@ -13,6 +13,8 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"latchkey/cmd/latchkey/config"
 )
 
 // Exit codes.
@@ -168,20 +170,20 @@ func (sh *shell) jsonFlag(cmd *cobra.Command) {
 }
 
 // config loads the configuration that applies to a command.
-func (sh *shell) config(cmd *cobra.Command) (Config, error) {
+func (sh *shell) config(cmd *cobra.Command) (config.Config, error) {
 	flags := map[string]string{}
 	for _, key := range []string{"listen", "issuer", "data", "mongodb"} {
 		if f := cmd.Flags().Lookup(key); f != nil && f.Changed {
 			flags[key] = f.Value.String()
 		}
 	}
-	return loadConfig(sh.configFile, sh.env, flags)
+	return config.Load(sh.configFile, sh.env, flags)
 }
 
 // serverConfig loads the configuration of a server. All that is wrong with it is in one error.
-func (sh *shell) serverConfig(cmd *cobra.Command) (Config, error) {
+func (sh *shell) serverConfig(cmd *cobra.Command) (config.Config, error) {
 	c, err := sh.config(cmd)
-	if err != nil && !errors.As(err, new(faults)) {
+	if err != nil && !errors.As(err, new(config.Faults)) {
 		return c, err
 	}
 	return c, c.Validate()

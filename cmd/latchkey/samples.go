@@ -19,6 +19,7 @@ import (
 	"latchkey/clients/api"
 	"latchkey/clients/spa"
 	"latchkey/clients/webapp"
+	"latchkey/cmd/latchkey/config"
 	"latchkey/provider/admin"
 	"latchkey/provider/clients"
 )
@@ -107,10 +108,10 @@ func (s sampleSet) handler(ctx context.Context, client *http.Client, logger *slo
 func (sh *shell) samplesCommand() *cobra.Command {
 	var s sampleSet
 	var listenAt string
-	read := func(c Config) error {
+	read := func(c config.Config) error {
 		s.issuer = c.Issuer
-		if err := checkIssuer(s.issuer); err != nil {
-			return fault{key: "issuer", text: err.Error()}
+		if err := config.CheckIssuer(s.issuer); err != nil {
+			return config.Fault{Key: "issuer", Text: err.Error()}
 		}
 		if u, err := url.Parse("https://" + s.domain); s.domain == "" || err != nil || u.Host != s.domain || u.Host != strings.ToLower(u.Host) {
 			return usage("--domain must be the name that the applications' hosts end in, such as example.com")
@@ -139,8 +140,8 @@ speaks https. Their client secrets are derived from the environment variable SAM
 			if err := read(c); err != nil {
 				return err
 			}
-			if err := checkListen(listenAt); err != nil {
-				return fault{key: "--listen", text: err.Error()}
+			if err := config.CheckListen(listenAt); err != nil {
+				return config.Fault{Key: "--listen", Text: err.Error()}
 			}
 			ctx := cmd.Context()
 			logger := newLogger(sh.stderr, c)
@@ -194,7 +195,7 @@ speaks https. Their client secrets are derived from the environment variable SAM
 		RunE: func(*cobra.Command, []string) error {
 			_, port, err := net.SplitHostPort(listenAt)
 			if err != nil {
-				return fault{key: "--listen", text: err.Error()}
+				return config.Fault{Key: "--listen", Text: err.Error()}
 			}
 			client := &http.Client{Timeout: 5 * time.Second}
 			resp, err := client.Get("http://" + net.JoinHostPort("127.0.0.1", port) + "/healthz")

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/latchkey/config"
 	"latchkey/provider"
 )
 
@@ -59,7 +60,7 @@ What is missing at the first start, database, master key and signing keys, is ma
 }
 
 // newLogger writes structured lines.
-func newLogger(w io.Writer, c Config) *slog.Logger {
+func newLogger(w io.Writer, c config.Config) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.Log.Level)) // Validate has seen it
 	options := &slog.HandlerOptions{Level: level}
@@ -70,7 +71,7 @@ func newLogger(w io.Writer, c Config) *slog.Logger {
 }
 
 // serve is the wiring of the server: it opens everything, answers until ctx ends, and closes everything in the opposite order.
-func serve(ctx context.Context, c Config, logger *slog.Logger) error {
+func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	// The ports come first: a second server by mistake should fail for that reason, before it touches anything.
 	public, err := listen(ctx, c.Listen, "--listen")
 	if err != nil {
@@ -83,7 +84,7 @@ func serve(ctx context.Context, c Config, logger *slog.Logger) error {
 		switch {
 		case err == nil:
 			defer inner.Close()
-		case c.MetricsListen == defaultConfig().MetricsListen:
+		case c.MetricsListen == config.Default().MetricsListen:
 			// Nobody asked for this port by name: the second of two servers on one machine does without it.
 			logger.Warn("no metrics", "reason", err.Error())
 			c.MetricsListen = ""
@@ -120,7 +121,7 @@ func serve(ctx context.Context, c Config, logger *slog.Logger) error {
 	if inner != nil {
 		side.start(inner, innerHandler(p, handler))
 	}
-	for _, w := range slices.Concat(c.warnings(), s.masterKeyWarnings(), certificateWarnings(&c, time.Now())) {
+	for _, w := range slices.Concat(c.Warnings(), s.masterKeyWarnings(), config.CertificateWarnings(&c, time.Now())) {
 		logger.Warn(w)
 	}
 	number, _ := version()

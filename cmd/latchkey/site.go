@@ -7,12 +7,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"latchkey/cmd/latchkey/config"
 	"latchkey/keys"
 	"latchkey/provider"
 	"latchkey/provider/admin"
@@ -22,12 +22,11 @@ import (
 	"latchkey/provider/registration"
 	"latchkey/provider/storage"
 	"latchkey/provider/token"
-	"latchkey/templates"
 )
 
 // site is what a configuration names, opened: everything that a server or a command works with.
 type site struct {
-	Config
+	config.Config
 	store  *storage.Store
 	sealer *keys.Sealer
 	ring   *keys.Ring
@@ -42,28 +41,9 @@ type site struct {
 	release  func()      // of the lock that one server on a file has, nil for commands
 }
 
-// databaseFile is the embedded database in the data folder.
-func (c *Config) databaseFile() string { return filepath.Join(c.Data, "latchkey.db") }
-
-// masterKeyFile is where the master key is looked for, unless it is in the configuration itself.
-func (c *Config) masterKeyFile() string {
-	if c.MasterKeyFile != "" {
-		return c.MasterKeyFile
-	}
-	return filepath.Join(c.Data, "master.key")
-}
-
-// mongoURI is the connection string, also from a file; "" when the embedded database is used.
-func (c *Config) mongoURI() (string, error) {
-	if c.MongoDBFile == "" {
-		return c.MongoDB, nil
-	}
-	return readSecretFile("mongodb_file", c.MongoDBFile)
-}
-
 // openStore opens the database that the configuration names.
-func openStore(ctx context.Context, c *Config) (*storage.Store, error) {
-	uri, err := c.mongoURI()
+func openStore(ctx context.Context, c *config.Config) (*storage.Store, error) {
+	uri, err := c.MongoURI()
 	if err != nil {
 		return nil, err
 	}
@@ -73,31 +53,20 @@ func openStore(ctx context.Context, c *Config) (*storage.Store, error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
 	}
-	db, err := storage.OpenSQLite(ctx, c.databaseFile())
+	db, err := storage.OpenSQLite(ctx, c.DatabaseFile())
 	if err != nil && strings.Contains(err.Error(), "is not a database") {
 		return nil, fmt.Errorf("%w; it is damaged, or something else: put a backup in its place", err)
 	}
 	return db, err
 }
 
-// exists reports, as an error, that there is no database yet, so that a read-only command with a mistyped path does not create one.
-func (c *Config) exists() error {
-	if c.MongoDB != "" || c.MongoDBFile != "" {
-		return nil
-	}
-	if _, err := os.Stat(c.databaseFile()); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no database in %s; name its folder with --data, or begin with: latchkey init", c.Data)
-	}
-	return nil
-}
-
 // masterKey finds the master key, or makes one for a database that has no use for an earlier one. A database that was sealed under a
 // key that is not there is refused: a new key would not open it, and would hide that the old one is missing.
-func masterKey(ctx context.Context, c *Config, store keys.Store) ([]byte, error) {
+func masterKey(ctx context.Context, c *config.Config, store keys.Store) ([]byte, error) {
 	if c.MasterKey != "" {
 		return keys.ParseMasterKey(c.MasterKey)
 	}
-	path := c.masterKeyFile()
+	path := c.MasterKeyPath()
 	key, err := keys.ReadMasterKey(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
@@ -116,7 +85,7 @@ func masterKey(ctx context.Context, c *Config, store keys.Store) ([]byte, error)
 }
 
 // openServer is open for a server: of those that use one database file, only one may answer.
-func openServer(ctx context.Context, c Config, logger *slog.Logger) (*site, error) {
+func openServer(ctx context.Context, c config.Config, logger *slog.Logger) (*site, error) {
 	s, err := open(ctx, c, logger, true)
 	if err != nil {
 		return nil, err
@@ -138,9 +107,9 @@ func openServer(ctx context.Context, c Config, logger *slog.Logger) (*site, erro
 }
 
 // open opens what the configuration names. create permits it to make what is missing.
-func open(ctx context.Context, c Config, logger *slog.Logger, create bool) (_ *site, err error) {
+func open(ctx context.Context, c config.Config, logger *slog.Logger, create bool) (_ *site, err error) {
 	if !create {
-		if err := c.exists(); err != nil {
+		if err := c.Exists(); err != nil {
 			return nil, err
 		}
 	}
@@ -156,14 +125,14 @@ func open(ctx context.Context, c Config, logger *slog.Logger, create bool) (_ *s
 	if _, err = masterKey(ctx, &c, s.store); err != nil {
 		return nil, err
 	}
-	if s.sealer, err = keys.OpenSealer(ctx, keys.SealerConfig{Store: s.store, Masters: c.masterKeys, Now: s.now}); err != nil {
-		return nil, c.wrongMasterKey(err)
+	if s.sealer, err = keys.OpenSealer(ctx, keys.SealerConfig{Store: s.store, Masters: c.MasterKeys, Now: s.now}); err != nil {
+		return nil, c.WrongMasterKey(err)
 	}
 	s.ring, err = keys.Open(ctx, keys.Config{Store: s.store, Sealer: s.sealer, Now: s.now, Logger: logger,
 		Algorithms:  []string{c.AccessTokenSignedResponseAlg, provider.DefaultAccessTokenAlg},
-		RotateEvery: time.Duration(c.Lifetimes.SigningKey), PublishAfter: c.publishKeys(), KeepAfter: c.keepKeys()})
+		RotateEvery: time.Duration(c.Lifetimes.SigningKey), PublishAfter: c.PublishKeys(), KeepAfter: c.KeepKeys()})
 	if err != nil {
-		return nil, c.wrongMasterKey(err)
+		return nil, c.WrongMasterKey(err)
 	}
 	s.hasher = people.NewHasher(people.Params{Memory: uint32(c.Passwords.MemoryKiB), Time: uint32(c.Passwords.Passes), Threads: 1}, c.Passwords.Concurrency)
 	s.throttle = &people.Throttle{Counters: s.store, Key: s.sealer.Derive("throttle", 32),
@@ -203,24 +172,14 @@ func (s fetcher) Get(ctx context.Context, address string, maxBytes int64, accept
 // outbound makes the guarded client for calls to addresses that applications have named.
 func (s *site) outbound() (*outbound.Client, error) {
 	c := &s.Config
-	calls := outbound.Config{AllowLoopback: c.Outbound.AllowLoopback, AllowPrivate: parsePrefixes(c.Outbound.AllowPrivate), Logger: s.logger, Now: s.now}
+	calls := outbound.Config{AllowLoopback: c.Outbound.AllowLoopback, AllowPrivate: config.ParsePrefixes(c.Outbound.AllowPrivate), Logger: s.logger, Now: s.now}
 	if c.Outbound.CAFile != "" {
 		var err error
-		if calls.RootCAs, err = readCAs(c.Outbound.CAFile); err != nil {
+		if calls.RootCAs, err = config.ReadCAs(c.Outbound.CAFile); err != nil {
 			return nil, fmt.Errorf("outbound.ca_file: %w", err)
 		}
 	}
 	return outbound.New(calls), nil
-}
-
-// publishKeys is how long a replaced key stays published: for the life of every token that others verify by it, and of their caches.
-func (c *Config) publishKeys() time.Duration {
-	return time.Duration(max(c.Lifetimes.AccessToken, c.Lifetimes.IDToken)) + keys.MaxAge
-}
-
-// keepKeys is how long a replaced key is kept: as long as an ID token is worth something as a hint, and longer than any token lasts.
-func (c *Config) keepKeys() time.Duration {
-	return time.Duration(max(30*day, c.Lifetimes.RememberedAbsolute, c.Lifetimes.SessionAbsolute))
 }
 
 func (s *site) Close() error {
@@ -241,7 +200,8 @@ func (s *site) provider() (*provider.Provider, error) {
 	if issuer == "" {
 		issuer = placeholderIssuer
 	}
-	pages, err := templates.New(templates.Options{ProviderName: c.Name, Path: issuerPath(issuer), Now: s.now})
+	c.Issuer = issuer
+	pages, err := c.Pages(s.now)
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +222,7 @@ func (s *site) provider() (*provider.Provider, error) {
 		Logger:    s.logger,
 		Now:       s.now,
 
-		TrustedProxies: parsePrefixes(c.TrustedProxies),
+		TrustedProxies: config.ParsePrefixes(c.TrustedProxies),
 
 		Lifetimes: provider.Lifetimes{
 			CodeTTL:         time.Duration(c.Lifetimes.Code),
@@ -294,12 +254,12 @@ func (sh *shell) onSite(cmd *cobra.Command, create bool, run func(context.Contex
 	if err != nil {
 		return err
 	}
-	if err := c.checkStore().orNil(); err != nil {
+	if err := c.CheckStore().OrNil(); err != nil {
 		return err
 	}
 	if c.Issuer != "" {
-		if err := checkIssuer(c.Issuer); err != nil {
-			return c.faultOf("issuer", "%v", err)
+		if err := config.CheckIssuer(c.Issuer); err != nil {
+			return c.FaultOf("issuer", "%v", err)
 		}
 	}
 	s, err := open(cmd.Context(), c, slog.New(slog.DiscardHandler), create)

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"crypto/tls"
@@ -31,6 +31,8 @@ type Config struct {
 	Issuer string `json:"issuer"`
 	// Name is what the pages call it. Default Latchkey.
 	Name string `json:"name"`
+	// Templates is a folder with templates and messages that take the place of those built in. Default none.
+	Templates string `json:"templates" path:"true"`
 	// Listen is where it answers: address and port. Default 127.0.0.1:8080.
 	Listen string `json:"listen"`
 	// Data is the folder of the database and of the master key. Default ./data.
@@ -144,12 +146,13 @@ type Config struct {
 	InsecurePublicClientsWithoutPKCE bool `json:"insecure_public_clients_without_pkce"`
 
 	file    string           // what was read, "" for none
-	said    map[string]fault // where each key that somebody set was set: without a text
-	unread  faults           // what could not be read
+	said    map[string]Fault // where each key that somebody set was set: without a text
+	unread  Faults           // what could not be read
 	notices []string         // what was changed silently, to be said aloud
 }
 
-func defaultConfig() Config {
+// Default is the configuration of which nobody has said anything: an issuer is all that it lacks.
+func Default() Config {
 	var c Config
 	c.Name = "Latchkey"
 	c.Listen = "127.0.0.1:8080"
@@ -161,7 +164,7 @@ func defaultConfig() Config {
 	l.RefreshIdle, l.RefreshAbsolute, l.RefreshGrace = Duration(d.RefreshIdle), Duration(d.RefreshAbsolute), Duration(d.RefreshGrace)
 	l.SessionIdle, l.SessionAbsolute = Duration(d.SessionIdle), Duration(d.SessionAbsolute)
 	l.RememberedIdle, l.RememberedAbsolute, l.Interaction = Duration(d.RememberedIdle), Duration(d.RememberedMax), Duration(d.InteractionTTL)
-	l.SigningKey = 90 * day
+	l.SigningKey = 90 * Day
 	c.AccessTokenSignedResponseAlg = provider.DefaultAccessTokenAlg
 	c.Registration, c.RegistrationsPerHour = string(registration.Closed), 60
 	c.Passwords.MemoryKiB, c.Passwords.Passes = 19456, 2
@@ -173,14 +176,15 @@ func defaultConfig() Config {
 // Duration is a time.Duration that is written with days too: 90s, 10m, 12h, 30d.
 type Duration time.Duration
 
-const day = Duration(24 * time.Hour)
+// Day is 24 hours.
+const Day = Duration(24 * time.Hour)
 
 // UnmarshalText reads a duration.
 func (d *Duration) UnmarshalText(text []byte) error {
 	s := string(text)
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
-			*d = Duration(n) * day
+			*d = Duration(n) * Day
 			return nil
 		}
 	}
@@ -193,8 +197,8 @@ func (d *Duration) UnmarshalText(text []byte) error {
 }
 
 func (d Duration) String() string {
-	if d >= day && d%day == 0 {
-		return strconv.Itoa(int(d/day)) + "d"
+	if d >= Day && d%Day == 0 {
+		return strconv.Itoa(int(d/Day)) + "d"
 	}
 	s := time.Duration(d).String() // 12h0m0s
 	if strings.HasSuffix(s, "m0s") {
@@ -206,18 +210,18 @@ func (d Duration) String() string {
 	return s
 }
 
-// setting is one key of the configuration.
-type setting struct {
-	key    string // tls.cert_file
-	env    string // LATCHKEY_TLS_CERT_FILE
-	value  reflect.Value
-	secret bool // never printed
-	path   bool // of a file
+// Setting is one key of the configuration.
+type Setting struct {
+	Key    string // tls.cert_file
+	Env    string // LATCHKEY_TLS_CERT_FILE
+	Value  reflect.Value
+	Secret bool // never printed
+	Path   bool // of a file
 }
 
-// settings lists every key, in the order of the struct.
-func (c *Config) settings() []setting {
-	var out []setting
+// Settings lists every key, in the order of the struct.
+func (c *Config) Settings() []Setting {
+	var out []Setting
 	var walk func(v reflect.Value, prefix string)
 	walk = func(v reflect.Value, prefix string) {
 		for i := range v.NumField() {
@@ -231,7 +235,7 @@ func (c *Config) settings() []setting {
 				continue
 			}
 			key := prefix + name
-			out = append(out, setting{key: key, env: envName(key), value: v.Field(i), secret: f.Tag.Get("secret") != "", path: f.Tag.Get("path") != ""})
+			out = append(out, Setting{Key: key, Env: envName(key), Value: v.Field(i), Secret: f.Tag.Get("secret") != "", Path: f.Tag.Get("path") != ""})
 		}
 	}
 	walk(reflect.ValueOf(c).Elem(), "")
@@ -243,25 +247,25 @@ func envName(key string) string {
 }
 
 // set reads a setting from text, as it stands in the environment or a flag.
-func (s setting) set(text string) error {
-	if t, ok := s.value.Addr().Interface().(encoding.TextUnmarshaler); ok {
+func (s Setting) set(text string) error {
+	if t, ok := s.Value.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		return t.UnmarshalText([]byte(text))
 	}
-	switch s.value.Kind() {
+	switch s.Value.Kind() {
 	case reflect.String:
-		s.value.SetString(text)
+		s.Value.SetString(text)
 	case reflect.Bool:
 		b, err := strconv.ParseBool(text)
 		if err != nil {
 			return errors.New("must be true or false")
 		}
-		s.value.SetBool(b)
+		s.Value.SetBool(b)
 	case reflect.Int:
 		n, err := strconv.Atoi(text)
 		if err != nil {
 			return errors.New("must be a whole number")
 		}
-		s.value.SetInt(int64(n))
+		s.Value.SetInt(int64(n))
 	case reflect.Slice:
 		var list []string
 		for _, part := range strings.Split(text, ",") {
@@ -269,15 +273,15 @@ func (s setting) set(text string) error {
 				list = append(list, part)
 			}
 		}
-		s.value.Set(reflect.ValueOf(list))
+		s.Value.Set(reflect.ValueOf(list))
 	default:
-		panic("config: no reader for " + s.key)
+		panic("config: no reader for " + s.Key)
 	}
 	return nil
 }
 
-func (s setting) String() string {
-	switch v := s.value.Interface().(type) {
+func (s Setting) String() string {
+	switch v := s.Value.Interface().(type) {
 	case []string:
 		return strings.Join(v, ", ")
 	default:
@@ -289,18 +293,18 @@ func (s setting) String() string {
 var siblings = map[string]string{"mongodb": "mongodb_file", "mongodb_file": "mongodb", "master_key": "master_key_file", "master_key_file": "master_key",
 	"old_master_key": "old_master_key_file", "old_master_key_file": "old_master_key"}
 
-// defaultConfigFile is read from the working directory when no other is named.
-const defaultConfigFile = "latchkey.yaml"
+// DefaultFile is read from the working directory when no other is named.
+const DefaultFile = "latchkey.yaml"
 
 // notOurs are variables that a container platform sets for a service that happens to be called latchkey, and those of the tests.
 var notOurs = regexp.MustCompile(`^LATCHKEY_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)\w*)?|TEST_\w+)$`)
 
-// loadConfig reads the configuration from the file, the environment (KEY=value pairs) and flags (by key), in this order of precedence. All
+// Load reads the configuration from the file, the environment (KEY=value pairs) and flags (by key), in this order of precedence. All
 // that is wrong with it as text is returned at once; Validate says that too, with what is wrong with its meaning.
-func loadConfig(file string, environ []string, flags map[string]string) (Config, error) {
-	c := defaultConfig()
-	c.said = map[string]fault{}
-	var fs faults
+func Load(file string, environ []string, flags map[string]string) (Config, error) {
+	c := Default()
+	c.said = map[string]Fault{}
+	var fs Faults
 
 	vars := map[string]string{}
 	for _, kv := range environ {
@@ -312,15 +316,15 @@ func loadConfig(file string, environ []string, flags map[string]string) (Config,
 		file = vars["LATCHKEY_CONFIG"]
 	}
 	if file == "" {
-		if _, err := os.Stat(defaultConfigFile); err == nil {
-			file = defaultConfigFile
+		if _, err := os.Stat(DefaultFile); err == nil {
+			file = DefaultFile
 		}
 	}
 	if file != "" {
 		c.file = file
-		lines, err := readYAMLFile(file, nil, &c)
-		var wrong faults
-		var one fault
+		lines, err := ReadYAMLFile(file, nil, &c)
+		var wrong Faults
+		var one Fault
 		switch {
 		case errors.As(err, &wrong):
 			fs = append(fs, wrong...)
@@ -329,87 +333,90 @@ func loadConfig(file string, environ []string, flags map[string]string) (Config,
 		case err != nil:
 			return c, fmt.Errorf("configuration: %w", err)
 		}
-		for _, s := range c.settings() {
-			_, said := lines[s.key]
+		for _, s := range c.Settings() {
+			_, said := lines[s.Key]
 			if said {
-				c.said[s.key] = fault{file, lines[s.key], s.key, ""}
+				c.said[s.Key] = Fault{file, lines[s.Key], s.Key, ""}
 			}
-			if s.path && said && s.value.String() != "" {
-				s.value.SetString(relativeTo(file, s.value.String()))
+			if s.Path && said && s.Value.String() != "" {
+				s.Value.SetString(RelativeTo(file, s.Value.String()))
 			}
-			if sib := siblings[s.key]; sib != "" && lines[s.key] > 0 && lines[sib] > lines[s.key] {
-				fs = append(fs, fault{file, lines[sib], sib, "is set, and so is " + s.key + "; keep one of them"})
+			if sib := siblings[s.Key]; sib != "" && lines[s.Key] > 0 && lines[sib] > lines[s.Key] {
+				fs = append(fs, Fault{file, lines[sib], sib, "is set, and so is " + s.Key + "; keep one of them"})
 			}
 		}
 		if lines["data"] > 0 {
-			c.Data = relativeTo(file, c.Data)
+			c.Data = RelativeTo(file, c.Data)
 		}
 		if runtime.GOOS != "windows" && (c.MasterKey != "" || c.OldMasterKey != "" || hasPassword(c.MongoDB)) {
 			if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o077 != 0 {
-				fs = append(fs, fault{file, 0, "", "holds a secret and can be read by others; run: chmod 600 " + file})
+				fs = append(fs, Fault{file, 0, "", "holds a secret and can be read by others; run: chmod 600 " + file})
 			}
 		}
 	}
 
-	set := func(source string, s setting, text string) {
-		c.said[s.key] = fault{"", 0, source, ""}
+	set := func(source string, s Setting, text string) {
+		c.said[s.Key] = Fault{"", 0, source, ""}
 		if err := s.set(text); err != nil {
-			fs = append(fs, fault{"", 0, source, err.Error()})
+			fs = append(fs, Fault{"", 0, source, err.Error()})
 		}
-		if sib := siblings[s.key]; sib != "" {
-			for _, o := range c.settings() {
-				if o.key == sib {
-					o.value.SetString("") // what a stronger source says replaces both forms
+		if sib := siblings[s.Key]; sib != "" {
+			for _, o := range c.Settings() {
+				if o.Key == sib {
+					o.Value.SetString("") // what a stronger source says replaces both forms
 				}
 			}
 		}
 	}
 	known := map[string]bool{"LATCHKEY_CONFIG": true}
 	fields := map[string]reflect.Value{}
-	for _, s := range c.settings() {
-		known[s.env], fields[s.env] = true, s.value
-		text, ok := vars[s.env]
+	for _, s := range c.Settings() {
+		known[s.Env], fields[s.Env] = true, s.Value
+		text, ok := vars[s.Env]
 		if !ok {
 			continue
 		}
-		if sib := siblings[s.key]; sib != "" && s.key < sib {
+		if sib := siblings[s.Key]; sib != "" && s.Key < sib {
 			if _, both := vars[envName(sib)]; both {
-				fs = append(fs, fault{"", 0, envName(sib), "is set, and so is " + s.env + "; keep one of them"})
+				fs = append(fs, Fault{"", 0, envName(sib), "is set, and so is " + s.Env + "; keep one of them"})
 			}
 		}
-		set(s.env, s, text)
+		set(s.Env, s, text)
 	}
 	for k := range vars {
 		if !known[k] && !notOurs.MatchString(k) {
-			fs = append(fs, fault{"", 0, k, "there is no such variable" + suggestion(k, fields)})
+			fs = append(fs, Fault{"", 0, k, "there is no such variable" + suggestion(k, fields)})
 		}
 	}
-	for _, s := range c.settings() {
-		if text, ok := flags[s.key]; ok {
-			set("--"+s.key, s, text)
+	for _, s := range c.Settings() {
+		if text, ok := flags[s.Key]; ok {
+			set("--"+s.Key, s, text)
 		}
 	}
 	if trimmed := strings.TrimRight(c.Issuer, "/"); trimmed != c.Issuer && trimmed != "" {
 		c.notices = append(c.notices, fmt.Sprintf("issuer: the slash at the end was taken away; applications have to be told %s", trimmed))
 		c.Issuer = trimmed
 	}
-	slices.SortStableFunc(fs, func(a, b fault) int { return a.line - b.line })
+	slices.SortStableFunc(fs, func(a, b Fault) int { return a.Line - b.Line })
 	c.unread = fs
-	return c, fs.orNil()
+	return c, fs.OrNil()
 }
 
-// faultOf is something wrong with the meaning of a key, or of the section with that name, and where it was set.
-func (c *Config) faultOf(key, format string, args ...any) fault {
+// File is the configuration file that was read, "" for none.
+func (c *Config) File() string { return c.file }
+
+// FaultOf is something wrong with the meaning of a key, or of the section with that name, and where it was set.
+func (c *Config) FaultOf(key, format string, args ...any) Fault {
 	at, ok := c.said[key]
 	if !ok {
-		at = fault{file: c.file, key: key}
+		at = Fault{File: c.file, Key: key}
 		for k, said := range c.said {
-			if strings.HasPrefix(k, key+".") && said.line > at.line {
-				at.line = said.line
+			if strings.HasPrefix(k, key+".") && said.Line > at.Line {
+				at.Line = said.Line
 			}
 		}
 	}
-	at.text = fmt.Sprintf(format, args...)
+	at.Text = fmt.Sprintf(format, args...)
 	return at
 }
 
@@ -424,15 +431,15 @@ func (c *Config) unsure(key string) bool {
 		said = said || k == key || strings.HasPrefix(k, key+".")
 	}
 	for _, f := range c.unread {
-		if f.key == key || f.key == c.said[key].key || strings.HasPrefix(f.key, key+".") {
+		if f.Key == key || f.Key == c.said[key].Key || strings.HasPrefix(f.Key, key+".") {
 			return true
 		}
 	}
 	return !said
 }
 
-// relativeTo resolves a path in a configuration file: it is meant from where the file is.
-func relativeTo(file, path string) string {
+// RelativeTo resolves a path in a configuration file: it is meant from where the file is.
+func RelativeTo(file, path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
@@ -454,11 +461,11 @@ func beforeLast(s, sep string) (before string, ok bool) {
 	return s, false
 }
 
-// checkStore says what is wrong with where things are kept; that is all that most commands need to know.
-func (c *Config) checkStore() (fs faults) {
+// CheckStore says what is wrong with where things are kept; that is all that most commands need to know.
+func (c *Config) CheckStore() (fs Faults) {
 	bad := func(key, format string, args ...any) {
 		if !c.unsure(key) {
-			fs = append(fs, c.faultOf(key, format, args...))
+			fs = append(fs, c.FaultOf(key, format, args...))
 		}
 	}
 	if c.Data == "" {
@@ -496,25 +503,30 @@ func (c *Config) checkStore() (fs faults) {
 
 // Validate says everything that is wrong with the configuration of a server, each with the key to fix and an example of a right value.
 func (c *Config) Validate() error {
-	fs := append(slices.Clone(c.unread), c.checkStore()...)
+	fs := append(slices.Clone(c.unread), c.CheckStore()...)
 	bad := func(key, format string, args ...any) {
 		if !c.unsure(key) {
-			fs = append(fs, c.faultOf(key, format, args...))
+			fs = append(fs, c.FaultOf(key, format, args...))
 		}
 	}
 
-	if err := checkIssuer(c.Issuer); err != nil {
+	if err := CheckIssuer(c.Issuer); err != nil {
 		bad("issuer", "%v", err)
 	}
 	secure := strings.HasPrefix(c.Issuer, "https:")
 	if c.Name == "" || len(c.Name) > 100 {
 		bad("name", "must be a short text, such as Example Accounts")
 	}
-	if err := checkListen(c.Listen); err != nil {
+	if c.Templates != "" {
+		if _, err := c.Pages(nil); err != nil {
+			bad("templates", "%v", err)
+		}
+	}
+	if err := CheckListen(c.Listen); err != nil {
 		bad("listen", "%v", err)
 	}
 	if c.MetricsListen != "" {
-		if err := checkListen(c.MetricsListen); err != nil {
+		if err := CheckListen(c.MetricsListen); err != nil {
 			bad("metrics_listen", "%v", err)
 		} else if host, _, _ := net.SplitHostPort(c.MetricsListen); host == "" {
 			bad("metrics_listen", "must name an address, such as 127.0.0.1:9464, or 0.0.0.0:9464 if the network around it is trusted")
@@ -555,32 +567,32 @@ func (c *Config) Validate() error {
 		v, min, max Duration
 	}{
 		{"code", c.Lifetimes.Code, Duration(5 * time.Second), Duration(10 * time.Minute)},
-		{"access_token", c.Lifetimes.AccessToken, Duration(10 * time.Second), day},
-		{"id_token", c.Lifetimes.IDToken, Duration(10 * time.Second), day},
-		{"refresh_idle", c.Lifetimes.RefreshIdle, Duration(time.Minute), 3650 * day},
-		{"refresh_absolute", c.Lifetimes.RefreshAbsolute, Duration(time.Minute), 3650 * day},
+		{"access_token", c.Lifetimes.AccessToken, Duration(10 * time.Second), Day},
+		{"id_token", c.Lifetimes.IDToken, Duration(10 * time.Second), Day},
+		{"refresh_idle", c.Lifetimes.RefreshIdle, Duration(time.Minute), 3650 * Day},
+		{"refresh_absolute", c.Lifetimes.RefreshAbsolute, Duration(time.Minute), 3650 * Day},
 		{"refresh_grace", c.Lifetimes.RefreshGrace, Duration(time.Second), Duration(5 * time.Minute)},
-		{"session_idle", c.Lifetimes.SessionIdle, Duration(time.Minute), 90 * day},
-		{"session_absolute", c.Lifetimes.SessionAbsolute, Duration(time.Minute), 90 * day},
-		{"remembered_idle", c.Lifetimes.RememberedIdle, Duration(time.Minute), 400 * day},
-		{"remembered_absolute", c.Lifetimes.RememberedAbsolute, Duration(time.Minute), 400 * day},
-		{"interaction", c.Lifetimes.Interaction, Duration(time.Minute), day},
-		{"signing_key", c.Lifetimes.SigningKey, day, 3650 * day},
+		{"session_idle", c.Lifetimes.SessionIdle, Duration(time.Minute), 90 * Day},
+		{"session_absolute", c.Lifetimes.SessionAbsolute, Duration(time.Minute), 90 * Day},
+		{"remembered_idle", c.Lifetimes.RememberedIdle, Duration(time.Minute), 400 * Day},
+		{"remembered_absolute", c.Lifetimes.RememberedAbsolute, Duration(time.Minute), 400 * Day},
+		{"interaction", c.Lifetimes.Interaction, Duration(time.Minute), Day},
+		{"signing_key", c.Lifetimes.SigningKey, Day, 3650 * Day},
 	} {
 		if b.v < b.min || b.v > b.max {
 			bad("lifetimes."+b.key, "%v is out of bounds; it may be from %v to %v", b.v, b.min, b.max)
 		}
 	}
-	for _, pair := range [][2]setting{
-		{{key: "refresh_idle", value: reflect.ValueOf(c.Lifetimes.RefreshIdle)}, {key: "refresh_absolute", value: reflect.ValueOf(c.Lifetimes.RefreshAbsolute)}},
-		{{key: "session_idle", value: reflect.ValueOf(c.Lifetimes.SessionIdle)}, {key: "session_absolute", value: reflect.ValueOf(c.Lifetimes.SessionAbsolute)}},
-		{{key: "remembered_idle", value: reflect.ValueOf(c.Lifetimes.RememberedIdle)}, {key: "remembered_absolute", value: reflect.ValueOf(c.Lifetimes.RememberedAbsolute)}},
+	for _, pair := range [][2]Setting{
+		{{Key: "refresh_idle", Value: reflect.ValueOf(c.Lifetimes.RefreshIdle)}, {Key: "refresh_absolute", Value: reflect.ValueOf(c.Lifetimes.RefreshAbsolute)}},
+		{{Key: "session_idle", Value: reflect.ValueOf(c.Lifetimes.SessionIdle)}, {Key: "session_absolute", Value: reflect.ValueOf(c.Lifetimes.SessionAbsolute)}},
+		{{Key: "remembered_idle", Value: reflect.ValueOf(c.Lifetimes.RememberedIdle)}, {Key: "remembered_absolute", Value: reflect.ValueOf(c.Lifetimes.RememberedAbsolute)}},
 	} {
-		if pair[0].value.Int() > pair[1].value.Int() {
-			bad("lifetimes."+pair[0].key, "%v is longer than lifetimes.%s, %v", pair[0], pair[1].key, pair[1])
+		if pair[0].Value.Int() > pair[1].Value.Int() {
+			bad("lifetimes."+pair[0].Key, "%v is longer than lifetimes.%s, %v", pair[0], pair[1].Key, pair[1])
 		}
 	}
-	if c.Audit.Keep < day || c.Audit.Keep > 3650*day {
+	if c.Audit.Keep < Day || c.Audit.Keep > 3650*Day {
 		bad("audit.keep", "%v is out of bounds; it may be from 1d to 3650d", c.Audit.Keep)
 	}
 	if !slices.Contains([]string{"closed", "token", "open"}, c.Registration) {
@@ -595,19 +607,19 @@ func (c *Config) Validate() error {
 		}
 	}
 	if c.Outbound.CAFile != "" {
-		if _, err := readCAs(c.Outbound.CAFile); err != nil {
+		if _, err := ReadCAs(c.Outbound.CAFile); err != nil {
 			bad("outbound.ca_file", "%v", err)
 		}
 	}
 	if c.Passwords.AttemptsPerAccount < 1 || c.Passwords.AttemptsPerAddress < 1 {
 		bad("passwords", "attempts_per_account and attempts_per_address must be 1 or more; 10 and 100 are usual")
 	}
-	slices.SortStableFunc(fs, func(a, b fault) int { return a.line - b.line })
-	return fs.orNil()
+	slices.SortStableFunc(fs, func(a, b Fault) int { return a.Line - b.Line })
+	return fs.OrNil()
 }
 
-// warnings are what is permitted and still should not surprise anybody.
-func (c *Config) warnings() []string {
+// Warnings are what is permitted and still should not surprise anybody.
+func (c *Config) Warnings() []string {
 	out := slices.Clone(c.notices)
 	warn := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	if c.InsecureAllowNone {
@@ -637,8 +649,8 @@ func (c *Config) warnings() []string {
 	return out
 }
 
-// checkIssuer says what is wrong with an issuer (OIDC Discovery §3, RFC 8414 §2).
-func checkIssuer(issuer string) error {
+// CheckIssuer says what is wrong with an issuer (OIDC Discovery §3, RFC 8414 §2).
+func CheckIssuer(issuer string) error {
 	const example = "such as https://id.example.com"
 	if issuer == "" {
 		return errors.New("is missing; it is the address that people and applications know the provider by, " + example + ", or http://localhost:8080 to try it out here")
@@ -684,7 +696,8 @@ func validPort(port string) bool {
 	return err == nil && n > 0
 }
 
-func checkListen(addr string) error {
+// CheckListen says what is wrong with an address to listen at.
+func CheckListen(addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil || !validPort(port) {
 		return errors.New("must be an address and a port, such as 127.0.0.1:8080, or :8080 for all addresses")
@@ -704,10 +717,12 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p.Masked(), err
 }
 
-func parsePrefixes(list []string) []netip.Prefix {
+// ParsePrefixes reads addresses and networks, such as 10.0.0.5 and 10.0.0.0/24. What is neither is left
+// out: Validate has told of it.
+func ParsePrefixes(list []string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range list {
-		if p, err := parsePrefix(s); err == nil { // Validate has told of the others
+		if p, err := parsePrefix(s); err == nil {
 			out = append(out, p)
 		}
 	}

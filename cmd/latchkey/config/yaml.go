@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -20,33 +20,33 @@ import (
 // maxYAML bounds a file that we read: far more than anybody writes, and nothing that could exhaust the machine.
 const maxYAML = 8 << 20
 
-// A fault is something wrong with a configuration or a file to apply, and where.
-type fault struct {
-	file string
-	line int
-	key  string // the name to fix, e.g. tls.cert_file
-	text string
+// A Fault is something wrong with a configuration or a file to apply, and where.
+type Fault struct {
+	File string
+	Line int
+	Key  string // the name to fix, e.g. tls.cert_file
+	Text string
 }
 
-func (f fault) Error() string {
+func (f Fault) Error() string {
 	var b strings.Builder
-	if f.file != "" {
-		b.WriteString(f.file)
-		if f.line > 0 {
-			fmt.Fprintf(&b, ":%d", f.line)
+	if f.File != "" {
+		b.WriteString(f.File)
+		if f.Line > 0 {
+			fmt.Fprintf(&b, ":%d", f.Line)
 		}
 		b.WriteString(": ")
 	}
-	if f.key != "" {
-		b.WriteString(f.key + ": ")
+	if f.Key != "" {
+		b.WriteString(f.Key + ": ")
 	}
-	return b.String() + f.text
+	return b.String() + f.Text
 }
 
-// faults is all that is wrong, one line each.
-type faults []fault
+// Faults is all that is wrong, one line each.
+type Faults []Fault
 
-func (fs faults) Error() string {
+func (fs Faults) Error() string {
 	lines := make([]string, len(fs))
 	for i, f := range fs {
 		lines[i] = f.Error()
@@ -54,8 +54,8 @@ func (fs faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// orNil is fs as an error, nil when there is no fault.
-func (fs faults) orNil() error {
+// OrNil is fs as an error, nil when there is no fault.
+func (fs Faults) OrNil() error {
 	if len(fs) == 0 {
 		return nil
 	}
@@ -66,7 +66,7 @@ func (fs faults) orNil() error {
 // notes every fault with its line and goes on, so that all of them are told at once.
 type yamlReader struct {
 	file   string
-	faults faults
+	faults Faults
 	lines  map[string]int // of each key that was read, by its dotted name
 	nodes  int            // read so far; aliases of aliases make many of few
 }
@@ -88,17 +88,17 @@ func (r *yamlReader) tooMuch(n *yaml.Node, key string, depth int) bool {
 	return true
 }
 
-// readYAMLFile reads a file, or standard input for "-", into the struct that out points to.
-func readYAMLFile(file string, stdin io.Reader, out any) (map[string]int, error) {
-	name, text, err := readText(file, stdin)
+// ReadYAMLFile reads a file, or standard input for "-", into the struct that out points to.
+func ReadYAMLFile(file string, stdin io.Reader, out any) (map[string]int, error) {
+	name, text, err := ReadText(file, stdin)
 	if err != nil {
 		return nil, err
 	}
-	return readYAML(name, text, out)
+	return ReadYAML(name, text, out)
 }
 
-// readText reads a file of a bounded size, or standard input for "-", and returns its name for messages.
-func readText(file string, stdin io.Reader) (name string, text []byte, err error) {
+// ReadText reads a file of a bounded size, or standard input for "-", and returns its name for messages.
+func ReadText(file string, stdin io.Reader) (name string, text []byte, err error) {
 	name, in := file, stdin
 	if file == "-" {
 		name = "standard input"
@@ -119,12 +119,12 @@ func readText(file string, stdin io.Reader) (name string, text []byte, err error
 	return name, text, nil
 }
 
-// readYAML reads one document into the struct that out points to. lines has the line of each key, by dotted name: clients[2].type.
-func readYAML(name string, text []byte, out any) (lines map[string]int, err error) {
+// ReadYAML reads one document into the struct that out points to. lines has the line of each key, by dotted name: clients[2].type.
+func ReadYAML(name string, text []byte, out any) (lines map[string]int, err error) {
 	defer func() {
 		// The parser has panicked on bad input in the past; whoever wrote the file should read a sentence.
 		if v := recover(); v != nil {
-			err = fault{file: name, text: fmt.Sprintf("is not YAML: %v", v)}
+			err = Fault{File: name, Text: fmt.Sprintf("is not YAML: %v", v)}
 		}
 	}()
 	r := &yamlReader{file: name, lines: map[string]int{}}
@@ -133,10 +133,10 @@ func readYAML(name string, text []byte, out any) (lines map[string]int, err erro
 	if err := loader.Decode(&doc); errors.Is(err, io.EOF) {
 		return r.lines, nil // an empty file says nothing
 	} else if err != nil {
-		return nil, fault{file: name, text: "is not YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")}
+		return nil, Fault{File: name, Text: "is not YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")}
 	}
 	if err := loader.Decode(&more); !errors.Is(err, io.EOF) {
-		return nil, fault{file: name, text: "has more than one document; there must be one"}
+		return nil, Fault{File: name, Text: "has more than one document; there must be one"}
 	}
 	n := &doc
 	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
@@ -146,11 +146,11 @@ func readYAML(name string, text []byte, out any) (lines map[string]int, err erro
 		return r.lines, nil
 	}
 	r.read(n, reflect.ValueOf(out).Elem(), "", 0)
-	return r.lines, r.faults.orNil()
+	return r.lines, r.faults.OrNil()
 }
 
 func (r *yamlReader) fault(n *yaml.Node, key, format string, args ...any) {
-	r.faults = append(r.faults, fault{r.file, n.Line, key, fmt.Sprintf(format, args...)})
+	r.faults = append(r.faults, Fault{r.file, n.Line, key, fmt.Sprintf(format, args...)})
 }
 
 // read stores what a node says in v.
