@@ -56,7 +56,7 @@ func seedOne(ctx context.Context, store *storage.Store, i int, expired bool) err
 	}
 	user := fmt.Sprintf("seeded-%d", i/4)
 	session := storage.Session{
-		ID: rand.Text(), SecretHash: storage.Hash(rand.Text()), UserID: user, State: rand.Text(), AuthTime: now,
+		ID: storage.NewID(now), SecretHash: storage.Hash(rand.Text()), UserID: user, State: rand.Text(), AuthTime: now,
 		AMR: []string{"pwd"}, ACR: "urn:latchkey:acr:password", UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
 		Address: "198.51.100.7", CreatedAt: now, LastSeen: now, IdleAt: now.Add(12 * time.Hour), ExpiresAt: now.Add(12 * time.Hour),
 	}
@@ -65,7 +65,7 @@ func seedOne(ctx context.Context, store *storage.Store, i int, expired bool) err
 	}
 	code := storage.Hash(rand.Text())
 	grant := storage.Grant{
-		ID: rand.Text(), UserID: user, ClientID: variants[i%len(variants)].web, SessionID: session.ID,
+		ID: storage.NewID(now), UserID: user, ClientID: variants[i%len(variants)].web, SessionID: session.ID,
 		Scope: []string{"openid", "profile", "email", "offline_access"}, Nonce: rand.Text(), AuthTime: now,
 		AMR: session.AMR, ACR: session.ACR, Offline: true, CreatedAt: now, LastUsed: now, ExpiresAt: now.AddDate(0, 6, 0),
 		CodeHash: code, CodeExpiresAt: now.Add(time.Minute), CodeUsedAt: now, RedirectURI: callback, CodeChallenge: challenge,

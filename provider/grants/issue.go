@@ -199,7 +199,7 @@ func (gs *Grants) accessToken(ctx context.Context, i Issuance) (token string, ex
 		claims["sub"], claims["gid"] = gs.Subject(client, grant.UserID), grant.ID
 		addAuthentication(claims, grant) // RFC 9068 §2.2.1
 	}
-	claims["iss"], claims["aud"], claims["client_id"], claims["jti"] = gs.Issuer, oauth.OneOrMany(audience), client.ID, storage.ShortID()
+	claims["iss"], claims["aud"], claims["client_id"], claims["jti"] = gs.Issuer, oauth.OneOrMany(audience), client.ID, storage.NewID(now)
 	claims["iat"], claims["exp"] = now.Unix(), expiresAt.Unix()
 	if len(i.Scope) > 0 {
 		claims["scope"] = oauth.JoinScope(i.Scope)

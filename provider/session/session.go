@@ -72,7 +72,7 @@ func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.U
 	remember = remember || had && old.UserID == user.ID && old.Remember
 	idle, absolute := ss.sessionLife(remember)
 	s := storage.Session{
-		ID: storage.ShortID(), UserID: user.ID, State: storage.ShortID(), CreatedAt: now,
+		ID: storage.NewID(now), UserID: user.ID, State: storage.ShortID(), CreatedAt: now,
 		UserAgent: web.Clip(r.UserAgent(), 200), Address: ss.Web.ClientAddress(r),
 	}
 	if had && old.UserID == user.ID {
@@ -84,7 +84,7 @@ func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.U
 		err = ss.Store.RenewSession(ctx, s, old.SecretHash)
 		if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrNotFound) {
 			// Another tab was faster, or signed out meanwhile: a session of its own then.
-			s.ID, s.State, s.CreatedAt, s.EndedAt = storage.ShortID(), storage.ShortID(), now, time.Time{}
+			s.ID, s.State, s.CreatedAt, s.EndedAt = storage.NewID(now), storage.ShortID(), now, time.Time{}
 			err = ss.Store.CreateSession(ctx, s)
 		}
 	} else {

@@ -2,7 +2,6 @@ package signin
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -309,7 +308,7 @@ func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) erro
 		p.recordConsent(r, at, c)
 	}
 	grant := storage.Grant{
-		ID: rand.Text(), UserID: at.User.ID, ClientID: client.ID, SessionID: at.Session.ID,
+		ID: storage.NewID(now), UserID: at.User.ID, ClientID: client.ID, SessionID: at.Session.ID,
 		Scope: req.Scope, Claims: req.Claims, Resource: req.Resource, Nonce: req.Nonce,
 		AuthTime: at.Session.AuthTime, AMR: at.Session.AMR, ACR: at.Session.ACR,
 		Offline:   slices.Contains(req.Scope, oauth.ScopeOfflineAccess),
