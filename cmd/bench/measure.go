@@ -58,6 +58,7 @@ func measure(ctx context.Context, addr string, pid int, workers []worker, length
 		stopped
 	)
 	var state atomic.Int32
+	var ops atomic.Int64
 	var wg sync.WaitGroup
 	ended := make(chan struct{}) // closed when the first worker has nothing left to do
 	var end sync.Once
@@ -85,6 +86,7 @@ func measure(ctx context.Context, addr string, pid int, workers []worker, length
 					}
 					if state.Load() == recording { // what ends within the time that is measured counts
 						h.add(took)
+						ops.Add(1)
 					}
 				}
 			})
@@ -110,6 +112,10 @@ func measure(ctx context.Context, addr string, pid int, workers []worker, length
 		begin()
 	}
 	wait(length)
+	// On a machine that has other things to do, the first operation may take longer than the whole measurement.
+	for patience := time.Now(); ops.Load() == 0 && len(failed) == 0 && ctx.Err() == nil && time.Since(patience) < 10*time.Second; {
+		time.Sleep(length / 4)
+	}
 	state.Store(stopped)
 	m := &measured{elapsed: time.Since(begun)}
 	cpu = processorTime(pid) - cpu

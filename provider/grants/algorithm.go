@@ -8,6 +8,7 @@ import (
 	"latchkey/keys"
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
+	"latchkey/provider/storage"
 )
 
 // ownAlgorithm signs the access tokens that only the provider reads.
@@ -26,29 +27,48 @@ func (gs *Grants) AccessTokenAlgorithm(ctx context.Context, client clients.Clien
 	if len(audience) == 0 {
 		audience = gs.defaultAudience(client, nil)
 	}
-	chosen, undecided := "", false
+	asked, err := gs.askedAlgorithm(ctx, gs.Store.Records, audience)
+	if err != nil {
+		return "", err
+	}
+	return gs.algorithm(ctx, asked)
+}
+
+// defaultAlgorithm stands for the provider's default.
+const defaultAlgorithm = ""
+
+// askedAlgorithm returns what the APIs of an audience ask for, defaultAlgorithm if one of them is unknown or has said nothing and no
+// other asks. Errors are those of AccessTokenAlgorithm.
+func (gs *Grants) askedAlgorithm(ctx context.Context, from storage.Records, audience []string) (string, error) {
+	asked, undecided := defaultAlgorithm, false
 	for _, resource := range audience {
 		if resource == gs.Issuer {
 			continue // the provider reads every algorithm
 		}
-		apis, err := gs.Store.SigningAPIs(ctx, resource)
+		apis, err := from.SigningAPIs(ctx, resource)
 		if err != nil {
 			return "", fmt.Errorf("look up the APIs of an audience: %w", err)
 		}
 		undecided = undecided || len(apis) == 0
 		for _, api := range apis {
 			alg := api.AccessTokenSignedResponseAlg
-			if chosen != "" && chosen != alg {
+			if asked != defaultAlgorithm && asked != alg {
 				return "", oauth.Errorf(oauth.InvalidTarget, "these resources want access tokens with different signatures; ask for one resource at a time")
 			}
-			chosen = alg
+			asked = alg
 		}
 	}
+	if asked == defaultAlgorithm && !undecided {
+		asked = ownAlgorithm
+	}
+	return asked, nil
+}
+
+// algorithm is the algorithm in force for what was asked for. It may make a key, and so must not run inside storage.Store.View.
+func (gs *Grants) algorithm(ctx context.Context, asked string) (string, error) {
 	switch {
-	case chosen != "":
-		return chosen, nil
-	case !undecided:
-		return ownAlgorithm, nil
+	case asked != defaultAlgorithm:
+		return asked, nil
 	case gs.Keys.Introduced(gs.AccessTokenAlg):
 		return gs.AccessTokenAlg, nil
 	}

@@ -16,26 +16,31 @@ import (
 //
 // The error is an *oauth.Error (invalid_grant, invalid_client, invalid_scope, invalid_target) or a fault of the store.
 func (gs *Grants) Entitle(ctx context.Context, client clients.Client, grant storage.Grant, scope string, resource []string) (Issuance, error) {
-	// 1. Does it still stand?
-	user, err := gs.Standing(ctx, client, grant)
+	i := Issuance{Client: client, Grant: grant, AccessToken: true, RefreshToken: true}
+	asked := defaultAlgorithm
+	err := gs.Store.View(ctx, func(from storage.Records) (err error) {
+		// 1. Does it still stand?
+		if i.User, err = gs.Standing(ctx, from, client, grant); err != nil {
+			return err
+		}
+		// 2. What may the tokens be used for?
+		if i.Scope, err = scopeOf(client, grant, scope); err != nil {
+			return err
+		}
+		i.IDToken = slices.Contains(i.Scope, oauth.ScopeOpenID)
+		// 3. Where?
+		if i.Audience, err = gs.audienceOf(client, grant, i.Scope, resource); err != nil || client.OpaqueAccessTokens {
+			return err
+		}
+		// 4. Signed how? That is asked now, because it may be refused, and what follows uses up the credential.
+		asked, err = gs.askedAlgorithm(ctx, from, i.Audience)
+		return err
+	})
+	if err == nil && !client.OpaqueAccessTokens {
+		i.accessTokenAlg, err = gs.algorithm(ctx, asked)
+	}
 	if err != nil {
 		return Issuance{}, err
-	}
-	i := Issuance{Client: client, Grant: grant, User: user, AccessToken: true, RefreshToken: true}
-	// 2. What may the tokens be used for?
-	if i.Scope, err = scopeOf(client, grant, scope); err != nil {
-		return Issuance{}, err
-	}
-	i.IDToken = slices.Contains(i.Scope, oauth.ScopeOpenID)
-	// 3. Where?
-	if i.Audience, err = gs.audienceOf(client, grant, i.Scope, resource); err != nil {
-		return Issuance{}, err
-	}
-	if !client.OpaqueAccessTokens {
-		// Now, because it may be refused, and what follows uses up the credential.
-		if i.accessTokenAlg, err = gs.AccessTokenAlgorithm(ctx, client, i.Audience); err != nil {
-			return Issuance{}, err
-		}
 	}
 	return i, nil
 }

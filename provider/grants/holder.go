@@ -20,8 +20,16 @@ type holder struct {
 
 // TokenHolder decides whether what an access token was issued for still stands: userinfo and introspection ask the same question as the token endpoint
 // does, see standing. The error is errNoToken, or a fault of the store.
-func (gs *Grants) TokenHolder(ctx context.Context, t AccessToken) (holder, error) {
-	client, err := gs.Store.Client(ctx, t.ClientID)
+func (gs *Grants) TokenHolder(ctx context.Context, t AccessToken) (h holder, err error) {
+	err = gs.Store.View(ctx, func(from storage.Records) error {
+		h, err = gs.tokenHolder(ctx, from, t)
+		return err
+	})
+	return h, err
+}
+
+func (gs *Grants) tokenHolder(ctx context.Context, from storage.Records, t AccessToken) (holder, error) {
+	client, err := from.Client(ctx, t.ClientID)
 	if errors.Is(err, storage.ErrNotFound) {
 		return holder{}, fmt.Errorf("%w: its client is gone", ErrNoToken)
 	}
@@ -34,14 +42,14 @@ func (gs *Grants) TokenHolder(ctx context.Context, t AccessToken) (holder, error
 		}
 		return holder{Client: client}, nil
 	}
-	grant, err := gs.Store.Grant(ctx, t.GrantID)
+	grant, err := from.Grant(ctx, t.GrantID)
 	if errors.Is(err, storage.ErrNotFound) {
 		return holder{}, fmt.Errorf("%w: its grant is gone", ErrNoToken)
 	}
 	if err != nil {
 		return holder{}, fmt.Errorf("load grant: %w", err)
 	}
-	user, err := gs.Standing(ctx, client, grant)
+	user, err := gs.Standing(ctx, from, client, grant)
 	var refused *oauth.Error
 	if errors.As(err, &refused) {
 		return holder{}, fmt.Errorf("%w: %w", ErrNoToken, err)

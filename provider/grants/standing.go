@@ -17,7 +17,7 @@ import (
 //
 // The error is an *oauth.Error with code invalid_grant (invalid_client for a client that may not act); the userinfo and
 // introspection endpoints say the same in their own words. A fault of the store is returned as it is.
-func (gs *Grants) Standing(ctx context.Context, client clients.Client, grant storage.Grant) (storage.User, error) {
+func (gs *Grants) Standing(ctx context.Context, from storage.Records, client clients.Client, grant storage.Grant) (storage.User, error) {
 	now := gs.Now()
 	if client.Disabled {
 		return storage.User{}, oauth.Errorf(oauth.InvalidClient, "the client is disabled")
@@ -31,7 +31,7 @@ func (gs *Grants) Standing(ctx context.Context, client clients.Client, grant sto
 	// Offline access outlives the session once the client has it. A code that nobody has redeemed ends with the session all the same: one that is
 	// issued in the very moment in which all of a person's grants are being revoked would slip through otherwise.
 	if !grant.Offline || !grant.Live() {
-		session, err := gs.Store.Session(ctx, grant.SessionID)
+		session, err := from.Session(ctx, grant.SessionID)
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return storage.User{}, fmt.Errorf("load session of grant: %w", err)
 		}
@@ -39,7 +39,7 @@ func (gs *Grants) Standing(ctx context.Context, client clients.Client, grant sto
 			return storage.User{}, oauth.Errorf(oauth.InvalidGrant, "the person has signed out; they have to sign in again")
 		}
 	}
-	user, err := gs.Store.User(ctx, grant.UserID)
+	user, err := from.User(ctx, grant.UserID)
 	if errors.Is(err, storage.ErrNotFound) {
 		return storage.User{}, oauth.Errorf(oauth.InvalidGrant, "the account no longer exists")
 	}
