@@ -39,6 +39,8 @@ func (a *Authenticator) queueUp(ctx context.Context, account, address string) (l
 	a.once.Do(func() {
 		// More than are hashed at once, so that the store is asked about the next ones meanwhile.
 		a.line = newLine(2*cap(a.Hasher.slots) + 2)
+		// An account that may fail more often than that may succeed as often.
+		a.line.turnsPerWindow = max(linePerWindow, a.Throttle.perAccount())
 	})
 	return a.line.enter(ctx, account, Network(address), a.Now())
 }

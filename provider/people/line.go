@@ -18,9 +18,10 @@ const (
 // line is where attempts to sign in wait for their turn. Networks take turns, and within a network its accounts, so that
 // neither one account nor one network keeps the others out, however many requests it sends. It is safe for concurrent use.
 type line struct {
-	width int // turns at a time
-	wait  time.Duration
-	most  int
+	width          int // turns at a time
+	wait           time.Duration
+	most           int
+	turnsPerWindow int // of one account
 
 	mu       sync.Mutex
 	running  int
@@ -51,7 +52,7 @@ type waiter struct {
 }
 
 func newLine(width int) *line {
-	return &line{width: width, wait: lineWait, most: lineMost, networks: list.New(), byName: map[string]*list.Element{},
+	return &line{width: width, wait: lineWait, most: lineMost, turnsPerWindow: linePerWindow, networks: list.New(), byName: map[string]*list.Element{},
 		active: map[string]int{}, turns: map[string]int{}}
 }
 
@@ -62,7 +63,7 @@ func (l *line) enter(ctx context.Context, account, network string, now time.Time
 	if now.Sub(l.since) >= lineWindow || now.Before(l.since) {
 		l.turns, l.since = map[string]int{}, now
 	}
-	if l.turns[account] >= linePerWindow {
+	if l.turns[account] >= l.turnsPerWindow {
 		l.mu.Unlock()
 		return nil, &ThrottledError{Until: l.since.Add(lineWindow)}
 	}

@@ -162,6 +162,17 @@ func TestSuccessesHaveALimitToo(t *testing.T) {
 	}
 }
 
+func TestAnAccountThatMayFailMoreOftenMaySucceedAsOften(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.Throttle.PerAccount = linePerWindow + 100
+	for i := range linePerWindow + 100 {
+		if err := h.try("alice", rightPassword, "192.0.2.1", ""); err != nil {
+			t.Fatalf("sign-in %d: %v", i+1, err)
+		}
+	}
+}
+
 func TestManyPeopleBehindOneAddressSignInAtOnce(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
