@@ -13,6 +13,7 @@ var clientTable = register(table[clients.Client]{
 	}},
 	id:      func(c *clients.Client) string { return c.ID },
 	version: func(c *clients.Client) *int64 { return &c.Version },
+	memo:    newMemo[clients.Client](),
 })
 
 // CreateClient stores a new client with Version 1. ErrConflict if the ID is taken.

@@ -18,6 +18,7 @@ var groups = register(table[Group]{
 	Table:   Table{Name: "groups"},
 	id:      func(g *Group) string { return g.Name },
 	version: func(g *Group) *int64 { return &g.Version },
+	memo:    newMemo[Group](),
 })
 
 // CreateGroup stores a new group with Version 1. ErrConflict if the name is taken.

@@ -12,6 +12,8 @@ type table[T any] struct {
 	version func(*T) *int64
 	// purgeAt is when no answer depends on the record any more; nil: its records are kept for good.
 	purgeAt func(*T) time.Time
+	// memo remembers records that were decoded: for kinds of which there are few, which are read all the time; nil: none.
+	memo *memo[T]
 	// stored is what is written in place of the record, if it needs fields of its own to be found by.
 	stored func(*T) any
 }
@@ -45,11 +47,26 @@ func (t *table[T]) open(row Row) (T, error) {
 	var r T
 	if there, ok := row.record.(*T); ok {
 		r = *there
-	} else if err := decode(row.Doc, &r); err != nil {
-		return r, err
+	} else if known, ok := t.remembered(row); ok {
+		r = known
+	} else {
+		if err := decode(row.Doc, &r); err != nil {
+			return r, err
+		}
+		if t.memo != nil {
+			t.memo.put(row.ID, row.Doc, &r)
+		}
 	}
 	*t.version(&r) = row.Version
 	return r, nil
+}
+
+// remembered is the record that was decoded from the document of the row before.
+func (t *table[T]) remembered(row Row) (r T, ok bool) {
+	if t.memo == nil {
+		return r, false
+	}
+	return t.memo.get(row.ID, row.Doc)
 }
 
 // transition changes r, the stored record or, if there is none, the zero T. It is pure, does not write into what r refers to, and
