@@ -438,3 +438,10 @@ func ClaimsOf(t testing.TB, jws string) map[string]any {
 	}
 	return out
 }
+
+// In is the same world for another test, a subtest say: what goes wrong there is its failure.
+func (w *World) In(t testing.TB) *World {
+	in := *w
+	in.t = t
+	return &in
+}
