@@ -77,9 +77,9 @@ func (p *Pages) Account(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("list sessions: %w", err)
 	}
 	for _, s := range sessions {
-		reached, err := p.Store.ClientsOfSession(r.Context(), s.ID)
+		reached, err := p.Sessions.ReachedIDs(r.Context(), s.ID)
 		if err != nil {
-			return fmt.Errorf("list clients of session: %w", err)
+			return err
 		}
 		shown := templates.AccountSession{
 			ID: s.ID, Device: device(s.UserAgent), Address: s.Address, SignedInAt: s.AuthTime, LastSeen: s.LastSeen, Current: s.ID == session.ID,

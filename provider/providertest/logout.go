@@ -21,6 +21,9 @@ func (w *World) SignedIn(user storage.User) (*Browser, storage.Session) {
 	rec := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", w.Issuer+"/login", nil)
 	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0")
+	if there, err := w.Store.User(context.Background(), user.ID); err == nil {
+		user = there
+	}
 	s, err := w.Sessions.Begin(rec, r, user, false)
 	if err != nil {
 		w.t.Fatal(err)

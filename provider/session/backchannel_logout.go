@@ -26,6 +26,7 @@ const (
 	logoutBackoffMax  = time.Hour              // between two attempts
 	logoutRefusalsMax = 5                      // attempts, when the application answers that it will not
 	logoutTokenTTL    = 2 * time.Minute        // Back-Channel Logout §2.4: preferably at most two minutes
+	lapsedPoll        = time.Minute            // how often sessions that ran out are looked for
 	logoutPoll        = 2 * time.Second        // how often an idle instance looks for what became due, or was left by another
 	logoutPatience    = 2 * time.Second        // how long a person waits for their applications before the page goes on without them
 	logoutLook        = 200 * time.Millisecond // how often the waiting page looks for what another instance delivered
@@ -138,6 +139,7 @@ func (ss *Sessions) DeliverLogouts(ctx context.Context) {
 	tick := time.NewTicker(logoutPoll)
 	defer tick.Stop()
 	places := make(chan struct{}, logoutParallel)
+	wg.Go(func() { ss.endLapsedUntil(ctx) })
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -159,6 +161,22 @@ func (ss *Sessions) DeliverLogouts(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-ss.signals.work:
+		case <-tick.C:
+		}
+	}
+}
+
+// endLapsedUntil ends sessions that ran out, from time to time, until ctx is done.
+func (ss *Sessions) endLapsedUntil(ctx context.Context) {
+	tick := time.NewTicker(lapsedPoll)
+	defer tick.Stop()
+	for {
+		if _, err := ss.EndLapsed(ctx); err != nil && ctx.Err() == nil {
+			ss.Logger.LogAttrs(ctx, slog.LevelError, "end sessions that ran out", slog.String("reason", err.Error()))
+		}
+		select {
+		case <-ctx.Done():
+			return
 		case <-tick.C:
 		}
 	}

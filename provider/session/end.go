@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"latchkey/provider/clients"
@@ -65,10 +66,43 @@ func (ss *Sessions) EndAll(ctx context.Context, userID string) error {
 	return nil
 }
 
-// EndBut ends the person's sessions but one. It looks again until there is none left, because a sign-in may have been under way.
+// EndLapsed ends the sessions that ran out and that nobody has ended, and tells their clients, as when a user signs out. It returns how many
+// there were.
+func (ss *Sessions) EndLapsed(ctx context.Context) (int, error) {
+	const step = 100
+	for total := 0; ; {
+		lapsed, err := ss.Store.LapsedSessions(ctx, ss.Web.Now(), step)
+		if err != nil {
+			return total, fmt.Errorf("list sessions that ran out: %w", err)
+		}
+		for _, s := range lapsed {
+			if _, err := ss.End(ctx, s); err != nil {
+				return total, err
+			}
+			total++
+		}
+		if len(lapsed) < step {
+			return total, nil
+		}
+	}
+}
+
+// Reach records that the session signs the user in to the client. It reports false if the session has ended meanwhile.
+func (ss *Sessions) Reach(ctx context.Context, session storage.Session, clientID string) (bool, error) {
+	err := ss.Store.ReachSession(ctx, session, clientID)
+	if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("add client to session: %w", err)
+	}
+	return true, nil
+}
+
+// EndBut ends the person's sessions but one, those that ran out too. It looks again until there is none left, because a sign-in may have been under way.
 func (ss *Sessions) EndBut(ctx context.Context, userID, keep string) error {
 	for range 10 {
-		all, err := ss.Store.SessionsOfUser(ctx, userID, ss.Web.Now())
+		all, err := ss.Store.OpenSessionsOfUser(ctx, userID)
 		if err != nil {
 			return fmt.Errorf("list sessions: %w", err)
 		}
@@ -89,11 +123,27 @@ func (ss *Sessions) EndBut(ctx context.Context, userID, keep string) error {
 	return errors.New("somebody keeps signing in while all sessions are being ended")
 }
 
-// Reached lists the applications that the session signed the person in to, as far as they are still registered.
-func (ss *Sessions) Reached(ctx context.Context, sessionID string) ([]clients.Client, error) {
+// ReachedIDs lists, sorted, the identifiers of the clients that the session signed the user in to, also those that are gone. A session keeps
+// them itself, for as long as it lasts; one from before it did is known by its grants.
+func (ss *Sessions) ReachedIDs(ctx context.Context, sessionID string) ([]string, error) {
 	ids, err := ss.Store.ClientsOfSession(ctx, sessionID)
 	if err != nil {
 		return nil, fmt.Errorf("list clients of session: %w", err)
+	}
+	s, err := ss.Store.Session(ctx, sessionID)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return nil, fmt.Errorf("load session: %w", err)
+	}
+	ids = append(ids, s.Clients...)
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
+}
+
+// Reached lists the applications that the session signed the person in to, as far as they are still registered.
+func (ss *Sessions) Reached(ctx context.Context, sessionID string) ([]clients.Client, error) {
+	ids, err := ss.ReachedIDs(ctx, sessionID)
+	if err != nil {
+		return nil, err
 	}
 	var out []clients.Client
 	for _, id := range ids {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"context"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -60,16 +61,25 @@ func (ss *Sessions) sessionLife(remember bool) (idle, absolute time.Duration) {
 	return ss.SessionIdle, ss.SessionAbsolute
 }
 
-// Begin begins a session for the person who has just proved who they are, or renews the one they have. The reference in the cookie
-// is a new one every time, so that one planted or seen before is worth nothing. Whoever was signed in before as somebody else is signed out.
+// ErrAccountChanged is returned by Begin when the account was disabled or deleted, or got another password, after the user had proved who
+// they are. They have to do so again.
+var ErrAccountChanged = errors.New("the account was changed while its user was signing in")
+
+// Begin begins a session for the user, as they were when they proved who they are, or carries on the one that they have or had in this browser.
+// The reference in the cookie is a new one every time, so that one planted or seen before is worth nothing. Whoever was signed in here before
+// as somebody else is signed out, also if their session ran out: the clients that it reached may go on for longer.
+//
+// What ends all sessions of a user changes the account first and then looks for sessions. So the account is looked at once more when the session
+// is there, and no session survives such a change: either it is found, or the change is.
 func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.User, remember bool) (storage.Session, error) {
 	ctx, now, secret := r.Context(), ss.Web.Now(), storage.Random()
-	old, had, err := ss.Current(r)
+	old, had, err := ss.Last(r)
 	if err != nil {
 		return storage.Session{}, err
 	}
+	had = had && old.EndedAt.IsZero()
 	// Whoever only proves once more who they are is not asked again whether to be remembered, so what they chose before stays.
-	remember = remember || had && old.UserID == user.ID && old.Remember
+	remember = remember || had && old.UserID == user.ID && old.Remember && old.Valid(now)
 	idle, absolute := ss.sessionLife(remember)
 	s := storage.Session{
 		ID: storage.NewID(now), UserID: user.ID, State: storage.ShortID(), CreatedAt: now,
@@ -84,7 +94,7 @@ func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.U
 		err = ss.Store.RenewSession(ctx, s, old.SecretHash)
 		if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrNotFound) {
 			// Another tab was faster, or signed out meanwhile: a session of its own then.
-			s.ID, s.State, s.CreatedAt, s.EndedAt = storage.NewID(now), storage.ShortID(), now, time.Time{}
+			s.ID, s.State, s.CreatedAt, s.EndedAt, s.Clients = storage.NewID(now), storage.ShortID(), now, time.Time{}, nil
 			err = ss.Store.CreateSession(ctx, s)
 		}
 	} else {
@@ -98,7 +108,25 @@ func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.U
 	if err != nil {
 		return storage.Session{}, fmt.Errorf("store session: %w", err)
 	}
+	if err := ss.confirm(ctx, user, s); err != nil {
+		return storage.Session{}, err
+	}
 	return s, ss.setSessionCookies(w, r, s, secret)
+}
+
+// confirm ends the session again if the account is not any more what it was when the user proved who they are.
+func (ss *Sessions) confirm(ctx context.Context, user storage.User, s storage.Session) error {
+	there, err := ss.Store.User(ctx, user.ID)
+	if err == nil && !there.Disabled && there.PasswordHash == user.PasswordHash {
+		return nil
+	}
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return fmt.Errorf("load user: %w", err) // nobody has the session's secret
+	}
+	if _, err := ss.End(ctx, s); err != nil {
+		return err
+	}
+	return ErrAccountChanged
 }
 
 func (ss *Sessions) setSessionCookies(w http.ResponseWriter, r *http.Request, s storage.Session, secret string) error {

@@ -288,6 +288,18 @@ func (p *Pages) withSessionState(to web.Response, at pending) web.Response {
 // belongs to it is made, stored and sent (OIDC Core §3.1.2.5, §3.2.2.5, §3.3.2.5).
 func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) error {
 	ctx, now := r.Context(), p.Web.Now()
+	// The session remembers the client before the client gets anything, so that its end is told to it.
+	if !strings.HasPrefix(at.Request.ResponseType, "none") {
+		going, err := p.Sessions.Reach(ctx, at.Session, at.Client.ID)
+		if err != nil {
+			return err
+		}
+		if !going { // signed out in this very moment
+			at.SignedIn, at.Session, at.User, at.Subject, at.Consent = false, storage.Session{}, storage.User{}, "", storage.Consent{}
+			at.step = nextStep(at.situation)
+			return p.perform(w, r, at)
+		}
+	}
 	if done, err := p.finish(r, at); err != nil || !done {
 		return p.movedOn(w, r, at, err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"latchkey/provider/oauth"
 	"latchkey/provider/people"
+	sessions "latchkey/provider/session"
 	"latchkey/provider/storage"
 	"latchkey/provider/web"
 	"latchkey/templates"
@@ -91,7 +92,7 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 		page.Error = templates.LoginIncomplete
 		return p.renderLogin(w, r, http.StatusBadRequest, i, page)
 	}
-	user, err := p.People.Password(r.Context(), page.Username, form.Get("password"), p.Web.ClientAddress(r), p.Web.KnownDevice(r, page.Username))
+	user, session, err := p.signIn(w, r, page, form.Get("password"))
 	var throttled *people.ThrottledError
 	switch {
 	case errors.As(err, &throttled):
@@ -100,7 +101,7 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 		web.Note(r, err)
 		page.ThrottledUntil, page.Error = throttled.Until, templates.LoginThrottled
 		return p.renderLogin(w, r, http.StatusTooManyRequests, i, page)
-	case errors.Is(err, people.ErrWrong):
+	case errors.Is(err, people.ErrWrong), errors.Is(err, sessions.ErrAccountChanged):
 		p.Web.Metrics.Login("password", "failure")
 		p.recordFailure(r, page.Username, i.Request.ClientID, false)
 		web.Note(r, err)
@@ -111,16 +112,27 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 	}
 	p.Web.Metrics.Login("password", "success")
 	web.Mention(r, "sub", user.ID)
-	session, err := p.Sessions.Begin(w, r, user, page.Remember)
-	if err != nil {
-		return err
-	}
 	p.recordSignIn(r, user, session, i.Request.ClientID)
 	if err := p.Web.RememberDevice(w, r, user.Username); err != nil {
 		return err
 	}
 	i.SignedInAt = session.AuthTime
 	return p.record(w, r, i)
+}
+
+// signIn checks the password and begins a session. An account that was changed in between, by another sign-in that hashed the same password
+// at a new cost, say, is asked once more.
+func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, page templates.Login, password string) (user storage.User, session storage.Session, err error) {
+	for range 2 {
+		user, err = p.People.Password(r.Context(), page.Username, password, p.Web.ClientAddress(r), p.Web.KnownDevice(r, page.Username))
+		if err != nil {
+			return user, session, err
+		}
+		if session, err = p.Sessions.Begin(w, r, user, page.Remember); !errors.Is(err, sessions.ErrAccountChanged) {
+			break
+		}
+	}
+	return user, session, err
 }
 
 // doubleClick is how long after a sign-in the same form counts as sent twice by a hasty finger.

@@ -24,6 +24,7 @@ type Session struct {
 	IdleAt     time.Time `bson:"idle_at"`            // not valid from then on, unless seen before
 	ExpiresAt  time.Time `bson:"expires_at"`         // not valid from then on, whatever happens
 	EndedAt    time.Time `bson:"ended_at,omitempty"` // not zero: signed out
+	Clients    []string  `bson:"clients,omitempty"`  // IDs of the clients that it signed the person in to
 	Version    int64     `bson:"version"`
 }
 
@@ -32,16 +33,31 @@ func (s Session) Valid(now time.Time) bool {
 	return s.ID != "" && s.EndedAt.IsZero() && now.Before(s.IdleAt) && now.Before(s.ExpiresAt)
 }
 
+// keepLapsed is how long a session that ran out is kept for somebody to end it. Its clients are told only then.
+const keepLapsed = 30 * 24 * time.Hour
+
+// openSession has Lapses until the session is ended, so that the index of these finds what ran out.
+type openSession struct {
+	Session `bson:",inline"`
+	Lapses  time.Time `bson:"lapses,omitempty"`
+}
+
 var sessions = register(table[Session]{
-	Table:   Table{Name: "sessions", Indexes: []Index{{Fields: []string{"user_id"}}}},
+	Table:   Table{Name: "sessions", Indexes: []Index{{Fields: []string{"user_id"}}, {Fields: []string{"lapses"}, Sparse: true}}},
 	id:      func(s *Session) string { return s.ID },
 	version: func(s *Session) *int64 { return &s.Version },
 	purgeAt: func(s *Session) time.Time {
-		at := earlier(s.ExpiresAt, s.IdleAt)
-		if !s.EndedAt.IsZero() {
-			at = earlier(at, s.EndedAt)
+		if s.EndedAt.IsZero() {
+			return earlier(s.ExpiresAt, s.IdleAt).Add(keepLapsed)
 		}
-		return at.Add(keepUsed)
+		return s.EndedAt.Add(keepUsed)
+	},
+	stored: func(s *Session) any {
+		open := openSession{Session: *s}
+		if s.EndedAt.IsZero() {
+			open.Lapses = earlier(s.ExpiresAt, s.IdleAt)
+		}
+		return &open
 	},
 })
 
@@ -108,6 +124,45 @@ func (s *Session) end(now time.Time) error {
 	}
 	s.EndedAt = now
 	return nil
+}
+
+// ReachSession records that the session seen signed the person in to a client. ErrConflict if it has ended meanwhile, ErrNotFound if there
+// is none.
+func (s *Store) ReachSession(ctx context.Context, seen Session, clientID string) error {
+	if seen.EndedAt.IsZero() && slices.Contains(seen.Clients, clientID) {
+		return nil
+	}
+	_, err := changeSeen(ctx, s, "add client to session", sessions, seen, existing(func(there *Session) error {
+		return there.reach(clientID)
+	}))
+	if err == ErrConsumed {
+		return nil
+	}
+	return err
+}
+
+// reach returns ErrConsumed if there is nothing to change.
+func (s *Session) reach(clientID string) error {
+	switch {
+	case !s.EndedAt.IsZero():
+		return ErrConflict
+	case slices.Contains(s.Clients, clientID):
+		return ErrConsumed
+	}
+	s.Clients = append(slices.Clone(s.Clients), clientID)
+	return nil
+}
+
+// LapsedSessions lists sessions that ran out at now, or before, and that nobody has ended yet, the oldest first, at most limit.
+func (r Records) LapsedSessions(ctx context.Context, now time.Time, limit int) ([]Session, error) {
+	return listIf(ctx, r, "list sessions that ran out", sessions, Query{Order: []string{"lapses"}, UpTo: millisecond(now), Limit: limit}, 0,
+		func(s *Session) bool { return s.EndedAt.IsZero() && !s.Valid(now) })
+}
+
+// OpenSessionsOfUser lists the user's sessions that nobody has ended, those that ran out too.
+func (r Records) OpenSessionsOfUser(ctx context.Context, userID string) ([]Session, error) {
+	return listIf(ctx, r, "list sessions", sessions, Query{Where: []Match{is("user_id", userID)}}, 0,
+		func(s *Session) bool { return s.EndedAt.IsZero() })
 }
 
 // SessionsOfUser lists the user's sessions that are valid at now, last seen first.

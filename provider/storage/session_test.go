@@ -133,7 +133,7 @@ func TestTouchedSessionIsKeptByTheEarlierOfItsEnds(t *testing.T) {
 		for _, step := range []struct {
 			at time.Duration
 			n  int
-		}{{34*time.Hour - time.Minute, 0}, {34*time.Hour + time.Minute, 1}} {
+		}{{30*24*time.Hour + 10*time.Hour - time.Minute, 0}, {30*24*time.Hour + 10*time.Hour + time.Minute, 1}} {
 			n, err := s.Purge(ctx, clock(step.at))
 			must(t, err)
 			equal(t, n, step.n)
@@ -154,5 +154,76 @@ func TestSessionIsTouchedAlsoAfterItWasChanged(t *testing.T) {
 		got, err := s.Session(ctx, "1")
 		must(t, err)
 		equal(t, []any{got.SecretHash, got.LastSeen, got.Version}, []any{"new secret", kept(clock(time.Minute)), int64(3)})
+	})
+}
+
+func TestReachedClientsAreKeptUntilTheSessionEnds(t *testing.T) {
+	contract(t, func(t *testing.T, s *storage.Store) {
+		ctx := patient(t)
+		must(t, s.CreateSession(ctx, session("1")))
+		seen, err := s.Session(ctx, "1")
+		must(t, err)
+		for _, c := range []string{"shop", "mail", "shop"} { // seen is older than the second already
+			must(t, s.ReachSession(ctx, seen, c))
+		}
+		got, err := s.Session(ctx, "1")
+		must(t, err)
+		equal(t, got.Clients, []string{"shop", "mail"})
+		must(t, s.RenewSession(ctx, session("1"), "secret of 1"))
+		ended, err := s.EndSession(ctx, "1", clock(time.Minute))
+		must(t, err)
+		equal(t, ended.Clients, []string{"shop", "mail"})
+		want(t, s.ReachSession(ctx, got, "wiki"), storage.ErrConflict)
+		want(t, s.ReachSession(ctx, session("none"), "wiki"), storage.ErrNotFound)
+	})
+}
+
+func TestReachedClientsAllSurviveConcurrentSignIns(t *testing.T) {
+	contract(t, func(t *testing.T, s *storage.Store) {
+		must(t, s.CreateSession(patient(t), session("1")))
+		seen, err := s.Session(patient(t), "1")
+		must(t, err)
+		if won := race(t, nil, func(i int) error { return s.ReachSession(patient(t), seen, fmt.Sprint("client ", i)) }); won != callers {
+			t.Errorf("%d of %d succeeded", won, callers)
+		}
+		got, err := s.Session(patient(t), "1")
+		must(t, err)
+		equal(t, len(got.Clients), callers)
+	})
+}
+
+func TestSessionsThatRanOutAreFoundUntilTheyAreEnded(t *testing.T) {
+	contract(t, func(t *testing.T, s *storage.Store) {
+		ctx := patient(t)
+		for i, change := range []func(*storage.Session){
+			func(s *storage.Session) {}, // idle after an hour
+			func(s *storage.Session) { s.IdleAt, s.ExpiresAt = clock(time.Hour), clock(5*time.Minute) },
+			func(s *storage.Session) { s.EndedAt = clock(time.Minute) },
+		} {
+			one := session(fmt.Sprint(i))
+			change(&one)
+			must(t, s.CreateSession(ctx, one))
+		}
+		at := func(now time.Time) (ids []string) {
+			all, err := s.LapsedSessions(ctx, now, 10)
+			must(t, err)
+			for _, s := range all {
+				ids = append(ids, s.ID)
+			}
+			return ids
+		}
+		equal(t, len(at(clock(5*time.Minute-time.Millisecond))), 0)
+		equal(t, at(clock(5*time.Minute)), []string{"1"})
+		equal(t, at(clock(time.Hour)), []string{"1", "0"})
+		seen, err := s.Session(ctx, "0")
+		must(t, err)
+		must(t, s.TouchSession(ctx, seen, clock(30*time.Minute), clock(2*time.Hour)))
+		equal(t, at(clock(time.Hour)), []string{"1"})
+		open, err := s.OpenSessionsOfUser(ctx, "u")
+		must(t, err)
+		equal(t, len(open), 2) // ran out or not
+		_, err = s.EndSession(ctx, "1", clock(time.Hour))
+		must(t, err)
+		equal(t, at(clock(3*time.Hour)), []string{"0"})
 	})
 }

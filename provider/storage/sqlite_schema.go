@@ -22,7 +22,7 @@ type upgrade func(*conn) error
 // only followed. A new file gets the current schema at once.
 //
 // A new table needs no upgrade: it is made when it is missing. A new index or unique value of an existing table does: see fillColumns.
-var upgrades = []upgrade{upgradeToEvents, upgradeToRows, upgradeToSigningAudience}
+var upgrades = []upgrade{upgradeToEvents, upgradeToRows, upgradeToSigningAudience, upgradeToLapses}
 
 // createSchema makes what a new file needs.
 func createSchema(c *conn) error {
@@ -186,6 +186,9 @@ func upgradeToEvents(*conn) error { return nil }
 
 // upgradeToSigningAudience leads to version 4, in which clients are found by signing_audience.
 func upgradeToSigningAudience(c *conn) error { return fillColumns(c, &clientTable.Table) }
+
+// upgradeToLapses leads to version 5, in which sessions that ran out are found by lapses. Those from before have it once they are touched.
+func upgradeToLapses(c *conn) error { return fillColumns(c, &sessions.Table) }
 
 // upgradeToRows leads from version 2, in which each kind of record had a table of its own form, to version 3, in which all tables
 // are alike and every record has a version.
