@@ -37,6 +37,14 @@ func (s *Store) DeleteClient(ctx context.Context, id string, now time.Time) erro
 	if _, err := s.Client(ctx, id); err != nil {
 		return err
 	}
+	// Nobody gets anything for it from now on, however long the rest takes.
+	_, err := change(ctx, s, what, clientTable, id, existing(func(c *clients.Client) error {
+		c.Disabled = true
+		return nil
+	}))
+	if err != nil {
+		return err
+	}
 	// The client goes last, so that this can be done again if it ends half way; then the grants once more, for those that were
 	// made in between.
 	if _, err := s.RevokeGrants(ctx, GrantFilter{ClientID: id}, now); err != nil {
@@ -48,7 +56,7 @@ func (s *Store) DeleteClient(ctx context.Context, id string, now time.Time) erro
 	if err := removeOne(ctx, s, what, clientTable, id); err != nil {
 		return err
 	}
-	_, err := s.RevokeGrants(ctx, GrantFilter{ClientID: id}, now)
+	_, err = s.RevokeGrants(ctx, GrantFilter{ClientID: id}, now)
 	return err
 }
 

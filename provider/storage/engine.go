@@ -56,6 +56,8 @@ type Table struct {
 	Indexes []Index
 	// Purged says that records of this table have a purge time.
 	Purged bool
+
+	check func(Row) error // reports, as an error, that a row is no record of this table
 }
 
 // FieldID is the field that holds a record's ID.

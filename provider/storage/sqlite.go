@@ -25,7 +25,10 @@ import (
 // A method whose context ends while its write waits for the disk returns the context's error; the write may still happen.
 type SQLite struct {
 	tables map[*Table]*sqlTable
-	path   string // "" in memory
+	path   string      // "" in memory
+	file   os.FileInfo // of the file when it was opened, nil in memory
+	made   bool        // it was not there before
+	pause  func(context.Context, time.Duration) error
 	dsn    string
 	idle   chan *conn    // connections for reading that nobody uses
 	slots  chan struct{} // one element for each such connection there is
@@ -56,7 +59,7 @@ func OpenSQLite(ctx context.Context, path string) (*Store, error) {
 }
 
 func openSQLite(ctx context.Context, path string) (*SQLite, error) {
-	s := &SQLite{tables: make(map[*Table]*sqlTable), closed: make(chan struct{})}
+	s := &SQLite{tables: make(map[*Table]*sqlTable), closed: make(chan struct{}), pause: standBack}
 	for _, t := range tables {
 		s.tables[t] = newSQLTable(t)
 	}
@@ -69,9 +72,13 @@ func openSQLite(ctx context.Context, path string) (*SQLite, error) {
 		if s.path, err = filepath.Abs(path); err != nil {
 			return nil, fmt.Errorf("open database %s: %w", path, err)
 		}
-		if err = createFile(s.path); err != nil {
+		if s.made, err = createFile(s.path); err != nil {
 			return nil, fmt.Errorf("open database %s: %w", path, err)
 		}
+		if s.file, err = os.Stat(s.path); err != nil {
+			return nil, fmt.Errorf("open database %s: %w", path, err)
+		}
+		s.made = s.made || s.file.Size() == 0
 		s.dsn = "file:" + (&url.URL{Path: filepath.ToSlash(s.path)}).EscapedPath()
 	}
 	s.idle, s.slots = make(chan *conn, readers), make(chan struct{}, readers)
@@ -97,18 +104,24 @@ func openSQLite(ctx context.Context, path string) (*SQLite, error) {
 }
 
 // createFile makes the file before SQLite does, so that there is no moment in which others can read it, and syncs the
-// folder, so that it is still there after a loss of power. SQLite gives the -wal and -shm files the same mode.
-func createFile(path string) error {
+// folder, so that it is still there after a loss of power. SQLite gives the -wal and -shm files the same mode. It reports whether
+// the file is a new one.
+func createFile(path string) (made bool, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := f.Close(); err != nil {
-		return err
+		return false, err
 	}
+	return true, syncFolder(path)
+}
+
+// syncFolder puts the name of a file on the disk.
+func syncFolder(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil // a folder cannot be opened there
 	}
@@ -350,6 +363,9 @@ func (s *SQLite) Close() error {
 
 // Path is the absolute path of the database file, "" for a store in memory.
 func (s *SQLite) Path() string { return s.path }
+
+// Made reports whether the database was not there, or empty, before it was opened.
+func (s *SQLite) Made() bool { return s.made }
 
 // queue is the line of writes that wait for the next transaction.
 type queue struct {

@@ -401,23 +401,59 @@ func (s *SQLite) Update(ctx context.Context, t *Table, id string, c Change) (Row
 	})
 }
 
-// sweepStep bounds what one transaction changes or removes, so that a large sweep does not block other writers.
-const sweepStep = 500
+// A sweep is made in steps, so that nobody waits for more than one: a step is a transaction of at most
+// so many rows, and no more after so much time. After each the sweep stands back for as long as the
+// step took: another process gets the lock of the file only when nobody has it.
+const (
+	sweepStep  = 25
+	sweepTime  = 5 * time.Millisecond
+	sweepPause = 100 * time.Millisecond // at most
+)
 
-// sweep calls do for every row that matches, at most sweepStep of them in one transaction, and returns the sum of its results.
+// standBack waits after a step that took so long. It ends early with ctx.
+func standBack(ctx context.Context, took time.Duration) error {
+	pause := time.NewTimer(min(took, sweepPause))
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// sweep calls do for every row that matches, a step of them in one transaction, and returns the sum of its results.
 func (s *SQLite) sweep(ctx context.Context, t *sqlTable, where []Match, do func(c *conn, id string) (int, error)) (total int, err error) {
-	var left []string
-	for first := true; first || len(left) > 0; first = false {
-		n, err := inTransaction(ctx, s, func(c *conn) (n int, err error) {
-			ids := left
-			if first {
-				if ids, err = c.matching(t, where); err != nil {
-					return 0, err
-				}
-				left = ids
+	// 1. As a rule there are few, and one transaction finds and changes them.
+	few := false
+	total, err = inTransaction(ctx, s, func(c *conn) (n int, err error) {
+		ids, err := c.matching(t, where, sweepStep+1)
+		if few = len(ids) <= sweepStep; err != nil || !few {
+			return 0, err
+		}
+		for _, id := range ids {
+			one, err := do(c, id)
+			if err != nil {
+				return 0, err
 			}
-			for _, id := range ids[:min(sweepStep, len(ids))] {
-				one, err := do(c, id)
+			n += one
+		}
+		return n, nil
+	})
+	if err != nil || few {
+		return total, err
+	}
+	// 2. Many are found by a reader, which keeps no writer waiting.
+	left, err := read(ctx, s, func(c *conn) ([]string, error) { return c.matching(t, where, -1) })
+	if err != nil {
+		return 0, err
+	}
+	for len(left) > 0 {
+		began, done := time.Now(), 0
+		n, err := inTransaction(ctx, s, func(c *conn) (n int, err error) {
+			turn := time.Now()
+			for done = 0; done < min(sweepStep, len(left)) && (done == 0 || time.Since(turn) < sweepTime); done++ {
+				one, err := do(c, left[done])
 				if err != nil {
 					return 0, err
 				}
@@ -429,13 +465,17 @@ func (s *SQLite) sweep(ctx context.Context, t *sqlTable, where []Match, do func(
 			return total, err
 		}
 		total += n
-		left = left[min(sweepStep, len(left)):]
+		left = left[done:]
+		if err := s.pause(ctx, time.Since(began)); err != nil {
+			return total, err
+		}
 	}
 	return total, nil
 }
 
-// matching lists the IDs of the rows that match; conditions without an index are left to the caller.
-func (c *conn) matching(t *sqlTable, where []Match) (ids []string, err error) {
+// matching lists the IDs of the rows that match, at most limit of them, -1 for all; conditions without an index are left to the
+// caller.
+func (c *conn) matching(t *sqlTable, where []Match, limit int) (ids []string, err error) {
 	if len(where) == 1 && where[0].Field == FieldID {
 		id, _ := where[0].Value.(string)
 		return []string{id}, nil
@@ -445,7 +485,7 @@ func (c *conn) matching(t *sqlTable, where []Match) (ids []string, err error) {
 		id, _ := row[0].(string)
 		ids = append(ids, id)
 		return nil
-	}, "SELECT id FROM "+quoted(t.Name)+whereClause(conditions), args...)
+	}, "SELECT id FROM "+quoted(t.Name)+whereClause(conditions)+" LIMIT ?", append(args, limit)...)
 	return ids, err
 }
 
@@ -491,47 +531,52 @@ func (s *SQLite) Count(ctx context.Context, key string, now time.Time, window ti
 
 // Purge removes in small steps, so that a large purge does not block other writers.
 func (s *SQLite) Purge(ctx context.Context, now time.Time) (int, error) {
-	total := 0
+	total, took := 0, time.Duration(0)
 	for _, t := range tables {
 		if !t.Purged {
 			continue
 		}
 		for n := sweepStep; n == sweepStep; total += n {
+			if total > 0 {
+				if err := s.pause(ctx, took); err != nil {
+					return total, err
+				}
+			}
 			var err error
+			began := time.Now()
 			n, err = inTransaction(ctx, s, func(c *conn) (int, error) { return c.exec(s.tables[t].purge, now, sweepStep) })
 			if err != nil {
 				return total, err
 			}
+			took = time.Since(began)
 		}
 	}
 	return total, nil
 }
 
-// Ping writes, because a disk that is full or has become read-only still answers questions.
+// Ping writes, because a disk that is full or has become read-only still answers questions. It looks
+// whether the file is still there: what is written to one that was deleted or replaced is lost with
+// the process.
 func (s *SQLite) Ping(ctx context.Context) error {
+	if err := s.inPlace(); err != nil {
+		return err
+	}
 	_, err := inTransaction(ctx, s, func(c *conn) (int, error) {
 		return c.exec("INSERT INTO pings (one, count) VALUES (1, 1) ON CONFLICT DO UPDATE SET count = count + 1")
 	})
 	return err
 }
 
-// Backup writes a consistent copy of the database to path, a new file, with mode 0600, while the store is in use.
-func (s *SQLite) Backup(ctx context.Context, path string) error {
-	what := "back up to " + path
-	if err := createFile(path); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+// inPlace reports, as an error, that the path names another file than the one that is open, or none.
+func (s *SQLite) inPlace() error {
+	if s.memory {
+		return nil
 	}
-	_, err := read(ctx, s, func(c *conn) (struct{}, error) {
-		if _, err := c.exec("VACUUM INTO ?", path); err != nil {
-			return struct{}{}, err
-		}
-		// SQLite does not sync what VACUUM INTO has written.
-		f, err := os.OpenFile(path, os.O_RDWR, 0)
-		if err != nil {
-			return struct{}{}, err
-		}
-		defer f.Close()
-		return struct{}{}, f.Sync()
-	})
-	return wrap(what, err)
+	switch now, err := os.Stat(s.path); {
+	case err != nil:
+		return fmt.Errorf("the database file is gone while it is in use; stop, put it or a backup in its place, start again: %w", err)
+	case !os.SameFile(s.file, now):
+		return fmt.Errorf("%s was replaced while it was in use: what is written now is lost; start again", s.path)
+	}
+	return nil
 }

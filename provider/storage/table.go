@@ -24,6 +24,10 @@ var tables []*Table
 // register declares a table. The engines make what it needs when they open a database.
 func register[T any](t table[T]) *table[T] {
 	t.Purged = t.purgeAt != nil
+	t.check = func(row Row) error {
+		_, err := t.open(row)
+		return err
+	}
 	tables = append(tables, &t.Table)
 	return &t
 }
