@@ -110,7 +110,7 @@ An app:    latchkey client create --name Notes --type web --redirect-uri https:/
 	root.AddCommand(
 		sh.demoCommand(), sh.serveCommand(), sh.initCommand(), sh.configCommand(),
 		sh.userCommand(), sh.groupCommand(), sh.clientCommand(), sh.tokenCommand(), sh.keysCommand(),
-		sh.auditCommand(), sh.applyCommand(), sh.exportCommand(), sh.backupCommand(), sh.rekeyCommand(), sh.samplesCommand(), sh.healthcheckCommand(), sh.versionCommand(),
+		sh.auditCommand(), sh.applyCommand(), sh.exportCommand(), sh.backupCommand(), sh.restoreCommand(), sh.checkCommand(), sh.rekeyCommand(), sh.samplesCommand(), sh.healthcheckCommand(), sh.versionCommand(),
 	)
 	return root
 }
@@ -187,6 +187,15 @@ func (sh *shell) serverConfig(cmd *cobra.Command) (config.Config, error) {
 		return c, err
 	}
 	return c, c.Validate()
+}
+
+// storeConfig loads the configuration of a command that does not open the database by itself.
+func (sh *shell) storeConfig(cmd *cobra.Command) (config.Config, error) {
+	c, err := sh.config(cmd)
+	if err != nil {
+		return c, err
+	}
+	return c, c.CheckStore().OrNil()
 }
 
 func (sh *shell) printf(format string, args ...any) { fmt.Fprintf(sh.stdout, format, args...) }

@@ -54,8 +54,8 @@ func openStore(ctx context.Context, c *config.Config) (*storage.Store, error) {
 		return nil, fmt.Errorf("make the data folder: %w", err)
 	}
 	db, err := storage.OpenSQLite(ctx, c.DatabaseFile())
-	if err != nil && strings.Contains(err.Error(), "is not a database") {
-		return nil, fmt.Errorf("%w; it is damaged, or something else: put a backup in its place", err)
+	if err != nil && (strings.Contains(err.Error(), "is not a database") || strings.Contains(err.Error(), "malformed")) {
+		return nil, fmt.Errorf("%w; it is damaged, or something else: put a backup in its place, with latchkey restore", err)
 	}
 	return db, err
 }
@@ -86,11 +86,18 @@ func masterKey(ctx context.Context, c *config.Config, store keys.Store) ([]byte,
 
 // openServer is open for a server: of those that use one database file, only one may answer.
 func openServer(ctx context.Context, c config.Config, logger *slog.Logger) (*site, error) {
+	if orphanedMasterKey(&c) {
+		return nil, fmt.Errorf("the database is missing: %s is there, and no %s that belongs to it. Put the database back (latchkey restore), "+
+			"or name its folder with --data. To begin anew all the same: latchkey init", c.MasterKeyPath(), c.DatabaseFile())
+	}
 	s, err := open(ctx, c, logger, true)
 	if err != nil {
 		return nil, err
 	}
 	if db := s.store.Embedded(); db != nil {
+		if db.Made() {
+			logger.Warn("made a new database: there is nobody in it", "file", db.Path())
+		}
 		if s.release, err = db.LockServe(); err != nil {
 			_ = s.store.Close()
 			return nil, err

@@ -90,7 +90,6 @@ func syncFile(path string) error {
 // Check looks at all that is in the database: its pages and indexes, and every record. It returns how
 // many records of each kind there are. An error says what is damaged; nothing is changed.
 func (s *SQLite) Check(ctx context.Context) (counts map[string]int, err error) {
-	counts = map[string]int{}
 	_, err = read(ctx, s, func(c *conn) (struct{}, error) {
 		var wrong []string
 		err := c.query(func(row []driver.Value) error {
@@ -110,9 +109,15 @@ func (s *SQLite) Check(ctx context.Context) (counts map[string]int, err error) {
 	if err != nil {
 		return nil, err
 	}
+	return checkRecords(ctx, s)
+}
+
+// checkRecords reads every record that there is.
+func checkRecords(ctx context.Context, r Reader) (counts map[string]int, err error) {
+	counts = map[string]int{}
 	for _, t := range tables {
 		n := 0
-		err := s.List(ctx, t, Query{Order: []string{FieldID}}, func(row Row) (bool, error) {
+		err := r.List(ctx, t, Query{Order: []string{FieldID}}, func(row Row) (bool, error) {
 			if err := t.check(row); err != nil {
 				return false, fmt.Errorf("record %s of %s cannot be read: %w", row.ID, t.Name, err)
 			}
@@ -125,6 +130,14 @@ func (s *SQLite) Check(ctx context.Context) (counts map[string]int, err error) {
 		counts[t.Name] = n
 	}
 	return counts, nil
+}
+
+// Place gives a database file that is closed another name, for good.
+func Place(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return syncFolder(to)
 }
 
 // Kinds lists the kinds of records that Check counts, in order.

@@ -15,12 +15,17 @@ func (s *SQLite) LockServe() (release func(), err error) {
 	if s.memory {
 		return func() {}, nil
 	}
-	f, err := lockFile(s.path + ".lock")
+	return LockFile(s.path)
+}
+
+// LockFile is LockServe for the database file at path, which need not be there.
+func LockFile(path string) (release func(), err error) {
+	f, err := lockFile(path + ".lock")
 	if errors.Is(err, errLocked) {
-		return nil, fmt.Errorf("%s is in use: another latchkey is serving from it", s.path)
+		return nil, fmt.Errorf("%s is in use: another latchkey is serving from it", path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", s.path, err)
+		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	// The file stays: whoever removed it could remove one that somebody else has just locked.
 	return sync.OnceFunc(func() { f.Close() }), nil

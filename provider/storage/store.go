@@ -72,6 +72,27 @@ func (s *Store) Purge(ctx context.Context, now time.Time) (int, error) {
 // Ping reports whether the store can answer and is writable.
 func (s *Store) Ping(ctx context.Context) error { return wrap("ping", s.engine.Ping(ctx)) }
 
+// Check reads every record, and with SQLite looks at every page. It returns how many records of each
+// kind there are. An error says what is damaged.
+func (s *Store) Check(ctx context.Context) (counts map[string]int, err error) {
+	if db := s.Embedded(); db != nil {
+		counts, err = db.Check(ctx)
+	} else {
+		counts, err = checkRecords(ctx, s.engine)
+	}
+	return counts, wrap("check", err)
+}
+
+// EndEverything ends every session and revokes every grant, with their codes and tokens. It tells no
+// application.
+func (s *Store) EndEverything(ctx context.Context, now time.Time) (endedSessions, revoked int, err error) {
+	end := Stamp{Field: "ended_at", At: millisecond(now), PurgeAt: now.Add(keepUsed)}
+	if endedSessions, err = s.engine.Sweep(ctx, &sessions.Table, end); err == nil {
+		revoked, err = s.engine.Sweep(ctx, &grants.Table, revocation(now))
+	}
+	return endedSessions, revoked, wrap("end everything", err)
+}
+
 // Close ends the store; what was acknowledged is on disk.
 func (s *Store) Close() error { return s.engine.Close() }
 
