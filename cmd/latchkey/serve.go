@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -98,6 +99,7 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		return err
 	}
 	defer s.Close()
+	leaveRoom(s.hasher.Concurrency())
 	p, err := s.provider()
 	if err != nil {
 		return err
@@ -145,6 +147,15 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	}
 	logger.Info("stopped")
 	return nil
+}
+
+// leaveRoom lets Go run one goroutine more at once than passwords are hashed. A hash computes for tens of milliseconds without
+// letting anything else in, so that otherwise, on as many processors as hashes, every other request waits for Go to interrupt
+// them in turn. The operating system shares the processors between them far more finely.
+func leaveRoom(hashes int) {
+	if n := hashes + 1; runtime.GOMAXPROCS(0) < n {
+		runtime.GOMAXPROCS(n)
+	}
 }
 
 // servers answer at one or several listeners until they are stopped together.

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ import (
 
 	"latchkey/keys"
 	"latchkey/provider/clients"
+	"latchkey/provider/people"
 	"latchkey/provider/storage"
 	"latchkey/provider/storage/storagetest"
 )
@@ -590,5 +592,26 @@ func TestAPasswordIsJudgedBeforeItIsSet(t *testing.T) {
 	succeed(t, testPassword, "user", "create", "ada", "--password-stdin", "--data", data)
 	if r := latchkey(t, testPassword, nil, "user", "create", "ADA", "--password-stdin", "--data", data); r.code != exitFailed || !strings.Contains(r.stderr, "taken") {
 		t.Errorf("twice: %d %s", r.code, r.stderr)
+	}
+}
+
+func TestHashingLeavesRoomForOtherRequests(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	runtime.GOMAXPROCS(1)
+	leaveRoom(1)
+	if got := runtime.GOMAXPROCS(0); got != 2 {
+		t.Errorf("beside one hash on one processor %d goroutines run at once", got)
+	}
+	runtime.GOMAXPROCS(8)
+	leaveRoom(2)
+	if got := runtime.GOMAXPROCS(0); got != 8 {
+		t.Errorf("there was room already, and now %d goroutines run at once", got)
+	}
+	// By default there is one hash for each processor, and a second server in one process has no more of them than the first.
+	first := people.NewHasher(people.Params{}, 0).Concurrency()
+	leaveRoom(first)
+	if second := people.NewHasher(people.Params{}, 0).Concurrency(); second != first || runtime.GOMAXPROCS(0) <= first {
+		t.Errorf("%d hashes, then %d, beside %d goroutines", first, second, runtime.GOMAXPROCS(0))
 	}
 }

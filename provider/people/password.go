@@ -56,6 +56,10 @@ type Hasher struct {
 	nobody  []byte // salt for accounts that do not exist
 }
 
+// processors is how many Go used when the program began. A server uses one more later, beside the hashes, which must not make
+// the next Hasher larger.
+var processors = runtime.GOMAXPROCS(0)
+
 // NewHasher makes a Hasher that computes at most concurrency hashes at once (0: one per processor). The zero Params are DefaultParams;
 // it panics on parameters that argon2id does not have.
 func NewHasher(p Params, concurrency int) *Hasher {
@@ -67,12 +71,15 @@ func NewHasher(p Params, concurrency int) *Hasher {
 		panic(fmt.Sprintf("people: argon2id parameters out of range: %+v", p))
 	}
 	if concurrency <= 0 {
-		concurrency = runtime.GOMAXPROCS(0)
+		concurrency = processors
 	}
 	h := &Hasher{params: p, slots: make(chan struct{}, concurrency), nobody: make([]byte, saltLength)}
 	rand.Read(h.nobody)
 	return h
 }
+
+// Concurrency returns how many hashes are computed at most at once.
+func (h *Hasher) Concurrency() int { return cap(h.slots) }
 
 // Hash makes the PHC string ($argon2id$v=19$m=…,t=…,p=…$salt$hash) of a password. It does not judge the password; see CheckPassword.
 // ErrBusy when the queue is full, the context's error when it ends while waiting.
