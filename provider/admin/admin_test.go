@@ -42,7 +42,10 @@ var noon = time.Now().UTC().Truncate(time.Hour)
 
 var shell = admin.Actor{Kind: storage.ActorCommand, Name: "root@host"}
 
-func (o *office) EndSessions(_ context.Context, userID string) error {
+func (o *office) EndSessions(ctx context.Context, userID string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.ended = append(o.ended, userID)
@@ -672,6 +675,46 @@ func TestNothingIsChangedThatCannotBeRecorded(t *testing.T) {
 	}
 	o.Store = s
 	o.lastIs(`command root@host user.disable user ada begun {"disabled":true}`)
+}
+
+// A command may be interrupted, and of a manifest another change may fail.
+func TestSessionsEndWithThePasswordEvenIfWhoeverChangedItHasGone(t *testing.T) {
+	each(t, func(t *testing.T, o *office) {
+		ada := o.user("ada")
+		o.signedOut()
+		ctx, cancel := context.WithCancel(o.ctx)
+		defer cancel()
+		s, changed := o.Store, false
+		o.Store = storagetest.Intercept(s, func(_ context.Context, c storagetest.Call) error {
+			changed = changed || c.Do == "update" && c.Table == "users"
+			return nil
+		})
+		o.Audit.Store = settled{s, func() {
+			if changed {
+				cancel()
+			}
+		}}
+		if _, err := o.SetPassword(ctx, shell, ada.ID, "another long passphrase of hers"); err != nil {
+			t.Error(err)
+		}
+		if ctx.Err() == nil {
+			t.Fatal("nobody has gone")
+		}
+		if n := o.signedOut(); n != 1 {
+			t.Errorf("sessions were ended %d times", n)
+		}
+	})
+}
+
+// settled is a store that says when it settles an event.
+type settled struct {
+	*storage.Store
+	then func()
+}
+
+func (s settled) SettleEvent(ctx context.Context, id, outcome, reason string) error {
+	s.then()
+	return s.Store.SettleEvent(ctx, id, outcome, reason)
 }
 
 type fullLog struct{ *storage.Store }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"latchkey/provider/people"
 	"latchkey/provider/storage"
@@ -183,6 +184,9 @@ func (a *Admin) changeUser(ctx context.Context, actor Actor, verb, id string, se
 	if err != nil {
 		return is, err
 	}
+	// What follows from a change that was made is done, whoever has gone away meanwhile, and whichever other change of a manifest failed.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), followWithin)
+	defer cancel()
 	newPassword := is.PasswordHash != was.PasswordHash
 	if newPassword && a.Throttle != nil {
 		if err := a.Throttle.Unlock(ctx, is.Username); err != nil {
@@ -196,6 +200,9 @@ func (a *Admin) changeUser(ctx context.Context, actor Actor, verb, id string, se
 	}
 	return is, a.dropLostGroups(ctx, actor, is, newIn(was.Groups, is.Groups))
 }
+
+// followWithin bounds the end of a user's sessions, which may be many.
+const followWithin = 30 * time.Second
 
 // newIn is what is has and was had not.
 func newIn(was, is []string) []string {
