@@ -421,3 +421,27 @@ func FuzzOpenSealed(f *testing.F) {
 		}
 	})
 }
+
+// A reference to something sealed stands in addresses, so anybody can name a key that there is not.
+func TestMadeUpNumbersOfSealingKeysDoNotReadTheStoreEachTime(t *testing.T) {
+	m, clock := &memory{}, testclock.At(time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC))
+	old, fresh := random(32), random(32)
+	here, elsewhere := openSealer(t, m, clock, old, fresh), openSealer(t, m, clock, old, fresh)
+	m.mu.Lock()
+	before := m.reads
+	m.mu.Unlock()
+	for i := range 100 {
+		if _, err := here.Open(append(header(int64(1000+i)), seal(t, elsewhere, "x")...), "row"); !errors.Is(err, ErrSealed) {
+			t.Fatalf("%v", err)
+		}
+	}
+	m.mu.Lock()
+	if n := m.reads - before; n != 1 {
+		t.Errorf("the store was read %d times", n)
+	}
+	m.mu.Unlock()
+	// A key that another instance has made is found all the same.
+	rekey(t, elsewhere, fresh)
+	clock.Advance(lookAgain)
+	opensAs(t, here, seal(t, elsewhere, "sealed by the new key"), "sealed by the new key")
+}

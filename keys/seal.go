@@ -80,6 +80,7 @@ type Sealer struct {
 	change sync.Mutex // guards the replacement of state
 	state  atomic.Pointer[sealState]
 	reads  singleflight.Group
+	readAt atomic.Int64 // when refresh read last, in nanoseconds since 1970; 0: never
 }
 
 // sealState is one state of the stored record, ready for use. It never changes.
@@ -442,16 +443,21 @@ func (s *Sealer) Open(sealed []byte, aad string) ([]byte, error) {
 	return openWith(s.state.Load().keys, sealed, aad)
 }
 
-// refresh reads the stored record. Callers share one read, which is why it is bounded by a time of
-// its own.
+// refresh reads the stored record, unless it was read within lookAgain: an attacker can make up the
+// number of a key. Callers share one read, which is why it is bounded by a time of its own.
 func (s *Sealer) refresh() error {
 	_, err, _ := s.reads.Do("", func() (any, error) {
+		begun := s.now()
+		if age := begun.Sub(time.Unix(0, s.readAt.Load())); age < lookAgain && age > -lookAgain {
+			return nil, nil
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 		defer cancel()
 		set, err := s.store.KeySet(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("load the keys: %w", err)
 		}
+		s.readAt.Store(begun.UnixNano())
 		return nil, s.adopt(set)
 	})
 	return err
