@@ -25,12 +25,17 @@ func (s *Site) Readyz(w http.ResponseWriter, r *http.Request) error {
 	defer cancel()
 	status, said := http.StatusOK, map[string]string{"status": "ready"}
 	for _, part := range s.checks {
-		// Something that does not heed its deadline must not keep the answer back.
-		done := make(chan error, 1)
-		go func() { done <- part.Ask(ctx) }()
+		// All who ask at the same moment share one question: it writes, and anybody may ask. Something that does not heed its deadline must
+		// not keep the answer back.
+		done := s.asking.DoChan(part.Name, func() (any, error) {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), readyWithin)
+			defer cancel()
+			return nil, part.Ask(ctx)
+		})
 		var err error
 		select {
-		case err = <-done:
+		case answer := <-done:
+			err = answer.Err
 		case <-ctx.Done():
 			err = ctx.Err()
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,6 +60,42 @@ func TestHealthAndReadiness(t *testing.T) {
 	store.err = nil
 	if a := ready(); a.StatusCode != 200 {
 		t.Errorf("afterwards: %d %v", a.StatusCode, a.JSON)
+	}
+}
+
+// The question writes, and anybody may ask it.
+func TestReadinessIsAskedOnceForAllWhoAskAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	var pings atomic.Int32
+	asked, answer := make(chan struct{}, 100), make(chan struct{})
+	w := providertest.New(t, func(c *provider.Config) {
+		c.Store = storagetest.Intercept(c.Store, func(_ context.Context, c storagetest.Call) error {
+			if c.Do == "ping" {
+				pings.Add(1)
+				asked <- struct{}{}
+				<-answer
+			}
+			return nil
+		})
+	})
+	ask := func(ctx context.Context) int {
+		rec := httptest.NewRecorder()
+		_ = w.Web.Readyz(rec, httptest.NewRequest("GET", "/readyz", nil).WithContext(ctx))
+		return rec.Code
+	}
+	first := make(chan int)
+	go func() { first <- ask(t.Context()) }()
+	<-asked
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		if got := ask(gone); got != http.StatusServiceUnavailable {
+			t.Errorf("whoever does not wait hears %d", got)
+		}
+	}
+	close(answer)
+	if got := <-first; got != http.StatusOK || pings.Load() != 1 {
+		t.Errorf("%d after %d questions", got, pings.Load())
 	}
 }
 

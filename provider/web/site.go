@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gorilla/sessions"
+	"golang.org/x/sync/singleflight"
 
 	"latchkey/keys"
 	"latchkey/provider/storage"
@@ -51,6 +52,7 @@ type Site struct {
 	TrustedProxies []netip.Prefix
 
 	checks  []Check
+	asking  singleflight.Group // of checks
 	cookies *sessions.CookieStore
 	csrfKey []byte
 
