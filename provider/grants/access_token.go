@@ -33,7 +33,7 @@ var ErrNoToken = errors.New("not a valid access token")
 const KindRevoked = "revoked-access-token"
 
 // ReadAccessToken reads an access token that this provider issued, that has not expired and was not itself revoked; whether what it
-// was issued for still stands is another question, see inForce. The error is errNoToken, or a fault of the store.
+// was issued for still stands is another question, see TokenHolder. The error is ErrNoToken, or a fault of the store.
 func (gs *Grants) ReadAccessToken(ctx context.Context, value string) (AccessToken, error) {
 	if strings.HasPrefix(value, OpaquePrefix) {
 		return gs.readOpaque(ctx, value)

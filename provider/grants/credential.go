@@ -51,7 +51,7 @@ func (gs *Grants) RefreshToken(grantID string, generation int64) string {
 	return body + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// ParseRefreshToken says which grant and generation a refresh token of ours is of. Only the exact text that refreshToken makes is one.
+// ParseRefreshToken says which grant and generation a refresh token of ours is of. Only the exact text that RefreshToken makes is one.
 func (gs *Grants) ParseRefreshToken(token string) (grantID string, generation int64, ok bool) {
 	rest, ok := strings.CutPrefix(token, RefreshPrefix)
 	if !ok || len(token) > maxCredential {

@@ -19,7 +19,7 @@ type holder struct {
 }
 
 // TokenHolder decides whether what an access token was issued for still stands: userinfo and introspection ask the same question as the token endpoint
-// does, see standing. The error is errNoToken, or a fault of the store.
+// does, see Standing. The error is ErrNoToken, or a fault of the store.
 func (gs *Grants) TokenHolder(ctx context.Context, t AccessToken) (h holder, err error) {
 	err = gs.Store.View(ctx, func(from storage.Records) error {
 		h, err = gs.tokenHolder(ctx, from, t)
