@@ -27,6 +27,7 @@ type Authenticator struct {
 	published *outbound.Cache[*keys.Set]               // by jwks_uri
 	parsed    *lru.Cache[[sha256.Size]byte, *keys.Set] // registered sets, by what they consist of
 	failures  *web.Limit                               // failed client authentications, by client_id and network
+	floods    *web.Limit                               // all of them, by site
 }
 
 // New makes an Authenticator.
@@ -36,7 +37,7 @@ func New(cfg Config) *Authenticator {
 		panic(err) // maxKeptSets is positive
 	}
 	return &Authenticator{
-		Config: cfg, parsed: parsed, failures: web.NewLimit(failuresAllowed, failuresWindow),
-		published: outbound.NewCache[*keys.Set](outbound.CacheConfig{Fresh: keysFreshFor, Cooldown: keysCooldown, Most: maxKeptSets, Patience: keysPatience}),
+		Config: cfg, parsed: parsed, failures: web.NewLimit(failuresAllowed, failuresWindow), floods: web.NewLimit(floodAllowed, failuresWindow),
+		published: outbound.NewCache[*keys.Set](outbound.CacheConfig{Fresh: keysFreshFor, Keep: keysKeptFor, Cooldown: keysCooldown, Most: maxKeptSets, Patience: keysPatience}),
 	}
 }

@@ -41,10 +41,11 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, param
 	if err != nil {
 		return clients.Client{}, err
 	}
-	now, who := a.Web.Now(), cred.id+"\x00"+people.Network(a.Web.ClientAddress(r))
+	now, address := a.Web.Now(), a.Web.ClientAddress(r)
+	who, site := cred.id+"\x00"+people.Network(address), people.Site(address)
 	// Who sends no secret guesses none: otherwise anybody could shut a public client out for a whole network, by failing in its name.
 	guess := cred.secret != "" || cred.assertion != ""
-	if guess && a.failures.Wait(who, now) > 0 {
+	if guess && max(a.failures.Wait(who, now), a.floods.Wait(site, now)) > 0 {
 		return clients.Client{}, oauth.Errorf(oauth.TemporarilyUnavailable, "too many failed client authentications from this address; wait a minute").
 			WithStatus(http.StatusTooManyRequests)
 	}
@@ -53,6 +54,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, param
 	if errors.As(err, &failed) {
 		if guess && !failed.knewSecret {
 			a.failures.Count(who, now)
+			a.floods.Count(site, now)
 		}
 		return clients.Client{}, oauth.Errorf(oauth.InvalidClient,
 			"client authentication failed: check client_id, the secret or key, and that the method is the registered token_endpoint_auth_method").Because(err)
@@ -262,9 +264,13 @@ func unhex(c byte) int {
 const (
 	failuresAllowed = 20
 	failuresWindow  = time.Minute
+	// floodAllowed bounds the failures of a site (see people.Site) over all client_ids. They can be made up, and each takes a place
+	// in memory: one machine would fill that, and then share its window with the clients of everybody else.
+	floodAllowed = 20 * failuresAllowed
 )
 
 // ForgetFailures lets clients that are kept waiting after failed authentications try again at once.
 func (a *Authenticator) ForgetFailures() {
 	a.failures.Reset()
+	a.floods.Reset()
 }

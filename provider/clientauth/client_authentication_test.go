@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"latchkey/provider"
 	"latchkey/provider/clientauth"
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
@@ -299,6 +303,44 @@ func TestGuessingAClientSecretIsSlow(t *testing.T) {
 			t.Error("networks")
 		}
 	})
+}
+
+// Every client_id that is guessed at takes a place in memory, and they can be made up. Whoever fills all places shares the last window with
+// everybody who has none.
+func TestFloodOfMadeUpClientsKeepsNobodyElseOut(t *testing.T) {
+	t.Parallel()
+	w := providertest.New(t, func(c *provider.Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	w.AddClient("svc", providertest.Service)
+	handler := w.Handler()
+	from := func(address, id, secret string) int {
+		r := httptest.NewRequest("POST", w.Issuer+"/token", strings.NewReader("grant_type=client_credentials"))
+		r.RemoteAddr = "127.0.0.1:4711"
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("X-Forwarded-For", address)
+		r.SetBasicAuth(id, secret)
+		rec := httptest.NewRecorder()
+		handler.ServeHTTP(rec, r)
+		return rec.Code
+	}
+	refused := 0
+	for i := range 12_000 {
+		if from(fmt.Sprintf("2001:db8:1:%x::1", i), fmt.Sprint("made-up-", i), "guess") == http.StatusTooManyRequests {
+			refused++
+		}
+	}
+	if refused != 12_000-clientauth.FloodAllowed {
+		t.Errorf("%d were refused", refused)
+	}
+	if got := from("192.0.2.7", "svc", providertest.TestSecret); got != http.StatusOK {
+		t.Errorf("a client elsewhere: %d", got)
+	}
+	if got := from("192.0.2.7", "svc", "typo"); got != http.StatusUnauthorized {
+		t.Errorf("a mistake elsewhere: %d", got)
+	}
+	w.Clock.Advance(clientauth.FailuresWindow)
+	if got := from("2001:db8:1::1", "svc", providertest.TestSecret); got != http.StatusOK {
+		t.Errorf("a minute later: %d", got)
+	}
 }
 
 func TestAFaultOfTheStoreIsNotAWrongSecret(t *testing.T) {

@@ -18,6 +18,9 @@ const (
 	// keysFreshFor is how long a client's published keys are used without looking again, so that a key that the client has
 	// withdrawn does not live on.
 	keysFreshFor = 10 * time.Minute
+	// keysKeptFor is how long they are used while the address does not answer: whoever has a withdrawn key gains no more than that
+	// by keeping the address from us.
+	keysKeptFor = 24 * time.Hour
 	// keysCooldown lies between two looks at one client's jwks_uri, whatever is asked for in between: nobody can make us call
 	// somebody over and over by sending JWTs.
 	keysCooldown = 20 * time.Second
@@ -28,7 +31,7 @@ const (
 
 // clientSet returns the client's public keys: those it registered, or those at its jwks_uri. lacking is a set that the caller
 // had before and that turned out to lack a key; then it is worth a new look (OIDC Core §10.1.1), unless there was one a moment ago. When the
-// address does not answer, the last good set goes on.
+// address does not answer, the last good set goes on, for a day at most.
 func (a *Authenticator) clientSet(ctx context.Context, client clients.Client, lacking *keys.Set) (*keys.Set, error) {
 	if len(client.JWKS) > 0 {
 		return a.registeredSet(client.JWKS)

@@ -13,6 +13,7 @@ import (
 
 const (
 	FailuresAllowed = failuresAllowed
+	FloodAllowed    = floodAllowed
 	FailuresWindow  = failuresWindow
 	KeysCooldown    = keysCooldown
 	KeysFreshFor    = keysFreshFor

@@ -12,13 +12,14 @@ import (
 // CacheConfig says how long a Cache keeps things. All fields must be set.
 type CacheConfig struct {
 	Fresh    time.Duration // a value is used for so long without looking again
+	Keep     time.Duration // and for so long while the address does not answer: what its owner has withdrawn must not live on for ever
 	Cooldown time.Duration // between two looks at one address, whatever is asked for in between
 	Most     int           // addresses that are remembered; the one that was not used for longest goes first
 	Patience time.Duration // for one look, however many wait for it
 }
 
 // Cache remembers what was made of documents at addresses that others named. An address is looked at once at a time, for all who ask; one that
-// does not answer is left alone for a while, and the last good value goes on meanwhile. It is safe for concurrent use.
+// does not answer is left alone for a while, and the last good value goes on meanwhile, until it is too old. It is safe for concurrent use.
 type Cache[T any] struct {
 	c       CacheConfig
 	entries *lru.Cache[string, cached[T]]
@@ -44,11 +45,11 @@ func NewCache[T any](c CacheConfig) *Cache[T] {
 }
 
 // Get returns the value of a key, such as an address, from memory or by one call of fetch. lacking reports whether a value, good by its age, turned out
-// to lack something, which is worth a new look; nil: never. The error is that of the last look, if there has never been a value, or of ctx.
+// to lack something, which is worth a new look; nil: never. The error is that of the last look, if there is no value that is young enough, or of ctx.
 func (c *Cache[T]) Get(ctx context.Context, key string, now time.Time, lacking func(T) bool, fetch func(context.Context) (T, error)) (T, error) {
 	e, known := c.entries.Get(key)
 	if known && !c.due(e, now, lacking) {
-		return e.result()
+		return c.result(e, now)
 	}
 	// The look is for everybody who waits, so it does not end when the one who began it goes away.
 	done := c.flight.DoChan(key, func() (any, error) {
@@ -72,7 +73,7 @@ func (c *Cache[T]) Get(ctx context.Context, key string, now time.Time, lacking f
 			var none T
 			return none, r.Err
 		}
-		return r.Val.(cached[T]).result() //nolint:forcetypeassert // the function above returns nothing else
+		return c.result(r.Val.(cached[T]), now) //nolint:forcetypeassert // the function above returns nothing else
 	case <-ctx.Done():
 		var none T
 		return none, ctx.Err()
@@ -86,9 +87,10 @@ func (c *Cache[T]) due(e cached[T], now time.Time, lacking func(T) bool) bool {
 	return !fresh && !resting
 }
 
-func (e cached[T]) result() (T, error) {
-	if !e.good {
-		return e.value, fmt.Errorf("fetch: %w", e.err)
+func (c *Cache[T]) result(e cached[T], now time.Time) (T, error) {
+	if !e.good || e.err != nil && now.Sub(e.fetched) >= c.c.Keep {
+		var none T
+		return none, fmt.Errorf("fetch: %w", e.err)
 	}
 	return e.value, nil
 }

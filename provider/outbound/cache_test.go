@@ -13,7 +13,7 @@ import (
 )
 
 func newCache() *outbound.Cache[string] {
-	return outbound.NewCache[string](outbound.CacheConfig{Fresh: time.Hour, Cooldown: time.Minute, Most: 4, Patience: 10 * time.Second})
+	return outbound.NewCache[string](outbound.CacheConfig{Fresh: time.Hour, Keep: 24 * time.Hour, Cooldown: time.Minute, Most: 4, Patience: 10 * time.Second})
 }
 
 func TestCacheFetchesOnceForAllWhoWaitWhoeverGoesAway(t *testing.T) {
@@ -99,5 +99,16 @@ func TestCacheLeavesAnAddressAloneThatDoesNotAnswer(t *testing.T) {
 	now = now.Add(2 * time.Hour)
 	if v, err := get(broken, nil); err != nil || v != "3" {
 		t.Errorf("the last good value does not go on: %q %v", v, err)
+	}
+	now = now.Add(22 * time.Hour) // a day after it came
+	if v, err := get(broken, nil); !errors.Is(err, broken) || v != "" {
+		t.Errorf("the last good value goes on for ever: %q %v", v, err)
+	}
+	if v, err := get(broken, nil); !errors.Is(err, broken) || v != "" {
+		t.Errorf("and within the cooldown: %q %v", v, err)
+	}
+	now = now.Add(time.Minute)
+	if v, err := get(nil, nil); err != nil || v != fmt.Sprint(calls) {
+		t.Errorf("an address that answers again: %q %v", v, err)
 	}
 }

@@ -34,6 +34,7 @@ type Config struct {
 type Endpoints struct {
 	Config
 	limit     *web.Limit                   // registrations per network and hour
+	sites     *web.Limit                   // the same, per site
 	logos     *outbound.Cache[picture]     // by logo_uri
 	discovery *web.Document                // what /.well-known says, made once
 	keySet    atomic.Pointer[web.Document] // what /jwks said last
@@ -48,11 +49,14 @@ func (ep *Endpoints) grantTypes() []string {
 	return out
 }
 
+// perSite is how many times the registrations of one network a site may make: many have a whole IPv6 /48 of networks (see people.Site).
+const perSite = 4
+
 // New makes Endpoints. Discovery answers once Announce was called.
 func New(cfg Config) *Endpoints {
 	return &Endpoints{
-		Config: cfg, limit: web.NewLimit(cfg.RegistrationsPerHour, time.Hour),
-		logos: outbound.NewCache[picture](outbound.CacheConfig{Fresh: logoFor, Cooldown: noLogoFor, Most: maxLogos, Patience: logoPatience}),
+		Config: cfg, limit: web.NewLimit(cfg.RegistrationsPerHour, time.Hour), sites: web.NewLimit(perSite*cfg.RegistrationsPerHour, time.Hour),
+		logos: outbound.NewCache[picture](outbound.CacheConfig{Fresh: logoFor, Keep: oldLogoFor, Cooldown: noLogoFor, Most: maxLogos, Patience: logoPatience}),
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 const (
 	maxLogo      = 256 << 10        // bytes
 	logoFor      = time.Hour        // a picture is kept
+	oldLogoFor   = 24 * time.Hour   // and while its address does not answer
 	noLogoFor    = 5 * time.Minute  // that there is none is remembered
 	maxLogos     = 64               // pictures, and failures, at once
 	logoPatience = 10 * time.Second // for one fetch, whoever waits for it

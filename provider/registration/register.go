@@ -61,7 +61,7 @@ func (ep *Endpoints) Register(w http.ResponseWriter, r *http.Request) error {
 	client, secret, err := ep.Admin.CreateClient(r.Context(), ep.actor(r, clients.Client{}), admin.NewClient{
 		Client: client, Policy: ep.policy(),
 		Check: func(_ context.Context, c clients.Client) error {
-			if wait := ep.limit.Count(people.Network(ep.Web.ClientAddress(r)), ep.Web.Now()); wait > 0 {
+			if wait := ep.count(ep.Web.ClientAddress(r)); wait > 0 {
 				w.Header().Set("Retry-After", strconv.FormatInt(int64(wait/time.Second)+1, 10))
 				return oauth.Errorf(oauth.TemporarilyUnavailable, "too many registrations from this address; try again later").WithStatus(http.StatusTooManyRequests)
 			}
@@ -92,6 +92,18 @@ func (ep *Endpoints) Register(w http.ResponseWriter, r *http.Request) error {
 	web.Mention(r, "client_id", client.ID)
 	web.WriteJSON(w, http.StatusCreated, ep.registration(client, secret, token))
 	return nil
+}
+
+// count counts a registration from an address, or says how long to wait if there were too many.
+func (ep *Endpoints) count(address string) (wait time.Duration) {
+	now, site := ep.Web.Now(), people.Site(address)
+	if wait = ep.sites.Wait(site, now); wait > 0 {
+		return wait
+	}
+	if wait = ep.limit.Count(people.Network(address), now); wait > 0 {
+		return wait
+	}
+	return ep.sites.Count(site, now)
 }
 
 // mayRegister checks who may use the endpoint and returns the initial access token that has to be consumed, "" if none is needed.

@@ -3,9 +3,11 @@ package registration_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"reflect"
 	"slices"
@@ -336,6 +338,35 @@ func TestOpenRegistrationIsLimitedPerAddress(t *testing.T) {
 	w.Clock.Advance(50 * time.Minute)
 	if a := w.Register(goodMetadata); a.StatusCode != http.StatusCreated {
 		t.Errorf("an hour later: %d", a.StatusCode)
+	}
+}
+
+// Many have a whole /48, which is 65536 networks.
+func TestOpenRegistrationIsLimitedPerSiteToo(t *testing.T) {
+	t.Parallel()
+	w := providertest.New(t, openRegistration, func(c *provider.Config) {
+		c.RegistrationsPerHour, c.TrustedProxies = 2, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	from := func(address string) int {
+		t.Helper()
+		r, err := http.NewRequest("POST", w.Issuer+"/register", strings.NewReader(`{"redirect_uris":["https://a.test/cb"]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-Forwarded-For", address)
+		return w.Send(r).StatusCode
+	}
+	for i := range 8 {
+		if got := from(fmt.Sprintf("2001:db8:1:%x::1", i)); got != http.StatusCreated {
+			t.Fatalf("%d: %d", i, got)
+		}
+	}
+	if got := from("2001:db8:1:ff::1"); got != http.StatusTooManyRequests || w.CountClients() != 8 {
+		t.Errorf("another network of the same site: %d, %d stored", got, w.CountClients())
+	}
+	if got := from("2001:db8:2::1"); got != http.StatusCreated {
+		t.Errorf("another site: %d", got)
 	}
 }
 
