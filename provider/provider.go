@@ -100,6 +100,8 @@ type Config struct {
 	Registration registration.Mode
 	// RegistrationsPerHour limits registration, open or by token, per client address. 0: no limit.
 	RegistrationsPerHour int
+	// RegistrationResources are the APIs that clients which register themselves may ask for tokens for (RFC 8707). Default none but the issuer.
+	RegistrationResources []string
 
 	// InsecureAllowNone lets a client register for unsigned ID tokens and unsigned request objects (alg none).
 	// Only the certification suite needs it; never on in production.
@@ -215,7 +217,7 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	p.Tokens = &token.Endpoints{Web: p.Web, Store: cfg.Store, Clients: p.ClientAuth, Grants: p.Grants}
 	p.Registrations = registration.New(registration.Config{
 		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Admin: p.Admin, Secrets: secrets, Clients: p.ClientAuth, Outbound: cfg.Outbound,
-		GrantTypes: token.GrantTypes(), Registration: cfg.Registration, RegistrationsPerHour: cfg.RegistrationsPerHour, InsecureAllowNone: cfg.InsecureAllowNone,
+		GrantTypes: token.GrantTypes(), Registration: cfg.Registration, RegistrationsPerHour: cfg.RegistrationsPerHour, Resources: cfg.RegistrationResources, InsecureAllowNone: cfg.InsecureAllowNone,
 	})
 	// What the table says of addresses is what discovery says.
 	addresses := map[string]string{}

@@ -250,6 +250,8 @@ func (s *site) provider() (*provider.Provider, error) {
 		Registration:         registration.Mode(c.Registration),
 		RegistrationsPerHour: c.RegistrationsPerHour,
 
+		RegistrationResources: c.RegistrationResources,
+
 		InsecureAllowNone:         c.InsecureAllowNone,
 		InsecurePublicWithoutPKCE: c.InsecurePublicClientsWithoutPKCE,
 	})

@@ -113,18 +113,19 @@ func (p *Pages) verifyLogout(r *http.Request, params oauth.Parameters) (logoutRe
 	}
 	id := params.Get("client_id")
 	if params.Has("id_token_hint") {
-		var err error
-		if req.hint, err = p.Grants.ReadIDToken(r.Context(), params.Get("id_token_hint")); err != nil {
-			if web.Unavailable(err) {
-				return req, err
-			}
-			return req, refuseLogout(templates.LogoutHintInvalid).Because(err)
-		}
-		if id != "" && id != req.hint.Audience {
+		hint, err := p.Grants.ReadIDToken(r.Context(), params.Get("id_token_hint"))
+		switch {
+		case err != nil && web.Unavailable(err):
+			return req, err
+		case err != nil:
+			// It hints at nobody: it was cut on its way, or its key is long gone. It is needed only where nobody is to be asked.
+			web.Mention(r, "note", "id_token_hint is ignored: "+err.Error())
+		case id != "" && id != hint.Audience:
 			return req, refuseLogout(templates.LogoutClientDiffer).
-				Because(fmt.Errorf("client_id %q, aud of id_token_hint %q", web.Clip(id, 200), req.hint.Audience))
+				Because(fmt.Errorf("client_id %q, aud of id_token_hint %q", web.Clip(id, 200), hint.Audience))
+		default:
+			req.hint, id = hint, hint.Audience
 		}
-		id = req.hint.Audience
 	}
 	if id == "" {
 		if params.Get("post_logout_redirect_uri") != "" {

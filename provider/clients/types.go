@@ -99,8 +99,7 @@ func (c *Client) checkDecisions() error {
 		}
 	}
 	for i, a := range c.Audience {
-		// RFC 8707 §2: absolute, without a fragment. urn: and api: are as good as https: here, nobody goes there.
-		if u, err := url.Parse(a); err != nil || len(a) > maxURI || !u.IsAbs() || strings.ContainsAny(a, "# \"<>\\^`{|}") || CheckText(a) != nil {
+		if !ValidResource(a) {
 			return invalid("audience number %d must be an absolute URI without a fragment, such as https://api.example.com (RFC 8707 section 2)", i+1)
 		}
 	}
@@ -113,6 +112,13 @@ func (c *Client) checkDecisions() error {
 		return invalid("refusal_contact %s", err)
 	}
 	return nil
+}
+
+// ValidResource reports whether a URI can name an API: absolute, without a fragment (RFC 8707 §2). urn: and api: are as good as https:,
+// because nobody goes there.
+func ValidResource(uri string) bool {
+	u, err := url.Parse(uri)
+	return err == nil && len(uri) <= maxURI && u.IsAbs() && !strings.ContainsAny(uri, "# \"<>\\^`{|}") && CheckText(uri) == nil
 }
 
 // NewID makes a client identifier: 26 letters and digits, 130 random bits.

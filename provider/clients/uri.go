@@ -174,6 +174,14 @@ func nativeLoopback(host string) bool {
 	return host == "127.0.0.1" || host == "::1" || host == "localhost"
 }
 
+// OnDevice reports whether the redirect URIs, of which there is at least one, are all on a device: http on loopback, or private-use schemes.
+func OnDevice(uris []string) bool {
+	return len(uris) > 0 && !slices.ContainsFunc(uris, func(uri string) bool {
+		u, err := url.Parse(uri)
+		return err != nil || u.Scheme == "https" || u.Scheme == "http" && !nativeLoopback(u.Hostname())
+	})
+}
+
 // checkPrivateUse judges a private-use scheme. The form that belongs to somebody, a domain name in reverse order, may be registered by
 // anybody (RFC 8252 §7.1); a single word only by an administrator, and never one that is known to mean something to a browser or a device.
 func checkPrivateUse(u *url.URL, pol Policy) error {

@@ -207,6 +207,12 @@ func checkGrants(m *Metadata, pol Policy, typ string) error {
 	}
 	m.GrantTypes = distinct(m.GrantTypes)
 	allowed := pol.grantTypes()
+	if pol.Dynamic {
+		// A client that registers itself names all that it could use. It is told what it may have (RFC 7591 §3.2.1).
+		if usable := usableOf(m.GrantTypes, allowed); len(usable) > 0 {
+			m.GrantTypes = usable
+		}
+	}
 	for _, g := range m.GrantTypes {
 		if !slices.Contains(allowed, g) {
 			return invalid("grant_types may contain %s", strings.Join(allowed, ", "))
@@ -290,6 +296,9 @@ func checkTexts(m *Metadata, pol Policy, _ string) error {
 		return invalid("scope must be a list of values separated by blanks (RFC 6749 section 3.3)")
 	}
 	if pol.Dynamic {
+		if usable := usableOf(scope, pol.KnownScopes); len(usable) > 0 {
+			scope = usable
+		}
 		for _, s := range scope {
 			if !slices.Contains(pol.KnownScopes, s) {
 				return invalid("scope may contain %s", strings.Join(pol.KnownScopes, ", "))
@@ -298,6 +307,11 @@ func checkTexts(m *Metadata, pol Policy, _ string) error {
 	}
 	m.Scope = oauth.JoinScope(scope)
 	return nil
+}
+
+// usableOf picks those of the list that are among all.
+func usableOf(list, all []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(v string) bool { return !slices.Contains(all, v) })
 }
 
 func pairs(name string, values []string) [][2]string {

@@ -181,8 +181,8 @@ func TestGrantTypesFitResponseTypes(t *testing.T) {
 		{nil, l(""), nil, nil},
 		{nil, l("code none"), nil, nil},
 		{l("password"), nil, nil, nil},
-		{l("authorization_code", "urn:ietf:params:oauth:grant-type:token-exchange"), nil, nil, nil},
-		{l("authorization_code", "client_credentials"), nil, nil, nil}, // dynamic
+		{l("authorization_code", "urn:ietf:params:oauth:grant-type:token-exchange"), nil, l("authorization_code"), l("code")},
+		{l("authorization_code", "client_credentials"), nil, l("authorization_code"), l("code")}, // dynamic
 	} {
 		m := web("https://a.test/cb")
 		m.GrantTypes, m.ResponseTypes = c.grants, c.responses
@@ -246,7 +246,7 @@ func TestMetadataThatIsRefused(t *testing.T) {
 		"max_age":                    bent(func(m *Metadata) { m.DefaultMaxAge = &minus }),
 		"acr":                        bent(func(m *Metadata) { m.DefaultACRValues = []string{"a b"} }),
 		"acr empty":                  bent(func(m *Metadata) { m.DefaultACRValues = []string{""} }),
-		"scope":                      bent(func(m *Metadata) { m.Scope = "openid admin" }),
+		"scope":                      bent(func(m *Metadata) { m.Scope = "admin" }),
 		"scope grammar":              bent(func(m *Metadata) { m.Scope = `openid "` }),
 		"name long":                  bent(func(m *Metadata) { m.ClientName = strings.Repeat("x", 201) }),
 		"name bidi":                  bent(func(m *Metadata) { m.ClientName = "Bank\u202ekna" }),
@@ -271,23 +271,29 @@ func TestMetadataThatIsRefused(t *testing.T) {
 		"pairwise, no host": bent(func(m *Metadata) {
 			m.SubjectType, m.ApplicationType, m.RedirectURIs = "pairwise", "native", []string{"com.example.app:/cb"}
 		}),
-		"initiate_login_uri http":    bent(func(m *Metadata) { m.InitiateLoginURI = "http://a.test/login" }),
-		"frontchannel elsewhere":     bent(func(m *Metadata) { m.FrontchannelLogoutURI = "https://b.test/out" }),
-		"frontchannel other port":    bent(func(m *Metadata) { m.FrontchannelLogoutURI = "https://a.test:8443/out" }),
-		"frontchannel session alone": bent(func(m *Metadata) { m.FrontchannelLogoutSessionRequired = true }),
-		"backchannel session alone":  bent(func(m *Metadata) { m.BackchannelLogoutSessionRequired = true }),
-		"backchannel fragment":       bent(func(m *Metadata) { m.BackchannelLogoutURI = "https://a.test/out#x" }),
-		"post_logout wildcard":       bent(func(m *Metadata) { m.PostLogoutRedirectURIs = []string{"https://a.test/*"} }),
-		"post_logout state":          bent(func(m *Metadata) { m.PostLogoutRedirectURIs = []string{"https://a.test/?state=1"} }),
-		"post_logout javascript":     bent(func(m *Metadata) { m.PostLogoutRedirectURIs = []string{"javascript:alert(1)"} }),
-		"public client_credentials": bent(func(m *Metadata) {
-			m.TokenEndpointAuthMethod, m.GrantTypes = "none", []string{"authorization_code", "client_credentials"}
-		}),
+		"initiate_login_uri http":     bent(func(m *Metadata) { m.InitiateLoginURI = "http://a.test/login" }),
+		"frontchannel elsewhere":      bent(func(m *Metadata) { m.FrontchannelLogoutURI = "https://b.test/out" }),
+		"frontchannel other port":     bent(func(m *Metadata) { m.FrontchannelLogoutURI = "https://a.test:8443/out" }),
+		"frontchannel session alone":  bent(func(m *Metadata) { m.FrontchannelLogoutSessionRequired = true }),
+		"backchannel session alone":   bent(func(m *Metadata) { m.BackchannelLogoutSessionRequired = true }),
+		"backchannel fragment":        bent(func(m *Metadata) { m.BackchannelLogoutURI = "https://a.test/out#x" }),
+		"post_logout wildcard":        bent(func(m *Metadata) { m.PostLogoutRedirectURIs = []string{"https://a.test/*"} }),
+		"post_logout state":           bent(func(m *Metadata) { m.PostLogoutRedirectURIs = []string{"https://a.test/?state=1"} }),
+		"post_logout javascript":      bent(func(m *Metadata) { m.PostLogoutRedirectURIs = []string{"javascript:alert(1)"} }),
 		"require signed and alg none": bent(func(m *Metadata) { m.RequireSignedRequestObject, m.RequestObjectSigningAlg = true, "none" }),
 	} {
 		if _, err := Validate(m, dynamic); codeOf(t, err) != oauth.InvalidClientMetadata {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	publicService := bent(func(m *Metadata) {
+		m.TokenEndpointAuthMethod, m.GrantTypes = "none", []string{"authorization_code", "client_credentials"}
+	})
+	if _, err := Validate(publicService, Policy{GrantTypes: known}); codeOf(t, err) != oauth.InvalidClientMetadata {
+		t.Errorf("public client_credentials: %v", err)
+	}
+	if m, err := Validate(publicService, dynamic); err != nil || len(m.GrantTypes) != 1 {
+		t.Errorf("RFC 7591 §3.2.1 what a self-registered client may not have is left out: %v %v", m.GrantTypes, err)
 	}
 	// Links and endpoints, every member.
 	for _, bad := range []string{"javascript:alert(1)", "data:text/html,x", `https://a.test/x"onload="`, "ftp://a.test/", "a.test", "https://", "https://u@a.test/", "//a.test/x",

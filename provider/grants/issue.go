@@ -157,7 +157,7 @@ func (gs *Grants) defaultAudience(client clients.Client, scope []string) []strin
 	switch {
 	case len(client.Audience) == 0:
 		return []string{gs.Issuer}
-	case slices.Contains(scope, oauth.ScopeOpenID):
+	case slices.Contains(scope, oauth.ScopeOpenID) && client.Audience[0] != gs.Issuer:
 		return []string{client.Audience[0], gs.Issuer}
 	}
 	return client.Audience[:1]

@@ -26,7 +26,8 @@ type Config struct {
 
 	GrantTypes           []clients.GrantType // those that the token endpoint and registration know
 	Registration         Mode
-	RegistrationsPerHour int // per client address; 0: no limit
+	RegistrationsPerHour int      // per client address; 0: no limit
+	Resources            []string // that clients which register themselves may ask for tokens for (RFC 8707)
 	InsecureAllowNone    bool
 }
 

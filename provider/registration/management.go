@@ -41,6 +41,7 @@ func (ep *Endpoints) Update(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	metadata = completed(metadata, ep.loopback())
 	given, err := ep.checkIdentity(old, rest)
 	if err != nil {
 		return err

@@ -133,7 +133,7 @@ func TestUpdateIsCheckedAsRegistrationIs(t *testing.T) {
 		"secret no string":        {good.with(object{"client_secret": 1}), 400, "invalid_client_metadata"},
 		"empty secret":            {good.with(object{"client_secret": ""}), 400, "invalid_client_metadata"},
 		"redirect URI":            {good.with(object{"redirect_uris": []string{"javascript:x"}}), 400, "invalid_redirect_uri"},
-		"client_credentials":      {good.with(object{"grant_types": []string{"authorization_code", "client_credentials"}}), 400, "invalid_client_metadata"},
+		"client_credentials":      {good.with(object{"grant_types": []string{"client_credentials"}}), 400, "invalid_client_metadata"},
 		"alg none":                {good.with(object{"id_token_signed_response_alg": "none"}), 400, "invalid_client_metadata"},
 		"scope":                   {good.with(object{"scope": "admin"}), 400, "invalid_client_metadata"},
 		"sector":                  {good.with(object{"sector_identifier_uri": w.Issuer + "/nothing"}), 400, "invalid_client_metadata"},

@@ -56,7 +56,10 @@ func (ep *Endpoints) Register(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	token := storage.Random()
-	client := dynamicClient(clients.Client{}, metadata)
+	client := dynamicClient(clients.Client{}, completed(metadata, ep.loopback()))
+	if len(ep.Resources) > 0 {
+		client.Audience = append([]string{ep.Web.Issuer}, ep.Resources...) // the first one is for requests that name none
+	}
 	client.RegistrationTokenHash = storage.Hash(token)
 	client, secret, err := ep.Admin.CreateClient(r.Context(), ep.actor(r, clients.Client{}), admin.NewClient{
 		Client: client, Policy: ep.policy(),
@@ -153,6 +156,16 @@ func readMetadata(r *http.Request) (m clients.Metadata, rest map[string]json.Raw
 		return m, nil, oauth.Errorf(oauth.UnapprovedSoftwareStatement, "this provider trusts nobody's software statements; leave software_statement out")
 	}
 	return m, rest, nil
+}
+
+// completed is the metadata with what follows from it although it is not said. Addresses on a device alone are those of a native
+// application; many command-line tools do not say so. On a provider that is itself reached on loopback they may as well be a web
+// application that is being developed.
+func completed(m clients.Metadata, loopback bool) clients.Metadata {
+	if m.ApplicationType == "" && !loopback && clients.OnDevice(m.RedirectURIs) {
+		m.ApplicationType = "native"
+	}
+	return m
 }
 
 // dynamicClient is the client as it was before, or a new one, with the metadata and the defaults of a client that nobody has vouched for.

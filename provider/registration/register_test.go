@@ -185,7 +185,6 @@ func TestRegistrationRefusesWithTheStandardsWords(t *testing.T) {
 		"tos_uri data":                  {goodMetadata.with(object{"tos_uri": "data:text/html,x"}), 400, meta},
 		"client_name bidi":              {goodMetadata.with(object{"client_name": "Bank\u202e"}), 400, meta},
 		"client_name long":              {goodMetadata.with(object{"client_name": strings.Repeat("x", 10_000)}), 400, meta},
-		"client_credentials":            {goodMetadata.with(object{"grant_types": []string{"authorization_code", "client_credentials"}}), 400, meta},
 		"password":                      {goodMetadata.with(object{"grant_types": []string{"password"}}), 400, meta},
 		"token exchange":                {goodMetadata.with(object{"grant_types": []string{"urn:ietf:params:oauth:grant-type:token-exchange"}}), 400, meta},
 		"scope admin":                   {goodMetadata.with(object{"scope": "admin"}), 400, meta},

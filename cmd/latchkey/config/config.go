@@ -21,6 +21,7 @@ import (
 	"latchkey/keys"
 	"latchkey/provider"
 	"latchkey/provider/audit"
+	"latchkey/provider/clients"
 	"latchkey/provider/registration"
 )
 
@@ -109,6 +110,9 @@ type Config struct {
 	Registration string `json:"registration"`
 	// RegistrationsPerHour limits registration per client address; 0 is no limit. Default 60.
 	RegistrationsPerHour int `json:"registrations_per_hour"`
+	// RegistrationResources lists the APIs that clients which register themselves may ask for tokens for (RFC 8707), by the URIs that
+	// they send as resource: https://mcp.example.com/mcp. Default none.
+	RegistrationResources []string `json:"registration_resources"`
 
 	Outbound struct {
 		// AllowLoopback lets the provider call addresses of this machine that applications registered. For demonstrations and
@@ -600,6 +604,11 @@ func (c *Config) Validate() error {
 	}
 	if c.RegistrationsPerHour < 0 {
 		bad("registrations_per_hour", "must be 0 (no limit) or more, such as 60")
+	}
+	for _, r := range c.RegistrationResources {
+		if !clients.ValidResource(r) {
+			bad("registration_resources", "%q must be an absolute URI without a fragment, such as https://mcp.example.com/mcp", r)
+		}
 	}
 	for _, p := range c.Outbound.AllowPrivate {
 		if prefix, err := parsePrefix(p); err != nil || prefix.Bits() == 0 {
