@@ -14,6 +14,7 @@ type Interaction struct {
 	BrowserHash string                     `bson:"browser_hash"`
 	Request     oauth.AuthorizationRequest `bson:"request"`
 	ReturnTo    string                     `bson:"return_to,omitempty"`    // a path of ours, in place of Request
+	Fresh       bool                       `bson:"fresh,omitempty"`        // of ReturnTo: the page wants a proof that is a few minutes old at most
 	SignedInAt  time.Time                  `bson:"signed_in_at,omitempty"` // when the person proved who they are for this very request
 	PersonID    string                     `bson:"person_id,omitempty"`    // User.ID of whose word Selected and Consented are
 	Selected    bool                       `bson:"selected,omitempty"`     // the person chose the account

@@ -13,6 +13,7 @@ type User struct {
 	Disabled     bool      `bson:"disabled,omitempty" json:"disabled,omitempty"`
 	Groups       []string  `bson:"groups,omitempty" json:"groups,omitempty"`
 	Claims       Claims    `bson:"claims" json:"claims"`
+	Factors      Factors   `bson:"factors" json:"-"`
 	CreatedAt    time.Time `bson:"created_at" json:"created_at"`
 	UpdatedAt    time.Time `bson:"updated_at" json:"updated_at"`
 	Version      int64     `bson:"version" json:"-"`
