@@ -10,6 +10,7 @@ import (
 // action=end-other-sessions, or action=disconnect with client_id, to Action.
 type Account struct {
 	Person       Person
+	MethodsURL   string      // where the person sees how they prove who they are
 	Claims       [][2]string // claim name and value; names of standard claims are shown in words
 	Groups       []string
 	Sessions     []AccountSession
@@ -92,7 +93,7 @@ func containsRun(whole, part []string) bool {
 func accountSamples() []sample {
 	return []sample{
 		{"full", Account{
-			Person: samplePerson,
+			Person: samplePerson, MethodsURL: "/account/methods",
 			Claims: [][2]string{
 				{"preferred_username", "ada"}, {"name", "Ada Lovelace"}, {"given_name", "Ada"}, {"nickname", "Enchantress"},
 				{"email", "ada@example.org"}, {"email_verified", "true"}, {"shoe_size", "38"},

@@ -36,6 +36,7 @@ const (
 	NothingChosen      Problem = "nothing-chosen"     // a form came without the value of its button
 	SessionGone        Problem = "gone.session"       // the session that was to be ended is not there
 	ConnectionGone     Problem = "gone.connection"    // the application that was to be disconnected is not there
+	MethodGone         Problem = "gone.method"        // what proves who the person is, and was to be changed, is not there
 	LogoutHintInvalid  Problem = "logout.hint"        // the id_token_hint is no ID token of this provider
 	LogoutClientDiffer Problem = "logout.client"      // client_id and id_token_hint name two applications
 	LogoutRedirect     Problem = "logout.redirect"    // the post_logout_redirect_uri is not registered
@@ -45,7 +46,7 @@ const (
 // problems lists them all, for the tests.
 var problems = []Problem{
 	BadRequest, NotFound, MethodNotAllowed, Unavailable, Internal, TooMany, ForeignForm, CookieMissing, FormExpired,
-	SignInEnded, OtherBrowser, ClientUnknown, RedirectUnknown, NothingChosen, SessionGone, ConnectionGone,
+	SignInEnded, OtherBrowser, ClientUnknown, RedirectUnknown, NothingChosen, SessionGone, ConnectionGone, MethodGone,
 	LogoutHintInvalid, LogoutClientDiffer, LogoutRedirect, SignedOutExpired,
 }
 

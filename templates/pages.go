@@ -16,12 +16,16 @@ var pages = []struct {
 	samples func() []sample
 }{
 	{Login{}.file(), loginSamples},
+	{Factor{}.file(), factorSamples},
 	{Accounts{}.file(), accountsSamples},
 	{Consent{}.file(), consentSamples},
 	{Refused{}.file(), refusedSamples},
 	{FormPost{}.file(), formPostSamples},
 	{CheckSession{}.file(), checkSessionSamples},
 	{Account{}.file(), accountSamples},
+	{Methods{}.file(), methodsSamples},
+	{EnrolTOTP{}.file(), enrolTOTPSamples},
+	{RecoveryCodes{}.file(), recoveryCodesSamples},
 	{LogoutConfirm{}.file(), logoutConfirmSamples},
 	{LoggedOut{}.file(), loggedOutSamples},
 	{Error{}.file(), errorSamples},

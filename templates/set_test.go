@@ -212,6 +212,8 @@ func TestEveryPageHasTheIdsThatAutomationKnows(t *testing.T) {
 		"signin/login": {"login-page", "password", "login-submit"}, "signin/consent": {"consent-page", "consent-allow", "consent-deny"},
 		"signin/accounts": {"accounts-page", "account-current", "account-other"}, "error": {"op-error"}, "signin/refused": {"refused"},
 		"account/logout_confirm": {"logout-page", "logout-confirm"}, "account/logged_out": {"logged-out"}, "account/account": {"account-page"},
+		"signin/mfa": {"mfa-page"}, "account/methods": {"methods-page"}, "account/totp": {"totp-page", "code", "totp-submit"},
+		"account/recovery": {"recovery-page"},
 		"signin/form_post": {"form-post"}, "signin/check_session": nil,
 	}
 	everyPage(t, func(t *testing.T, _ string, page Page, out string) {

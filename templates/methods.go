@@ -1,0 +1,176 @@
+package templates
+
+import (
+	"fmt"
+	"html/template"
+	"strings"
+	"time"
+
+	"github.com/boombuler/barcode/qr"
+)
+
+// Methods shows a person how they prove who they are. Its forms post csrf and action=add-totp; action=rename or
+// action=remove with id, the first with name; or action=recovery, to Action.
+type Methods struct {
+	Person        Person
+	Action, CSRF  string
+	Authenticator []Authenticator
+	Full          bool // there are as many as there can be
+	RecoveryLeft  int
+	Notice        string // what was just done: NoticeMethodRemoved and so on
+	BackURL       string
+}
+
+// Authenticator is one authenticator application.
+type Authenticator struct {
+	ID, Name        string // Name may be empty
+	Added, LastUsed time.Time
+}
+
+// What Methods.Notice can say: keys of messages.
+const (
+	NoticeMethodAdded   = "methods.added"
+	NoticeMethodRenamed = "methods.renamed"
+	NoticeMethodRemoved = "methods.removed"
+)
+
+func (Methods) file() string { return "account/methods" }
+
+// Policy is the least: the forms go to ourselves.
+func (Methods) Policy() Policy { return Policy{} }
+
+func methodsSamples() []sample {
+	return []sample{
+		{"full", Methods{
+			Person: samplePerson, Action: "/account/methods", CSRF: "c", RecoveryLeft: 8, BackURL: "/account", Notice: NoticeMethodRenamed,
+			Authenticator: []Authenticator{
+				{ID: "a", Name: "Phone", Added: sampleTime.Add(-900 * time.Hour), LastUsed: sampleTime.Add(-time.Hour)},
+				{ID: "b", Added: sampleTime.Add(-9 * time.Hour)},
+			},
+		}},
+		{"none", Methods{Person: samplePerson, Action: "/account/methods", CSRF: "c", BackURL: "/account"}},
+		{"spent", Methods{
+			Person: samplePerson, Action: "/account/methods", CSRF: "c", Full: true, BackURL: "/account",
+			Authenticator: []Authenticator{{ID: "a", Name: "Phone"}},
+		}},
+		{"empty", Methods{}},
+	}
+}
+
+// EnrolTOTP sets up an authenticator application. Its form posts csrf, id, code and name to Action.
+type EnrolTOTP struct {
+	App          *App // nil: for our own pages
+	Person       Person
+	Action, CSRF string
+	ID           string
+	Secret       string // base32
+	URI          string // otpauth, for the QR code
+	DeviceName   string
+	Error        string // FactorWrong or FactorShape; "" at first
+	CancelURL    string
+}
+
+func (EnrolTOTP) file() string { return "account/totp" }
+
+// Policy is that of a page of a sign-in.
+func (e EnrolTOTP) Policy() Policy { return Policy{Forms: e.App.leadsTo()} }
+
+// Groups is the secret in groups of four, as people type it.
+func (e EnrolTOTP) Groups() string {
+	var b strings.Builder
+	for i, c := range e.Secret {
+		if i > 0 && i%4 == 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+// Open is the address by which an application on the same device takes the secret.
+func (e EnrolTOTP) Open() template.URL {
+	if !strings.HasPrefix(e.URI, "otpauth://") {
+		return ""
+	}
+	return template.URL(e.URI) //nolint:gosec // no script can be behind this scheme
+}
+
+// QRCode is a picture of squares: the side of the whole in squares, with the quiet zone, and an SVG path of the dark ones.
+type QRCode struct {
+	Side int
+	Path string
+}
+
+// quiet is the width of the light border that a QR code needs (ISO/IEC 18004 §6.3.8).
+const quiet = 4
+
+// QR draws URI; nil if it is empty, or too long for any QR code.
+func (e EnrolTOTP) QR() *QRCode {
+	if e.URI == "" {
+		return nil
+	}
+	code, err := qr.Encode(e.URI, qr.M, qr.Auto)
+	if err != nil {
+		return nil
+	}
+	n := code.Bounds().Dx()
+	dark := func(x, y int) bool {
+		if x >= n {
+			return false
+		}
+		r, _, _, _ := code.At(x, y).RGBA()
+		return r == 0
+	}
+	var path strings.Builder
+	for y := range n {
+		for x := 0; x < n; x++ {
+			if !dark(x, y) {
+				continue
+			}
+			from := x
+			for dark(x, y) {
+				x++
+			}
+			fmt.Fprintf(&path, "M%d %dh%dv1h-%dz", from+quiet, y+quiet, x-from, x-from)
+		}
+	}
+	return &QRCode{Side: n + 2*quiet, Path: path.String()}
+}
+
+func enrolTOTPSamples() []sample {
+	app := sampleApp
+	full := EnrolTOTP{
+		Person: samplePerson, Action: "/account/methods/totp", CSRF: "c", ID: "x", Secret: "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ",
+		URI: "otpauth://totp/Latchkey:ada?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Latchkey", CancelURL: "/account/methods",
+	}
+	wrong := full
+	wrong.App, wrong.Error, wrong.DeviceName = &app, FactorWrong, "Phone"
+	return []sample{{"full", full}, {"wrong", wrong}, {"empty", EnrolTOTP{}}}
+}
+
+// RecoveryCodes shows recovery codes, once. It leads on to ContinueURL.
+type RecoveryCodes struct {
+	App         *App // nil: for our own pages
+	Person      Person
+	Codes       []string
+	ContinueURL string
+}
+
+func (RecoveryCodes) file() string { return "account/recovery" }
+
+// Policy is the least: the page has no form.
+func (RecoveryCodes) Policy() Policy { return Policy{} }
+
+func recoveryCodesSamples() []sample {
+	app := sampleApp
+	codes := []string{
+		"k3v9qz-ab2cde-fgh4ij-klm5no", "p6qrst-uvwx7y-zabcde-f2ghij", "klm3no-pqrs4t-uvw5xy-zab6cd", "efg7hi-jklmno-p2qrst-uvw3xy",
+		"zab4cd-efgh5i-jklm6n-opqr7s", "tuvwxy-z2abcd-efg3hi-jkl4mn", "opq5rs-tuv6wx-yza7bc-defghi", "jkl2mn-opq3rs-tuv4wx-yza5bc",
+		"def6gh-ijk7lm-nopqrs-t2uvwx", "yz3abc-def4gh-ijk5lm-nop6qr",
+	}
+	return []sample{
+		{"codes", RecoveryCodes{Person: samplePerson, Codes: codes, ContinueURL: "/account/methods"}},
+		{"app", RecoveryCodes{App: &app, Person: samplePerson, Codes: codes[:3], ContinueURL: "/authorize?i=1"}},
+		{"empty", RecoveryCodes{}},
+	}
+}
