@@ -202,13 +202,17 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 			SessionIdle: cfg.SessionIdle, SessionAbsolute: cfg.SessionAbsolute, RememberedIdle: cfg.RememberedIdle, RememberedMax: cfg.RememberedMax,
 		},
 	})
+	factors := &people.Factors{
+		Store: cfg.Store, Sealer: cfg.Sealer, Key: cfg.Sealer.Derive("recovery codes", 32), Now: cfg.Now, Name: cfg.Name,
+		Throttle: people.NewFactorThrottle(cfg.Store, cfg.Sealer.Derive(people.FactorThrottleLabel, 32)),
+	}
 	p.SignIn = &signin.Pages{
-		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Clients: p.ClientAuth, Grants: p.Grants, Sessions: p.Sessions, People: cfg.People,
+		Web: p.Web, Factors: factors, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Clients: p.ClientAuth, Grants: p.Grants, Sessions: p.Sessions, People: cfg.People,
 		Outbound: cfg.Outbound, Audit: cfg.Audit, InteractionTTL: cfg.InteractionTTL, InsecurePublicWithoutPKCE: cfg.InsecurePublicWithoutPKCE,
 	}
 	p.Account = account.New(account.Config{
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn,
-		Audit: cfg.Audit,
+		Audit: cfg.Audit, Factors: factors,
 	})
 	p.Admin = admin.New(admin.Config{
 		Store: cfg.Store, Audit: cfg.Audit, Now: cfg.Now, Keys: cfg.Keys, Sealer: cfg.Sealer, Hasher: cfg.People.Hasher, Throttle: cfg.People.Throttle,

@@ -25,6 +25,8 @@ func (p *Provider) Endpoints() []web.Endpoint {
 		{Path: "/authorize", Methods: both, Audience: web.AudiencePage, Handler: p.SignIn.Authorize, Member: "authorization_endpoint"},
 		{Path: "/login", Methods: show, Audience: web.AudienceForm, Handler: p.SignIn.ShowLogin},
 		{Path: "/login", Methods: post, Audience: web.AudienceForm, Handler: p.SignIn.Login},
+		{Path: "/mfa", Methods: show, Audience: web.AudienceForm, Handler: p.SignIn.ShowFactor},
+		{Path: "/mfa", Methods: post, Audience: web.AudienceForm, Handler: p.SignIn.Factor},
 		{Path: "/consent", Methods: show, Audience: web.AudienceForm, Handler: p.SignIn.ShowConsent},
 		{Path: "/consent", Methods: post, Audience: web.AudienceForm, Handler: p.SignIn.Consent},
 		{Path: "/accounts", Methods: show, Audience: web.AudienceForm, Handler: p.SignIn.ShowAccounts},
@@ -35,6 +37,10 @@ func (p *Provider) Endpoints() []web.Endpoint {
 		{Path: "/logout/done", Methods: show, Audience: web.AudienceForm, Handler: p.Account.LoggedOut},
 		{Path: "/account", Methods: show, Audience: web.AudienceForm, Handler: p.Account.Account},
 		{Path: "/account", Methods: post, Audience: web.AudienceForm, Handler: p.Account.ChangeAccount},
+		{Path: "/account/methods", Methods: show, Audience: web.AudienceForm, Handler: p.Account.Methods},
+		{Path: "/account/methods", Methods: post, Audience: web.AudienceForm, Handler: p.Account.ChangeMethods},
+		{Path: "/account/methods/totp", Methods: show, Audience: web.AudienceForm, Handler: p.Account.EnrolTOTP},
+		{Path: "/account/methods/totp", Methods: post, Audience: web.AudienceForm, Handler: p.Account.ConfirmTOTP},
 		{Path: "/", Methods: show, Audience: web.AudienceForm, Handler: p.Account.Home},
 
 		// A program is calling.

@@ -117,6 +117,10 @@ func TestLockoutIsShownAndLiftedByACommand(t *testing.T) {
 	if u := shown(); u.Lockout != nil {
 		t.Errorf("after it was lifted: %+v", u.Lockout)
 	}
+	if text := succeed(t, "", "user", "methods", "ada", "--data", data); !strings.Contains(text, "password") {
+		t.Error(text)
+	}
+	succeed(t, "", "user", "reset-methods", "ada", "--data", data)
 	lock(10)
 	succeed(t, "another wonderful teapot\n", "user", "set-password", "ada", "--password-stdin", "--data", data)
 	if u := shown(); u.Lockout != nil {

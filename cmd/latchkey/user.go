@@ -19,7 +19,7 @@ const oneUsername = "one username"
 func (sh *shell) userCommand() *cobra.Command {
 	return commandGroup("user", "People: create, list, change, disable, unlock, delete",
 		sh.userCreate(), sh.userList(), sh.userShow(), sh.userUpdate(), sh.userRename(), sh.userSetPassword(),
-		sh.userDisable(), sh.userEnable(), sh.userUnlock(), sh.userSignOut(), sh.userDelete())
+		sh.userDisable(), sh.userEnable(), sh.userUnlock(), sh.userMethods(), sh.userResetMethods(), sh.userSignOut(), sh.userDelete())
 }
 
 // claimFlags are the standard claims that are worth a flag; apply can set all of them.
@@ -326,6 +326,64 @@ func (sh *shell) userUnlock() *cobra.Command {
 				return fmt.Sprintf("%s was not locked out. Failed sign-ins that are forgotten: %d.", u.Username, was.Failures), err
 			}
 			return fmt.Sprintf("%s can sign in again.", u.Username), err
+		})
+}
+
+// shownMethods is what user methods tells.
+type shownMethods struct {
+	Username      string        `json:"username"`
+	Password      bool          `json:"password"`
+	TOTP          []shownFactor `json:"totp"`
+	RecoveryCodes int           `json:"recovery_codes"` // that are left
+}
+
+type shownFactor struct {
+	ID       string    `json:"id"`
+	Name     string    `json:"name,omitempty"`
+	AddedAt  time.Time `json:"added_at"`
+	LastUsed time.Time `json:"last_used,omitzero"`
+}
+
+func (sh *shell) userMethods() *cobra.Command {
+	return sh.siteCommand(siteCommand{
+		use: "methods USERNAME", short: "Show how a person can prove who they are", args: exactArgs(1, oneUsername), json: true,
+		run: func(ctx context.Context, s *site, args []string) error {
+			u, err := s.admin.User(ctx, s.actor, args[0])
+			if err != nil {
+				return err
+			}
+			m := shownMethods{Username: u.Username, Password: u.PasswordHash != "", TOTP: []shownFactor{}, RecoveryCodes: u.Factors.RecoveryLeft()}
+			for _, t := range u.Factors.Confirmed() {
+				m.TOTP = append(m.TOTP, shownFactor{t.ID, t.Name, t.ConfirmedAt, t.LastUsed})
+			}
+			return sh.printMethods(m)
+		},
+	})
+}
+
+func (sh *shell) printMethods(m shownMethods) error {
+	if sh.json {
+		return sh.printJSON(m)
+	}
+	rows := [][]string{{"METHOD", "NAME", "ADDED", "LAST USED"}}
+	if m.Password {
+		rows = append(rows, []string{"password", "", "", ""})
+	}
+	for _, f := range m.TOTP {
+		rows = append(rows, []string{"authenticator app", f.Name, f.AddedAt.Format(time.RFC3339), f.LastUsed.Format(time.RFC3339)})
+	}
+	if len(m.TOTP) > 0 {
+		rows = append(rows, []string{"recovery codes", fmt.Sprintf("%d left", m.RecoveryCodes), "", ""})
+	}
+	return sh.table(rows)
+}
+
+func (sh *shell) userResetMethods() *cobra.Command {
+	return sh.actOnUser("reset-methods", "Remove the second factors of a person who has lost them, and end their sessions; the password stays",
+		"%s signs in by password alone until they set up a second factor again, and is signed out everywhere.",
+		func(ctx context.Context, s *site, u storage.User) error {
+			_, err := s.admin.ResetFactors(ctx, s.actor, u.ID)
+			return err
 		})
 }
 

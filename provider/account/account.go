@@ -13,6 +13,7 @@ import (
 	"latchkey/provider/access"
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
+	"latchkey/provider/people"
 	"latchkey/provider/storage"
 	"latchkey/provider/web"
 	"latchkey/templates"
@@ -30,7 +31,8 @@ var notices = map[string]string{
 	"disconnected":   templates.NoticeDisconnected,
 }
 
-// signedInPerson is who looks at a page of ours; false when nobody is signed in, or the account is gone or disabled.
+// signedInPerson is who looks at a page of ours; false when nobody is signed in, or the account is gone or disabled, or has a second
+// factor that was not used yet.
 func (p *Pages) signedInPerson(r *http.Request) (storage.Session, storage.User, bool, error) {
 	session, ok, err := p.Sessions.Current(r)
 	if err != nil || !ok {
@@ -43,7 +45,7 @@ func (p *Pages) signedInPerson(r *http.Request) (storage.Session, storage.User, 
 	if err != nil {
 		return session, user, false, fmt.Errorf("load person of session: %w", err)
 	}
-	return session, user, !user.Disabled, nil
+	return session, user, !user.Disabled && people.Proved(session.ACR, user), nil
 }
 
 // Account shows a person what is known about them, where they are signed in, and which applications they let in.
@@ -69,7 +71,8 @@ func (p *Pages) Account(w http.ResponseWriter, r *http.Request) error {
 	}
 	page := templates.Account{
 		Person: web.Person(user), Claims: knownClaims(user), Groups: user.Groups,
-		Action: p.Web.Path + "/account", CSRF: p.Web.CSRF(browser, "account:"+session.ID), Notice: notices[query.Get("notice")],
+		MethodsURL: p.Web.Path + methodsPath,
+		Action:     p.Web.Path + "/account", CSRF: p.Web.CSRF(browser, "account:"+session.ID), Notice: notices[query.Get("notice")],
 	}
 	names := clientNames{store: p.Store, known: map[string]clients.Client{}}
 	sessions, err := p.Store.SessionsOfUser(r.Context(), user.ID, p.Web.Now())

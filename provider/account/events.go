@@ -11,6 +11,10 @@ const (
 	verbSignOut       = "session.end"
 	verbSignOutOthers = "user.end_other_sessions"
 	verbDisconnect    = "consent.revoke"
+	verbAddMethod     = "factor.add"
+	verbRenameMethod  = "factor.rename"
+	verbRemoveMethod  = "factor.remove"
+	verbRecoveryCodes = "user.new_recovery_codes"
 )
 
 // record records what a user did on these pages. session is the one in which it was done.

@@ -4,6 +4,7 @@ import (
 	"latchkey/keys"
 	"latchkey/provider/audit"
 	"latchkey/provider/grants"
+	"latchkey/provider/people"
 	"latchkey/provider/session"
 	"latchkey/provider/signin"
 	"latchkey/provider/storage"
@@ -18,6 +19,7 @@ type Config struct {
 	Grants   *grants.Grants
 	Sessions *session.Sessions
 	SignIn   *signin.Pages
+	Factors  *people.Factors
 	Audit    *audit.Log // nil: sign-outs leave no events
 }
 

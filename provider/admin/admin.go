@@ -91,6 +91,7 @@ const (
 	VerbUserDisable  = "user.disable"
 	VerbUserEnable   = "user.enable"
 	VerbUserUnlock   = "user.unlock"
+	VerbUserFactors  = "user.reset_factors"
 	VerbUserSignOut  = "user.end_sessions"
 	VerbUserDelete   = "user.delete"
 

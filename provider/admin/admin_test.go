@@ -308,6 +308,15 @@ func TestLockoutIsLiftedByAnAdministratorAndByANewPassword(t *testing.T) {
 		}
 		o.lastIs("command root@host user.unlock user ada done")
 		open()
+		must(t, o.Store.BeginTOTP(o.ctx, ada.ID, storage.TOTP{ID: "phone"}, 1))
+		_, err = o.Store.ConfirmTOTP(o.ctx, ada.ID, "phone", "Phone", 1, []string{"a", "b"}, noon)
+		must(t, err)
+		_, err = o.ResetFactors(o.ctx, shell, ada.ID)
+		must(t, err)
+		o.lastIs("command root@host user.reset_factors user ada done " + `{"authenticators":1,"recovery_codes":2} {"authenticators":0,"recovery_codes":0}`)
+		if u, err := o.Store.User(o.ctx, ada.ID); err != nil || u.Factors.Second() || u.Factors.RecoveryLeft() != 0 {
+			t.Errorf("after the reset: %+v %v", u.Factors, err)
+		}
 		lock()
 		_, err = o.SetPassword(o.ctx, shell, ada.ID, "another teapot entirely")
 		must(t, err)
@@ -586,6 +595,7 @@ func TestWhoMayNotChangesNothingAndIsInTheLog(t *testing.T) {
 				admin.VerbUserDisable:  func() error { _, err := o.SetDisabled(o.ctx, actor, ada.ID, true); return err },
 				admin.VerbUserEnable:   func() error { _, err := o.SetDisabled(o.ctx, actor, ada.ID, false); return err },
 				admin.VerbUserUnlock:   func() error { _, _, err := o.Unlock(o.ctx, actor, ada.ID); return err },
+				admin.VerbUserFactors:  func() error { _, err := o.ResetFactors(o.ctx, actor, ada.ID); return err },
 				admin.VerbUserSignOut:  func() error { _, err := o.Admin.EndSessions(o.ctx, actor, ada.ID); return err },
 				admin.VerbUserDelete:   func() error { _, err := o.DeleteUser(o.ctx, actor, ada.ID); return err },
 				admin.VerbUserRead:     func() error { _, err := o.Users(o.ctx, actor); return err },

@@ -50,9 +50,61 @@ func (a *Admin) Reseal(ctx context.Context) (sealed int, err error) {
 			after = c.ID
 		}
 		if len(page) < resealPage {
+			break
+		}
+	}
+	for after := ""; ; {
+		page, err := a.Store.Users(ctx, after, resealPage)
+		if err != nil {
+			return sealed, fmt.Errorf("list users: %w", err)
+		}
+		for _, u := range page {
+			n, err := a.resealUser(ctx, u)
+			if err != nil {
+				return sealed, err
+			}
+			sealed, after = sealed+n, u.Username
+		}
+		if len(page) < resealPage {
 			return sealed, a.Sealer.ResealDone(ctx, begun)
 		}
 	}
+}
+
+// resealUser seals the secrets of the user's authenticator applications by the current key, on whatever the user's record is by now.
+func (a *Admin) resealUser(ctx context.Context, u storage.User) (sealed int, err error) {
+	for range resealTries {
+		sealed, u.Factors.TOTP = 0, slices.Clone(u.Factors.TOTP)
+		for i, t := range u.Factors.TOTP {
+			again, changed, err := a.Sealer.Reseal(t.Secret, storage.TOTPData(u.ID, t.ID))
+			if err != nil {
+				if a.Logger != nil {
+					a.Logger.WarnContext(ctx, "the secret of an authenticator application does not open, and stays as it is", "sub", u.ID, "error", err)
+				}
+				continue
+			}
+			if changed {
+				u.Factors.TOTP[i].Secret, sealed = slices.Clone(again), sealed+1
+			}
+		}
+		if sealed == 0 {
+			return 0, nil
+		}
+		switch err = a.Store.UpdateUser(ctx, u); {
+		case err == nil:
+			return sealed, nil
+		case errors.Is(err, storage.ErrNotFound): // deleted meanwhile
+			return 0, nil
+		case !errors.Is(err, storage.ErrConflict):
+			return 0, fmt.Errorf("store user %s: %w", u.ID, err)
+		}
+		if u, err = a.Store.User(ctx, u.ID); errors.Is(err, storage.ErrNotFound) {
+			return 0, nil
+		} else if err != nil {
+			return 0, fmt.Errorf("load user %s: %w", u.ID, err)
+		}
+	}
+	return 0, fmt.Errorf("user %s changed again and again", u.ID)
 }
 
 // resealClient seals the client's secret by the current key, on whatever the client's record is by now.

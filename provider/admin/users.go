@@ -334,5 +334,61 @@ func (a *Admin) Unlock(ctx context.Context, actor Actor, id string) (storage.Use
 	if err != nil {
 		return u, was, err
 	}
-	return u, was, a.change(ctx, actor, VerbUserUnlock, userParty(u), nil, nil, func() error { return a.Throttle.Unlock(ctx, u.Username) })
+	second := a.factorThrottle()
+	if second != nil && !was.Locked() {
+		if l, err := second.Lockout(ctx, u.Username, a.Now()); err != nil {
+			return u, was, err
+		} else if l.Locked() {
+			was = l
+		}
+	}
+	return u, was, a.change(ctx, actor, VerbUserUnlock, userParty(u), nil, nil, func() error {
+		if second != nil {
+			if err := second.Unlock(ctx, u.Username); err != nil {
+				return err
+			}
+		}
+		return a.Throttle.Unlock(ctx, u.Username)
+	})
+}
+
+// factorThrottle is what limits guesses at second factors; nil without a Sealer.
+func (a *Admin) factorThrottle() *people.Throttle {
+	if a.Sealer == nil {
+		return nil
+	}
+	return people.NewFactorThrottle(a.Store, a.Sealer.Derive(people.FactorThrottleLabel, 32))
+}
+
+// factorsRecord is what the audit log tells of a user's second factors.
+type factorsRecord struct {
+	Authenticators int `json:"authenticators"`
+	RecoveryCodes  int `json:"recovery_codes"`
+}
+
+// ResetFactors removes every second factor and all recovery codes of a user, forgets the wrong codes, and ends their sessions: whoever
+// asks for it may have lost the device on which they are signed in.
+func (a *Admin) ResetFactors(ctx context.Context, actor Actor, id string) (storage.User, error) {
+	if err := a.permit(ctx, actor, VerbUserFactors, storage.EventParty{Kind: "user", ID: id}); err != nil {
+		return storage.User{}, err
+	}
+	u, err := a.userByID(ctx, id)
+	if err != nil {
+		return u, err
+	}
+	before := factorsRecord{len(u.Factors.Confirmed()), u.Factors.RecoveryLeft()}
+	return u, a.change(ctx, actor, VerbUserFactors, userParty(u), before, factorsRecord{}, func() error {
+		if _, err := a.Store.ResetFactors(ctx, u.ID); err != nil {
+			return err
+		}
+		if second := a.factorThrottle(); second != nil {
+			if err := second.Unlock(ctx, u.Username); err != nil {
+				return err
+			}
+		}
+		if err := a.Sessions.EndSessions(ctx, u.ID); err != nil {
+			return fmt.Errorf("end the sessions of user %s: %w", u.ID, err)
+		}
+		return nil
+	})
 }

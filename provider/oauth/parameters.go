@@ -93,7 +93,7 @@ var namedParameters = []string{
 	"acr_values", "action", "authorization_details", "auth_req_id", "binding_message", "claims", "claims_locales", "client_assertion",
 	"client_assertion_type", "client_id", "client_notification_token", "client_secret", "code", "code_challenge", "code_challenge_method",
 	"code_verifier", "csrf", "decision", "device_code", "display", "dpop_jkt", "grant_type", "i", "id_token_hint", "login_hint",
-	"login_hint_token", "logout_hint", "max_age", "nonce", "password", "post_logout_redirect_uri", "prompt", "redirect_uri", "refresh_token",
+	"login_hint_token", "logout_hint", "max_age", "method", "nonce", "password", "post_logout_redirect_uri", "prompt", "redirect_uri", "refresh_token",
 	"registration", "rel", "request", "request_uri", "requested_expiry", "resource", "response_mode", "response_type", "scope", "state",
 	"subject_token", "subject_token_type", "actor_token", "actor_token_type", "requested_token_type", "audience", "token", "token_type_hint",
 	"ui_locales", "user_code", "username",

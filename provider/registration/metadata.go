@@ -90,7 +90,7 @@ func (ep *Endpoints) describe() Metadata {
 		ScopesSupported: oauth.Scopes, ResponseTypesSupported: oauth.ResponseTypes,
 		ResponseModesSupported: []string{oauth.ModeQuery, oauth.ModeFragment, oauth.ModeFormPost},
 		GrantTypesSupported:    ep.grantTypes(),
-		ACRValuesSupported:     []string{people.ACRPassword},
+		ACRValuesSupported:     people.ACRValues(),
 		SubjectTypesSupported:  []string{clients.SubjectPublic, clients.SubjectPairwise},
 		PromptValuesSupported:  []string{"none", "login", "consent", "select_account"},
 		DisplayValuesSupported: []string{"page"},

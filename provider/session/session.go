@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,7 +89,7 @@ func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.U
 	if had && old.UserID == user.ID {
 		s = old
 	}
-	s.SecretHash, s.AuthTime, s.AMR, s.ACR, s.Remember = storage.Hash(secret), now, []string{"pwd"}, people.ACRPassword, remember
+	s.SecretHash, s.AuthTime, s.AMR, s.ACR, s.Remember = storage.Hash(secret), now, []string{people.AMRPassword}, people.ACRPassword, remember
 	s.LastSeen, s.IdleAt, s.ExpiresAt = now, now.Add(idle), now.Add(absolute)
 	if had && old.UserID == user.ID {
 		err = ss.Store.RenewSession(ctx, s, old.SecretHash)
@@ -127,6 +128,28 @@ func (ss *Sessions) confirm(ctx context.Context, user storage.User, s storage.Se
 		return err
 	}
 	return ErrAccountChanged
+}
+
+// Prove notes that the person of session s, who is signed in with this request, has now proved more: amr is added to what was done before, acr
+// is what that amounts to. The time of the sign-in stays, since that was not done again. The reference in the cookie is a new one, as in
+// Begin. storage.ErrConflict if another tab was faster, or has signed out.
+func (ss *Sessions) Prove(w http.ResponseWriter, r *http.Request, s storage.Session, amr []string, acr string) (storage.Session, error) {
+	old, secret, now := s.SecretHash, storage.Random(), ss.Web.Now()
+	idle, _ := ss.sessionLife(s.Remember)
+	s.SecretHash, s.ACR, s.LastSeen, s.IdleAt = storage.Hash(secret), acr, now, now.Add(idle)
+	s.AMR = slices.Clone(s.AMR)
+	for _, done := range amr {
+		if !slices.Contains(s.AMR, done) {
+			s.AMR = append(s.AMR, done)
+		}
+	}
+	if err := ss.Store.RenewSession(r.Context(), s, old); err != nil {
+		if errors.Is(err, storage.ErrNotFound) {
+			err = storage.ErrConflict
+		}
+		return storage.Session{}, fmt.Errorf("store session: %w", err)
+	}
+	return s, ss.setSessionCookies(w, r, s, secret)
 }
 
 func (ss *Sessions) setSessionCookies(w http.ResponseWriter, r *http.Request, s storage.Session, secret string) error {

@@ -79,11 +79,12 @@ func (p *Pages) resume(w http.ResponseWriter, r *http.Request, id string) error 
 		return err
 	}
 	if i.ReturnTo != "" {
-		if _, ok, err := p.Sessions.Current(r); err != nil || !ok {
-			if err != nil {
-				return err
-			}
-			return p.Web.SeeOther(w, "/login", i.ref)
+		at, err := p.reload(r, i)
+		if err != nil {
+			return err
+		}
+		if at.step.kind != stepRespond {
+			return p.Web.SeeOther(w, stepPaths[at.step.kind], i.ref)
 		}
 		if i.Version > 0 {
 			if err := p.Store.FinishInteraction(r.Context(), i.ID); err != nil && !errors.Is(err, storage.ErrNotFound) {
@@ -322,7 +323,7 @@ func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) erro
 	grant := storage.Grant{
 		ID: storage.NewID(now), UserID: at.User.ID, ClientID: client.ID, SessionID: at.Session.ID,
 		Scope: req.Scope, Claims: req.Claims, Resource: req.Resource, Nonce: req.Nonce,
-		AuthTime: at.Session.AuthTime, AMR: at.Session.AMR, ACR: at.Session.ACR,
+		AuthTime: at.Session.AuthTime, AMR: at.Session.AMR, ACR: answeredACR(req, at.Session),
 		Offline:   slices.Contains(req.Scope, oauth.ScopeOfflineAccess),
 		CreatedAt: now, LastUsed: now, ExpiresAt: now.Add(p.Grants.AccessTokenTTL),
 		RedirectURI: req.RedirectURI, CodeChallenge: req.CodeChallenge,

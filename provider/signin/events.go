@@ -15,6 +15,7 @@ const (
 	verbSignIn  = "session.begin"
 	verbLockOut = "user.lock_out"
 	verbConsent = "consent.grant"
+	verbFactor  = "session.second_factor"
 )
 
 // Reasons of a sign-in that was refused.
@@ -25,6 +26,8 @@ const (
 	reasonNoPassword    = "no_password" // the account has none
 	reasonLocked        = "locked"      // too many failures at this account
 	reasonThrottled     = "throttled"   // too many failures from this network, or in this browser
+	reasonWrongCode     = "wrong_code"
+	reasonUsedCode      = "used_code" // a right one, for the second time
 )
 
 // recordSignIn records that a user has signed in.
@@ -82,6 +85,18 @@ func (p *Pages) recordFailure(r *http.Request, username, clientID string, thrott
 			p.Audit.Note(ctx, e)
 		}
 	})
+}
+
+// recordFactor records that a user has used a second factor in their session, or why it was refused.
+func (p *Pages) recordFactor(r *http.Request, at pending, method, reason string) {
+	e := p.Web.Event(r, at.User, verbFactor)
+	e.Object, e.SessionID, e.ClientID = storage.EventParty{Kind: "session", ID: at.Session.ID}, at.Session.ID, at.Client.ID
+	e.After, _ = json.Marshal(map[string]any{"method": method})
+	if e.Reason = reason; reason == "" {
+		p.Audit.Note(r.Context(), e)
+		return
+	}
+	p.Audit.Failure(r.Context(), e, "account "+at.User.ID+" "+reason, "network "+people.Network(e.Address))
 }
 
 // recordConsent records what a user has allowed a client.

@@ -236,6 +236,9 @@ type pending struct {
 // reload loads everything that an interaction with an authorization request depends on again, and asks nextStep. The client may have been
 // disabled or changed meanwhile: who it is, where it may be answered, and what it may ask for are checked as at first.
 func (p *Pages) reload(r *http.Request, i interaction) (pending, error) {
+	if i.ReturnTo != "" {
+		return p.evaluate(r, clients.Client{}, clients.Redirect{}, i.Request, i)
+	}
 	client, err := p.Client(r.Context(), i.Request.ClientID)
 	if err != nil {
 		return pending{}, err
@@ -277,7 +280,7 @@ func (p *Pages) evaluate(r *http.Request, client clients.Client, redirect client
 			at.SignedIn, at.Session, at.User, at.Subject = true, session, user, p.Grants.Subject(client, user.ID)
 		}
 	}
-	if at.SignedIn && !client.SkipConsent {
+	if at.SignedIn && i.ReturnTo == "" && !client.SkipConsent {
 		if at.Consent, err = p.Store.Consent(r.Context(), at.User.ID, client.ID); err == nil && at.Consent.Appearance != client.Identity() {
 			at.Consent = storage.Consent{} // it was given to what the client was then
 		}
@@ -285,9 +288,13 @@ func (p *Pages) evaluate(r *http.Request, client clients.Client, redirect client
 			return at, fmt.Errorf("load consent: %w", err)
 		}
 	}
-	at.step = nextStep(at.situation)
+	if i.ReturnTo != "" {
+		at.step = nextOwnStep(at.situation)
+	} else {
+		at.step = nextStep(at.situation)
+	}
 	return at, nil
 }
 
 // paths of the pages that ask.
-var stepPaths = map[stepKind]string{stepLogin: "/login", stepAccounts: "/accounts", stepConsent: "/consent"}
+var stepPaths = map[stepKind]string{stepLogin: "/login", stepFactor: "/mfa", stepAccounts: "/accounts", stepConsent: "/consent"}

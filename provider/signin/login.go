@@ -27,11 +27,11 @@ func (p *Pages) ShowLogin(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if at != nil && at.step.kind != stepLogin && query.Get("switch") == "" {
+	if at.step.kind != stepLogin && query.Get("switch") == "" {
 		// Another tab has signed in meanwhile, or the person came back: go on from there.
 		return p.Web.SeeOther(w, "/authorize", i.ref)
 	}
-	if at != nil && at.SignedIn && query.Get("switch") == "" {
+	if at.SignedIn && query.Get("switch") == "" {
 		who := web.Person(at.User)
 		page.Reauthenticate, page.Username = &who, at.User.Username
 		page.SwitchURL = p.Web.Path + "/login?i=" + i.ref + "&switch=1"
@@ -43,19 +43,21 @@ func (p *Pages) ShowLogin(w http.ResponseWriter, r *http.Request) error {
 }
 
 // loginPage prepares the sign-in page: for an application's request it comes with the application and the state of things, for a page of ours without.
-func (p *Pages) loginPage(r *http.Request, i interaction) (templates.Login, *pending, error) {
+func (p *Pages) loginPage(r *http.Request, i interaction) (templates.Login, pending, error) {
 	page := templates.Login{Action: p.Web.Path + "/login?i=" + i.ref}
-	if i.ReturnTo != "" {
-		return page, nil, nil
+	if i.ReturnTo == "" {
+		web.Mention(r, "client_id", i.Request.ClientID)
 	}
-	web.Mention(r, "client_id", i.Request.ClientID)
 	at, err := p.reload(r, i)
 	if err != nil {
-		return page, nil, err
+		return page, at, err
+	}
+	if i.ReturnTo != "" {
+		return page, at, nil
 	}
 	app := p.Web.App(at.Client, at.redirect)
 	page.App, page.CancelAction = &app, page.Action
-	return page, &at, nil
+	return page, at, nil
 }
 
 func (p *Pages) renderLogin(w http.ResponseWriter, r *http.Request, status int, i interaction, page templates.Login) error {
@@ -81,11 +83,11 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if form.Get("action") == "cancel" && at != nil {
-		return p.deny(w, r, *at)
+	if form.Get("action") == "cancel" && i.ReturnTo == "" {
+		return p.deny(w, r, at)
 	}
 	page.Username, page.Remember = web.Clip(form.Get("username"), 200), form.Has("remember")
-	if page.Username == "" && at != nil && at.SignedIn {
+	if page.Username == "" && at.SignedIn {
 		page.Username = at.User.Username
 	}
 	if page.Username == "" || !form.Has("password") {

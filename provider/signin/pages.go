@@ -24,6 +24,7 @@ type Pages struct {
 	Grants   *grants.Grants
 	Sessions *session.Sessions
 	People   *people.Authenticator
+	Factors  *people.Factors
 	Outbound *outbound.Client
 	Audit    *audit.Log // nil: sign-ins leave no events
 

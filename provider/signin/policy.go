@@ -7,6 +7,7 @@ import (
 	"latchkey/provider/access"
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
+	"latchkey/provider/people"
 	"latchkey/provider/storage"
 )
 
@@ -15,6 +16,7 @@ type stepKind int
 
 const (
 	stepLogin    stepKind = iota // the person proves who they are
+	stepFactor                   // the person proves more: a second factor
 	stepAccounts                 // the person chooses the account
 	stepConsent                  // the person allows it
 	stepRefuse                   // the person may not use the application: a page says why
@@ -67,8 +69,15 @@ func nextStep(s situation) step {
 		return step{kind: stepLogin, reason: why}
 	}
 
-	// Was it done strongly enough? There is one strength yet, so asking again would not help.
-	if want, ok := s.Request.Claims.IDToken["acr"]; ok && want.Essential && len(want.Values) > 0 && !slices.Contains(want.Values, s.Session.ACR) {
+	// Was it done strongly enough?
+	if why := needsFactor(s); why != "" {
+		if silent {
+			return step{stepError, why, oauth.Errorf(oauth.LoginRequired, "the person has to prove more, and prompt=none forbids asking")}
+		}
+		return step{kind: stepFactor, reason: why}
+	}
+	if want := s.Request.Claims.IDToken["acr"]; want.Essential && len(want.Values) > 0 && firstReached(s.Session.ACR, want.Values) == "" {
+		// Whoever has a second factor has used it by now, so asking again would not help.
 		return step{stepError, "essential acr", oauth.Errorf(oauth.UnmetAuthenticationRequirements, "none of the acr values that were asked for as essential can be reached")}
 	}
 
@@ -126,6 +135,54 @@ func needsLogin(s situation) string {
 		return "max_age has passed"
 	}
 	return ""
+}
+
+// needsFactor says why the person has to prove more than they have, "" if they need not.
+func needsFactor(s situation) string {
+	if !people.Proved(s.Session.ACR, s.User) {
+		return "the person has a second factor"
+	}
+	return ""
+}
+
+// firstReached is the first of the acr values that a session with the value have is strong enough for, "" if there is none.
+func firstReached(have string, values []string) string {
+	for _, v := range values {
+		if people.Reaches(have, v) {
+			return v
+		}
+	}
+	return ""
+}
+
+// answeredACR is the acr that the application is told: of the values that it asked for the first that was reached, in the order of its
+// preference (OIDC Core §3.1.2.1, §5.5.1.1); otherwise what the session has proved.
+func answeredACR(req oauth.AuthorizationRequest, s storage.Session) string {
+	if v := firstReached(s.ACR, req.Claims.IDToken["acr"].Values); v != "" {
+		return v
+	}
+	if v := firstReached(s.ACR, req.ACRValues); v != "" {
+		return v
+	}
+	return s.ACR
+}
+
+// FreshFor is how old a proof may be where a page of ours is about what proves who somebody is.
+const FreshFor = 5 * time.Minute
+
+// nextOwnStep decides what comes next on the way to a page of ours: stepRespond is that page.
+func nextOwnStep(s situation) step {
+	if s.Interaction.Fresh {
+		seconds := int64(FreshFor / time.Second)
+		s.Request.MaxAge = &seconds
+	}
+	if why := needsLogin(s); why != "" {
+		return step{kind: stepLogin, reason: why}
+	}
+	if why := needsFactor(s); why != "" {
+		return step{kind: stepFactor, reason: why}
+	}
+	return step{kind: stepRespond}
 }
 
 // otherPerson says why the person who is signed in is not the one that was asked for, "" if they are or nobody in particular was.

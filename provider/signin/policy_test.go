@@ -16,6 +16,7 @@ func TestNextStep(t *testing.T) {
 	web := clients.Client{ID: "web", Metadata: clients.Metadata{TokenEndpointAuthMethod: "client_secret_basic", ApplicationType: "web"}}
 	native := clients.Client{ID: "nat", Decisions: clients.Decisions{SkipConsent: true}, Metadata: clients.Metadata{TokenEndpointAuthMethod: "none", ApplicationType: "native"}}
 	seconds := func(n int64) *int64 { return &n }
+	second := storage.Factors{TOTP: []storage.TOTP{{ID: "phone", ConfirmedAt: now}}}
 	base := func(bend func(*situation)) situation {
 		s := situation{
 			Request: oauth.AuthorizationRequest{ClientID: "web", Scope: []string{"openid", "email"}},
@@ -83,6 +84,25 @@ func TestNextStep(t *testing.T) {
 			s.Request.Prompt, s.Interaction = []string{"select_account"}, storage.Interaction{Selected: true, PersonID: "v"}
 		}, stepAccounts, ""},
 		{"prompt=select_account, nobody signed in: sign in", func(s *situation) { out(s); s.Request.Prompt = []string{"select_account"} }, stepLogin, ""},
+		{"a second factor that was not used: prove more, before any question of consent", func(s *situation) {
+			s.User.Factors, s.Consent = second, storage.Consent{}
+		}, stepFactor, ""},
+		{"a second factor that was used: respond", func(s *situation) {
+			s.User.Factors, s.Session.ACR = second, people.ACRMultiFactor
+		}, stepRespond, ""},
+		{"a second factor that was begun only: respond", func(s *situation) {
+			s.User.Factors = storage.Factors{TOTP: []storage.TOTP{{ID: "phone"}}}
+		}, stepRespond, ""},
+		{"a second factor that was not used with prompt=none: login_required", func(s *situation) {
+			s.User.Factors, s.Request.Prompt = second, []string{"none"}
+		}, stepError, oauth.LoginRequired},
+		{"login comes before the second factor", func(s *situation) {
+			s.User.Factors, s.Request.MaxAge = second, seconds(1)
+		}, stepLogin, ""},
+		{"essential acr weaker than what was proved: respond", func(s *situation) {
+			s.Session.ACR = people.ACRMultiFactor
+			s.Request.Claims.IDToken = map[string]oauth.ClaimRequest{"acr": {Essential: true, Values: []string{people.ACRPassword}}}
+		}, stepRespond, ""},
 		{"essential acr that is reached: respond", func(s *situation) {
 			s.Request.Claims.IDToken = map[string]oauth.ClaimRequest{"acr": {Essential: true, Values: []string{"x", people.ACRPassword}}}
 		}, stepRespond, ""},

@@ -1,0 +1,214 @@
+package account
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode"
+
+	"latchkey/provider/oauth"
+	"latchkey/provider/people"
+	"latchkey/provider/signin"
+	"latchkey/provider/storage"
+	"latchkey/provider/web"
+	"latchkey/templates"
+)
+
+const methodsPath = "/account/methods"
+
+// methodNotices are what the page says after something was done, by their name in its address.
+var methodNotices = map[string]string{
+	"added":   templates.NoticeMethodAdded,
+	"renamed": templates.NoticeMethodRenamed,
+	"removed": templates.NoticeMethodRemoved,
+}
+
+// freshPerson is who looks at a page about what proves who somebody is. ok is false when the proof is missing or older than
+// signin.FreshFor: the browser has been led to where it is asked for, and nothing else was done.
+func (p *Pages) freshPerson(w http.ResponseWriter, r *http.Request) (s storage.Session, u storage.User, ok bool, err error) {
+	s, u, ok, err = p.signedInPerson(r)
+	if err != nil || ok && p.Web.Now().Sub(s.AuthTime) <= signin.FreshFor {
+		return s, u, ok, err
+	}
+	id, err := p.SignIn.BeginInteraction(w, r, storage.Interaction{ReturnTo: methodsPath, Fresh: true})
+	if err != nil {
+		return s, u, false, err
+	}
+	return s, u, false, p.Web.SeeOther(w, "/authorize", id)
+}
+
+// methodsCSRF is the value of the forms about how a person proves who they are. It changes with every proof.
+func methodsCSRF(s storage.Session) string { return "methods:" + s.ID + ":" + s.SecretHash }
+
+// Methods shows a person how they prove who they are.
+func (p *Pages) Methods(w http.ResponseWriter, r *http.Request) error {
+	query, err := oauth.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	session, user, ok, err := p.freshPerson(w, r)
+	if err != nil || !ok {
+		return err
+	}
+	browser, err := p.Web.Browser(w, r)
+	if err != nil {
+		return err
+	}
+	page := templates.Methods{
+		Person: web.Person(user), Action: p.Web.Path + methodsPath, CSRF: p.Web.CSRF(browser, methodsCSRF(session)),
+		RecoveryLeft: user.Factors.RecoveryLeft(), Notice: methodNotices[query.Get("notice")], BackURL: p.Web.Path + "/account",
+	}
+	for _, t := range user.Factors.Confirmed() {
+		page.Authenticator = append(page.Authenticator, templates.Authenticator{ID: t.ID, Name: t.Name, Added: t.ConfirmedAt, LastUsed: t.LastUsed})
+	}
+	page.Full = len(page.Authenticator) >= people.MostTOTP
+	return p.Web.Render(w, r, http.StatusOK, page)
+}
+
+// methodsForm reads a form of a page about how a person proves who they are. ok is false when the browser has been led on.
+func (p *Pages) methodsForm(w http.ResponseWriter, r *http.Request) (f oauth.Parameters, s storage.Session, u storage.User, ok bool, err error) {
+	if f, err = oauth.ParseBody(r); err != nil {
+		return f, s, u, false, err
+	}
+	if s, u, ok, err = p.freshPerson(w, r); err != nil || !ok {
+		return f, s, u, false, err
+	}
+	web.Mention(r, "sub", u.ID)
+	return f, s, u, true, p.Web.CheckCSRF(r, f.Get("csrf"), methodsCSRF(s))
+}
+
+// ChangeMethods does what a form of the page asks for.
+func (p *Pages) ChangeMethods(w http.ResponseWriter, r *http.Request) error {
+	form, session, user, ok, err := p.methodsForm(w, r)
+	if err != nil || !ok {
+		return err
+	}
+	ctx, id := r.Context(), form.Get("id")
+	switch form.Get("action") {
+	case "add-totp":
+		_, err := p.Factors.BeginTOTP(ctx, user, session.ID)
+		if errors.Is(err, storage.ErrConflict) { // as many as there can be; the page says so
+			return p.Web.SeeOther(w, methodsPath, "")
+		}
+		if err != nil {
+			return err
+		}
+		return p.Web.SeeOther(w, methodsPath+"/totp", "")
+	case "rename":
+		return p.methodChanged(w, r, user, session, verbRenameMethod, id, "renamed", p.Store.RenameTOTP(ctx, user.ID, id, methodName(form.Get("name"))))
+	case "remove":
+		return p.methodChanged(w, r, user, session, verbRemoveMethod, id, "removed", p.Store.RemoveTOTP(ctx, user.ID, id))
+	case "recovery":
+		if !user.Factors.Second() {
+			return gone(templates.MethodGone)
+		}
+		codes, err := p.Factors.NewRecoveryCodes(ctx, user)
+		if err != nil {
+			return err
+		}
+		p.record(r, user, session.ID, verbRecoveryCodes, "user", user.ID)
+		return p.showRecoveryCodes(w, r, user, codes)
+	}
+	return web.RefusePage(http.StatusBadRequest, templates.NothingChosen)
+}
+
+// methodChanged answers after a change of one sign-in method, err being what came of it.
+func (p *Pages) methodChanged(w http.ResponseWriter, r *http.Request, u storage.User, s storage.Session, verb, id, notice string, err error) error {
+	if errors.Is(err, storage.ErrNotFound) {
+		return gone(templates.MethodGone)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", verb, err)
+	}
+	p.record(r, u, s.ID, verb, "factor", id)
+	return p.backToMethods(w, notice)
+}
+
+func (p *Pages) backToMethods(w http.ResponseWriter, notice string) error {
+	w.Header().Set("Location", p.Web.Path+methodsPath+"?notice="+notice)
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+func (p *Pages) showRecoveryCodes(w http.ResponseWriter, r *http.Request, user storage.User, codes []string) error {
+	return p.Web.Render(w, r, http.StatusOK, templates.RecoveryCodes{
+		Person: web.Person(user), Codes: codes, ContinueURL: p.Web.Path + methodsPath,
+	})
+}
+
+// methodName is the user's own word for a sign-in method, on one line.
+func methodName(typed string) string {
+	oneLine := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(typed, ""))
+	return web.Clip(strings.Join(strings.Fields(oneLine), " "), 60)
+}
+
+// EnrolTOTP shows the secret of an authenticator application that is being set up, until a code of it was seen.
+func (p *Pages) EnrolTOTP(w http.ResponseWriter, r *http.Request) error {
+	session, user, ok, err := p.freshPerson(w, r)
+	if err != nil || !ok {
+		return err
+	}
+	begun, err := p.Factors.PendingTOTP(user, session.ID)
+	if errors.Is(err, storage.ErrNotFound) {
+		return p.Web.SeeOther(w, methodsPath, "")
+	}
+	if err != nil {
+		return err
+	}
+	return p.renderEnrolment(w, r, http.StatusOK, session, user, begun, templates.EnrolTOTP{})
+}
+
+func (p *Pages) renderEnrolment(w http.ResponseWriter, r *http.Request, status int, s storage.Session, u storage.User, e people.Enrolment,
+	page templates.EnrolTOTP) error {
+	browser, err := p.Web.Browser(w, r)
+	if err != nil {
+		return err
+	}
+	page.Person, page.Action, page.CSRF = web.Person(u), p.Web.Path+methodsPath+"/totp", p.Web.CSRF(browser, methodsCSRF(s))
+	page.ID, page.Secret, page.URI, page.CancelURL = e.ID, e.Secret, e.URI, p.Web.Path+methodsPath
+	return p.Web.Render(w, r, status, page)
+}
+
+// ConfirmTOTP makes an authenticator application count, once a code of it was seen. What was proved by that is noted in the session.
+func (p *Pages) ConfirmTOTP(w http.ResponseWriter, r *http.Request) error {
+	form, session, user, ok, err := p.methodsForm(w, r)
+	if err != nil || !ok {
+		return err
+	}
+	begun, err := p.Factors.PendingTOTP(user, session.ID)
+	if errors.Is(err, storage.ErrNotFound) {
+		return gone(templates.MethodGone)
+	}
+	if err != nil {
+		return err
+	}
+	page := templates.EnrolTOTP{DeviceName: methodName(form.Get("name"))}
+	codes, err := p.Factors.ConfirmTOTP(r.Context(), user, session.ID, form.Get("id"), form.Get("code"), page.DeviceName)
+	switch {
+	case errors.Is(err, people.ErrCodeShape):
+		page.Error = templates.FactorShape
+		return p.renderEnrolment(w, r, http.StatusBadRequest, session, user, begun, page)
+	case errors.Is(err, people.ErrCodeWrong):
+		page.Error = templates.FactorWrong
+		return p.renderEnrolment(w, r, http.StatusBadRequest, session, user, begun, page)
+	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrConsumed):
+		return gone(templates.MethodGone)
+	case err != nil:
+		return err
+	}
+	p.record(r, user, session.ID, verbAddMethod, "factor", begun.ID)
+	amr := []string{people.AMROneTime, people.AMRMultiFactor}
+	if _, err := p.Sessions.Prove(w, r, session, amr, people.ACRMultiFactor); err != nil && !errors.Is(err, storage.ErrConflict) {
+		return err
+	}
+	if len(codes) > 0 {
+		return p.showRecoveryCodes(w, r, user, codes)
+	}
+	return p.backToMethods(w, "added")
+}
