@@ -309,9 +309,9 @@ func TestAttacksOnLogout(t *testing.T) {
 				c.Error("still signed in")
 			}
 		}},
-		attack{"LO-3", "only an ID token of ours, expired or not, is a hint", func(c *trial) {
+		attack{"LO-3", "only an ID token of ours, expired or not, is a hint; anything else leads nowhere and signs nobody out", func(c *trial) {
 			web := c.client("web", providertest.SignsOutTo("https://a.example/out"))
-			b, s, _ := c.signedIn("alice")
+			b, s, alice := c.signedIn("alice")
 			good, claims := c.w.Hint(s, web, nil), c.w.HintClaims(s, web, nil)
 			parts := strings.Split(good, ".")
 			access, err := c.w.Keys.Sign(c.Context(), "RS256", "at+jwt", claims)
@@ -322,7 +322,16 @@ func TestAttacksOnLogout(t *testing.T) {
 				hints["HS256 by "+name] = mac(claims, secret)
 			}
 			for what, hint := range hints {
-				c.refusedHere(what, b.Get(providertest.LogoutURL("id_token_hint", hint, "post_logout_redirect_uri", "https://a.example/out")))
+				target := providertest.LogoutURL("id_token_hint", hint, "post_logout_redirect_uri", "https://a.example/out")
+				if p := b.Get(target); p.Header.Get("Location") != "" || p.StatusCode == http.StatusOK && !p.Has("logout-confirm") {
+					c.Errorf("%s: %d to %q", what, p.StatusCode, p.Header.Get("Location"))
+				}
+				yes, _ := c.w.SignedIn(alice) // and who says yes is not led there either
+				if p := yes.Get(target); p.StatusCode == http.StatusOK {
+					if p = yes.Follow(yes.Submit(p, "logout-confirm", nil)); p.Header.Get("Location") != "" || strings.Contains(p.Body, "a.example/out") {
+						c.Errorf("%s, confirmed: %d to %q", what, p.StatusCode, p.Header.Get("Location"))
+					}
+				}
 			}
 			if !c.w.StillSignedIn(b, s) {
 				c.Error("signed out")
@@ -356,7 +365,9 @@ func TestAttacksOnLogout(t *testing.T) {
 					c.Errorf("%s was told twice", aud[0])
 				}
 				told[aud[0]] = true
-				c.refusedHere("as a hint", browser.Get(providertest.LogoutURL("id_token_hint", token)))
+				if again, s := c.w.SignedIn(alice); !c.w.StillSignedIn(again, s) || again.Get(providertest.LogoutURL("id_token_hint", token)).Header.Get("Location") != "" || !c.w.StillSignedIn(again, s) {
+					c.Error("the logout token is taken as a hint")
+				}
 			}
 			c.control(len(told) == 2 && told[a.ID] && told[b.ID], "told: %v", told)
 		}},
