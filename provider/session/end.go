@@ -17,6 +17,12 @@ import (
 // What is to be told is stored before the session ends, so that nobody is forgotten should we fall over in between; deliver does not
 // tell the end of a session that goes on.
 func (ss *Sessions) End(ctx context.Context, session storage.Session) (logoutID string, err error) {
+	return ss.endBy(ctx, session, ss.Store.EndSession)
+}
+
+// endBy is End, where end marks the session as ended: ErrConflict if it is to go on.
+func (ss *Sessions) endBy(ctx context.Context, session storage.Session,
+	end func(ctx context.Context, id string, now time.Time) (storage.Session, error)) (logoutID string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // who closes the browser now has signed out all the same
 	defer cancel()
 	now := ss.Web.Now()
@@ -29,8 +35,8 @@ func (ss *Sessions) End(ctx context.Context, session storage.Session) (logoutID 
 		return "", err
 	}
 	defer ss.signals.wake()
-	_, err = ss.Store.EndSession(ctx, session.ID, now)
-	if errors.Is(err, storage.ErrConsumed) || errors.Is(err, storage.ErrNotFound) {
+	_, err = end(ctx, session.ID, now)
+	if errors.Is(err, storage.ErrConsumed) || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrConflict) {
 		return session.ID, nil
 	}
 	if err != nil {
@@ -76,7 +82,8 @@ func (ss *Sessions) EndLapsed(ctx context.Context) (int, error) {
 			return total, fmt.Errorf("list sessions that ran out: %w", err)
 		}
 		for _, s := range lapsed {
-			if _, err := ss.End(ctx, s); err != nil {
+			// Its user may be signing in again at this moment, and carries it on then.
+			if _, err := ss.endBy(ctx, s, ss.Store.EndLapsedSession); err != nil {
 				return total, err
 			}
 			total++

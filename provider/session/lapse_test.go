@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"latchkey/provider/people"
 	"latchkey/provider/providertest"
 	"latchkey/provider/storage"
+	"latchkey/provider/storage/storagetest"
 )
 
 func TestAClientIsToldOfASignOutHoweverLongAgoItWasReached(t *testing.T) {
@@ -41,6 +43,50 @@ func TestAClientIsToldOfASignOutHoweverLongAgoItWasReached(t *testing.T) {
 	w.DeliverDue()
 	if n := len(rp.Heard()); n != 1 {
 		t.Errorf("%d logout tokens", n)
+	}
+}
+
+// The cleanup has found the session, and then its user signs in again and carries it on.
+func TestCleanupEndsNoSessionThatWasRenewedMeanwhile(t *testing.T) {
+	t.Parallel()
+	var between atomic.Pointer[func()] // what happens after the cleanup has looked for sessions, before it ends one
+	w := providertest.New(t, func(c *provider.Config) {
+		c.SessionIdle = time.Minute
+		c.Store = storagetest.Intercept(c.Store, func(_ context.Context, call storagetest.Call) error {
+			if call.Do == "values" && call.Table == "grants" {
+				if f := between.Swap(nil); f != nil {
+					(*f)()
+				}
+			}
+			return nil
+		})
+	})
+	w.AddUser("alice")
+	rp := providertest.NewRelyingParty(t)
+	c := w.AddClient("shop", rp.Hears)
+	b := w.Browser()
+	b.Code(c, "alice")
+	w.Clock.Advance(63 * time.Second)
+	again := func() { b.Code(c, "alice") }
+	between.Store(&again)
+	if _, err := w.Sessions.EndLapsed(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if between.Load() != nil {
+		t.Fatal("the cleanup has found nothing")
+	}
+	if p := b.Open(w.Request(c)); p.Answer().Get("code") == "" {
+		t.Errorf("the user who has just signed in is signed out: %d", p.StatusCode)
+	}
+	w.DeliverDue()
+	if n := len(rp.Heard()); n != 0 {
+		t.Errorf("%d logout tokens of a session that goes on", n)
+	}
+	// Its real end is told.
+	b.Submit(b.Get("/logout"), "logout-confirm", nil)
+	w.DeliverDue()
+	if n := len(rp.Heard()); n != 1 {
+		t.Errorf("%d logout tokens in the end", n)
 	}
 }
 

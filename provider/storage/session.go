@@ -118,6 +118,16 @@ func (s *Store) EndSession(ctx context.Context, id string, now time.Time) (Sessi
 	}))
 }
 
+// EndLapsedSession is EndSession for a session that ran out: ErrConflict if it is valid at now, because somebody has renewed it meanwhile.
+func (s *Store) EndLapsedSession(ctx context.Context, id string, now time.Time) (Session, error) {
+	return change(ctx, s, "end session that ran out", sessions, id, existing(func(there *Session) error {
+		if there.Valid(now) {
+			return ErrConflict
+		}
+		return there.end(millisecond(now))
+	}))
+}
+
 func (s *Session) end(now time.Time) error {
 	if !s.EndedAt.IsZero() {
 		return ErrConsumed

@@ -222,8 +222,15 @@ func TestSessionsThatRanOutAreFoundUntilTheyAreEnded(t *testing.T) {
 		open, err := s.OpenSessionsOfUser(ctx, "u")
 		must(t, err)
 		equal(t, len(open), 2) // ran out or not
-		_, err = s.EndSession(ctx, "1", clock(time.Hour))
+		_, err = s.EndLapsedSession(ctx, "0", clock(time.Hour))
+		want(t, err, storage.ErrConflict) // it is valid
+		_, err = s.EndLapsedSession(ctx, "none", clock(time.Hour))
+		want(t, err, storage.ErrNotFound)
+		ended, err := s.EndLapsedSession(ctx, "1", clock(time.Hour))
 		must(t, err)
+		equal(t, ended.EndedAt.IsZero(), false)
+		_, err = s.EndLapsedSession(ctx, "1", clock(time.Hour))
+		want(t, err, storage.ErrConsumed)
 		equal(t, at(clock(3*time.Hour)), []string{"0"})
 	})
 }
