@@ -220,11 +220,20 @@ func (sh *shell) restore(ctx context.Context, c config.Config, file, folder stri
 	if _, err := os.Lstat(place); err == nil {
 		kept = place + ".before-" + s.now().UTC().Format("20060102T150405Z")
 	}
+	before, moved := kept, []string{} // and back again if it comes to nothing
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, ending := range moved {
+			err = errors.Join(err, os.Rename(before+ending, place+ending))
+		}
+	}()
 	for _, ending := range []string{"-shm", "-wal", ""} {
 		if kept == "" { // what is left of a database that is gone belongs to nothing
 			err = os.Remove(place + ending)
-		} else {
-			err = os.Rename(place+ending, kept+ending)
+		} else if err = os.Rename(place+ending, kept+ending); err == nil {
+			moved = append(moved, ending)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err

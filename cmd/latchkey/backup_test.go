@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestABackupIsADatabaseToGoOnWith(t *testing.T) {
@@ -115,6 +116,35 @@ func TestARestoreKeepsWhatWasThereAndCanEndEverything(t *testing.T) {
 	visitor.open("http://localhost:" + strconv.Itoa(port) + "/account").must("login-page")
 	if log := succeed(t, "", "audit", "--verb", "database.", "--data", data); !strings.Contains(log, "database.restore") {
 		t.Errorf("no event of the restore: %s", log)
+	}
+}
+
+func TestARestoreThatFailsHalfWayChangesNothing(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	succeed(t, testPassword, "user", "create", "ada", "--email", "a@example.com", "--password-stdin", "--data", data)
+	file := filepath.Join(t.TempDir(), "monday.db")
+	succeed(t, "", "backup", file, "--data", data)
+	place := filepath.Join(data, "latchkey.db")
+	if err := os.WriteFile(place+"-wal", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 120 { // the database cannot get its other name; what lies beside it can
+		name := place + ".before-" + time.Now().Add(time.Duration(i)*time.Second).UTC().Format("20060102T150405Z")
+		if err := os.MkdirAll(filepath.Join(name, "taken"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := latchkey(t, "", nil, "restore", file, "--data", data); r.code != exitFailed || !strings.Contains(r.stderr, "nothing was changed") {
+		t.Fatalf("exit %d %s%s", r.code, r.stdout, r.stderr)
+	}
+	for _, ending := range []string{"", "-wal"} {
+		if _, err := os.Stat(place + ending); err != nil {
+			t.Error(err)
+		}
+	}
+	if list := succeed(t, "", "user", "list", "--data", data); !strings.Contains(list, "ada") {
+		t.Errorf("afterwards: %s", list)
 	}
 }
 
