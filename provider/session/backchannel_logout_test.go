@@ -95,8 +95,8 @@ func TestLogoutToken(t *testing.T) {
 	}
 	b, now := w.SignedIn(alice)
 	for _, token := range rp.Heard() {
-		if p := b.Get(providertest.LogoutURL("id_token_hint", token)); p.StatusCode != 400 {
-			t.Errorf("a logout token as id_token_hint: %d", p.StatusCode)
+		if p := b.Get(providertest.LogoutURL("id_token_hint", token)); !p.Has("logout-confirm") {
+			t.Errorf("a logout token as id_token_hint asks nobody: %d", p.StatusCode)
 		}
 	}
 	if !w.StillSignedIn(b, now) {
