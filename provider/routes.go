@@ -27,6 +27,8 @@ func (p *Provider) Endpoints() []web.Endpoint {
 		{Path: "/login", Methods: post, Audience: web.AudienceForm, Handler: p.SignIn.Login},
 		{Path: "/mfa", Methods: show, Audience: web.AudienceForm, Handler: p.SignIn.ShowFactor},
 		{Path: "/mfa", Methods: post, Audience: web.AudienceForm, Handler: p.SignIn.Factor},
+		{Path: "/mfa/enrol", Methods: get, Audience: web.AudienceForm, Handler: p.SignIn.ShowEnrolment},
+		{Path: "/mfa/enrol", Methods: post, Audience: web.AudienceForm, Handler: p.SignIn.Enrol},
 		{Path: "/consent", Methods: show, Audience: web.AudienceForm, Handler: p.SignIn.ShowConsent},
 		{Path: "/consent", Methods: post, Audience: web.AudienceForm, Handler: p.SignIn.Consent},
 		{Path: "/accounts", Methods: show, Audience: web.AudienceForm, Handler: p.SignIn.ShowAccounts},

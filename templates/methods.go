@@ -67,7 +67,8 @@ type EnrolTOTP struct {
 	URI          string // otpauth, for the QR code
 	DeviceName   string
 	Error        string // FactorWrong or FactorShape; "" at first
-	CancelURL    string
+	CancelURL    string // back to where it was begun; "" shows no such link
+	CancelAction string // posts action=cancel; "" shows no such button
 }
 
 func (EnrolTOTP) file() string { return "account/totp" }
@@ -145,6 +146,7 @@ func enrolTOTPSamples() []sample {
 	}
 	wrong := full
 	wrong.App, wrong.Error, wrong.DeviceName = &app, FactorWrong, "Phone"
+	wrong.CancelURL, wrong.CancelAction = "", "/mfa/enrol?i=1"
 	return []sample{{"full", full}, {"wrong", wrong}, {"empty", EnrolTOTP{}}}
 }
 

@@ -63,6 +63,7 @@ var clientFlags = []struct {
 	{"skip-consent", "people are not asked for consent: it is the operator's own application", func(c *clients.Client) any { return &c.SkipConsent }},
 	{"insecure-silent-loopback", "skip consent at http redirect URIs too, where whoever listens can pretend to be it", func(c *clients.Client) any { return &c.InsecureSilentLoopback }},
 	{"without-pkce", "it may leave out PKCE (never for public clients)", func(c *clients.Client) any { return &c.WithoutPKCE }},
+	{"require-second-factor", "a password alone lets nobody in; who has no second factor sets one up at the sign-in", func(c *clients.Client) any { return &c.RequireSecondFactor }},
 	{"claims-in-id-token", "ID tokens also have name, email and so on", func(c *clients.Client) any { return &c.ClaimsInIDToken }},
 	{"either-secret-method", "it may send its secret in the Authorization header or in the body", func(c *clients.Client) any { return &c.EitherSecretMethod }},
 	{"opaque-access-tokens", "access tokens are random and need introspection", func(c *clients.Client) any { return &c.OpaqueAccessTokens }},

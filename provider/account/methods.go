@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
-	"unicode"
 
 	"latchkey/provider/oauth"
 	"latchkey/provider/people"
@@ -96,7 +94,7 @@ func (p *Pages) ChangeMethods(w http.ResponseWriter, r *http.Request) error {
 		}
 		return p.Web.SeeOther(w, methodsPath+"/totp", "")
 	case "rename":
-		return p.methodChanged(w, r, user, session, verbRenameMethod, id, "renamed", p.Store.RenameTOTP(ctx, user.ID, id, methodName(form.Get("name"))))
+		return p.methodChanged(w, r, user, session, verbRenameMethod, id, "renamed", p.Store.RenameTOTP(ctx, user.ID, id, people.FactorName(form.Get("name"))))
 	case "remove":
 		return p.methodChanged(w, r, user, session, verbRemoveMethod, id, "removed", p.Store.RemoveTOTP(ctx, user.ID, id))
 	case "recovery":
@@ -135,17 +133,6 @@ func (p *Pages) showRecoveryCodes(w http.ResponseWriter, r *http.Request, user s
 	return p.Web.Render(w, r, http.StatusOK, templates.RecoveryCodes{
 		Person: web.Person(user), Codes: codes, ContinueURL: p.Web.Path + methodsPath,
 	})
-}
-
-// methodName is the user's own word for a sign-in method, on one line.
-func methodName(typed string) string {
-	oneLine := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(typed, ""))
-	return web.Clip(strings.Join(strings.Fields(oneLine), " "), 60)
 }
 
 // EnrolTOTP shows the secret of an authenticator application that is being set up, until a code of it was seen.
@@ -188,7 +175,7 @@ func (p *Pages) ConfirmTOTP(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := templates.EnrolTOTP{DeviceName: methodName(form.Get("name"))}
+	page := templates.EnrolTOTP{DeviceName: people.FactorName(form.Get("name"))}
 	codes, err := p.Factors.ConfirmTOTP(r.Context(), user, session.ID, form.Get("id"), form.Get("code"), page.DeviceName)
 	switch {
 	case errors.Is(err, people.ErrCodeShape):

@@ -90,6 +90,8 @@ type Decisions struct {
 	// EitherSecretMethod takes the client secret in the Authorization header or in the body, whichever
 	// the library prefers (RFC 6749 §2.3.1). It is for clients that are registered for one of the two.
 	EitherSecretMethod bool `bson:"either_secret_method,omitempty" json:"either_secret_method,omitempty"`
+	// RequireSecondFactor lets nobody in by password alone: whoever has no second factor sets one up during the sign-in.
+	RequireSecondFactor bool `bson:"require_second_factor,omitempty" json:"require_second_factor,omitempty"`
 	// AllowedGroups names the groups whose members may use it; empty: everybody.
 	AllowedGroups []string `bson:"allowed_groups,omitempty" json:"allowed_groups,omitempty"`
 	// Audience lists the resource identifiers that its access tokens may name (RFC 8707 §2). The first is the audience

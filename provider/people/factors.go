@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"latchkey/provider/storage"
 )
@@ -218,4 +221,17 @@ func (f *Factors) NewRecoveryCodes(ctx context.Context, user storage.User) ([]st
 		return nil, fmt.Errorf("store recovery codes: %w", err)
 	}
 	return codes, nil
+}
+
+// maxFactorName bounds FactorName, in bytes.
+const maxFactorName = 60
+
+// FactorName is the user's own word for a second factor, as they typed it, on one line and not too long. It may be empty.
+func FactorName(typed string) string {
+	name := strings.Join(strings.FieldsFunc(strings.ToValidUTF8(typed, ""), func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }), " ")
+	for len(name) > maxFactorName {
+		_, size := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-size]
+	}
+	return name
 }

@@ -16,6 +16,8 @@ const (
 	verbLockOut = "user.lock_out"
 	verbConsent = "consent.grant"
 	verbFactor  = "session.second_factor"
+
+	verbFactorAdd = "factor.add"
 )
 
 // Reasons of a sign-in that was refused.

@@ -297,4 +297,4 @@ func (p *Pages) evaluate(r *http.Request, client clients.Client, redirect client
 }
 
 // paths of the pages that ask.
-var stepPaths = map[stepKind]string{stepLogin: "/login", stepFactor: "/mfa", stepAccounts: "/accounts", stepConsent: "/consent"}
+var stepPaths = map[stepKind]string{stepLogin: "/login", stepFactor: "/mfa", stepEnrol: "/mfa/enrol", stepAccounts: "/accounts", stepConsent: "/consent"}

@@ -298,3 +298,62 @@ func TestPersonTurnsBackAtTheSecondStep(t *testing.T) {
 		t.Errorf("cancelled: %q", got)
 	}
 }
+
+func TestSecondFactorIsSetUpInTheMiddleOfTheSignInThatNeedsIt(t *testing.T) {
+	t.Parallel()
+	w := providertest.New(t)
+	w.AddUser("alice")
+	open, strict := w.AddClient("open"), w.AddClient("strict", func(c *clients.Client) { c.RequireSecondFactor = true })
+	b := w.Browser()
+	b.Code(open, "alice")
+	w.Clock.Advance(10 * time.Minute)
+
+	// Whoever finds the browser open cannot make a second factor of their own alice's.
+	p := b.Open(w.Request(strict))
+	if !p.Has("login-page") {
+		t.Fatalf("not asked for the password: %d %s", p.StatusCode, p.Request.URL)
+	}
+	i := p.Request.URL.Query().Get("i")
+	if p := b.Open("/mfa/enrol?i=" + i); p.Has("totp-page") {
+		t.Fatal("set up without a fresh proof")
+	}
+	if p = b.SignInAs(p, "alice"); !p.Has("totp-page") {
+		t.Fatalf("nothing is set up: %d %s", p.StatusCode, p.Request.URL)
+	}
+	a := b.AuthenticatorOf(p)
+	if again := b.Open(p.Request.URL.Path + "?" + p.Request.URL.RawQuery); string(b.AuthenticatorOf(again).Secret) != string(a.Secret) {
+		t.Error("another secret after a look back")
+	}
+	for _, target := range []string{"/authorize?i=" + i, "/consent?i=" + i, w.Request(strict)} {
+		if p := b.Open(target); !p.Has("totp-page") {
+			t.Errorf("%s leads past it: %d %s", target, p.StatusCode, p.Request.URL)
+		}
+	}
+	if p := b.Submit(p, "totp-submit", code(a.Code(7))); p.StatusCode != http.StatusBadRequest || !p.Has("totp-error") {
+		t.Errorf("a wrong code: %d", p.StatusCode)
+	}
+	p = b.Follow(b.Submit(p, "totp-submit", code(a.Code(0))))
+	if len(providertest.RecoveryCodesOf(p)) != 10 {
+		t.Fatalf("no recovery codes: %d\n%s", p.StatusCode, p.Body)
+	}
+	p = b.Open(providertest.LinkTo(p, "recovery-continue"))
+	id := w.IdTokenOf(strict, p.Answer().Get("code"))
+	if id["acr"] != people.ACRMultiFactor || !reflect.DeepEqual(id["amr"], []any{"pwd", "otp", "mfa"}) {
+		t.Errorf("acr %v, amr %v", id["acr"], id["amr"])
+	}
+	// From now on it is asked for, everywhere.
+	w.Clock.Advance(time.Minute)
+	nb, p := atFactor(t, w, open)
+	if p := nb.Follow(nb.Submit(p, "mfa-submit", code(a.Code(0)))); p.Answer().Get("code") == "" {
+		t.Errorf("%d %s", p.StatusCode, p.Request.URL)
+	}
+	// Who turns back is not let in.
+	w.AddUser("bob")
+	bb := w.Browser()
+	if got := bb.Submit(bb.SignInAs(bb.Open(w.Request(strict)), "bob"), "totp-turn-back", url.Values{"action": {"cancel"}}).Answer().Get("error"); got != "access_denied" {
+		t.Errorf("turned back: %q", got)
+	}
+	if got := bb.Get(w.Request(strict, "prompt", "none")).Answer().Get("error"); got != "login_required" {
+		t.Errorf("prompt=none: %q", got)
+	}
+}

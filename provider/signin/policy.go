@@ -17,6 +17,7 @@ type stepKind int
 const (
 	stepLogin    stepKind = iota // the person proves who they are
 	stepFactor                   // the person proves more: a second factor
+	stepEnrol                    // the person sets up a second factor
 	stepAccounts                 // the person chooses the account
 	stepConsent                  // the person allows it
 	stepRefuse                   // the person may not use the application: a page says why
@@ -75,6 +76,15 @@ func nextStep(s situation) step {
 			return step{stepError, why, oauth.Errorf(oauth.LoginRequired, "the person has to prove more, and prompt=none forbids asking")}
 		}
 		return step{kind: stepFactor, reason: why}
+	}
+	if why := wantsFactor(s); why != "" && access.Decide(s.Client, s.User).Allowed {
+		switch {
+		case silent:
+			return step{stepError, why, oauth.Errorf(oauth.LoginRequired, "the person has to set up a second factor, and prompt=none forbids asking")}
+		case !freshEnough(s):
+			return step{kind: stepLogin, reason: why}
+		}
+		return step{kind: stepEnrol, reason: why}
 	}
 	if want := s.Request.Claims.IDToken["acr"]; want.Essential && len(want.Values) > 0 && firstReached(s.Session.ACR, want.Values) == "" {
 		// Whoever has a second factor has used it by now, so asking again would not help.

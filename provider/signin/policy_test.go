@@ -103,6 +103,25 @@ func TestNextStep(t *testing.T) {
 			s.Session.ACR = people.ACRMultiFactor
 			s.Request.Claims.IDToken = map[string]oauth.ClaimRequest{"acr": {Essential: true, Values: []string{people.ACRPassword}}}
 		}, stepRespond, ""},
+		{"an application that requires a second factor: set one up", func(s *situation) {
+			s.Client.RequireSecondFactor, s.Session.AuthTime = true, now
+		}, stepEnrol, ""},
+		{"an application that requires a second factor, an old sign-in: sign in", func(s *situation) {
+			s.Client.RequireSecondFactor = true
+		}, stepLogin, ""},
+		{"an application that requires a second factor, which was used: respond", func(s *situation) {
+			s.Client.RequireSecondFactor, s.User.Factors, s.Session.ACR = true, second, people.ACRMultiFactor
+		}, stepRespond, ""},
+		{"an application that requires a second factor with prompt=none: login_required", func(s *situation) {
+			s.Client.RequireSecondFactor, s.Request.Prompt = true, []string{"none"}
+		}, stepError, oauth.LoginRequired},
+		{"nobody sets up a second factor for an application that they may not use", func(s *situation) {
+			s.Client.RequireSecondFactor, s.Client.AllowedGroups, s.Session.AuthTime = true, []string{"admins"}, now
+		}, stepRefuse, oauth.AccessDenied},
+		{"essential acr that a second factor would reach: set one up", func(s *situation) {
+			s.Session.AuthTime = now
+			s.Request.Claims.IDToken = map[string]oauth.ClaimRequest{"acr": {Essential: true, Values: []string{people.ACRMultiFactor}}}
+		}, stepEnrol, ""},
 		{"essential acr that is reached: respond", func(s *situation) {
 			s.Request.Claims.IDToken = map[string]oauth.ClaimRequest{"acr": {Essential: true, Values: []string{"x", people.ACRPassword}}}
 		}, stepRespond, ""},
