@@ -132,7 +132,7 @@ func TestKR2TokensAndHintsOfARevokedKeyAreRefusedByEveryInstance(t *testing.T) {
 		t.Fatalf("control: the hint is good: %d %s", p.StatusCode, p.Header.Get("Location"))
 	}
 
-	if _, err := w.Keys.Revoke(t.Context(), kid(t, access)); err != nil {
+	if _, err := w.Keys.Revoke(t.Context(), kid(t, access), kid(t, hint)); err != nil {
 		t.Fatal(err)
 	}
 	w.Clock.Advance(keys.FreshFor)

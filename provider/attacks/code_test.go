@@ -78,9 +78,9 @@ func TestAttacksOnCodes(t *testing.T) {
 		}},
 		attack{"AC-7", "what is used once is taken for its own kind alone, and no try uses it up", func(c *trial) {
 			alice, a := c.user("alice"), c.client("web")
+			first, _ := c.w.Authorized(a, alice, "openid offline_access")
+			got := c.works(c.w.Redeem(a, first))
 			code, grant := c.w.Authorized(a, alice, "openid offline_access")
-			got := c.works(c.w.Redeem(a, code))
-			code, grant = c.w.Authorized(a, alice, "openid offline_access")
 			b, s := c.w.SignedIn(alice)
 			registered, client := c.w.Registered(map[string]any{"redirect_uris": []string{"https://a.example/cb"}})
 			waits := c.w.Browser().Open(c.w.Request(a)).Request.URL.Query().Get("i")

@@ -27,10 +27,11 @@ func (s *Site) Readyz(w http.ResponseWriter, r *http.Request) error {
 	for _, part := range s.checks {
 		// All who ask at the same moment share one question: it writes, and anybody may ask. Something that does not heed its deadline must
 		// not keep the answer back.
+		//nolint:contextcheck // one who goes away does not take the answer from the others
 		done := s.asking.DoChan(part.Name, func() (any, error) {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), readyWithin)
+			shared, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), readyWithin)
 			defer cancel()
-			return nil, part.Ask(ctx)
+			return nil, part.Ask(shared)
 		})
 		var err error
 		select {
