@@ -159,6 +159,7 @@ func (o demoOptions) kept(name string) string {
 // config is the provider's configuration for the demonstration. It may call loopback addresses, because the applications are there.
 func (o demoOptions) config(data string) config.Config {
 	c := config.Default()
+	c.ShutdownDelay = 0 // nobody is in front of it
 	c.Issuer, c.Listen = o.issuer(), net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port))
 	c.Data, c.MongoDB, c.MetricsListen = data, o.mongodb, ""
 	c.Log.Level = "info"

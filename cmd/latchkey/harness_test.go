@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,6 +94,9 @@ func start(t testing.TB, env []string, args ...string) *running {
 	t.Helper()
 	r := &running{t: t, stdout: &output{more: make(chan struct{}, 1)}, stderr: &output{more: make(chan struct{}, 1)}, ended: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
+	if !strings.Contains(strings.Join(env, "\n"), "LATCHKEY_SHUTDOWN_DELAY=") { // nobody is in front of it, as a rule
+		env = append(slices.Clone(env), "LATCHKEY_SHUTDOWN_DELAY=0s")
+	}
 	code := 0
 	go func() {
 		defer close(r.ended)

@@ -32,6 +32,7 @@ const (
 	maxHeaderBytes    = 64 << 10
 
 	stopTimeout = 10 * time.Second // for requests that are under way at the end
+	turnAway    = time.Second      // from the last new connection until idle ones are closed
 	purgeEvery  = 10 * time.Minute
 )
 
@@ -39,8 +40,9 @@ func (sh *shell) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the provider",
-		Long: `Run the provider until it is told to stop by SIGTERM or SIGINT. Then it says at /readyz that it is not ready any more, finishes
-what is under way, at most 10 seconds, and ends; a second signal ends it at once.
+		Long: `Run the provider until it is told to stop by SIGTERM or SIGINT. Then it says at /readyz that it is not ready any more, and goes on
+answering for shutdown_delay, each connection once. It takes no new connections after that, finishes what is under way, at most 10
+seconds, and ends; a second signal ends it at once.
 
 What is missing at the first start, database, master key and signing keys, is made.`,
 		Example: `  latchkey serve --config /etc/latchkey.yaml
@@ -106,7 +108,7 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	}
 
 	var stopping atomic.Bool
-	handler := readyUntil(&stopping, p.Handler())
+	handler := leaving(&stopping, p.Handler())
 	if c.TLS.CertFile != "" {
 		cert, err := loadCertificate(c.TLS.CertFile, c.TLS.KeyFile, logger)
 		if err != nil {
@@ -134,8 +136,18 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	case err = <-outer.failed: // a listener that ends by itself is broken
 	case err = <-side.failed:
 	case <-ctx.Done():
-		logger.Info("stopping")
+		logger.Info("stopping", "shutdown_delay", c.ShutdownDelay.String())
+		// 1. Whoever asks /readyz learns of it, and every connection is answered once more.
+		stopping.Store(true)
+		if delay := time.Duration(c.ShutdownDelay); delay > 0 {
+			time.Sleep(delay)
+			// 2. A proxy that comes with a new connection is refused, and asks another instance: nothing of
+			// its request was read. After that it does not use the idle connections that it has, either.
+			outer.refuse()
+			time.Sleep(turnAway)
+		}
 	}
+	// 3. What is idle is closed, what is under way is finished.
 	stopping.Store(true)
 	outer.stop()
 	endBackground()
@@ -160,9 +172,10 @@ func leaveRoom(hashes int) {
 
 // servers answer at one or several listeners until they are stopped together.
 type servers struct {
-	logger *slog.Logger
-	all    []*http.Server
-	failed chan error // the first listener that ended by itself
+	logger    *slog.Logger
+	all       []*http.Server
+	listeners []net.Listener
+	failed    chan error // the first listener that ended by itself
 }
 
 func newServers(logger *slog.Logger) *servers {
@@ -171,7 +184,7 @@ func newServers(logger *slog.Logger) *servers {
 
 func (s *servers) start(l net.Listener, h http.Handler) {
 	server := newServer(h, s.logger)
-	s.all = append(s.all, server)
+	s.all, s.listeners = append(s.all, server), append(s.listeners, l)
 	go func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			select {
@@ -180,6 +193,13 @@ func (s *servers) start(l net.Listener, h http.Handler) {
 			}
 		}
 	}()
+}
+
+// refuse takes no new connections. Those that are there are answered as before.
+func (s *servers) refuse() {
+	for _, l := range s.listeners {
+		_ = l.Close()
+	}
 }
 
 // stop lets requests that are under way finish, for a while, and then cuts them off.
@@ -226,13 +246,17 @@ func newServer(h http.Handler, logger *slog.Logger) *http.Server {
 	}
 }
 
-// readyUntil answers /readyz with 503 as soon as the server is about to stop, so that nobody new is sent here.
-func readyUntil(stopping *atomic.Bool, next http.Handler) http.Handler {
+// leaving makes /readyz say no as soon as the server is about to stop, so that nobody new is sent here, and lets every
+// connection end with the answer to its next request: none is closed while somebody sends one.
+func leaving(stopping *atomic.Bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/readyz" && stopping.Load() {
-			w.Header().Set("Cache-Control", "no-store")
-			http.Error(w, "stopping", http.StatusServiceUnavailable)
-			return
+		if stopping.Load() {
+			w.Header().Set("Connection", "close")
+			if r.URL.Path == "/readyz" {
+				w.Header().Set("Cache-Control", "no-store")
+				http.Error(w, "stopping", http.StatusServiceUnavailable)
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -65,6 +65,9 @@ type Config struct {
 	TrustedProxies []string `json:"trusted_proxies"`
 	// MetricsListen is where /metrics, /healthz and /readyz answer beside the public address. Empty: nowhere. Default 127.0.0.1:9464.
 	MetricsListen string `json:"metrics_listen"`
+	// ShutdownDelay is how long a server that was told to stop goes on answering while /readyz says no,
+	// so that proxies learn of it in time; at most 5m. Default 5s.
+	ShutdownDelay Duration `json:"shutdown_delay"`
 
 	Log struct {
 		// Format is text or json. Default text.
@@ -162,6 +165,7 @@ func Default() Config {
 	c.Listen = "127.0.0.1:8080"
 	c.Data = "data"
 	c.MetricsListen = "127.0.0.1:9464"
+	c.ShutdownDelay = Duration(5 * time.Second)
 	c.Log.Format, c.Log.Level = "text", "info"
 	l, d := &c.Lifetimes, provider.DefaultLifetimes()
 	l.Code, l.AccessToken, l.IDToken = Duration(d.CodeTTL), Duration(d.AccessTokenTTL), Duration(d.IDTokenTTL)
@@ -559,6 +563,9 @@ func (c *Config) Validate() error {
 		case prefix.Addr().Is4() && prefix.Bits() < 8 || prefix.Addr().Is6() && prefix.Bits() < 7:
 			bad("trusted_proxies", "%s trusts too many addresses: a client among them could forge its own address. Name the proxies, such as 10.0.0.5", p)
 		}
+	}
+	if c.ShutdownDelay < 0 || c.ShutdownDelay > Duration(5*time.Minute) {
+		bad("shutdown_delay", "%v is out of bounds; it may be from 0s to 5m", c.ShutdownDelay)
 	}
 	if c.Log.Format != "text" && c.Log.Format != "json" {
 		bad("log.format", "must be text or json")
