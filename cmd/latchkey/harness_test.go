@@ -92,8 +92,14 @@ type running struct {
 // start starts a command that goes on until it is stopped, at the end of the test at the latest.
 func start(t testing.TB, env []string, args ...string) *running {
 	t.Helper()
-	r := &running{t: t, stdout: &output{more: make(chan struct{}, 1)}, stderr: &output{more: make(chan struct{}, 1)}, ended: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
+	return startIn(ctx, cancel, t, env, args...)
+}
+
+// startIn is start with a context of the caller's, which cancel ends.
+func startIn(ctx context.Context, cancel func(), t testing.TB, env []string, args ...string) *running {
+	t.Helper()
+	r := &running{t: t, stdout: &output{more: make(chan struct{}, 1)}, stderr: &output{more: make(chan struct{}, 1)}, ended: make(chan struct{})}
 	if !strings.Contains(strings.Join(env, "\n"), "LATCHKEY_SHUTDOWN_DELAY=") { // nobody is in front of it, as a rule
 		env = append(slices.Clone(env), "LATCHKEY_SHUTDOWN_DELAY=0s")
 	}

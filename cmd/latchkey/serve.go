@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -42,7 +44,7 @@ func (sh *shell) serveCommand() *cobra.Command {
 		Short: "Run the provider",
 		Long: `Run the provider until it is told to stop by SIGTERM or SIGINT. Then it says at /readyz that it is not ready any more, and goes on
 answering for shutdown_delay, each connection once. It takes no new connections after that, finishes what is under way, at most 10
-seconds, and ends; a second signal ends it at once.
+seconds, and ends; a second signal ends it at once. SIGHUP makes it read the certificate again.
 
 What is missing at the first start, database, master key and signing keys, is made.`,
 		Example: `  latchkey serve --config /etc/latchkey.yaml
@@ -75,6 +77,7 @@ func newLogger(w io.Writer, c config.Config) *slog.Logger {
 
 // serve is the wiring of the server: it opens everything, answers until ctx ends, and closes everything in the opposite order.
 func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
+	again := reloads(ctx)
 	// The ports come first: a second server by mistake should fail for that reason, before it touches anything.
 	public, err := listen(ctx, c.Listen, "--listen")
 	if err != nil {
@@ -109,13 +112,15 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 
 	var stopping atomic.Bool
 	handler := leaving(&stopping, p.Handler())
+	var cert *certificate
 	if c.TLS.CertFile != "" {
-		cert, err := loadCertificate(c.TLS.CertFile, c.TLS.KeyFile, logger)
+		cert, err = loadCertificate(c.TLS.CertFile, c.TLS.KeyFile, logger)
 		if err != nil {
 			return err
 		}
 		public = tls.NewListener(public, cert.config())
 	}
+	s.observe(p, cert)
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBackground()
 	work := s.work(background, p)
@@ -132,10 +137,22 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	logger.Info("ready", "issuer", c.Issuer, "listen", c.Listen, "metrics_listen", c.MetricsListen, "version", number)
 	debug.FreeOSMemory() // the start leaves several times of what idling needs
 
-	select {
-	case err = <-outer.failed: // a listener that ends by itself is broken
-	case err = <-side.failed:
-	case <-ctx.Done():
+running:
+	for {
+		select {
+		case <-again:
+			if cert != nil {
+				cert.reload()
+			}
+			logger.Info("told to read again: the certificate is; other settings, templates and messages want a restart")
+			continue
+		case err = <-outer.failed: // a listener that ends by itself is broken
+		case err = <-side.failed:
+		case <-ctx.Done():
+		}
+		break running
+	}
+	if err == nil {
 		logger.Info("stopping", "shutdown_delay", c.ShutdownDelay.String())
 		// 1. Whoever asks /readyz learns of it, and every connection is answered once more.
 		stopping.Store(true)
@@ -241,9 +258,22 @@ func newServer(h http.Handler, logger *slog.Logger) *http.Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		// Handshakes that failed and the like: somebody else's fault, and theirs to repeat as often as they like.
-		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		ErrorLog:          log.New(serverLog{logger}, "", 0),
 	}
+}
+
+// serverLog takes what net/http says. Handshakes that failed and the like are somebody else's fault, and theirs to repeat as often as they
+// like; that connections cannot be accepted, for want of descriptors say, is ours.
+type serverLog struct{ logger *slog.Logger }
+
+func (l serverLog) Write(line []byte) (int, error) {
+	text := strings.TrimSpace(string(line))
+	level := slog.LevelDebug
+	if strings.Contains(text, "Accept error") {
+		level = slog.LevelError
+	}
+	l.logger.Log(context.Background(), level, text)
+	return len(line), nil
 }
 
 // leaving makes /readyz say no as soon as the server is about to stop, so that nobody new is sent here, and lets every
@@ -287,7 +317,10 @@ func (s *site) work(ctx context.Context, p *provider.Provider) *sync.WaitGroup {
 	})
 	wg.Go(func() {
 		every(ctx, purgeEvery, func() error {
+			began := time.Now()
 			n, err := s.store.Purge(ctx, s.now())
+			s.counts.purged.Add(float64(n))
+			s.counts.purge.Observe(time.Since(began).Seconds())
 			if n > 0 {
 				s.logger.Debug("purged", "records", n)
 			}

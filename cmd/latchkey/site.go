@@ -38,7 +38,8 @@ type site struct {
 	audit    *audit.Log
 	admin    *admin.Admin
 	actor    admin.Actor // who runs the command
-	release  func()      // of the lock that one server on a file has, nil for commands
+	counts   counts
+	release  func() // of the lock that one server on a file has, nil for commands
 }
 
 // openStore opens the database that the configuration names.
@@ -120,7 +121,7 @@ func open(ctx context.Context, c config.Config, logger *slog.Logger, create bool
 			return nil, err
 		}
 	}
-	s := &site{Config: c, logger: logger, now: time.Now}
+	s := &site{Config: c, logger: logger, now: time.Now, counts: newCounts()}
 	if s.store, err = openStore(ctx, &c); err != nil {
 		return nil, err
 	}

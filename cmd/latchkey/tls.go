@@ -55,17 +55,39 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	defer c.mu.Unlock()
 	if now := time.Now(); now.Sub(c.looked) >= lookEvery {
 		c.looked = now
-		if s := [2]os.FileInfo{stamp(c.certFile), stamp(c.keyFile)}; changed(c.stamp[0], s[0]) || changed(c.stamp[1], s[1]) {
-			pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
-			if err != nil {
-				c.logger.Warn("certificate not read again; the one before stays", "reason", err.Error())
-			} else {
-				c.current, c.stamp = &pair, s
-				c.logger.Info("certificate read again", "file", c.certFile)
-			}
+		if s := c.stamps(); changed(c.stamp[0], s[0]) || changed(c.stamp[1], s[1]) {
+			c.read(s)
 		}
 	}
 	return c.current, nil
+}
+
+// reload reads the files again, whether they have changed or not.
+func (c *certificate) reload() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.read(c.stamps())
+}
+
+// expires is when the certificate in use ends.
+func (c *certificate) expires() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current.Leaf.NotAfter
+}
+
+func (c *certificate) stamps() [2]os.FileInfo {
+	return [2]os.FileInfo{stamp(c.certFile), stamp(c.keyFile)}
+}
+
+func (c *certificate) read(stamps [2]os.FileInfo) {
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		c.logger.Warn("certificate not read again; the one before stays", "reason", err.Error())
+		return
+	}
+	c.current, c.stamp = &pair, stamps
+	c.logger.Info("certificate read again", "file", c.certFile, "expires", pair.Leaf.NotAfter.UTC())
 }
 
 // config is TLS as the provider speaks it: 1.2 or newer, with 1.2 only suites that have forward secrecy and authenticated encryption.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"modernc.org/sqlite"
@@ -35,6 +36,7 @@ type SQLite struct {
 	memory bool          // the one connection in idle is the writer's too
 
 	queue  queue
+	stats  struct{ committed, failed, writes atomic.Int64 }
 	closed chan struct{} // closed when the last write is through
 }
 
@@ -363,6 +365,22 @@ func (s *SQLite) Close() error {
 
 // Path is the absolute path of the database file, "" for a store in memory.
 func (s *SQLite) Path() string { return s.path }
+
+// Stats is what a database has done since it was opened.
+type Stats struct {
+	Committed int64 // transactions
+	Failed    int64 // transactions that could not be begun or committed
+	Writes    int64 // in the transactions that were committed
+	Waiting   int   // writes that wait for the next transaction now
+}
+
+// Stats returns what the database has done so far.
+func (s *SQLite) Stats() Stats {
+	s.queue.mu.Lock()
+	waiting := len(s.queue.waiting)
+	s.queue.mu.Unlock()
+	return Stats{s.stats.committed.Load(), s.stats.failed.Load(), s.stats.writes.Load(), waiting}
+}
 
 // Made reports whether the database was not there, or empty, before it was opened.
 func (s *SQLite) Made() bool { return s.made }

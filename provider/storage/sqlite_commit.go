@@ -57,18 +57,33 @@ func (s *SQLite) commit(own *conn) {
 		if s.memory {
 			c = <-s.idle
 		}
-		if !transact(c, batch) {
+		if transact(c, batch) {
+			s.count(batch)
+		} else {
 			// One of them failed half way, and took back what the others had done. Each gets a transaction of its own now.
 			for i := range batch {
 				if !transact(c, batch[i:i+1]) {
 					panic("storage: a write alone was not answered")
 				}
+				s.count(batch[i : i+1])
 			}
 		}
 		if s.memory {
 			s.idle <- c
 		}
 	}
+}
+
+// count notes what became of a transaction.
+func (s *SQLite) count(batch []*write) {
+	for _, w := range batch {
+		if w.err != nil && !answer(w.err) && w.ctx.Err() == nil {
+			s.stats.failed.Add(1)
+			return
+		}
+	}
+	s.stats.committed.Add(1)
+	s.stats.writes.Add(int64(len(batch)))
 }
 
 // transact runs the writes in one transaction and answers them all. A write that refuses, with an answer for an error, has as a rule

@@ -173,3 +173,21 @@ func TestCheckFindsDamageInPages(t *testing.T) {
 		t.Error("damage was not found")
 	}
 }
+
+func TestTheDatabaseCountsWhatItCommits(t *testing.T) {
+	t.Parallel()
+	s := openFile(t, filepath.Join(t.TempDir(), "db"))
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	if err := set(t.Context(), s, func(*conn) error { return broken }); !errors.Is(err, broken) {
+		t.Fatal(err)
+	}
+	if err := s.Ping(t.Context()); err != nil { // what came before is counted by now
+		t.Fatal(err)
+	}
+	if got := s.Stats(); got.Committed < 1 || got.Failed != 1 || got.Writes < 1 || got.Waiting != 0 {
+		t.Errorf("%+v", got)
+	}
+}

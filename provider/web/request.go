@@ -258,6 +258,7 @@ func (s *Site) logRequest(r *http.Request, ev *event, status int, took time.Dura
 		slog.Int("status", status), slog.Duration("duration", took), slog.String("address", s.ClientAddress(r)))
 	line.AddAttrs(fixed[:fixedAttrs:fixedAttrs]...)
 	line.AddAttrs(ev.attrs...)
+	line.AddAttrs(s.traceOf(r)...)
 	if ev.err != nil {
 		e := oauth.AsError(ev.err)
 		var pe *PageError
