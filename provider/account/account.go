@@ -252,15 +252,16 @@ func (p *Pages) disconnect(w http.ResponseWriter, r *http.Request, user storage.
 		return fmt.Errorf("load consent: %w", err)
 	}
 	consented := err == nil
+	// The consent goes first: whoever answers an application at this moment makes the grant, and then looks whether the consent is there.
+	if err := p.Store.DeleteConsent(ctx, user.ID, clientID); err != nil {
+		return fmt.Errorf("delete consent: %w", err)
+	}
 	revoked, err := p.Store.RevokeGrants(ctx, storage.GrantFilter{UserID: user.ID, ClientID: clientID}, p.Web.Now())
 	if err != nil {
 		return fmt.Errorf("revoke grants: %w", err)
 	}
 	if !consented && revoked == 0 {
 		return gone(templates.ConnectionGone)
-	}
-	if err := p.Store.DeleteConsent(ctx, user.ID, clientID); err != nil {
-		return fmt.Errorf("delete consent: %w", err)
 	}
 	p.record(r, user, sessionID, verbDisconnect, "client", clientID)
 	return p.backToAccount(w, "disconnected")

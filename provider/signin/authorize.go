@@ -285,6 +285,22 @@ func (p *Pages) withSessionState(to web.Response, at pending) web.Response {
 	return to
 }
 
+// consentStands reports whether the consent that a grant rests on is still there, now that the grant is. Whoever takes it back removes the
+// consent first, and then revokes the grants that they find: no grant slips through.
+func (p *Pages) consentStands(ctx context.Context, at pending) (bool, error) {
+	if at.Client.SkipConsent && !consented(at.situation) {
+		return true, nil // it rests on none
+	}
+	_, err := p.Store.Consent(ctx, at.User.ID, at.Client.ID)
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("load consent again: %w", err)
+	}
+	return true, nil
+}
+
 // respond gives the application what it asked for: every check is done, the interaction is burnt first, then the grant and what
 // belongs to it is made, stored and sent (OIDC Core §3.1.2.5, §3.2.2.5, §3.3.2.5).
 func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) error {
@@ -340,6 +356,15 @@ func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) erro
 	if !rt.None {
 		if err := p.Store.CreateGrant(ctx, issuance.Grant); err != nil {
 			return fmt.Errorf("store grant: %w", err)
+		}
+		if stands, err := p.consentStands(ctx, at); err != nil || !stands {
+			if revokeErr := p.Store.RevokeGrant(ctx, grant.ID, now); revokeErr != nil {
+				return errors.Join(err, fmt.Errorf("revoke grant: %w", revokeErr))
+			}
+			if err != nil {
+				return err
+			}
+			return p.Web.RedirectError(w, r, to, req.State, oauth.Errorf(oauth.AccessDenied, "the person has just taken back what they had allowed"))
 		}
 	}
 	made, err := p.Grants.Issue(ctx, issuance)
