@@ -106,6 +106,10 @@ type Config struct {
 	// InsecureAllowNone lets a client register for unsigned ID tokens and unsigned request objects (alg none).
 	// Only the certification suite needs it; never on in production.
 	InsecureAllowNone bool
+	// RequireSecondFactor lets nobody into any application by password alone: whoever has no second factor sets one up during the
+	// sign-in.
+	RequireSecondFactor bool
+
 	// InsecurePublicWithoutPKCE lets public clients that registered themselves leave out code_challenge. Only the certification
 	// suite needs it; never on in production: an attacker who intercepts a code could then use it (RFC 7636 §1).
 	InsecurePublicWithoutPKCE bool
@@ -208,7 +212,8 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	}
 	p.SignIn = &signin.Pages{
 		Web: p.Web, Factors: factors, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Clients: p.ClientAuth, Grants: p.Grants, Sessions: p.Sessions, People: cfg.People,
-		Outbound: cfg.Outbound, Audit: cfg.Audit, InteractionTTL: cfg.InteractionTTL, InsecurePublicWithoutPKCE: cfg.InsecurePublicWithoutPKCE,
+		Outbound: cfg.Outbound, Audit: cfg.Audit, InteractionTTL: cfg.InteractionTTL, RequireSecondFactor: cfg.RequireSecondFactor,
+		InsecurePublicWithoutPKCE: cfg.InsecurePublicWithoutPKCE,
 	}
 	p.Account = account.New(account.Config{
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn,

@@ -254,6 +254,7 @@ func (s *site) provider() (*provider.Provider, error) {
 		RegistrationResources: c.RegistrationResources,
 
 		InsecureAllowNone:         c.InsecureAllowNone,
+		RequireSecondFactor:       c.RequireSecondFactor,
 		InsecurePublicWithoutPKCE: c.InsecurePublicClientsWithoutPKCE,
 	})
 }

@@ -264,7 +264,7 @@ func (p *Pages) reload(r *http.Request, i interaction) (pending, error) {
 func (p *Pages) evaluate(r *http.Request, client clients.Client, redirect clients.Redirect, req oauth.AuthorizationRequest, i interaction) (pending, error) {
 	web.SetLocales(r, req.UILocales)
 	at := pending{ref: i.ref, redirect: redirect, situation: situation{
-		Request: req, Client: client, Interaction: i.Interaction, Now: p.Web.Now(), Shown: shown(client, redirect, req),
+		Request: req, Client: client, Interaction: i.Interaction, Now: p.Web.Now(), Strict: p.RequireSecondFactor, Shown: shown(client, redirect, req),
 	}}
 	session, ok, err := p.Sessions.Current(r)
 	if err != nil {

@@ -101,6 +101,9 @@ func wantsFactor(s situation) string {
 	if s.User.Factors.Second() {
 		return ""
 	}
+	if s.Strict {
+		return "everybody needs a second factor"
+	}
 	if s.Client.RequireSecondFactor {
 		return "the application requires a second factor"
 	}

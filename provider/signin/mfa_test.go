@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/provider"
 	"latchkey/provider/clients"
 	"latchkey/provider/people"
 	"latchkey/provider/providertest"
@@ -355,5 +356,19 @@ func TestSecondFactorIsSetUpInTheMiddleOfTheSignInThatNeedsIt(t *testing.T) {
 	}
 	if got := bb.Get(w.Request(strict, "prompt", "none")).Answer().Get("error"); got != "login_required" {
 		t.Errorf("prompt=none: %q", got)
+	}
+}
+
+func TestProviderCanRequireASecondFactorOfEverybody(t *testing.T) {
+	t.Parallel()
+	w := providertest.New(t, func(c *provider.Config) { c.RequireSecondFactor = true })
+	w.AddUser("alice")
+	c := w.AddClient("web")
+	b := w.Browser()
+	p := b.SignInAs(b.Open(w.Request(c)), "alice")
+	a := b.AuthenticatorOf(p)
+	p = b.Follow(b.Submit(p, "totp-submit", code(a.Code(0))))
+	if p = b.Open(providertest.LinkTo(p, "recovery-continue")); p.Answer().Get("code") == "" {
+		t.Errorf("%d %s", p.StatusCode, p.Request.URL)
 	}
 }

@@ -30,6 +30,9 @@ type Pages struct {
 
 	InteractionTTL time.Duration // how long a user may take to sign in
 
+	// RequireSecondFactor lets nobody into any application by password alone, see clients.Decisions.
+	RequireSecondFactor bool
+
 	// InsecurePublicWithoutPKCE lets public clients that registered themselves leave out code_challenge.
 	InsecurePublicWithoutPKCE bool
 

@@ -44,6 +44,7 @@ type situation struct {
 	Consent     storage.Consent
 	Shown       string // stands for what a consent page would tell now
 	Now         time.Time
+	Strict      bool // nobody is let in by password alone, whatever the client wants
 }
 
 // nextStep decides what comes next. It is a pure function, asked again after every answer of the person, so that

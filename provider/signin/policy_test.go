@@ -103,6 +103,9 @@ func TestNextStep(t *testing.T) {
 			s.Session.ACR = people.ACRMultiFactor
 			s.Request.Claims.IDToken = map[string]oauth.ClaimRequest{"acr": {Essential: true, Values: []string{people.ACRPassword}}}
 		}, stepRespond, ""},
+		{"a provider that requires a second factor of everybody: set one up", func(s *situation) {
+			s.Strict, s.Session.AuthTime = true, now
+		}, stepEnrol, ""},
 		{"an application that requires a second factor: set one up", func(s *situation) {
 			s.Client.RequireSecondFactor, s.Session.AuthTime = true, now
 		}, stepEnrol, ""},

@@ -111,6 +111,8 @@ type Config struct {
 	// Registration says who may register applications over HTTP: closed, token (whoever has an initial access token, see
 	// latchkey token create), or open (anybody). Default closed.
 	Registration string `json:"registration"`
+	// RequireSecondFactor lets nobody into any application by password alone. Default false.
+	RequireSecondFactor bool `json:"require_second_factor"`
 	// RegistrationsPerHour limits registration per client address; 0 is no limit. Default 60.
 	RegistrationsPerHour int `json:"registrations_per_hour"`
 	// RegistrationResources lists the APIs that clients which register themselves may ask for tokens for (RFC 8707), by the URIs that
