@@ -220,11 +220,12 @@ func TestAttacksThroughCallsOfOurs(t *testing.T) {
 		}},
 		attack{"SS-2", "a call of ours follows no redirect, speaks http alone and says no more than it must", func(c *trial) {
 			bird, key := c.canary(), providertest.EcKey(c)
-			var said http.Header
+			var heard atomic.Pointer[http.Header]
 			host := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				switch path := r.URL.Path; path {
 				case "/keys":
-					said = r.Header.Clone()
+					h := r.Header.Clone()
+					heard.Store(&h)
 					_, _ = rw.Write(providertest.JwksOf(c, map[string]any{"k": key.Public()}))
 				case "/file":
 					rw.Header().Set("Location", "file:///etc/passwd")
@@ -246,6 +247,7 @@ func TestAttacksThroughCallsOfOurs(t *testing.T) {
 				c.refused(uri, c.w.Assert(at(fmt.Sprint("bad", i), uri)), http.StatusUnauthorized, oauth.InvalidClient)
 				c.w.Forgive()
 			}
+			said := *heard.Load()
 			if bird.count() != 0 || said.Get("Cookie")+said.Get("Authorization")+said.Get("Referer") != "" {
 				c.Errorf("%d calls, said %v", bird.count(), said)
 			}
