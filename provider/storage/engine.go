@@ -96,7 +96,7 @@ type Change struct {
 	SamePurge bool
 }
 
-// Query asks for records.
+// Query asks for records. What it matches and orders by must have an index: on SQLite it is an error otherwise.
 type Query struct {
 	Where []Match
 	// Order lists the fields to sort by, a leading "-" for descending.

@@ -259,6 +259,9 @@ func (r sqliteReader) Get(_ context.Context, t *Table, id string) (Row, error) {
 var errEnough = errors.New("storage: enough rows")
 
 func (r sqliteReader) List(_ context.Context, t *Table, q Query, each func(Row) (bool, error)) error {
+	if err := r.s.tables[t].indexed(q.Where); err != nil {
+		return err
+	}
 	conditions, args := r.s.tables[t].where(q.Where)
 	order := ""
 	for i, f := range q.Order {
@@ -306,6 +309,9 @@ func (r sqliteReader) List(_ context.Context, t *Table, q Query, each func(Row) 
 }
 
 func (r sqliteReader) Values(_ context.Context, t *Table, field string, where ...Match) (all []string, err error) {
+	if err := r.s.tables[t].indexed(where); err != nil {
+		return nil, err
+	}
 	conditions, args := r.s.tables[t].where(where)
 	column := columnOf(field)
 	err = r.c.query(func(row []driver.Value) error {
@@ -315,6 +321,18 @@ func (r sqliteReader) Values(_ context.Context, t *Table, field string, where ..
 		return nil
 	}, "SELECT DISTINCT "+column+" FROM "+quoted(t.Name)+whereClause(conditions)+" ORDER BY "+column, args...)
 	return all, err
+}
+
+// indexed returns an error if one of the conditions has no index: where leaves those out.
+func (t *sqlTable) indexed(all []Match) error {
+	for _, m := range all {
+		for _, f := range []string{m.Field, m.Or} {
+			if f != "" && f != FieldID && !slices.Contains(t.columns, f) && !slices.Contains(t.each, f) {
+				return fmt.Errorf("storage: %s are not found by %s: it has no index", t.Name, f)
+			}
+		}
+	}
+	return nil
 }
 
 // where is those of the conditions that have an index, in SQL; see matches for the others.

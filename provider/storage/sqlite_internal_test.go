@@ -456,3 +456,22 @@ func TestMigrations(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A condition that is left out would find everything.
+func TestNothingIsListedByAConditionWithoutAnIndex(t *testing.T) {
+	t.Parallel()
+	s, err := openSQLite(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	each := func(Row) (bool, error) { return true, nil }
+	for _, m := range []Match{is("offline", nil), {Field: "user_id", Or: "nonce", Value: "x"}} {
+		if err := s.List(t.Context(), &grants.Table, Query{Where: []Match{m}}, each); err == nil || answer(err) {
+			t.Errorf("list by %+v: %v", m, err)
+		}
+		if _, err := s.Values(t.Context(), &grants.Table, "client_id", m); err == nil || answer(err) {
+			t.Errorf("values by %+v: %v", m, err)
+		}
+	}
+}
