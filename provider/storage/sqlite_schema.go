@@ -22,7 +22,7 @@ type upgrade func(*conn) error
 // only followed. A new file gets the current schema at once.
 //
 // A new table needs no upgrade: it is made when it is missing. A new index or unique value of an existing table does: see fillColumns.
-var upgrades = []upgrade{upgradeToEvents, upgradeToRows, upgradeToSigningAudience, upgradeToLapses}
+var upgrades = []upgrade{upgradeToEvents, upgradeToRows, upgradeToSigningAudience, upgradeToLapses, upgradeToEmail}
 
 // createSchema makes what a new file needs.
 func createSchema(c *conn) error {
@@ -189,6 +189,9 @@ func upgradeToSigningAudience(c *conn) error { return fillColumns(c, &clientTabl
 
 // upgradeToLapses leads to version 5, in which sessions that ran out are found by lapses. Those from before have it once they are touched.
 func upgradeToLapses(c *conn) error { return fillColumns(c, &sessions.Table) }
+
+// upgradeToEmail leads to version 6, in which users are found by their e-mail address.
+func upgradeToEmail(c *conn) error { return fillColumns(c, &users.Table) }
 
 // upgradeToRows leads from version 2, in which each kind of record had a table of its own form, to version 3, in which all tables
 // are alike and every record has a version.

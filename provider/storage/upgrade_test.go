@@ -47,6 +47,11 @@ func TestDatabaseOfSchemaVersion1OpensAndWorks(t *testing.T) {
 		t.Errorf("the user: %+v", ada)
 	}
 	must(t, s.UpdateUser(ctx, ada))
+	byEmail, err := s.UsersByEmail(ctx, "ada@example.com", 2)
+	must(t, err)
+	if len(byEmail) != 1 || byEmail[0].ID != ada.ID {
+		t.Errorf("by e-mail address: %+v", byEmail)
+	}
 	staff, err := s.Group(ctx, "staff")
 	must(t, err)
 	equal(t, []any{staff.Description, staff.Roles, staff.Version}, []any{"Who works here", []string{"editor"}, int64(1)})

@@ -52,7 +52,7 @@ type Address struct {
 }
 
 var users = register(table[User]{
-	Table:   Table{Name: "users", Unique: []string{"username"}},
+	Table:   Table{Name: "users", Unique: []string{"username"}, Indexes: []Index{{Fields: []string{"claims.email"}}}},
 	id:      func(u *User) string { return u.ID },
 	version: func(u *User) *int64 { return &u.Version },
 })
@@ -77,6 +77,14 @@ func (r Records) UserByUsername(ctx context.Context, username string) (User, err
 		return User{}, err
 	}
 	return found[0], nil
+}
+
+// UsersByEmail returns the users with exactly this e-mail address, verified or not, at most limit.
+func (r Records) UsersByEmail(ctx context.Context, email string, limit int) ([]User, error) {
+	if email == "" || limit < 1 {
+		return nil, nil
+	}
+	return list(ctx, r, "load users", users, Query{Where: []Match{is("claims.email", email)}, Limit: limit})
 }
 
 // UpdateUser replaces the user whose Version is u.Version and increases it by one. ErrConflict if the stored
