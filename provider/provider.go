@@ -21,8 +21,10 @@ import (
 	"latchkey/provider/audit"
 	"latchkey/provider/clientauth"
 	"latchkey/provider/grants"
+	"latchkey/provider/mail"
 	"latchkey/provider/outbound"
 	"latchkey/provider/people"
+	"latchkey/provider/recovery"
 	"latchkey/provider/registration"
 	"latchkey/provider/session"
 	"latchkey/provider/signin"
@@ -45,6 +47,7 @@ type Lifetimes struct {
 	RememberedIdle  time.Duration // SessionIdle of a session that the user wanted remembered
 	RememberedMax   time.Duration // SessionAbsolute of such a session
 	InteractionTTL  time.Duration // how long a user may take to sign in
+	LinkTTL         time.Duration // how long the link of a mail works
 }
 
 // DefaultLifetimes returns the lifetimes that hold unless others are configured.
@@ -54,7 +57,7 @@ func DefaultLifetimes() Lifetimes {
 		CodeTTL: time.Minute, AccessTokenTTL: 10 * time.Minute, IDTokenTTL: 10 * time.Minute,
 		RefreshIdle: 30 * day, RefreshAbsolute: 180 * day, RefreshGrace: 10 * time.Second,
 		SessionIdle: 2 * time.Hour, SessionAbsolute: 12 * time.Hour, RememberedIdle: 14 * day, RememberedMax: 30 * day,
-		InteractionTTL: time.Hour,
+		InteractionTTL: time.Hour, LinkTTL: 30 * time.Minute,
 	}
 }
 
@@ -67,7 +70,7 @@ func (l Lifetimes) orDefault() Lifetimes {
 		RefreshGrace: cmp.Or(l.RefreshGrace, d.RefreshGrace),
 		SessionIdle:  cmp.Or(l.SessionIdle, d.SessionIdle), SessionAbsolute: cmp.Or(l.SessionAbsolute, d.SessionAbsolute),
 		RememberedIdle: cmp.Or(l.RememberedIdle, d.RememberedIdle), RememberedMax: cmp.Or(l.RememberedMax, d.RememberedMax),
-		InteractionTTL: cmp.Or(l.InteractionTTL, d.InteractionTTL),
+		InteractionTTL: cmp.Or(l.InteractionTTL, d.InteractionTTL), LinkTTL: cmp.Or(l.LinkTTL, d.LinkTTL),
 	}
 }
 
@@ -103,6 +106,11 @@ type Config struct {
 	// RegistrationResources are the APIs that clients which register themselves may ask for tokens for (RFC 8707). Default none but the issuer.
 	RegistrationResources []string
 
+	// Mail sends mails. nil: none are sent, and what needs them is not offered.
+	Mail mail.Transport
+	// Passwords says which passwords users may set. Name is one that none may be made of.
+	Passwords people.PasswordPolicy
+
 	// InsecureAllowNone lets a client register for unsigned ID tokens and unsigned request objects (alg none).
 	// Only the certification suite needs it; never on in production.
 	InsecureAllowNone bool
@@ -118,6 +126,12 @@ type Config struct {
 // DefaultAccessTokenAlg is Config.AccessTokenAlg when nothing is said.
 const DefaultAccessTokenAlg = "ES256"
 
+// How many mails may be asked for in an hour: for one account, so that nobody's mailbox is flooded, and from one network.
+const (
+	mailsPerAccount = 5
+	mailsPerAddress = 50
+)
+
 // Provider answers every endpoint. Make one with New.
 type Provider struct {
 	Config
@@ -127,6 +141,7 @@ type Provider struct {
 	Sessions      *session.Sessions
 	SignIn        *signin.Pages
 	Account       *account.Pages
+	Recovery      *recovery.Pages // nil without Mail
 	Admin         *admin.Admin
 	Tokens        *token.Endpoints
 	Registrations *registration.Endpoints
@@ -219,9 +234,20 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn,
 		Audit: cfg.Audit, Factors: factors,
 	})
+	passwords := cfg.Passwords
+	passwords.Own = append(slices.Clone(passwords.Own), cfg.Name)
+	if cfg.Mail != nil {
+		p.SignIn.OffersReset = true
+		p.Recovery = recovery.New(recovery.Config{
+			Web: p.Web, Store: cfg.Store, Sessions: p.Sessions, People: cfg.People, Passwords: passwords, Transport: cfg.Mail, Audit: cfg.Audit,
+			Limit: &people.Throttle{Counters: cfg.Store, Key: cfg.Sealer.Derive("recovery limits", 32),
+				PerAccount: mailsPerAccount, PerAddress: mailsPerAddress, Window: time.Hour},
+			LinkTTL: cfg.LinkTTL, Logger: cfg.Logger,
+		})
+	}
 	p.Admin = admin.New(admin.Config{
 		Store: cfg.Store, Audit: cfg.Audit, Now: cfg.Now, Keys: cfg.Keys, Sealer: cfg.Sealer, Hasher: cfg.People.Hasher, Throttle: cfg.People.Throttle,
-		Sessions: p, Outbound: cfg.Outbound, Name: cfg.Name, AllowNone: cfg.InsecureAllowNone, GrantTypes: token.GrantTypes(),
+		Sessions: p, Outbound: cfg.Outbound, Name: cfg.Name, Passwords: cfg.Passwords, AllowNone: cfg.InsecureAllowNone, GrantTypes: token.GrantTypes(),
 	})
 	p.Tokens = &token.Endpoints{Web: p.Web, Store: cfg.Store, Clients: p.ClientAuth, Grants: p.Grants}
 	p.Registrations = registration.New(registration.Config{
@@ -253,6 +279,13 @@ func (p *Provider) MetricsHandler() http.Handler {
 // EndSessions signs a user out everywhere and revokes all that they granted, see session.Sessions.EndAll.
 func (p *Provider) EndSessions(ctx context.Context, userID string) error {
 	return p.Sessions.EndAll(ctx, userID)
+}
+
+// SendMails sends what is queued until ctx is done. It returns at once where there is no mail.
+func (p *Provider) SendMails(ctx context.Context) {
+	if p.Recovery != nil {
+		p.Recovery.Mails.Run(ctx)
+	}
 }
 
 // DeliverLogouts tells clients of sessions that have ended until ctx is done, see session.Sessions.DeliverLogouts.

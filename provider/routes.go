@@ -59,6 +59,15 @@ func (p *Provider) Endpoints() []web.Endpoint {
 		{Path: "/healthz", Methods: show, AtRoot: true, Audience: web.AudiencePlain, Handler: p.Web.Healthz},
 		{Path: "/readyz", Methods: show, AtRoot: true, Audience: web.AudiencePlain, Handler: p.Web.Readyz},
 	}
+	if p.Recovery != nil {
+		table = append(table,
+			web.Endpoint{Path: "/password/forgot", Methods: show, Audience: web.AudienceForm, Handler: p.Recovery.ShowForgot},
+			web.Endpoint{Path: "/password/forgot", Methods: post, Audience: web.AudienceForm, Handler: p.Recovery.Forgot},
+			web.Endpoint{Path: "/password/reset", Methods: show, Audience: web.AudienceForm, Handler: p.Recovery.ShowReset},
+			web.Endpoint{Path: "/password/reset", Methods: post, Audience: web.AudienceForm, Handler: p.Recovery.Reset},
+			web.Endpoint{Path: "/password/reset/done", Methods: show, Audience: web.AudienceForm, Handler: p.Recovery.ResetDone},
+		)
+	}
 	// RFC 8414 §3.1 puts the well-known part between host and path, OIDC Discovery §4 behind the path. Both are served.
 	for _, name := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {
 		table = append(table, web.Endpoint{Path: name + p.Web.Path, Methods: show, AtRoot: true, Audience: web.AudiencePublic, Handler: p.Registrations.Metadata})

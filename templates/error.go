@@ -34,6 +34,7 @@ const (
 	ClientUnknown      Problem = "client-unknown"     // no such client_id, or a disabled one
 	RedirectUnknown    Problem = "redirect-unknown"   // the redirect_uri is not registered
 	NothingChosen      Problem = "nothing-chosen"     // a form came without the value of its button
+	LinkGone           Problem = "link-gone"          // the link of a mail was used, replaced, or is too old
 	SessionGone        Problem = "gone.session"       // the session that was to be ended is not there
 	ConnectionGone     Problem = "gone.connection"    // the application that was to be disconnected is not there
 	MethodGone         Problem = "gone.method"        // what proves who the person is, and was to be changed, is not there
@@ -46,7 +47,8 @@ const (
 // problems lists them all, for the tests.
 var problems = []Problem{
 	BadRequest, NotFound, MethodNotAllowed, Unavailable, Internal, TooMany, ForeignForm, CookieMissing, FormExpired,
-	SignInEnded, OtherBrowser, ClientUnknown, RedirectUnknown, NothingChosen, SessionGone, ConnectionGone, MethodGone,
+	SignInEnded, OtherBrowser, ClientUnknown, RedirectUnknown, NothingChosen, LinkGone, SessionGone, ConnectionGone,
+	MethodGone,
 	LogoutHintInvalid, LogoutClientDiffer, LogoutRedirect, SignedOutExpired,
 }
 

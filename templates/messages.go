@@ -167,8 +167,10 @@ func (v view) date(t time.Time) phrase {
 }
 
 // Wait says how long it is until a time, rounded up, as it stands after "wait".
-func (v view) Wait(until time.Time) phrase {
-	left := until.Sub(v.now)
+func (v view) Wait(until time.Time) phrase { return v.Lasts(until.Sub(v.now)) }
+
+// Lasts is a stretch of time, rounded up, as it stands after "within".
+func (v view) Lasts(left time.Duration) phrase {
 	switch {
 	case left < time.Minute:
 		return v.t("time.wait-seconds", Args{"n": max(1, int((left+time.Second-1)/time.Second))})

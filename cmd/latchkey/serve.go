@@ -305,6 +305,7 @@ func innerHandler(p *provider.Provider, public http.Handler) http.Handler {
 func (s *site) work(ctx context.Context, p *provider.Provider) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	wg.Go(func() { p.DeliverLogouts(ctx) })
+	wg.Go(func() { p.SendMails(ctx) })
 	wg.Go(func() { s.ring.Run(ctx) })
 	wg.Go(func() {
 		every(ctx, purgeEvery, func() error { // ends what latchkey rekey began

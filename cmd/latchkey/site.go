@@ -34,12 +34,13 @@ type site struct {
 	logger *slog.Logger
 	now    func() time.Time
 
-	throttle *people.Throttle
-	audit    *audit.Log
-	admin    *admin.Admin
-	actor    admin.Actor // who runs the command
-	counts   counts
-	release  func() // of the lock that one server on a file has, nil for commands
+	passwords people.PasswordPolicy
+	throttle  *people.Throttle
+	audit     *audit.Log
+	admin     *admin.Admin
+	actor     admin.Actor // who runs the command
+	counts    counts
+	release   func() // of the lock that one server on a file has, nil for commands
 }
 
 // openStore opens the database that the configuration names.
@@ -146,9 +147,12 @@ func open(ctx context.Context, c config.Config, logger *slog.Logger, create bool
 	s.throttle = &people.Throttle{Counters: s.store, Key: s.sealer.Derive("throttle", 32),
 		PerAccount: c.Passwords.AttemptsPerAccount, PerAddress: c.Passwords.AttemptsPerAddress}
 	s.audit = &audit.Log{Store: s.store, Now: s.now, Keep: time.Duration(c.Audit.Keep), Logger: logger}
+	if s.passwords, err = c.PasswordPolicy(); err != nil {
+		return nil, fmt.Errorf("passwords.blocklist_file: %w", err)
+	}
 	s.admin = admin.New(admin.Config{
 		Store: s.store, Audit: s.audit, Now: s.now, Keys: s.ring, Sealer: s.sealer, Hasher: s.hasher, Throttle: s.throttle,
-		Sessions: sessions{s}, Outbound: fetcher{s}, Name: c.Name, Logger: logger,
+		Sessions: sessions{s}, Outbound: fetcher{s}, Name: c.Name, Passwords: s.passwords, Logger: logger,
 		AllowNone: c.InsecureAllowNone, GrantTypes: token.GrantTypes(),
 	})
 	return s, nil
@@ -217,6 +221,10 @@ func (s *site) provider() (*provider.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
+	transport, err := c.MailTransport()
+	if err != nil {
+		return nil, err
+	}
 	return provider.New(provider.Config{
 		Issuer:    issuer,
 		Name:      c.Name,
@@ -229,6 +237,9 @@ func (s *site) provider() (*provider.Provider, error) {
 		Audit:     s.audit,
 		Logger:    s.logger,
 		Now:       s.now,
+
+		Mail:      transport,
+		Passwords: s.passwords,
 
 		TrustedProxies: config.ParsePrefixes(c.TrustedProxies),
 
@@ -244,6 +255,7 @@ func (s *site) provider() (*provider.Provider, error) {
 			RememberedIdle:  time.Duration(c.Lifetimes.RememberedIdle),
 			RememberedMax:   time.Duration(c.Lifetimes.RememberedAbsolute),
 			InteractionTTL:  time.Duration(c.Lifetimes.Interaction),
+			LinkTTL:         time.Duration(c.Lifetimes.MailLink),
 		},
 
 		AccessTokenAlg: c.AccessTokenSignedResponseAlg,

@@ -41,6 +41,8 @@ type Config struct {
 	Outbound Fetcher      // for sector_identifier_uri
 	Logger   *slog.Logger // nil: none
 
+	// Passwords says which passwords may be set.
+	Passwords people.PasswordPolicy
 	// Name is the provider's name, which no password may be made of.
 	Name string
 	// AllowNone lets administrators register clients for unsigned ID tokens and request objects (alg none).

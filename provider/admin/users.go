@@ -115,10 +115,12 @@ func (a *Admin) checkProfile(ctx context.Context, u storage.User, newGroups []st
 
 // CheckPassword says why a user may not have this password, as Faults, or returns nil.
 func (a *Admin) CheckPassword(u storage.User, password string) error {
-	err := people.CheckPassword(password, u.Username, u.Claims.Email, a.Name)
-	var refusal people.Refusal
-	if errors.As(err, &refusal) {
-		return Faults{{Field: "password", Reason: Weak, Text: string(refusal)}}
+	policy := a.Passwords
+	policy.Own = append(slices.Clone(policy.Own), a.Name)
+	err := policy.Check(password, u.Username, u.Claims.Email)
+	var weak *people.WeakPassword
+	if errors.As(err, &weak) {
+		return Faults{{Field: "password", Reason: Weak, Text: weak.Error()}}
 	}
 	return err
 }

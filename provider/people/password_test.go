@@ -180,7 +180,7 @@ func TestCheckPassword(t *testing.T) {
 		"gravel tandem oboe", "0482719365 0937", "🎉 party at the lake 🎉", "xkcd936 comic strip", strings.Repeat("long enough ", 85),
 		"alice walked home in the rain",
 	} {
-		if err := CheckPassword(good, "alice", "alice@example.com"); err != nil {
+		if err := (PasswordPolicy{}).Check(good, "alice", "alice@example.com"); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
@@ -191,20 +191,46 @@ func TestCheckPassword(t *testing.T) {
 		"trustno1trustno1", "Sunshine99!", "football2023", "iloveyou1234", "dragonmaster", "monkey123456", "superman!!!!", "qwertyqwerty", "Qwertz123456", "0000000000", "1111122222", "112233445566", "aaaaabbbbbcc",
 		"alice12345", "Alice-2024", "alicealice", "alice@example.com", "Example.Com1", "latchkey123", "Latchkey2024!", "correcthorsebatterystaple",
 	} {
-		err := CheckPassword(bad, "alice", "alice@example.com")
-		var sentence Refusal
-		if !errors.As(err, &sentence) || !strings.HasSuffix(err.Error(), ".") {
+		err := PasswordPolicy{}.Check(bad, "alice", "alice@example.com")
+		var weak *WeakPassword
+		if !errors.As(err, &weak) || weak.Reason == "" || !strings.HasSuffix(err.Error(), ".") {
 			t.Errorf("%q: %v", bad, err)
 		}
 		if len(bad) > 5 && err != nil && strings.Contains(err.Error(), bad) {
 			t.Errorf("the refusal repeats %q", bad)
 		}
 	}
-	if err := CheckPassword("intranet of acme", "bob", "", "Acme"); err != nil {
+	if err := (PasswordPolicy{Own: []string{"Acme"}}).Check("intranet of acme", "bob", ""); err != nil {
 		t.Errorf("the service's name in a longer phrase: %v", err)
 	}
-	if CheckPassword("acmecorp2024", "bob", "", "acmecorp") == nil {
+	if (PasswordPolicy{Own: []string{"acmecorp"}}).Check("acmecorp2024", "bob", "") == nil {
 		t.Error("the service's name alone")
+	}
+}
+
+func TestAPasswordPolicyIsTheOperators(t *testing.T) {
+	t.Parallel()
+	blocked, err := ReadBlocklist(strings.NewReader("Purple Monkey Dishwasher\r\n\ncafe\u0301 au lait s'il vous plait\n"))
+	if err != nil || len(blocked) != 2 {
+		t.Fatalf("%v %v", blocked, err)
+	}
+	p := PasswordPolicy{MinLength: 15, Blocked: blocked}
+	for password, want := range map[string]string{
+		"gravel tandem":                      WeakShort,
+		"gravel tandem oboe":                 "",
+		"purple monkey dishwasher":           WeakCommon,
+		"PURPLE monkey dishwasher":           WeakCommon,
+		"caf\u00e9 au lait s'il vous plait":  WeakCommon,
+		"purple monkey dishwashers and more": "",
+	} {
+		err := p.Check(password, "", "")
+		var weak *WeakPassword
+		if errors.As(err, &weak) != (want != "") || weak != nil && weak.Reason != want {
+			t.Errorf("%q: %v", password, err)
+		}
+	}
+	if _, err := ReadBlocklist(strings.NewReader(strings.Repeat("x", 1<<20))); err == nil {
+		t.Error("a line without end is read")
 	}
 }
 
@@ -212,7 +238,7 @@ func FuzzCheckPassword(f *testing.F) {
 	f.Add("correct horse battery", "alice", "alice@example.com")
 	f.Add("Pässwörd", "", "")
 	f.Fuzz(func(t *testing.T, password, username, email string) {
-		err := CheckPassword(password, username, email)
+		err := PasswordPolicy{}.Check(password, username, email)
 		h := NewHasher(cheap, 1)
 		phc, hashErr := h.Hash(context.Background(), password)
 		if err == nil && hashErr != nil {

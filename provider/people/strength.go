@@ -1,8 +1,10 @@
 package people
 
 import (
+	"bufio"
 	_ "embed"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -32,37 +34,102 @@ var common = sync.OnceValue(func() map[string]bool {
 	return words
 })
 
-// CheckPassword reports whether a password may be set for the person: 10 characters to 1024 bytes, not made of the username or e-mail address, not
-// one that guessing begins with. others are further words that it must not be made of: the service's name. The error is a sentence for the person.
-func CheckPassword(password, username, email string, others ...string) error {
+// PasswordPolicy says which passwords may be set. The zero value is the default.
+type PasswordPolicy struct {
+	MinLength int             // in characters; 0: MinPassword
+	Blocked   map[string]bool // passwords that may not be used, in lower case and NFC; see ReadBlocklist
+	Own       []string        // words that no password may be made of: the provider's name
+}
+
+// WeakPassword says why a password may not be set.
+type WeakPassword struct {
+	Reason string // one of the Weak constants
+	N      int    // the limit, where there is one
+}
+
+// Reasons of WeakPassword: ends of the keys of messages.
+const (
+	WeakText    = "text"    // no valid text
+	WeakLong    = "long"    // longer than N bytes
+	WeakShort   = "short"   // shorter than N characters
+	WeakControl = "control" // has a character that cannot be typed
+	WeakOwn     = "own"     // made of the name of the person or the provider
+	WeakCommon  = "common"  // easy to guess, or blocked
+)
+
+func (e *WeakPassword) Error() string {
+	switch e.Reason {
+	case WeakText:
+		return "The password is not valid text."
+	case WeakLong:
+		return fmt.Sprintf("The password is too long: at most %d bytes.", e.N)
+	case WeakShort:
+		return fmt.Sprintf("The password is too short: it needs at least %d characters. A few words in a row are easy to remember.", e.N)
+	case WeakControl:
+		return "The password contains a character that cannot be typed."
+	case WeakOwn:
+		return "The password is too close to the name of the person or of this service."
+	}
+	return "The password is too easy to guess. Choose another one."
+}
+
+// Least is the shortest password in characters.
+func (p PasswordPolicy) Least() int {
+	if p.MinLength <= 0 {
+		return MinPassword
+	}
+	return p.MinLength
+}
+
+// Check returns a *WeakPassword if the password may not be set for the person: shorter than the policy or longer than 1024 bytes, made of
+// the username or e-mail address, blocked, or one that guessing begins with.
+func (p PasswordPolicy) Check(password, username, email string) error {
 	if !utf8.ValidString(password) {
-		return Refusal("The password is not valid text.")
+		return &WeakPassword{Reason: WeakText}
 	}
 	if len(password) > MaxPassword {
-		return Refusal(fmt.Sprintf("The password is too long: at most %d bytes.", MaxPassword))
+		return &WeakPassword{WeakLong, MaxPassword}
 	}
 	password = norm.NFC.String(password)
-	if n := utf8.RuneCountInString(password); n < MinPassword {
-		return Refusal(fmt.Sprintf("The password is too short: it needs at least %d characters. A few words in a row are easy to remember.", MinPassword))
+	if n := utf8.RuneCountInString(password); n < p.Least() {
+		return &WeakPassword{WeakShort, p.Least()}
 	}
 	if strings.ContainsFunc(password, unicode.IsControl) {
-		return Refusal("The password contains a character that cannot be typed.")
+		return &WeakPassword{Reason: WeakControl}
 	}
 	plain := strings.ToLower(password)
 	mail, domain, _ := strings.Cut(email, "@")
-	for _, own := range append([]string{username, email, mail, domain, "latchkey"}, others...) {
+	for _, own := range append([]string{username, email, mail, domain, "latchkey"}, p.Own...) {
 		if own = strings.ToLower(norm.NFC.String(own)); utf8.RuneCountInString(own) < 4 {
 			continue
 		}
 		// Apart from the name itself there must be a password's worth of something else.
 		if rest := strings.ReplaceAll(plain, own, ""); rest != plain && utf8.RuneCountInString(strings.TrimFunc(rest, notLetter)) < 4 && utf8.RuneCountInString(rest) < MinPassword {
-			return Refusal("The password is too close to the name of the person or of this service.")
+			return &WeakPassword{Reason: WeakOwn}
 		}
 	}
-	if easy(plain) {
-		return Refusal("The password is too easy to guess. Choose another one.")
+	if p.Blocked[plain] || easy(plain) {
+		return &WeakPassword{Reason: WeakCommon}
 	}
 	return nil
+}
+
+// maxBlocklist bounds the passwords of a blocklist: a million take about 100 MB.
+const maxBlocklist = 1_000_000
+
+// ReadBlocklist reads passwords that may not be used, one a line, for PasswordPolicy.Blocked. Case does not matter.
+func ReadBlocklist(r io.Reader) (map[string]bool, error) {
+	blocked := map[string]bool{}
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		if line := strings.TrimSuffix(lines.Text(), "\r"); line != "" {
+			blocked[strings.ToLower(norm.NFC.String(line))] = true
+		}
+		if len(blocked) > maxBlocklist {
+			return nil, fmt.Errorf("has more than %d passwords", maxBlocklist)
+		}
+	}
+	return blocked, lines.Err()
 }
 
 func notLetter(r rune) bool { return !unicode.IsLetter(r) }

@@ -45,6 +45,9 @@ func (p *Pages) ShowLogin(w http.ResponseWriter, r *http.Request) error {
 // loginPage prepares the sign-in page: for an application's request it comes with the application and the state of things, for a page of ours without.
 func (p *Pages) loginPage(r *http.Request, i interaction) (templates.Login, pending, error) {
 	page := templates.Login{Action: p.Web.Path + "/login?i=" + i.ref}
+	if p.OffersReset {
+		page.ForgotURL = p.Web.Path + "/password/forgot?i=" + i.ref
+	}
 	if i.ReturnTo == "" {
 		web.Mention(r, "client_id", i.Request.ClientID)
 	}

@@ -32,6 +32,8 @@ type Pages struct {
 
 	// RequireSecondFactor lets nobody into any application by password alone, see clients.Decisions.
 	RequireSecondFactor bool
+	// OffersReset lets the sign-in page lead to where a forgotten password is reset.
+	OffersReset bool
 
 	// InsecurePublicWithoutPKCE lets public clients that registered themselves leave out code_challenge.
 	InsecurePublicWithoutPKCE bool

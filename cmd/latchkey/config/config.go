@@ -22,6 +22,8 @@ import (
 	"latchkey/provider"
 	"latchkey/provider/audit"
 	"latchkey/provider/clients"
+	"latchkey/provider/mail"
+	"latchkey/provider/people"
 	"latchkey/provider/registration"
 )
 
@@ -100,6 +102,8 @@ type Config struct {
 		RememberedAbsolute Duration `json:"remembered_absolute"`
 		// Interaction is how long a person may take to sign in. Default 1h.
 		Interaction Duration `json:"interaction"`
+		// MailLink is how long the link of a mail works, from 5m to 1d. Default 30m.
+		MailLink Duration `json:"mail_link"`
 		// SigningKey is how long a key signs before the next one takes over. Default 90d.
 		SigningKey Duration `json:"signing_key"`
 	} `json:"lifetimes"`
@@ -140,7 +144,36 @@ type Config struct {
 		AttemptsPerAccount int `json:"attempts_per_account"`
 		// AttemptsPerAddress is the same for one client address, over all accounts. Default 100.
 		AttemptsPerAddress int `json:"attempts_per_address"`
+		// MinLength is the shortest password that may be set, in characters, from 8 to 64. Default 10.
+		MinLength int `json:"min_length"`
+		// BlocklistFile has further passwords that may not be set, one a line. Default none.
+		BlocklistFile string `json:"blocklist_file" path:"true"`
 	} `json:"passwords"`
+
+	Mail struct {
+		// Mode is off (no mails are sent, and what needs them is not offered), smtp, or folder (mails are written into files). Default off.
+		Mode string `json:"mode"`
+		// From is the address that mails come from: accounts@example.com.
+		From string `json:"from"`
+		// Folder is where mode folder writes mails, one file each. Default mails in the data folder.
+		Folder string `json:"folder" path:"true"`
+
+		SMTP struct {
+			// Address is the mail server's name and port: smtp.example.com:587.
+			Address string `json:"address"`
+			// Security is starttls (required of the server), tls (from the first byte, usual at port 465), or none (without a password, and
+			// for a server on this machine alone). Default starttls.
+			Security string `json:"security"`
+			// User is whom to authenticate as. Default none.
+			User string `json:"user"`
+			// Password is that user's.
+			Password string `json:"password" secret:"true"`
+			// PasswordFile is a file with that password, read again for each mail.
+			PasswordFile string `json:"password_file" path:"true"`
+			// CAFile has further certificate authorities, PEM, to trust beside the system's.
+			CAFile string `json:"ca_file" path:"true"`
+		} `json:"smtp"`
+	} `json:"mail"`
 
 	Audit struct {
 		// Keep is how long events of the audit log are kept. Default 400d.
@@ -174,7 +207,10 @@ func Default() Config {
 	l.RefreshIdle, l.RefreshAbsolute, l.RefreshGrace = Duration(d.RefreshIdle), Duration(d.RefreshAbsolute), Duration(d.RefreshGrace)
 	l.SessionIdle, l.SessionAbsolute = Duration(d.SessionIdle), Duration(d.SessionAbsolute)
 	l.RememberedIdle, l.RememberedAbsolute, l.Interaction = Duration(d.RememberedIdle), Duration(d.RememberedMax), Duration(d.InteractionTTL)
+	l.MailLink = Duration(d.LinkTTL)
 	l.SigningKey = 90 * Day
+	c.Passwords.MinLength = people.MinPassword
+	c.Mail.Mode, c.Mail.SMTP.Security = mailOff, string(mail.StartTLS)
 	c.AccessTokenSignedResponseAlg = provider.DefaultAccessTokenAlg
 	c.Registration, c.RegistrationsPerHour = string(registration.Closed), 60
 	c.Passwords.MemoryKiB, c.Passwords.Passes = 19456, 2
@@ -301,7 +337,8 @@ func (s Setting) String() string {
 
 // siblings are pairs of which only one may be set: the value, or the file that has it.
 var siblings = map[string]string{"mongodb": "mongodb_file", "mongodb_file": "mongodb", "master_key": "master_key_file", "master_key_file": "master_key",
-	"old_master_key": "old_master_key_file", "old_master_key_file": "old_master_key"}
+	"old_master_key": "old_master_key_file", "old_master_key_file": "old_master_key",
+	"mail.smtp.password": "mail.smtp.password_file", "mail.smtp.password_file": "mail.smtp.password"}
 
 // DefaultFile is read from the working directory when no other is named.
 const DefaultFile = "latchkey.yaml"
@@ -358,7 +395,7 @@ func Load(file string, environ []string, flags map[string]string) (Config, error
 		if lines["data"] > 0 {
 			c.Data = RelativeTo(file, c.Data)
 		}
-		if runtime.GOOS != "windows" && (c.MasterKey != "" || c.OldMasterKey != "" || hasPassword(c.MongoDB)) {
+		if runtime.GOOS != "windows" && (c.MasterKey != "" || c.OldMasterKey != "" || c.Mail.SMTP.Password != "" || hasPassword(c.MongoDB)) {
 			if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o077 != 0 {
 				fs = append(fs, Fault{file, 0, "", "holds a secret and can be read by others; run: chmod 600 " + file})
 			}
@@ -508,6 +545,12 @@ func (c *Config) CheckStore() (fs Faults) {
 	if c.Passwords.MemoryKiB > 4<<20 || c.Passwords.Passes > 100 || c.Passwords.Concurrency < 0 || c.Passwords.Concurrency > 1024 {
 		bad("passwords", "cost too much to compute; memory_kib 19456, passes 2, concurrency 0 are usual")
 	}
+	if c.Passwords.MinLength < 8 || c.Passwords.MinLength > 64 {
+		bad("passwords.min_length", "must be from 8 to 64, such as 10")
+	}
+	if _, err := c.PasswordPolicy(); err != nil {
+		bad("passwords.blocklist_file", "%v", err)
+	}
 	return fs
 }
 
@@ -590,6 +633,7 @@ func (c *Config) Validate() error {
 		{"remembered_idle", c.Lifetimes.RememberedIdle, Duration(time.Minute), 400 * Day},
 		{"remembered_absolute", c.Lifetimes.RememberedAbsolute, Duration(time.Minute), 400 * Day},
 		{"interaction", c.Lifetimes.Interaction, Duration(time.Minute), Day},
+		{"mail_link", c.Lifetimes.MailLink, Duration(5 * time.Minute), Day},
 		{"signing_key", c.Lifetimes.SigningKey, Day, 3650 * Day},
 	} {
 		if b.v < b.min || b.v > b.max {
@@ -632,6 +676,7 @@ func (c *Config) Validate() error {
 	if c.Passwords.AttemptsPerAccount < 1 || c.Passwords.AttemptsPerAddress < 1 {
 		bad("passwords", "attempts_per_account and attempts_per_address must be 1 or more; 10 and 100 are usual")
 	}
+	c.checkMail(bad)
 	slices.SortStableFunc(fs, func(a, b Fault) int { return a.Line - b.Line })
 	return fs.OrNil()
 }
@@ -645,6 +690,9 @@ func (c *Config) Warnings() []string {
 	}
 	if c.InsecurePublicClientsWithoutPKCE {
 		warn("insecure_public_clients_without_pkce: an attacker who sees the code of a public client can use it; only the certification suite needs that")
+	}
+	if c.Mail.Mode == mailFolder {
+		warn("mail.mode: folder: mails are written into files and reach nobody")
 	}
 	if c.Outbound.AllowLoopback {
 		warn("outbound.allow_loopback: a registered client can make the provider call programs on this machine; only demonstrations and certification runs need that")

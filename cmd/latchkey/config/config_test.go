@@ -72,7 +72,8 @@ lifetimes: {code: 11m, session_idle: 13h, refresh_grace: 1h}
 registration: everybody
 registrations_per_hour: -1
 outbound: {allow_private: [::/0], ca_file: /does/not/exist.pem}
-passwords: {memory_kib: 1024, passes: 1, attempts_per_account: 0}
+passwords: {memory_kib: 1024, passes: 1, attempts_per_account: 0, min_length: 7, blocklist_file: /does/not/exist}
+mail: {mode: smtp, from: nobody, smtp: {address: mail.example.com, security: ssl, password_file: /does/not/exist, ca_file: /does/not/exist.pem}}
 mongodb: mongodb://db1/latchkey?w=1
 tls: {cert_file: /does/not/exist.crt}
 name: ""
@@ -81,7 +82,8 @@ name: ""
 		t.Fatal("accepted")
 	}
 	for _, key := range []string{"issuer:", "listen:", "metrics_listen:", "trusted_proxies: 0.0.0.0/0", `trusted_proxies: "proxy.example.com"`, "log.format:", "log.level:", "lifetimes.code:", "lifetimes.session_idle:",
-		"lifetimes.refresh_grace:", "registration:", "registrations_per_hour:", "outbound.allow_private:", "outbound.ca_file:", "passwords:", "mongodb:", "tls:", "name:"} {
+		"lifetimes.refresh_grace:", "registration:", "registrations_per_hour:", "outbound.allow_private:", "outbound.ca_file:", "passwords:", "passwords.min_length:", "passwords.blocklist_file:",
+		"mail.from:", "mail.smtp.address:", "mail.smtp.security:", "mail.smtp.password_file:", "mail.smtp.ca_file:", "mongodb:", "tls:", "name:"} {
 		if !strings.Contains(err.Error(), key) {
 			t.Errorf("nothing about %s in\n%v", key, err)
 		}
@@ -89,6 +91,41 @@ name: ""
 	var fs Faults
 	if !errors.As(err, &fs) || len(fs) < 18 {
 		t.Errorf("%d faults", len(fs))
+	}
+}
+
+func TestMailIsConfiguredSafely(t *testing.T) {
+	t.Parallel()
+	const start = "issuer: http://localhost:8080\nmail: {from: accounts@example.com, "
+	for text, want := range map[string]string{
+		"mode: folder}": "",
+		"mode: smtp, smtp: {address: \"smtp.example.com:587\"}}":                "",
+		"mode: smtp, smtp: {address: \"smtp.example.com:465\", security: tls}}": "",
+		"mode: smtp, smtp: {address: \"localhost:25\", security: none}}":        "",
+		"mode: post}": "mail.mode: must be",
+		"mode: smtp, smtp: {address: \"smtp.example.com:25\", security: none}}":                          "everybody on the way",
+		"mode: smtp, smtp: {address: \"localhost:25\", security: none, user: u, password: p}}":           "in clear",
+		"mode: smtp, smtp: {address: \"smtp.example.com:587\", user: u}}":                                "both user and password_file",
+		"mode: smtp, smtp: {address: \"smtp.example.com:587\", password: p}}":                            "both user and password_file",
+		"mode: smtp, smtp: {address: \"smtp.example.com:587\", user: u, password: p, password_file: f}}": "keep one of them",
+		"mode: smtp}": "mail.smtp.address",
+	} {
+		c, err := validated(t, start+text+"\n")
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+		if want == "" {
+			if transport, err := c.MailTransport(); transport == nil || err != nil {
+				t.Errorf("%s: %v %v", text, transport, err)
+			}
+		}
+	}
+	c, err := validated(t, "issuer: http://localhost:8080\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if transport, err := c.MailTransport(); transport != nil || err != nil {
+		t.Errorf("off: %v %v", transport, err)
 	}
 }
 

@@ -1,0 +1,75 @@
+package templates
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"strings"
+	"time"
+)
+
+//go:embed mails/mail.html
+var mailSource string
+
+var mailTemplate = template.Must(template.New("mail").Parse(mailSource))
+
+// Mail is what a mail says. Its words are the messages mail.KIND.subject, .text, .button and .note; the
+// last two may be missing.
+type Mail struct {
+	Kind   string
+	Person string        // how to greet
+	Link   string        // where the button leads, if there is one
+	Valid  time.Duration // {wait} in the words: how long the link works
+	Args   Args          // further values in the words
+}
+
+// Kinds of Mail.
+const (
+	MailReset           = "reset"            // a link to choose a new password
+	MailPasswordChanged = "password-changed" // with "time" and "address"
+)
+
+// mailKinds lists them all, for the tests.
+var mailKinds = []string{MailReset, MailPasswordChanged}
+
+// Mail writes a mail in a language that Match returned: subject, the text, and the same as HTML. There
+// is no picture and nothing else that is fetched when somebody reads it.
+func (s *Set) Mail(lang string, m Mail) (subject, text, html string, err error) {
+	v := s.view(lang, nil)
+	args := Args{"provider": v.Provider, "person": m.Person, "wait": v.Lasts(m.Valid)}
+	for name, value := range m.Args {
+		args[name] = value
+	}
+	word := func(key string) string { return v.t(key, args).String() }
+	part := func(name string) string {
+		key := "mail." + m.Kind + "." + name
+		if english().messages[key] == nil {
+			return ""
+		}
+		return word(key)
+	}
+	if part("subject") == "" || part("text") == "" {
+		return "", "", "", fmt.Errorf("templates: there is no mail %q", m.Kind)
+	}
+	page := struct{ Lang, Dir, Subject, Hello, Text, Link, Button, Note, From string }{
+		v.Lang, v.Dir, part("subject") + " – " + v.Provider, word("mail.hello"), part("text"), m.Link, part("button"), part("note"), word("mail.from"),
+	}
+	var b bytes.Buffer
+	if err := mailTemplate.Execute(&b, page); err != nil {
+		return "", "", "", fmt.Errorf("templates: %w", err)
+	}
+	var paragraphs []string
+	for _, p := range []string{page.Hello, page.Text, page.Link, page.Note, "-- \n" + page.From} {
+		if p != "" {
+			paragraphs = append(paragraphs, p)
+		}
+	}
+	return page.Subject, strings.Join(paragraphs, "\n\n") + "\n", b.String(), nil
+}
+
+// MailDate is a time as it stands in the words of a mail in this language, in UTC.
+func (s *Set) MailDate(lang string, t time.Time) string {
+	v := s.view(lang, nil)
+	return v.date(t.UTC()).String()
+}
