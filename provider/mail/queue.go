@@ -15,6 +15,9 @@ import (
 // ErrNobody is what composing returns when there is nobody to write to: no such account, no address, no need any more.
 var ErrNobody = errors.New("mail: there is nobody to write to")
 
+// ErrDispatched is what composing returns when the mail has done its part without being sent: others were queued in its place, or none.
+var ErrDispatched = errors.New("mail: dispatched")
+
 const (
 	lookEvery  = 5 * time.Second // for what another instance left, or what is due again
 	leaseFor   = 2 * time.Minute // longer than an attempt takes
@@ -34,7 +37,7 @@ type Queue struct {
 	wake      chan struct{}
 }
 
-// NewQueue makes a Queue. compose writes the text of a mail just before it is sent; ErrNobody drops the mail.
+// NewQueue makes a Queue. compose writes the text of a mail just before it is sent; ErrNobody drops the mail, and ErrDispatched ends it.
 func NewQueue(store *storage.Store, transport Transport, compose func(context.Context, storage.Mail) (Message, error), now func() time.Time, logger *slog.Logger) *Queue {
 	return &Queue{store: store, transport: transport, compose: compose, now: now, logger: logger, wake: make(chan struct{}, 1)}
 }
@@ -100,6 +103,9 @@ func (q *Queue) attempt(ctx context.Context, m storage.Mail) {
 	switch {
 	case err == nil:
 		level, message = slog.LevelInfo, "mail sent"
+		m.DoneAt, m.LastError = now, ""
+	case errors.Is(err, ErrDispatched):
+		level, message, err = slog.LevelDebug, "mail dispatched", nil
 		m.DoneAt, m.LastError = now, ""
 	case errors.Is(err, ErrNobody), errors.Is(err, ErrRefused):
 		m.DoneAt, m.LastError = now, clip(err)

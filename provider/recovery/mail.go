@@ -70,7 +70,7 @@ func (p *Pages) languageOf(user storage.User, asked string) string {
 	return p.Web.Templates.Match(own, asked)
 }
 
-// dispatch looks up for whom a link was asked for, and queues a mail for each. It always ends the mail that asked.
+// dispatch looks up for whom a link was asked for, and queues a mail for each. mail.ErrDispatched is its success.
 func (p *Pages) dispatch(ctx context.Context, asked storage.Mail) error {
 	users, err := p.find(ctx, asked.Account)
 	if err != nil {
@@ -88,7 +88,7 @@ func (p *Pages) dispatch(ctx context.Context, asked storage.Mail) error {
 			return err
 		}
 	}
-	return mail.ErrNobody
+	return mail.ErrDispatched
 }
 
 // find returns the accounts that what was typed may mean: the one with that username, and otherwise those with that e-mail address.

@@ -188,6 +188,9 @@ func TestAForgottenPasswordIsResetByTheLinkOfAMail(t *testing.T) {
 	if seen["user.reset_mail"] != storage.OutcomeDone || seen["user.password"] != storage.OutcomeDone {
 		t.Errorf("events: %v", seen)
 	}
+	if strings.Contains(h.Log.String(), "mail not sent") {
+		t.Error("the log speaks of a mail that was not sent")
+	}
 	if log := h.Log.String(); strings.Contains(log, strings.Split(link, "link=")[1]) || strings.Contains(log, newPassword) {
 		t.Error("the log has a secret")
 	}
