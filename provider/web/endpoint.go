@@ -89,10 +89,11 @@ func (s *Site) Routes(table []Endpoint) http.Handler {
 		if e.AtRoot {
 			router = root
 		}
+		// The router writes into what it is given, and the table is shared by all who make one.
 		if e.Prefix {
-			router.PathPrefix(e.Path).Handler(handler).Methods(e.methods()...)
+			router.PathPrefix(e.Path).Handler(handler).Methods(slices.Clone(e.methods())...)
 		} else {
-			router.Handle(e.Path, handler).Methods(e.methods()...)
+			router.Handle(e.Path, handler).Methods(slices.Clone(e.methods())...)
 		}
 	}
 	root.NotFoundHandler = s.pageOrJSON(s.notFound)
