@@ -29,7 +29,7 @@ func TestAWrongTurnIsAnsweredInOneLine(t *testing.T) {
 		{[]string{"serve", "--issuer", "http://localhost:99999"}, exitFailed, "latchkey: --issuer: must have a port from 1 to 65535 or none, such as https://id.example.com"},
 		{[]string{"healthcheck", "--listen", "127.0.0.1:1"}, exitFailed, "latchkey: nothing answers at 127.0.0.1:1; is latchkey serve running, and does it listen there? (connection refused)"},
 		{[]string{"backup", there, "--data", data}, exitFailed, "latchkey: " + there + " is there already and stays as it is; name a new file"},
-		{[]string{"backup", filepath.Join(there, "x"), "--data", data}, exitFailed, "latchkey: back up to " + filepath.Join(there, "x") + ": open " + filepath.Join(there, "x") + ": not a directory"},
+		{[]string{"backup", filepath.Join(there, "x"), "--data", data}, exitFailed, "latchkey: back up to " + filepath.Join(there, "x") + ": open " + filepath.Join(there, "x") + ".partial: not a directory"},
 	} {
 		r := latchkey(t, "", nil, c.args...)
 		line, rest, _ := strings.Cut(r.stderr, "\n")

@@ -33,8 +33,9 @@ const (
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
 
-	stopTimeout = 10 * time.Second // for requests that are under way at the end
-	turnAway    = time.Second      // from the last new connection until idle ones are closed
+	stopTimeout = 10 * time.Second       // for requests that are under way at the end
+	acceptRest  = 200 * time.Millisecond // for connections that the system has accepted, and this program not yet
+	turnAway    = time.Second            // from the last new connection until idle ones are closed
 	purgeEvery  = 10 * time.Minute
 )
 
@@ -214,6 +215,10 @@ func (s *servers) start(l net.Listener, h http.Handler) {
 
 // refuse takes no new connections. Those that are there are answered as before.
 func (s *servers) refuse() {
+	for _, l := range s.listeners {
+		dropNew(l)
+	}
+	time.Sleep(acceptRest)
 	for _, l := range s.listeners {
 		_ = l.Close()
 	}

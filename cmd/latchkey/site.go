@@ -97,9 +97,6 @@ func openServer(ctx context.Context, c config.Config, logger *slog.Logger) (*sit
 		return nil, err
 	}
 	if db := s.store.Embedded(); db != nil {
-		if db.Made() {
-			logger.Warn("made a new database: there is nobody in it", "file", db.Path())
-		}
 		if s.release, err = db.LockServe(); err != nil {
 			_ = s.store.Close()
 			return nil, err

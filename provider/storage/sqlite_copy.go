@@ -17,11 +17,8 @@ import (
 // written to path.partial, of which nothing stays after an error. fs.ErrExist if there is such a file.
 func (s *SQLite) Backup(ctx context.Context, path string) (err error) {
 	what := "back up to " + path
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		if err == nil {
-			err = fs.ErrExist
-		}
-		return fmt.Errorf("%s: %w", what, err)
+	if _, err := os.Lstat(path); err == nil {
+		return fmt.Errorf("%s: %w", what, fs.ErrExist)
 	}
 	partial := path + ".partial"
 	defer func() {
@@ -72,6 +69,9 @@ func (s *SQLite) Backup(ctx context.Context, path string) (err error) {
 // discard removes a database and what SQLite puts beside it.
 func discard(path string) error {
 	for _, end := range []string{"", "-journal", "-wal", "-shm"} {
+		if _, err := os.Lstat(path + end); err != nil {
+			continue // whoever writes there is told why that cannot be
+		}
 		if err := os.Remove(path + end); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
