@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"latchkey/provider/clients"
 	"latchkey/provider/outbound"
 	"latchkey/provider/storage"
@@ -84,17 +86,24 @@ func (ss *Sessions) scheduleLogout(ctx context.Context, session storage.Session,
 		})
 	}
 	// All at once, so that the store can write them together.
-	errs := make([]error, len(due))
-	parallel(len(due), 2*logoutParallel, func(i int) { errs[i] = ss.Store.CreateLogoutDelivery(ctx, due[i]) })
-	for _, e := range errs {
-		switch {
-		case errors.Is(e, storage.ErrConflict):
-			had = true
-		case e != nil && err == nil:
-			err = fmt.Errorf("store logout delivery: %w", e)
-		}
+	var group errgroup.Group
+	group.SetLimit(2 * logoutParallel)
+	var already atomic.Bool
+	for _, d := range due {
+		group.Go(func() error {
+			err := ss.Store.CreateLogoutDelivery(ctx, d)
+			if errors.Is(err, storage.ErrConflict) {
+				already.Store(true)
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("store logout delivery: %w", err)
+			}
+			return nil
+		})
 	}
-	return had, err
+	err = group.Wait()
+	return already.Load(), err
 }
 
 // makeDeliveriesDue makes the deliveries due at once that an earlier attempt to end the session left behind.
@@ -112,20 +121,6 @@ func (ss *Sessions) makeDeliveriesDue(ctx context.Context, logoutID string, now 
 		}
 	}
 	return nil
-}
-
-// parallel calls do(0) … do(n-1), at most width at a time, and returns when all have returned.
-func parallel(n, width int, do func(int)) {
-	var wg sync.WaitGroup
-	places := make(chan struct{}, width)
-	for i := range n {
-		places <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-places }()
-			do(i)
-		})
-	}
-	wg.Wait()
 }
 
 // DeliverLogouts tells applications by the back channel of sessions that have ended (Back-Channel Logout §2.5), until ctx is done; then

@@ -29,8 +29,8 @@ func (s *Site) Readyz(w http.ResponseWriter, r *http.Request) error {
 		// not keep the answer back.
 		//nolint:contextcheck // one who goes away does not take the answer from the others
 		done := s.asking.DoChan(part.Name, func() (any, error) {
-			shared, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), readyWithin)
-			defer cancel()
+			shared, stop := context.WithTimeout(context.WithoutCancel(r.Context()), readyWithin)
+			defer stop()
 			return nil, part.Ask(shared)
 		})
 		var err error
