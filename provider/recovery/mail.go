@@ -103,7 +103,7 @@ func (p *Pages) find(ctx context.Context, typed string) ([]storage.User, error) 
 		}
 	}
 	if mail.CheckAddress(typed) != nil {
-		return nil, nil
+		return nil, nil //nolint:nilerr // what is no address is nobody's, which is no error
 	}
 	for _, spelling := range []string{typed, strings.ToLower(typed)} {
 		users, err := p.Store.UsersByEmail(ctx, spelling, mostAccounts)
