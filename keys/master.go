@@ -107,7 +107,7 @@ func ReadMasterKey(path string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("master key %s is not a file", path)
 	}
-	if perm := info.Mode().Perm(); perm&0o077 != 0 && runtime.GOOS != "windows" {
+	if perm := info.Mode().Perm(); Exposed(path, info, 0o077) {
 		return nil, fmt.Errorf("master key %s can be read or written by others (mode %04o); run: chmod 600 %s",
 			path, perm, path)
 	}

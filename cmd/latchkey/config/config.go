@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -395,8 +394,8 @@ func Load(file string, environ []string, flags map[string]string) (Config, error
 		if lines["data"] > 0 {
 			c.Data = RelativeTo(file, c.Data)
 		}
-		if runtime.GOOS != "windows" && (c.MasterKey != "" || c.OldMasterKey != "" || c.Mail.SMTP.Password != "" || hasPassword(c.MongoDB)) {
-			if info, err := os.Stat(file); err == nil && info.Mode().Perm()&0o077 != 0 {
+		if c.MasterKey != "" || c.OldMasterKey != "" || c.Mail.SMTP.Password != "" || hasPassword(c.MongoDB) {
+			if info, err := os.Stat(file); err == nil && keys.Exposed(file, info, 0o077) {
 				fs = append(fs, Fault{file, 0, "", "holds a secret and can be read by others; run: chmod 600 " + file})
 			}
 		}
@@ -521,12 +520,21 @@ func (c *Config) CheckStore() (fs Faults) {
 	if !slices.Contains(keys.SigningAlgorithms, c.AccessTokenSignedResponseAlg) {
 		bad("access_token_signed_response_alg", "must be one of %s", strings.Join(keys.SigningAlgorithms, ", "))
 	}
-	if uri := c.MongoDB; uri != "" {
+	key, uri := "mongodb", c.MongoDB
+	if c.MongoDBFile != "" {
+		var err error
+		if key, uri = "mongodb_file", ""; !c.unsure(key) {
+			if uri, err = c.MongoURI(); err != nil {
+				bad(key, "%s", strings.TrimPrefix(err.Error(), key+": "))
+			}
+		}
+	}
+	if uri != "" {
 		switch u, err := url.Parse(uri); {
 		case !strings.HasPrefix(uri, "mongodb://") && !strings.HasPrefix(uri, "mongodb+srv://"):
-			bad("mongodb", "must begin with mongodb:// or mongodb+srv://, such as mongodb://db1,db2,db3/latchkey?replicaSet=rs0")
+			bad(key, "must begin with mongodb:// or mongodb+srv://, such as mongodb://db1,db2,db3/latchkey?replicaSet=rs0")
 		case err == nil && (u.Query().Has("w") && u.Query().Get("w") != "majority" || u.Query().Get("journal") == "false"):
-			bad("mongodb", "must not ask for less than w=majority and journal=true: what was acknowledged could be lost. Leave both out")
+			bad(key, "must not ask for less than w=majority and journal=true: what was acknowledged could be lost. Leave both out")
 		}
 	}
 	if c.MasterKey != "" {
@@ -800,7 +808,7 @@ func checkTLS(certFile, keyFile string) error {
 	if _, err := tls.LoadX509KeyPair(certFile, keyFile); err != nil {
 		return fmt.Errorf("cert_file and key_file cannot be used: %w", err)
 	}
-	if info, err := os.Stat(keyFile); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
+	if info, err := os.Stat(keyFile); err == nil && keys.Exposed(keyFile, info, 0o007) {
 		return fmt.Errorf("key_file can be read or written by everybody; run: chmod 600 %s", keyFile)
 	}
 	return nil

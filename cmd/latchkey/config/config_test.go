@@ -280,3 +280,33 @@ func TestTemplatesOfAnOperatorAreCheckedAtTheStart(t *testing.T) {
 		t.Errorf("a folder that is not there: %v", err)
 	}
 }
+
+func TestEverySecretFileIsReadWhenTheConfigurationIsChecked(t *testing.T) {
+	t.Parallel()
+	mode := func(name, text string, mode os.FileMode) string {
+		t.Helper()
+		file := writeFile(t, name, text)
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	for name, test := range map[string]struct{ file, want string }{
+		"good":                  {mode("uri", "mongodb://u:p@db1/latchkey\n", 0o600), ""},
+		"missing":               {filepath.Join(t.TempDir(), "none"), "no such file"},
+		"readable by everybody": {mode("uri", "mongodb://u:p@db1/latchkey", 0o644), "chmod 600"},
+		"empty":                 {mode("uri", "", 0o600), "one line"},
+		"something else":        {mode("uri", "postgres://u:p55word@db1", 0o600), "must begin with mongodb://"},
+		"a weaker promise":      {mode("uri", "mongodb://u:p55word@db1/?w=1", 0o600), "w=majority"},
+	} {
+		_, err := validated(t, "issuer: http://localhost:8080\nmongodb_file: "+test.file+"\n")
+		switch {
+		case test.want == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case test.want != "" && (err == nil || !strings.Contains(err.Error(), "mongodb_file: ") || !strings.Contains(err.Error(), test.want)):
+			t.Errorf("%s: %v, want %s", name, err, test.want)
+		case err != nil && strings.Contains(err.Error(), "p55word"):
+			t.Errorf("%s: the secret is in %v", name, err)
+		}
+	}
+}

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
+
+	"latchkey/keys"
 )
 
 // maxSecretFile bounds what is read as a secret.
@@ -26,7 +27,7 @@ func ReadSecretFile(key, path string) (string, error) {
 	if !info.Mode().IsRegular() {
 		return "", fmt.Errorf("%s: %s is not a file", key, path)
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
+	if keys.Exposed(path, info, 0o007) {
 		return "", fmt.Errorf("%s: %s can be read or written by everybody; run: chmod 600 %s", key, path, path)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxSecretFile))

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package keys
+
+func readOnlyMount(string) bool { return false }
