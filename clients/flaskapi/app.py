@@ -221,6 +221,11 @@ class Full(Exception):
     """There is no room for another entry."""
 
 
+@app.errorhandler(413)  # newer versions of Flask say so before anything is read
+def too_large(_):
+    return {"error": "invalid_entry", "error_description": "the body is larger than 4096 bytes"}, 400
+
+
 @app.errorhandler(Full)
 def full(_):
     return {"error": "full", "error_description": "the ledger is full: remove an entry first"}, 409

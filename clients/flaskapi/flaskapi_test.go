@@ -126,8 +126,8 @@ func TestStopEndsTheFlaskAPI(t *testing.T) {
 	l.Close()
 }
 
-// TestTheFlaskAPIEndsWithTheProcessThatStartedIt starts it from a process that is then killed without a
-// chance to clean up.
+// TestTheFlaskAPIEndsWithTheProcessThatStartedIt starts it from a process that is then killed
+// without a chance to clean up.
 func TestTheFlaskAPIEndsWithTheProcessThatStartedIt(t *testing.T) {
 	const variable = "TEST_FLASKAPI_PARENT"
 	if addr := os.Getenv(variable); addr != "" {
