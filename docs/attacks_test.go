@@ -22,7 +22,8 @@ var (
 	attackRow  = regexp.MustCompile(`(?m)^\| ([A-Z]{2}-\d+) \| (.*) \| (.*) \|$`)
 )
 
-// attackCases are the cases that provider/attacks has, as rows of docs/attacks.md. Every case there runs on both stores.
+// attackCases are the cases that provider/attacks has, as rows of docs/attacks.md. Every case there
+// runs on both stores.
 func attackCases(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob("../provider/attacks/*_test.go")

@@ -20,8 +20,8 @@ const (
 	tabWidth     = 4
 )
 
-// widths is what testdata/width.json holds: the share of lines that are wider than they should be, in percent of all lines of their
-// kind, with two decimals.
+// widths is what testdata/width.json holds: the share of lines that are wider than they should be,
+// in percent of all lines of their kind, with two decimals.
 type widths struct {
 	Comments float64 `json:"comments_over_100"`
 	Code     float64 `json:"code_over_120"`
@@ -56,7 +56,8 @@ func (k *lineKind) worst() string {
 	return strings.Join(files[:min(5, len(files))], ", ")
 }
 
-// TestLinesGetNoWider lets the share of wide lines only fall. -update writes down a share that fell.
+// TestLinesGetNoWider lets the share of wide lines only fall. -update writes down a share that
+// fell.
 func TestLinesGetNoWider(t *testing.T) {
 	t.Parallel()
 	comments, code := lineKind{in: map[string]int{}}, lineKind{in: map[string]int{}}

@@ -96,7 +96,8 @@ type SealRecord struct {
 	Master string    `bson:"master,omitempty" json:"master"`       // MasterKeyID
 	Root   []byte    `bson:"root,omitempty" json:"-"`              // "root" is its additional data
 	Keys   []SealKey `bson:"keys,omitempty" json:"keys,omitempty"` // the current one last
-	// ResealedAt is when a walk began that saw every record sealed by the current key; see ResealDone.
+	// ResealedAt is when a walk began that saw every record sealed by the current key; see
+	// ResealDone.
 	ResealedAt time.Time `bson:"resealed_at,omitempty" json:"resealed_at,omitzero"`
 }
 

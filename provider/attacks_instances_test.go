@@ -17,7 +17,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// TestWhatIsUsedOnceIsUsedOnceByAllInstances races on everything but codes, refresh tokens and assertions.
+// TestWhatIsUsedOnceIsUsedOnceByAllInstances races on everything but codes, refresh tokens and
+// assertions.
 func TestWhatIsUsedOnceIsUsedOnceByAllInstances(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t, func(c *provider.Config) { c.Registration = registration.Token })

@@ -26,7 +26,8 @@ func kid(t *testing.T, token string) string {
 	return h.KeyID
 }
 
-// kidsAt lists the keys that the instance at this address publishes, and checks each as a stranger would.
+// kidsAt lists the keys that the instance at this address publishes, and checks each as a stranger
+// would.
 func kidsAt(t *testing.T, w *providertest.World, issuer string) []string {
 	t.Helper()
 	page := w.Browser().Get(issuer + "/jwks")

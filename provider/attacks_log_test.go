@@ -21,7 +21,8 @@ import (
 	"latchkey/provider/session"
 )
 
-// TestNoSecretIsLogged goes through everything with a log of every level, succeeding and failing, and looks for each secret that was used.
+// TestNoSecretIsLogged goes through everything with a log of every level, succeeding and failing,
+// and looks for each secret that was used.
 func TestNoSecretIsLogged(t *testing.T) {
 	t.Parallel()
 	var f *providertest.Faults

@@ -14,7 +14,8 @@ import (
 	"latchkey/provider/session"
 )
 
-// fuzzParts are what FuzzServer builds requests of: the words of the protocol, values that are right in this world, and values that are nowhere.
+// fuzzParts are what FuzzServer builds requests of: the words of the protocol, values that are
+// right in this world, and values that are nowhere.
 var fuzzParts = struct{ methods, names, types []string }{
 	methods: []string{"GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE", "X"},
 	names: []string{"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt", "max_age", "claims", "request", "request_uri", "id_token_hint", "login_hint", "ui_locales",
@@ -23,8 +24,9 @@ var fuzzParts = struct{ methods, names, types []string }{
 	types: []string{"application/x-www-form-urlencoded", "application/json", "", "text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded; charset=utf-16"},
 }
 
-// FuzzServer sends requests that are nearly right to the whole server. Whatever comes, there is no panic, no fault of ours, and no answer without
-// its headers; and nobody who sends no password gets a code.
+// FuzzServer sends requests that are nearly right to the whole server. Whatever comes, there is no
+// panic, no fault of ours, and no answer without its headers; and nobody who sends no password gets
+// a code.
 func FuzzServer(f *testing.F) {
 	w := providertest.New(f, func(c *provider.Config) { c.Registration = registration.Open })
 	alice := w.AddUser("alice")
@@ -48,7 +50,8 @@ func FuzzServer(f *testing.F) {
 	paths := append(addresses(w), "//", "/%2e%2e", "/nowhere")
 	path := func(s string) byte { return byte(index(paths, s)) }
 
-	// An authorization request, a code, a refresh token, userinfo, introspection, a consent, a logout, a registration: as they should be.
+	// An authorization request, a code, a refresh token, userinfo, introspection, a consent, a
+	// logout, a registration: as they should be.
 	authorization := []byte{name("client_id"), value("web"), name("redirect_uri"), value(web.RedirectURIs[0]), name("response_type"), value("code"), name("scope"), value("openid offline_access"),
 		name("code_challenge"), value(providertest.TestChallenge), name("code_challenge_method"), value("S256")}
 	f.Add(byte(0), path("/authorize"), byte(0), byte(1), authorization, "", "")

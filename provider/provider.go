@@ -76,7 +76,8 @@ func (l Lifetimes) orDefault() Lifetimes {
 
 // Config is everything a Provider needs. Fields without a default must be set.
 type Config struct {
-	// Issuer identifies the provider, e.g. https://id.example.com or https://example.com/id. No trailing slash, no query.
+	// Issuer identifies the provider, e.g. https://id.example.com or https://example.com/id. No
+	// trailing slash, no query.
 	Issuer string
 	// Name is what users know the provider by. Default Latchkey.
 	Name string
@@ -91,19 +92,22 @@ type Config struct {
 	Logger    *slog.Logger     // default: nothing is logged
 	Now       func() time.Time // default time.Now
 
-	// TrustedProxies may say with X-Forwarded-For and X-Forwarded-Proto who the client is. Default none.
+	// TrustedProxies may say with X-Forwarded-For and X-Forwarded-Proto who the client is. Default
+	// none.
 	TrustedProxies []netip.Prefix
 
 	Lifetimes
 
-	// AccessTokenAlg signs access tokens for APIs whose registration names no algorithm: one of keys.SigningAlgorithms. Default ES256.
+	// AccessTokenAlg signs access tokens for APIs whose registration names no algorithm: one of
+	// keys.SigningAlgorithms. Default ES256.
 	AccessTokenAlg string
 
 	// Registration is closed by default.
 	Registration registration.Mode
 	// RegistrationsPerHour limits registration, open or by token, per client address. 0: no limit.
 	RegistrationsPerHour int
-	// RegistrationResources are the APIs that clients which register themselves may ask for tokens for (RFC 8707). Default none but the issuer.
+	// RegistrationResources are the APIs that clients which register themselves may ask for tokens
+	// for (RFC 8707). Default none but the issuer.
 	RegistrationResources []string
 
 	// Mail sends mails. nil: none are sent, and what needs them is not offered.
@@ -111,22 +115,24 @@ type Config struct {
 	// Passwords says which passwords users may set. Name is one that none may be made of.
 	Passwords people.PasswordPolicy
 
-	// InsecureAllowNone lets a client register for unsigned ID tokens and unsigned request objects (alg none).
-	// Only the certification suite needs it; never on in production.
+	// InsecureAllowNone lets a client register for unsigned ID tokens and unsigned request objects
+	// (alg none). Only the certification suite needs it; never on in production.
 	InsecureAllowNone bool
-	// RequireSecondFactor lets nobody into any application by password alone: whoever has no second factor sets one up during the
-	// sign-in.
+	// RequireSecondFactor lets nobody into any application by password alone: whoever has no second
+	// factor sets one up during the sign-in.
 	RequireSecondFactor bool
 
-	// InsecurePublicWithoutPKCE lets public clients that registered themselves leave out code_challenge. Only the certification
-	// suite needs it; never on in production: an attacker who intercepts a code could then use it (RFC 7636 §1).
+	// InsecurePublicWithoutPKCE lets public clients that registered themselves leave out
+	// code_challenge. Only the certification suite needs it; never on in production: an attacker
+	// who intercepts a code could then use it (RFC 7636 §1).
 	InsecurePublicWithoutPKCE bool
 }
 
 // DefaultAccessTokenAlg is Config.AccessTokenAlg when nothing is said.
 const DefaultAccessTokenAlg = "ES256"
 
-// How many mails may be asked for in an hour: for one account, so that nobody's mailbox is flooded, and from one network.
+// How many mails may be asked for in an hour: for one account, so that nobody's mailbox is flooded,
+// and from one network.
 const (
 	mailsPerAccount = 5
 	mailsPerAddress = 50
@@ -147,8 +153,8 @@ type Provider struct {
 	Registrations *registration.Endpoints
 }
 
-// New checks the configuration and makes a Provider. It refuses an issuer that is no plain http or https URL, and a Config that
-// lacks one of Store, Keys, Sealer, Templates, People and Outbound.
+// New checks the configuration and makes a Provider. It refuses an issuer that is no plain http or
+// https URL, and a Config that lacks one of Store, Keys, Sealer, Templates, People and Outbound.
 func New(cfg Config) (*Provider, error) {
 	base, err := url.Parse(cfg.Issuer)
 	switch {
@@ -270,13 +276,14 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 // Handler serves everything below the issuer, and its metadata where the standards want it.
 func (p *Provider) Handler() http.Handler { return p.Web.Routes(p.Endpoints()) }
 
-// MetricsHandler serves the metrics in Prometheus's format. It belongs on a listener of its own, on loopback: it is not among the
-// routes of Handler.
+// MetricsHandler serves the metrics in Prometheus's format. It belongs on a listener of its own, on
+// loopback: it is not among the routes of Handler.
 func (p *Provider) MetricsHandler() http.Handler {
 	return promhttp.HandlerFor(p.Web.Metrics.Registry, promhttp.HandlerOpts{})
 }
 
-// EndSessions signs a user out everywhere and revokes all that they granted, see session.Sessions.EndAll.
+// EndSessions signs a user out everywhere and revokes all that they granted, see
+// session.Sessions.EndAll.
 func (p *Provider) EndSessions(ctx context.Context, userID string) error {
 	return p.Sessions.EndAll(ctx, userID)
 }
@@ -288,5 +295,6 @@ func (p *Provider) SendMails(ctx context.Context) {
 	}
 }
 
-// DeliverLogouts tells clients of sessions that have ended until ctx is done, see session.Sessions.DeliverLogouts.
+// DeliverLogouts tells clients of sessions that have ended until ctx is done, see
+// session.Sessions.DeliverLogouts.
 func (p *Provider) DeliverLogouts(ctx context.Context) { p.Sessions.DeliverLogouts(ctx) }

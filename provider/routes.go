@@ -8,8 +8,9 @@ import (
 	"latchkey/templates"
 )
 
-// Methods of a page that only shows. What only looks at a page may do so by HEAD (RFC 9110 §9.3.2), but not where GET has consequences: a
-// program that checks links must not sign anybody out, or use up what waits for a user.
+// Methods of a page that only shows. What only looks at a page may do so by HEAD (RFC 9110 §9.3.2),
+// but not where GET has consequences: a program that checks links must not sign anybody out, or use
+// up what waits for a user.
 var show = []string{http.MethodGet, http.MethodHead}
 
 var (
@@ -68,7 +69,8 @@ func (p *Provider) Endpoints() []web.Endpoint {
 			web.Endpoint{Path: "/password/reset/done", Methods: show, Audience: web.AudienceForm, Handler: p.Recovery.ResetDone},
 		)
 	}
-	// RFC 8414 §3.1 puts the well-known part between host and path, OIDC Discovery §4 behind the path. Both are served.
+	// RFC 8414 §3.1 puts the well-known part between host and path, OIDC Discovery §4 behind the
+	// path. Both are served.
 	for _, name := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {
 		table = append(table, web.Endpoint{Path: name + p.Web.Path, Methods: show, AtRoot: true, Audience: web.AudiencePublic, Handler: p.Registrations.Metadata})
 		if p.Web.Path != "" {

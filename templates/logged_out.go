@@ -16,7 +16,8 @@ type LoggedOut struct {
 // LoggedOutApp is what became of one application.
 type LoggedOutApp struct {
 	Name string
-	// told, waiting, failed, browser (told by a frame of this page), none (cannot be told, keeps its own session)
+	// told, waiting, failed, browser (told by a frame of this page), none (cannot be told, keeps
+	// its own session)
 	State string
 }
 

@@ -14,8 +14,8 @@ var mailSource string
 
 var mailTemplate = template.Must(template.New("mail").Parse(mailSource))
 
-// Mail is what a mail says. Its words are the messages mail.KIND.subject, .text, .button and .note; the
-// last two may be missing.
+// Mail is what a mail says. Its words are the messages mail.KIND.subject, .text, .button and .note;
+// the last two may be missing.
 type Mail struct {
 	Kind   string
 	Person string        // how to greet
@@ -33,8 +33,8 @@ const (
 // mailKinds lists them all, for the tests.
 var mailKinds = []string{MailReset, MailPasswordChanged}
 
-// Mail writes a mail in a language that Match returned: subject, the text, and the same as HTML. There
-// is no picture and nothing else that is fetched when somebody reads it.
+// Mail writes a mail in a language that Match returned: subject, the text, and the same as HTML.
+// There is no picture and nothing else that is fetched when somebody reads it.
 func (s *Set) Mail(lang string, m Mail) (subject, text, html string, err error) {
 	v := s.view(lang, nil)
 	args := Args{"provider": v.Provider, "person": m.Person, "wait": v.Lasts(m.Valid)}

@@ -9,8 +9,8 @@ import (
 	"github.com/boombuler/barcode/qr"
 )
 
-// Methods shows a person how they prove who they are. Its forms post csrf and action=add-totp; action=rename or
-// action=remove with id, the first with name; or action=recovery, to Action.
+// Methods shows a person how they prove who they are. Its forms post csrf and action=add-totp;
+// action=rename or action=remove with id, the first with name; or action=recovery, to Action.
 type Methods struct {
 	Person        Person
 	Action, CSRF  string
@@ -96,7 +96,8 @@ func (e EnrolTOTP) Open() template.URL {
 	return template.URL(e.URI) //nolint:gosec // no script can be behind this scheme
 }
 
-// QRCode is a picture of squares: the side of the whole in squares, with the quiet zone, and an SVG path of the dark ones.
+// QRCode is a picture of squares: the side of the whole in squares, with the quiet zone, and an SVG
+// path of the dark ones.
 type QRCode struct {
 	Side int
 	Path string

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// TestLibraryWithoutPKCEWhereItIsSwitchedOff signs somebody in as proxies do that send neither code_challenge nor nonce and
-// find out by themselves how to authenticate.
+// TestLibraryWithoutPKCEWhereItIsSwitchedOff signs somebody in as proxies do that send neither
+// code_challenge nor nonce and find out by themselves how to authenticate.
 func TestLibraryWithoutPKCEWhereItIsSwitchedOff(t *testing.T) {
 	t.Parallel()
 	l := serve(t, "localhost", "")

@@ -89,7 +89,8 @@ func (b *browser) signIn(c *conn, target, password string) (location string, err
 			if err != nil {
 				return "", err
 			}
-			// A sign-in that is turned away because too many passwords are being checked is tried again.
+			// A sign-in that is turned away because too many passwords are being checked is tried
+			// again.
 			for begun := time.Now(); a.status == 503 && time.Since(begun) < time.Minute; {
 				time.Sleep(500 * time.Millisecond)
 				if a, err = c.do(post(c.addr, action, fields.Encode(), b.header(), "Origin: http://"+c.addr)); err != nil {

@@ -11,7 +11,8 @@ import (
 )
 
 // conn is one kept-alive connection. It is written for a client that must cost less than the server
-// that it measures: requests are finished bytes, answers are read in place, and nothing is allocated.
+// that it measures: requests are finished bytes, answers are read in place, and nothing is
+// allocated.
 type conn struct {
 	net.Conn
 	addr string

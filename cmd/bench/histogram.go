@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// histogram counts durations in buckets that are at most 1/64 wide, without allocating while it counts.
+// histogram counts durations in buckets that are at most 1/64 wide, without allocating while it
+// counts.
 type histogram struct {
 	counts [40 * 64]uint32
 	n      uint64

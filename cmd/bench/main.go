@@ -362,7 +362,8 @@ func (t *site) measure(ctx context.Context, o options, sc scenario, v variant, c
 		}
 	}
 	least = least.plus(f.Sign[v.alg], sc.work.idTokens).plus(f.Insert[conns], sc.work.inserts).plus(f.Hash, sc.work.hashes)
-	// An access token that costs more than the cheapest signature is the program's choice, unless the API wants it.
+	// An access token that costs more than the cheapest signature is the program's choice, unless
+	// the API wants it.
 	least = least.plus(f.Sign[atLeast], sc.work.accessTokens).plus(f.Verify[atLeast], sc.work.verifications)
 
 	m, verified, err := j.run(ctx, t.addr, t.pid(), seconds(o.seconds))
@@ -430,8 +431,8 @@ func (t *site) whileSignInsWait(ctx context.Context, o options, figure func(stri
 	return nil
 }
 
-// whileCleaningUp shows how long requests wait when a cleanup removes as many rows as there are, which
-// begins when the server does.
+// whileCleaningUp shows how long requests wait when a cleanup removes as many rows as there are,
+// which begins when the server does.
 func (t *site) whileCleaningUp(ctx context.Context, o options, rows int, figure func(string, float64, string, float64)) error {
 	if err := t.seed(ctx, rows, true); err != nil {
 		return err

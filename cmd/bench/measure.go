@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// worker does one operation after the other on its own connection. An error means that an answer was
-// wrong; errExhausted that there is nothing left to do.
+// worker does one operation after the other on its own connection. An error means that an answer
+// was wrong; errExhausted that there is nothing left to do.
 type worker func(c *conn) error
 
 var errExhausted = errors.New("nothing left to do")
@@ -112,7 +112,8 @@ func measure(ctx context.Context, addr string, pid int, workers []worker, length
 		begin()
 	}
 	wait(length)
-	// On a machine that has other things to do, the first operation may take longer than the whole measurement.
+	// On a machine that has other things to do, the first operation may take longer than the whole
+	// measurement.
 	for patience := time.Now(); ops.Load() == 0 && len(failed) == 0 && ctx.Err() == nil && time.Since(patience) < 10*time.Second; {
 		time.Sleep(length / 4)
 	}

@@ -34,8 +34,8 @@ type row struct {
 // share is the measured rate as a part of the floor's.
 func (r row) share() float64 { return divide(r.PerSecond, r.Floor) }
 
-// cpuShare is the processor time that the floor needs as a part of what the server took. It is steady
-// on a machine that does other things too, but says nothing of waiting for the disk.
+// cpuShare is the processor time that the floor needs as a part of what the server took. It is
+// steady on a machine that does other things too, but says nothing of waiting for the disk.
 func (r row) cpuShare() float64 { return divide(r.FloorCPU, r.CPU) }
 
 func divide(a, b float64) float64 {

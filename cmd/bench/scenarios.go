@@ -21,8 +21,9 @@ type scenario struct {
 	job    func(t *site, v variant, conns int) (*job, error)
 }
 
-// work is what no program can do without. Access tokens of web are as the program likes, so that the cheapest counts;
-// those of service and reader are as the API wants. Bare answers are added from what really travels.
+// work is what no program can do without. Access tokens of web are as the program likes, so that
+// the cheapest counts; those of service and reader are as the API wants. Bare answers are added
+// from what really travels.
 type work struct {
 	idTokens, accessTokens int // signatures
 	verifications          int // of access tokens
@@ -419,8 +420,8 @@ func (t *site) refresh(v variant, conns int) (*job, error) {
 	}}, nil
 }
 
-// reuseOfRefreshToken checks, with a grant of its own, that a refresh token which was replaced twice
-// ends the grant.
+// reuseOfRefreshToken checks, with a grant of its own, that a refresh token which was replaced
+// twice ends the grant.
 func (t *site) reuseOfRefreshToken(c *conn, v variant) error {
 	f := t.newFlow(t.people[0], v.web, fullScope)
 	if err := f.once(c); err != nil {
@@ -605,7 +606,8 @@ func (t *site) revocation(v variant, conns int) (*job, error) {
 	}}, nil
 }
 
-// firstSignIn is a new browser each time, from the application's request over the pages to the tokens.
+// firstSignIn is a new browser each time, from the application's request over the pages to the
+// tokens.
 func (t *site) firstSignIn(v variant, conns int) (*job, error) {
 	samplers := make([]*sampler, conns)
 	workers := make([]worker, conns)

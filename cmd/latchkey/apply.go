@@ -14,8 +14,9 @@ import (
 	"latchkey/provider/admin"
 )
 
-// manifest is the file that apply reads and export writes: groups, people and clients by the names that the standards and the --json
-// outputs have for them. It is an admin.Manifest that may name where a secret is, in place of the secret.
+// manifest is the file that apply reads and export writes: groups, people and clients by the names
+// that the standards and the --json outputs have for them. It is an admin.Manifest that may name
+// where a secret is, in place of the secret.
 type manifest struct {
 	Groups  []admin.GroupEntry `json:"groups,omitempty"`
 	People  []manifestPerson   `json:"people,omitempty"`

@@ -135,7 +135,8 @@ func partyName(p storage.EventParty) string {
 	return strings.TrimSuffix(p.Kind+":"+name, ":")
 }
 
-// eventDetails is what there is besides, in one line: the fields that changed, how many, from where.
+// eventDetails is what there is besides, in one line: the fields that changed, how many, from
+// where.
 func eventDetails(e storage.Event) string {
 	var out []string
 	if e.Count > 1 {

@@ -102,7 +102,8 @@ read, every key is opened, a token is signed and verified. The backup is only re
 	return cmd
 }
 
-// tryBackup restores a backup into a folder, and opens it there with the master key that belongs to c.
+// tryBackup restores a backup into a folder, and opens it there with the master key that belongs to
+// c.
 func tryBackup(ctx context.Context, c config.Config, file, folder string) (_ *site, counts map[string]int, err error) {
 	trial := c
 	trial.Data, trial.MongoDB, trial.MongoDBFile = folder, "", ""
@@ -192,7 +193,8 @@ Sessions and what was granted are then as they were at the time of the backup: w
 	return cmd
 }
 
-// restore prepares the backup in folder and puts it in place. It returns where the database of before is, "" if there was none.
+// restore prepares the backup in folder and puts it in place. It returns where the database of
+// before is, "" if there was none.
 func (sh *shell) restore(ctx context.Context, c config.Config, file, folder string, end bool) (kept string, err error) {
 	// 1. All that can fail is done beside the database.
 	s, counts, err := tryBackup(ctx, c, file, folder)
@@ -259,8 +261,8 @@ signed and verified. The exit code is the answer. For the configuration there is
 	})
 }
 
-// check reads every record, and signs and verifies a token by every algorithm. The keys are open: the
-// site would not be otherwise.
+// check reads every record, and signs and verifies a token by every algorithm. The keys are open:
+// the site would not be otherwise.
 func (s *site) check(ctx context.Context) (counts map[string]int, err error) {
 	if counts, err = s.store.Check(ctx); err != nil {
 		return nil, err
@@ -291,8 +293,8 @@ func (sh *shell) printCounts(counts map[string]int, verdict string) error {
 	return sh.done("%s", verdict)
 }
 
-// orphanedMasterKey reports whether a master key that Latchkey has made lies in the data folder, and no
-// database.
+// orphanedMasterKey reports whether a master key that Latchkey has made lies in the data folder,
+// and no database.
 func orphanedMasterKey(c *config.Config) bool {
 	if c.MasterKey != "" || c.MasterKeyFile != "" || c.MongoDB != "" || c.MongoDBFile != "" {
 		return false

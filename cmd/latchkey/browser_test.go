@@ -217,7 +217,8 @@ func (w *window) text(selector string) string {
 	return strings.Join(strings.Fields(text), " ")
 }
 
-// screenshot keeps a picture of the page, for whoever wants to look: LATCHKEY_TEST_SCREENSHOTS names the folder.
+// screenshot keeps a picture of the page, for whoever wants to look: LATCHKEY_TEST_SCREENSHOTS
+// names the folder.
 func (w *window) screenshot(name string) {
 	w.t.Helper()
 	picture, err := chromedp.Run(w.ctx, chromedp.FullScreenshot(100))

@@ -6,7 +6,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// What most commands have in common: they work on the database that flags and configuration name, and print what they did or found.
+// What most commands have in common: they work on the database that flags and configuration name,
+// and print what they did or found.
 
 // siteCommand makes a command that runs on the site.
 type siteCommand struct {
@@ -40,7 +41,8 @@ func (sh *shell) siteCommand(c siteCommand) *cobra.Command {
 	return cmd
 }
 
-// list makes a command that prints all records of a kind: as a table of rows below head, or as JSON.
+// list makes a command that prints all records of a kind: as a table of rows below head, or as
+// JSON.
 func list[T any](sh *shell, short string, head []string, load func(context.Context, *site) ([]T, error), row func(T) []string) *cobra.Command {
 	return sh.siteCommand(siteCommand{use: "list", short: short, args: exactArgs(0, ""), json: true,
 		run: func(ctx context.Context, s *site, _ []string) error {
@@ -71,7 +73,8 @@ func show[T any](sh *shell, argument, what, short string, load func(context.Cont
 		}})
 }
 
-// act makes a command that does one thing to the record that its argument names, and prints a sentence about it.
+// act makes a command that does one thing to the record that its argument names, and prints a
+// sentence about it.
 func act(sh *shell, use, what, short string, do func(context.Context, *site, string) (done string, err error)) *cobra.Command {
 	return sh.siteCommand(siteCommand{use: use, short: short, args: exactArgs(1, what),
 		run: func(ctx context.Context, s *site, args []string) error {

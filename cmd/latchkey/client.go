@@ -24,8 +24,8 @@ func (sh *shell) clientCommand() *cobra.Command {
 		sh.clientCreate(), sh.clientList(), sh.clientShow(), sh.clientUpdate(), sh.clientRotateSecret(), sh.clientDelete())
 }
 
-// clientFlags are what can be said about an application: each flag is one field of the record, named by the standard's word without what
-// it is about. What has no flag goes into --metadata.
+// clientFlags are what can be said about an application: each flag is one field of the record,
+// named by the standard's word without what it is about. What has no flag goes into --metadata.
 var clientFlags = []struct {
 	name, usage string
 	field       func(*clients.Client) any // *string, *[]string or *bool
@@ -98,7 +98,8 @@ func (e *clientEdit) register(cmd *cobra.Command) {
 	f.BoolVar(&e.secret, "secret-stdin", false, "read the client secret from standard input, in place of making one")
 }
 
-// read reads flags and files, once: a change may be made several times, when another administrator was faster.
+// read reads flags and files, once: a change may be made several times, when another administrator
+// was faster.
 func (e *clientEdit) read(cmd *cobra.Command) error {
 	f := cmd.Flags()
 	e.metadata = func(*clients.Client) error { return nil }

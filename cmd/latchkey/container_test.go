@@ -85,7 +85,8 @@ func instructionOf(t *testing.T, stage []instruction, word string) string {
 	return found[0]
 }
 
-// inContext reports whether .dockerignore lets a file through to the builder: the last rule that fits decides.
+// inContext reports whether .dockerignore lets a file through to the builder: the last rule that
+// fits decides.
 func inContext(t *testing.T) func(name string) bool {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(top, ".dockerignore"))
@@ -172,7 +173,8 @@ func TestTheImageIsAStaticBinaryThatRunsAsNobodyInParticular(t *testing.T) {
 	}
 }
 
-// isVerb reports whether the program knows this command with these flags. The first element is the program.
+// isVerb reports whether the program knows this command with these flags. The first element is the
+// program.
 func isVerb(t *testing.T, command []string) {
 	t.Helper()
 	if len(command) == 0 || command[0] != "/latchkey" {
@@ -193,7 +195,8 @@ func isVerb(t *testing.T, command []string) {
 	}
 }
 
-// The context is laid out as the builder would get it, and the RUN line is run in it: what .dockerignore keeps back or COPY forgets is missing here too.
+// The context is laid out as the builder would get it, and the RUN line is run in it: what
+// .dockerignore keeps back or COPY forgets is missing here too.
 func TestTheImagesBuildCommandBuildsWhatTheContextHas(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
@@ -318,7 +321,8 @@ type composeFile struct {
 
 var variable = regexp.MustCompile(`\$\{(\w+)(?:(:-|:\?)([^}]*))?\}`)
 
-// readCompose reads docker-compose.yml with the variables that an .env made by docs/deploy/new-env sets, as docker compose would.
+// readCompose reads docker-compose.yml with the variables that an .env made by docs/deploy/new-env
+// sets, as docker compose would.
 func readCompose(t *testing.T) (composeFile, map[string]string) {
 	t.Helper()
 	bash, err := exec.LookPath("bash")
@@ -471,7 +475,8 @@ func TestComposeNamesOnlyWhatIsThere(t *testing.T) {
 	}
 }
 
-// checkLatchkeyService asks the program itself what it makes of the service's environment and command.
+// checkLatchkeyService asks the program itself what it makes of the service's environment and
+// command.
 func checkLatchkeyService(t *testing.T, name string, s composeService) {
 	t.Helper()
 	final := readDockerfile(t)[1]

@@ -156,7 +156,8 @@ func (o demoOptions) kept(name string) string {
 	return filepath.Join(o.data, name)
 }
 
-// config is the provider's configuration for the demonstration. It may call loopback addresses, because the applications are there.
+// config is the provider's configuration for the demonstration. It may call loopback addresses,
+// because the applications are there.
 func (o demoOptions) config(data string) config.Config {
 	c := config.Default()
 	c.ShutdownDelay = 0 // nobody is in front of it
@@ -283,8 +284,8 @@ func (sh *shell) demo(ctx context.Context, o demoOptions) (err error) {
 	}
 }
 
-// listenLocalhost opens a port at both loopback addresses, because browsers try both for names below localhost, and whoever else
-// listened at the other one would be sent the passwords.
+// listenLocalhost opens a port at both loopback addresses, because browsers try both for names
+// below localhost, and whoever else listened at the other one would be sent the passwords.
 func listenLocalhost(ctx context.Context, port int, setting string) ([]net.Listener, error) {
 	first, err := listen(ctx, net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), setting)
 	if err != nil {
@@ -319,8 +320,8 @@ func startFlask(ctx context.Context, o demoOptions) startedFlask {
 	return startedFlask{stop: stop}
 }
 
-// demoPasswords reads the passwords of the people, or makes them: random, because not only the person in front of the machine
-// reaches its loopback addresses.
+// demoPasswords reads the passwords of the people, or makes them: random, because not only the
+// person in front of the machine reaches its loopback addresses.
 func demoPasswords(file string) (map[string]string, error) {
 	passwords := map[string]string{}
 	text, err := os.ReadFile(file)
@@ -349,7 +350,8 @@ var passwordWords = strings.Fields(`acorn amber anchor apple arrow autumn badger
 	orchid otter paper pebble pepper pillow planet puzzle rabbit river saddle saffron silver spruce summer sunset thistle timber tulip
 	velvet violet walnut willow winter yellow`)
 
-// makePassword makes one that can be typed: three words and three digits, 28 random bits, which is plenty where guessing is limited.
+// makePassword makes one that can be typed: three words and three digits, 28 random bits, which is
+// plenty where guessing is limited.
 func makePassword() string {
 	pick := func(n int) int {
 		i, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
@@ -362,8 +364,9 @@ func makePassword() string {
 	return fmt.Sprintf("%s-%s-%s-%03d", word(), word(), word(), pick(1000))
 }
 
-// seedDemo makes people, groups and applications, as far as they are missing, and gives each application a new secret. It only
-// touches a database that was empty, or that an earlier demonstration has made.
+// seedDemo makes people, groups and applications, as far as they are missing, and gives each
+// application a new secret. It only touches a database that was empty, or that an earlier
+// demonstration has made.
 func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string]string) (secrets map[string]string, err error) {
 	if _, err := s.store.Setting(ctx, "demo"); errors.Is(err, storage.ErrNotFound) {
 		users, err := s.store.Users(ctx, "", 1)

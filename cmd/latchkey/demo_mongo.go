@@ -12,8 +12,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// throwawayDatabase gives a demonstration a database of its own beside the one that the connection string names, so that it neither
-// touches what is there nor leaves anything behind.
+// throwawayDatabase gives a demonstration a database of its own beside the one that the connection
+// string names, so that it neither touches what is there nor leaves anything behind.
 func throwawayDatabase(uri string) (own string, drop func(within time.Duration) error, err error) {
 	scheme, rest, ok := strings.Cut(uri, "://")
 	if !ok || scheme != "mongodb" && scheme != "mongodb+srv" {

@@ -60,7 +60,8 @@ func TestEveryKeyOfTheConfigurationIsDocumentedWithItsDefault(t *testing.T) {
 	}
 }
 
-// TestEveryCommandThatIsWrittenDownExists reads what the documentation and the help tell people to type.
+// TestEveryCommandThatIsWrittenDownExists reads what the documentation and the help tell people to
+// type.
 func TestEveryCommandThatIsWrittenDownExists(t *testing.T) {
 	t.Parallel()
 	written := map[string][]string{} // by where it stands

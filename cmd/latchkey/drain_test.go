@@ -67,8 +67,8 @@ func TestAServerThatStopsAnswersEveryConnectionOnceMore(t *testing.T) {
 	}
 }
 
-// Two instances behind the proxy file that we ship are restarted in turn, each as soon as the other is ready, under requests that must
-// not be repeated.
+// Two instances behind the proxy file that we ship are restarted in turn, each as soon as the other
+// is ready, under requests that must not be repeated.
 func TestRestartsInTurnBehindNginxFailNoRequest(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

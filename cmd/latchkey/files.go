@@ -15,7 +15,8 @@ import (
 // maxPassword bounds what is read as a password.
 const maxPassword = 64 << 10
 
-// readPassword reads a password: from standard input when asked to, else by a prompt that does not show it.
+// readPassword reads a password: from standard input when asked to, else by a prompt that does not
+// show it.
 func (sh *shell) readPassword(ctx context.Context, fromStdin bool, prompt string) (string, error) {
 	if fromStdin {
 		line, err := bufio.NewReader(io.LimitReader(sh.stdin, maxPassword)).ReadString('\n')
@@ -46,7 +47,8 @@ func (sh *shell) readPassword(ctx context.Context, fromStdin bool, prompt string
 	return first, nil
 }
 
-// typed reads a line from the terminal without showing it. When ctx ends it leaves the terminal as it was.
+// typed reads a line from the terminal without showing it. When ctx ends it leaves the terminal as
+// it was.
 func (sh *shell) typed(ctx context.Context, terminal int, prompt string) (string, error) {
 	before, err := term.GetState(terminal)
 	if err != nil {

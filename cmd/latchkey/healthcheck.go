@@ -53,7 +53,8 @@ func (sh *shell) healthcheckCommand() *cobra.Command {
 			transport := &http.Transport{}
 			if c.TLS.CertFile != "" {
 				scheme = "https"
-				// It is this machine that is asked, whatever the certificate calls it, and it is only asked how it is.
+				// It is this machine that is asked, whatever the certificate calls it, and it is
+				// only asked how it is.
 				transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
 			}
 			client := &http.Client{Timeout: 5 * time.Second, Transport: transport,

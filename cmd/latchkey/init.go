@@ -121,7 +121,8 @@ file with comments. What is there already stays as it is.`,
 	return cmd
 }
 
-// writeConfig writes a configuration file that nobody else can read, and never over one that is there.
+// writeConfig writes a configuration file that nobody else can read, and never over one that is
+// there.
 func writeConfig(file string, c config.Config) error {
 	data := c.Data
 	if abs, err := filepath.Abs(file); err == nil && !filepath.IsAbs(data) {

@@ -7,9 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dropNew lets the system drop what would begin a new connection, while those that it has accepted can still be taken. When a
-// listener is closed, connections that wait in its queue are reset, whatever was sent on them by then. A client whose
-// first packet was dropped sends it again, and is refused.
+// dropNew lets the system drop what would begin a new connection, while those that it has accepted
+// can still be taken. When a listener is closed, connections that wait in its queue are reset,
+// whatever was sent on them by then. A client whose first packet was dropped sends it again, and is
+// refused.
 func dropNew(l net.Listener) {
 	socket, ok := l.(syscall.Conn)
 	if !ok {

@@ -22,8 +22,8 @@ func newCounts() counts {
 	}
 }
 
-// observe adds to the provider's metrics what the program knows: the build, the certificate, the embedded
-// database and the cleanup.
+// observe adds to the provider's metrics what the program knows: the build, the certificate, the
+// embedded database and the cleanup.
 func (s *site) observe(p *provider.Provider, cert *certificate) {
 	number, commit := version()
 	gauge := func(name, help string, labels prometheus.Labels, value func() float64) prometheus.Collector {

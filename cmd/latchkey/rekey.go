@@ -102,8 +102,9 @@ func (s *site) rekeyConfigured(ctx context.Context) (id string, err error) {
 	return keys.MasterKeyID(primary), nil
 }
 
-// rekeyFile makes a new master key and puts its file in place of the old one. It may be interrupted at any moment: there is a file
-// with the key that opens the database, under one name or the other, and both are tried.
+// rekeyFile makes a new master key and puts its file in place of the old one. It may be interrupted
+// at any moment: there is a file with the key that opens the database, under one name or the other,
+// and both are tried.
 func (s *site) rekeyFile(ctx context.Context) (id string, err error) {
 	path, fresh := s.MasterKeyPath(), s.NewMasterKeyPath()
 	cannot := func(err error) error {

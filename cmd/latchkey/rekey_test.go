@@ -22,7 +22,8 @@ import (
 	"latchkey/provider/storage/storagetest"
 )
 
-// secretHolder is an application that says who it is by client_secret_jwt, for which its secret is stored, sealed.
+// secretHolder is an application that says who it is by client_secret_jwt, for which its secret is
+// stored, sealed.
 type secretHolder struct{ id, secret string }
 
 // authenticates returns the status of a token request of its own.
@@ -56,7 +57,8 @@ func (c secretHolder) authenticatesAt(t testing.TB, address, issuer string) int 
 	return resp.StatusCode
 }
 
-// masterKeyChanges changes the master key beside a running server, on which ada is signed in, and looks whether anybody notices.
+// masterKeyChanges changes the master key beside a running server, on which ada is signed in, and
+// looks whether anybody notices.
 func masterKeyChanges(t *testing.T, issuer, data string, on func(...string) []string, app *application, who *person) {
 	holder := into[newClient](t, succeed(t, "", on("client", "create", "--name", "Robot", "--type", "service", "--token-endpoint-auth-method", "client_secret_jwt", "--audience", "https://api.example.com", "--json")...))
 	robot := secretHolder{holder.ID, holder.ClientSecret}
@@ -142,7 +144,8 @@ func master(t testing.TB, path string) []byte {
 	return key
 }
 
-// TestRekeyIsTakenUpWhereItWasInterrupted puts the files and the database into each state that a killed rekey can leave behind.
+// TestRekeyIsTakenUpWhereItWasInterrupted puts the files and the database into each state that a
+// killed rekey can leave behind.
 func TestRekeyIsTakenUpWhereItWasInterrupted(t *testing.T) {
 	t.Parallel()
 	for name, interrupt := range map[string]func(t *testing.T, data, path string){
@@ -278,7 +281,8 @@ func TestRekeyWithBothKeysInTheConfiguration(t *testing.T) {
 	}
 }
 
-// TestTwoInstancesChangeTheirMasterKeyOneAfterTheOther goes by the book: docs/operations.md, "The master key".
+// TestTwoInstancesChangeTheirMasterKeyOneAfterTheOther goes by the book: docs/operations.md, "The
+// master key".
 func TestTwoInstancesChangeTheirMasterKeyOneAfterTheOther(t *testing.T) {
 	t.Parallel()
 	uri := storagetest.MongoURI(t)

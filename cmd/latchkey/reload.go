@@ -14,8 +14,8 @@ type reload struct {
 
 type reloadKey struct{}
 
-// withReload carries the signals to serve. While nobody takes them, each calls end: a command at a terminal that is closed
-// should not stay.
+// withReload carries the signals to serve. While nobody takes them, each calls end: a command at a
+// terminal that is closed should not stay.
 func withReload(ctx context.Context, signals <-chan os.Signal, end func()) context.Context {
 	r := &reload{}
 	ctx, cancel := context.WithCancel(ctx)

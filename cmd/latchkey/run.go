@@ -42,8 +42,8 @@ func (e usageError) Error() string { return e.text }
 
 func usage(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
 
-// Run is the whole program: it carries out the command that args name and returns the exit code. Servers run until ctx ends.
-// env has KEY=value pairs, as os.Environ.
+// Run is the whole program: it carries out the command that args name and returns the exit code.
+// Servers run until ctx ends. env has KEY=value pairs, as os.Environ.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
 	sh := &shell{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
 	root := sh.rootCommand()
@@ -233,7 +233,8 @@ func printable(s string) string {
 	}, s)
 }
 
-// release is set by the build of a release, which has no repository around it: -ldflags "-X main.release=v1.2.3".
+// release is set by the build of a release, which has no repository around it: -ldflags "-X
+// main.release=v1.2.3".
 var release string
 
 // version is what was built: the release, else the module's version, and the commit.

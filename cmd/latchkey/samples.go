@@ -24,12 +24,12 @@ import (
 	"latchkey/provider/clients"
 )
 
-// samplesSecretEnv names the variable from which the sample applications' client secrets are derived. register and serve do so alike,
-// so that one value is all that the two have to share.
+// samplesSecretEnv names the variable from which the sample applications' client secrets are
+// derived. register and serve do so alike, so that one value is all that the two have to share.
 const samplesSecretEnv = "SAMPLES_SECRET"
 
-// sampleSet is the demonstration's applications below a domain of one's own, on https: notes.DOMAIN, photos.DOMAIN, ledger.DOMAIN, board.DOMAIN,
-// api.DOMAIN.
+// sampleSet is the demonstration's applications below a domain of one's own, on https:
+// notes.DOMAIN, photos.DOMAIN, ledger.DOMAIN, board.DOMAIN, api.DOMAIN.
 type sampleSet struct {
 	issuer, domain, secret string
 }
@@ -62,7 +62,8 @@ func (s sampleSet) manifest() admin.Manifest {
 	return m
 }
 
-// handler answers for all of them, by the host that was asked for. client is how they call the provider and the API.
+// handler answers for all of them, by the host that was asked for. client is how they call the
+// provider and the API.
 func (s sampleSet) handler(ctx context.Context, client *http.Client, logger *slog.Logger) (http.Handler, error) {
 	hosts := map[string]http.Handler{}
 	var err error
@@ -97,7 +98,8 @@ func (s sampleSet) handler(ctx context.Context, client *http.Client, logger *slo
 			h.ServeHTTP(w, r)
 			return
 		case r.URL.Path == "/healthz":
-			// Whoever watches this process asks it by address, and wants to know only that it is there.
+			// Whoever watches this process asks it by address, and wants to know only that it is
+			// there.
 			fmt.Fprintln(w, "ok")
 			return
 		}

@@ -70,7 +70,8 @@ func trusting(pool *x509.CertPool) *http.Client {
 	return c
 }
 
-// proxyInGo stands in for the proxy of docker-compose.yml: requests for the provider go to the instances in turn.
+// proxyInGo stands in for the proxy of docker-compose.yml: requests for the provider go to the
+// instances in turn.
 func proxyInGo(t testing.TB, port int, certFile, keyFile string, instances []string, samples string) {
 	t.Helper()
 	var turn atomic.Int64
@@ -91,7 +92,8 @@ func proxyInGo(t testing.TB, port int, certFile, keyFile string, instances []str
 	t.Cleanup(func() { _ = server.Close() })
 }
 
-// proxyNginx runs the proxy's own configuration, with this machine's addresses in place of the containers'.
+// proxyNginx runs the proxy's own configuration, with this machine's addresses in place of the
+// containers'.
 func proxyNginx(t testing.TB, port int, certFile, keyFile string, instances []string, samples, domain string) {
 	t.Helper()
 	program, err := exec.LookPath("nginx")
@@ -150,7 +152,8 @@ func proxyNginx(t testing.TB, port int, certFile, keyFile string, instances []st
 	})
 }
 
-// Two instances that share a database answer in turn behind a proxy, so whatever one of them kept to itself would be missing in the next request.
+// Two instances that share a database answer in turn behind a proxy, so whatever one of them kept
+// to itself would be missing in the next request.
 func TestTheSamplesBehindAProxyBeforeTwoInstances(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"a proxy in Go", "nginx with its own configuration"} {
@@ -216,7 +219,8 @@ func TestTheSamplesBehindAProxyBeforeTwoInstances(t *testing.T) {
 			if !strings.Contains(ada.body, "The token is good.") {
 				t.Errorf("the API said:\n%s", ada.body)
 			}
-			// The notice to the other application takes the way that it takes in a network of containers: by its public address, through the proxy.
+			// The notice to the other application takes the way that it takes in a network of
+			// containers: by its public address, through the proxy.
 			ada.open("https://notes." + domain + "/").must("signed-in").press("sign-out-everywhere")
 			if ada.sees("logout-confirm") {
 				ada.press("logout-confirm")

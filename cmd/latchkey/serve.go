@@ -76,10 +76,12 @@ func newLogger(w io.Writer, c config.Config) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// serve is the wiring of the server: it opens everything, answers until ctx ends, and closes everything in the opposite order.
+// serve is the wiring of the server: it opens everything, answers until ctx ends, and closes
+// everything in the opposite order.
 func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	again := reloads(ctx)
-	// The ports come first: a second server by mistake should fail for that reason, before it touches anything.
+	// The ports come first: a second server by mistake should fail for that reason, before it
+	// touches anything.
 	public, err := listen(ctx, c.Listen, "--listen")
 	if err != nil {
 		return err
@@ -92,7 +94,8 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		case err == nil:
 			defer inner.Close()
 		case c.MetricsListen == config.Default().MetricsListen:
-			// Nobody asked for this port by name: the second of two servers on one machine does without it.
+			// Nobody asked for this port by name: the second of two servers on one machine does
+			// without it.
 			logger.Warn("no metrics", "reason", err.Error())
 			c.MetricsListen = ""
 		default:
@@ -160,7 +163,8 @@ running:
 		if delay := time.Duration(c.ShutdownDelay); delay > 0 {
 			time.Sleep(delay)
 			// 2. A proxy that comes with a new connection is refused, and asks another instance: nothing of
-			// its request was read. After that it does not use the idle connections that it has, either.
+			// its request was read. After that it does not use the idle connections that it has,
+			// either.
 			outer.refuse()
 			time.Sleep(turnAway)
 		}
@@ -179,9 +183,10 @@ running:
 	return nil
 }
 
-// leaveRoom lets Go run one goroutine more at once than passwords are hashed. A hash computes for tens of milliseconds without
-// letting anything else in, so that otherwise, on as many processors as hashes, every other request waits for Go to interrupt
-// them in turn. The operating system shares the processors between them far more finely.
+// leaveRoom lets Go run one goroutine more at once than passwords are hashed. A hash computes for
+// tens of milliseconds without letting anything else in, so that otherwise, on as many processors
+// as hashes, every other request waits for Go to interrupt them in turn. The operating system
+// shares the processors between them far more finely.
 func leaveRoom(hashes int) {
 	if n := hashes + 1; runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
@@ -267,8 +272,9 @@ func newServer(h http.Handler, logger *slog.Logger) *http.Server {
 	}
 }
 
-// serverLog takes what net/http says. Handshakes that failed and the like are somebody else's fault, and theirs to repeat as often as they
-// like; that connections cannot be accepted, for want of descriptors say, is ours.
+// serverLog takes what net/http says. Handshakes that failed and the like are somebody else's
+// fault, and theirs to repeat as often as they like; that connections cannot be accepted, for want
+// of descriptors say, is ours.
 type serverLog struct{ logger *slog.Logger }
 
 func (l serverLog) Write(line []byte) (int, error) {
@@ -281,8 +287,9 @@ func (l serverLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// leaving makes /readyz say no as soon as the server is about to stop, so that nobody new is sent here, and lets every
-// connection end with the answer to its next request: none is closed while somebody sends one.
+// leaving makes /readyz say no as soon as the server is about to stop, so that nobody new is sent
+// here, and lets every connection end with the answer to its next request: none is closed while
+// somebody sends one.
 func leaving(stopping *atomic.Bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if stopping.Load() {

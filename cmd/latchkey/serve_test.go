@@ -63,7 +63,8 @@ func (a *application) get(name string) string {
 	return a.answer.Get(name)
 }
 
-// TestTheMainJobOnEveryStore starts the server as main does, makes everything by the commands, and signs in with a well-known library.
+// TestTheMainJobOnEveryStore starts the server as main does, makes everything by the commands, and
+// signs in with a well-known library.
 func TestTheMainJobOnEveryStore(t *testing.T) {
 	t.Parallel()
 	t.Run("SQLite", func(t *testing.T) {
@@ -608,7 +609,8 @@ func TestHashingLeavesRoomForOtherRequests(t *testing.T) {
 	if got := runtime.GOMAXPROCS(0); got != 8 {
 		t.Errorf("there was room already, and now %d goroutines run at once", got)
 	}
-	// By default there is one hash for each processor, and a second server in one process has no more of them than the first.
+	// By default there is one hash for each processor, and a second server in one process has no
+	// more of them than the first.
 	first := people.NewHasher(people.Params{}, 0).Concurrency()
 	leaveRoom(first)
 	if second := people.NewHasher(people.Params{}, 0).Concurrency(); second != first || runtime.GOMAXPROCS(0) <= first {

@@ -62,8 +62,9 @@ func openStore(ctx context.Context, c *config.Config) (*storage.Store, error) {
 	return db, err
 }
 
-// masterKey finds the master key, or makes one for a database that has no use for an earlier one. A database that was sealed under a
-// key that is not there is refused: a new key would not open it, and would hide that the old one is missing.
+// masterKey finds the master key, or makes one for a database that has no use for an earlier one. A
+// database that was sealed under a key that is not there is refused: a new key would not open it,
+// and would hide that the old one is missing.
 func masterKey(ctx context.Context, c *config.Config, store keys.Store) ([]byte, error) {
 	if c.MasterKey != "" {
 		return keys.ParseMasterKey(c.MasterKey)
@@ -103,7 +104,8 @@ func openServer(ctx context.Context, c config.Config, logger *slog.Logger) (*sit
 		}
 	}
 	s.actor = admin.Actor{Kind: storage.ActorSystem, Name: "latchkey"}
-	// Discovery says that requests can be encrypted (OIDC Discovery §3), so there are keys to encrypt them to.
+	// Discovery says that requests can be encrypted (OIDC Discovery §3), so there are keys to
+	// encrypt them to.
 	for _, alg := range []string{"RSA-OAEP-256", "ECDH-ES"} {
 		if err := s.ring.EnsureAlgorithm(ctx, keys.UseEncryption, alg); err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -155,8 +157,8 @@ func open(ctx context.Context, c config.Config, logger *slog.Logger, create bool
 	return s, nil
 }
 
-// sessions ends sessions by the provider's own logic: applications are told, now or when a server runs again. The provider is made when
-// it is needed: most commands do without.
+// sessions ends sessions by the provider's own logic: applications are told, now or when a server
+// runs again. The provider is made when it is needed: most commands do without.
 type sessions struct{ *site }
 
 func (s sessions) EndSessions(ctx context.Context, userID string) error {
@@ -199,7 +201,8 @@ func (s *site) Close() error {
 	return s.store.Close()
 }
 
-// placeholderIssuer stands for the issuer in commands that were not told it. Nothing that they store contains it.
+// placeholderIssuer stands for the issuer in commands that were not told it. Nothing that they
+// store contains it.
 const placeholderIssuer = "https://issuer.invalid"
 
 // provider makes the provider. Reads from top to bottom what it consists of.
@@ -268,7 +271,8 @@ func (s *site) provider() (*provider.Provider, error) {
 	})
 }
 
-// onSite runs a command on the store that its flags and the configuration name. Commands that only read pass create false.
+// onSite runs a command on the store that its flags and the configuration name. Commands that only
+// read pass create false.
 func (sh *shell) onSite(cmd *cobra.Command, create bool, run func(context.Context, *site) error) error {
 	c, err := sh.config(cmd)
 	if err != nil {

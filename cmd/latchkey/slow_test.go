@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// TestClientsThatSayNothingAreHungUpOn holds many connections open in each way that there is, and waits until the server has had enough.
+// TestClientsThatSayNothingAreHungUpOn holds many connections open in each way that there is, and
+// waits until the server has had enough.
 func TestClientsThatSayNothingAreHungUpOn(t *testing.T) {
 	t.Parallel()
 	port := freePorts(t, 1)

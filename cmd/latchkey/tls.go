@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// certificate is the provider's own, read again when its files have changed: whoever renews it need not tell us.
+// certificate is the provider's own, read again when its files have changed: whoever renews it need
+// not tell us.
 type certificate struct {
 	certFile, keyFile string
 	logger            *slog.Logger
@@ -31,7 +32,8 @@ func stamp(file string) os.FileInfo {
 	return info
 }
 
-// changed reports whether a file is another one, or was written to. The time alone would not do: file systems count it in ticks.
+// changed reports whether a file is another one, or was written to. The time alone would not do:
+// file systems count it in ticks.
 func changed(before, now os.FileInfo) bool {
 	if before == nil || now == nil {
 		return before != now
@@ -49,7 +51,8 @@ func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificat
 	return c, nil
 }
 
-// get is for tls.Config.GetCertificate. While the files are being replaced they may not fit together; then the last good pair stays.
+// get is for tls.Config.GetCertificate. While the files are being replaced they may not fit
+// together; then the last good pair stays.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,7 +93,8 @@ func (c *certificate) read(stamps [2]os.FileInfo) {
 	c.logger.Info("certificate read again", "file", c.certFile, "expires", pair.Leaf.NotAfter.UTC())
 }
 
-// config is TLS as the provider speaks it: 1.2 or newer, with 1.2 only suites that have forward secrecy and authenticated encryption.
+// config is TLS as the provider speaks it: 1.2 or newer, with 1.2 only suites that have forward
+// secrecy and authenticated encryption.
 func (c *certificate) config() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,

@@ -44,8 +44,8 @@ func Decide(c clients.Client, u storage.User) Decision {
 	return Decision{Allowed: true}
 }
 
-// DecideClient reports whether the application may act at all. It is the whole decision where no person is involved
-// (client_credentials, RFC 6749 §4.4).
+// DecideClient reports whether the application may act at all. It is the whole decision where no
+// person is involved (client_credentials, RFC 6749 §4.4).
 func DecideClient(c clients.Client) Decision {
 	switch {
 	case c.ID == "":
@@ -56,13 +56,14 @@ func DecideClient(c clients.Client) Decision {
 	return Decision{Allowed: true}
 }
 
-// GrantableScope lists, in their order and each once, those of the requested scopes that the application may be given: what its
-// registration names (RFC 7591 §2), or, when that names nothing, every scope that the provider itself understands. offline_access
-// is left out for an application that may not use refresh tokens (OIDC Core §11). What is left out is not
-// granted; that the answer names the scope tells the application (RFC 6749 §3.3).
+// GrantableScope lists, in their order and each once, those of the requested scopes that the
+// application may be given: what its registration names (RFC 7591 §2), or, when that names nothing,
+// every scope that the provider itself understands. offline_access is left out for an application
+// that may not use refresh tokens (OIDC Core §11). What is left out is not granted; that the answer
+// names the scope tells the application (RFC 6749 §3.3).
 //
-// It is asked again, about the scope of the grant, whenever a grant is used: a scope that was taken from the application
-// meanwhile is not issued any more.
+// It is asked again, about the scope of the grant, whenever a grant is used: a scope that was taken
+// from the application meanwhile is not issued any more.
 func GrantableScope(c clients.Client, requested []string) []string {
 	allowed := oauth.Scopes
 	if c.Scope != "" {
@@ -81,9 +82,10 @@ func GrantableScope(c clients.Client, requested []string) []string {
 	return out
 }
 
-// GrantableClaims lists those of the claims asked for by name (OIDC Core §5.5) that the application may be given: the claims that no scope
-// stands for, and those of the scopes that it may have. Otherwise an application that is kept to some scopes would get the rest by
-// name. Like GrantableScope it is asked again whenever a grant is used.
+// GrantableClaims lists those of the claims asked for by name (OIDC Core §5.5) that the application
+// may be given: the claims that no scope stands for, and those of the scopes that it may have.
+// Otherwise an application that is kept to some scopes would get the rest by name. Like
+// GrantableScope it is asked again whenever a grant is used.
 func GrantableClaims(c clients.Client, requested []string) []string {
 	if c.Scope == "" {
 		return requested
@@ -104,8 +106,9 @@ func GrantableClaims(c clients.Client, requested []string) []string {
 	return out
 }
 
-// Roles lists, sorted and each once, the values of the roles claim (RFC 9068 §2.2.3.1) that the person has by membership in groups.
-// Groups that the person names but that do not exist give nothing.
+// Roles lists, sorted and each once, the values of the roles claim (RFC 9068 §2.2.3.1) that the
+// person has by membership in groups. Groups that the person names but that do not exist give
+// nothing.
 func Roles(u storage.User, groups []storage.Group) []string {
 	var out []string
 	for _, g := range groups {

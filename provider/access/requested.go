@@ -8,7 +8,8 @@ import (
 	"latchkey/provider/oauth"
 )
 
-// RequestedClaims lists, sorted, what the claims parameter asks for about the person. What every token says anyway is not asked about.
+// RequestedClaims lists, sorted, what the claims parameter asks for about the person. What every
+// token says anyway is not asked about.
 func RequestedClaims(r oauth.AuthorizationRequest) []string {
 	if r.Claims.Empty() {
 		return nil
@@ -26,8 +27,9 @@ func RequestedClaims(r oauth.AuthorizationRequest) []string {
 	return out
 }
 
-// AllowedResources checks the resource parameter against what the client's tokens may name (RFC 8707 §2). The issuer, by which a client asks for
-// a token for userinfo, every client may name.
+// AllowedResources checks the resource parameter against what the client's tokens may name
+// (RFC 8707 §2). The issuer, by which a client asks for a token for userinfo, every client may
+// name.
 func AllowedResources(client clients.Client, issuer string, requested []string) ([]string, error) {
 	for _, r := range requested {
 		if r != issuer && !slices.Contains(client.Audience, r) {

@@ -31,8 +31,8 @@ var notices = map[string]string{
 	"disconnected":   templates.NoticeDisconnected,
 }
 
-// signedInPerson is who looks at a page of ours; false when nobody is signed in, or the account is gone or disabled, or has a second
-// factor that was not used yet.
+// signedInPerson is who looks at a page of ours; false when nobody is signed in, or the account is
+// gone or disabled, or has a second factor that was not used yet.
 func (p *Pages) signedInPerson(r *http.Request) (storage.Session, storage.User, bool, error) {
 	session, ok, err := p.Sessions.Current(r)
 	if err != nil || !ok {
@@ -48,7 +48,8 @@ func (p *Pages) signedInPerson(r *http.Request) (storage.Session, storage.User, 
 	return session, user, !user.Disabled && people.Proved(session.ACR, user), nil
 }
 
-// Account shows a person what is known about them, where they are signed in, and which applications they let in.
+// Account shows a person what is known about them, where they are signed in, and which applications
+// they let in.
 func (p *Pages) Account(w http.ResponseWriter, r *http.Request) error {
 	query, err := oauth.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -102,8 +103,9 @@ func (p *Pages) Account(w http.ResponseWriter, r *http.Request) error {
 	return p.Web.Render(w, r, http.StatusOK, page)
 }
 
-// connected lists the applications that hold something of the person: a consent for the next time, or a grant that works now. Grants of
-// sessions that are over hold nothing, unless they were given for the time after.
+// connected lists the applications that hold something of the person: a consent for the next time,
+// or a grant that works now. Grants of sessions that are over hold nothing, unless they were given
+// for the time after.
 func (p *Pages) connected(ctx context.Context, lang, userID string, sessions []storage.Session, names *clientNames) ([]templates.AccountApp, error) {
 	consents, err := p.Store.ConsentsOfUser(ctx, userID)
 	if err != nil {
@@ -192,8 +194,8 @@ func (n *clientNames) client(ctx context.Context, id string) (clients.Client, bo
 	return c, c.ID != "", nil
 }
 
-// ChangeAccount does what a form of the account page asks for. What it names must be the person's own: somebody else's is as unknown as
-// what never existed.
+// ChangeAccount does what a form of the account page asks for. What it names must be the person's
+// own: somebody else's is as unknown as what never existed.
 func (p *Pages) ChangeAccount(w http.ResponseWriter, r *http.Request) error {
 	form, err := oauth.ParseBody(r)
 	if err != nil {
@@ -252,7 +254,8 @@ func (p *Pages) disconnect(w http.ResponseWriter, r *http.Request, user storage.
 		return fmt.Errorf("load consent: %w", err)
 	}
 	consented := err == nil
-	// The consent goes first: whoever answers an application at this moment makes the grant, and then looks whether the consent is there.
+	// The consent goes first: whoever answers an application at this moment makes the grant, and
+	// then looks whether the consent is there.
 	if err := p.Store.DeleteConsent(ctx, user.ID, clientID); err != nil {
 		return fmt.Errorf("delete consent: %w", err)
 	}
@@ -275,7 +278,8 @@ func (p *Pages) backToAccount(w http.ResponseWriter, notice string) error {
 	return nil
 }
 
-// knownClaims lists what applications may learn about the person, by the standard's names (OIDC Core §5.1).
+// knownClaims lists what applications may learn about the person, by the standard's names
+// (OIDC Core §5.1).
 func knownClaims(u storage.User) [][2]string {
 	c := u.Claims
 	yes := func(v bool) string {

@@ -34,7 +34,8 @@ const (
 // logoutParameters are the parameters of a logout request (RP-Initiated Logout §2).
 var logoutParameters = []string{"id_token_hint", "logout_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales"}
 
-// logoutRequest is a logout request of which everything is checked that does not depend on who is signed in.
+// logoutRequest is a logout request of which everything is checked that does not depend on who is
+// signed in.
 type logoutRequest struct {
 	params   oauth.Parameters
 	client   clients.Client       // zero: the request does not say
@@ -42,8 +43,9 @@ type logoutRequest struct {
 	redirect clients.Redirect     // zero: nowhere
 }
 
-// Logout is the end-session endpoint (RP-Initiated Logout §2). A request with an ID token of the very session that it wants to end
-// is carried out; whatever else wants somebody signed out, a picture on another site included, is put before that person as a question.
+// Logout is the end-session endpoint (RP-Initiated Logout §2). A request with an ID token of the
+// very session that it wants to end is carried out; whatever else wants somebody signed out, a
+// picture on another site included, is put before that person as a question.
 func (p *Pages) Logout(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodPost {
 		return p.logoutAgain(w, r)
@@ -71,8 +73,8 @@ func (p *Pages) Logout(w http.ResponseWriter, r *http.Request) error {
 	return p.askToSignOut(w, r, session, req)
 }
 
-// logoutAgain answers a posted logout request. One that was posted from another site comes without our cookies (SameSite=Lax); once
-// more by GET, they come along. Nothing is stored for it.
+// logoutAgain answers a posted logout request. One that was posted from another site comes without
+// our cookies (SameSite=Lax); once more by GET, they come along. Nothing is stored for it.
 func (p *Pages) logoutAgain(w http.ResponseWriter, r *http.Request) error {
 	params, err := oauth.ParseBody(r)
 	if err != nil {
@@ -102,9 +104,10 @@ func logoutQuery(params oauth.Parameters) string {
 	return known.Encode()
 }
 
-// verifyLogout checks who asks, and whether the person may be sent where the request says (RP-Initiated Logout §2, §3, §4). The client is
-// known by a valid id_token_hint, however old, or at least named by client_id. Without either a post_logout_redirect_uri counts for
-// nothing; with one it must be registered for that client, else nothing happens at all.
+// verifyLogout checks who asks, and whether the person may be sent where the request says
+// (RP-Initiated Logout §2, §3, §4). The client is known by a valid id_token_hint, however old, or
+// at least named by client_id. Without either a post_logout_redirect_uri counts for nothing; with
+// one it must be registered for that client, else nothing happens at all.
 func (p *Pages) verifyLogout(r *http.Request, params oauth.Parameters) (logoutRequest, error) {
 	req := logoutRequest{params: params}
 	web.SetLocales(r, strings.Fields(params.Get("ui_locales")))
@@ -118,7 +121,8 @@ func (p *Pages) verifyLogout(r *http.Request, params oauth.Parameters) (logoutRe
 		case err != nil && web.Unavailable(err):
 			return req, err
 		case err != nil:
-			// It hints at nobody: it was cut on its way, or its key is long gone. It is needed only where nobody is to be asked.
+			// It hints at nobody: it was cut on its way, or its key is long gone. It is needed only
+			// where nobody is to be asked.
 			web.Mention(r, "note", "id_token_hint is ignored: "+err.Error())
 		case id != "" && id != hint.Audience:
 			return req, refuseLogout(templates.LogoutClientDiffer).
@@ -147,14 +151,16 @@ func (p *Pages) verifyLogout(r *http.Request, params oauth.Parameters) (logoutRe
 	return req, nil
 }
 
-// refuseLogout is the answer to a request that is not as it must be. Whoever is signed in stays so, and nobody is sent anywhere.
+// refuseLogout is the answer to a request that is not as it must be. Whoever is signed in stays so,
+// and nobody is sent anywhere.
 func refuseLogout(why templates.Problem) *web.PageError {
 	return web.RefusePage(http.StatusBadRequest, why)
 }
 
-// provesSession reports whether the request comes with an ID token of this very session, so that nobody needs to be asked (RP-Initiated Logout
-// §2, §6). One that does not say of which session it is must at least have been issued since this one began: an old one, found
-// somewhere, signs nobody out.
+// provesSession reports whether the request comes with an ID token of this very session, so that
+// nobody needs to be asked (RP-Initiated Logout §2, §6). One that does not say of which session it
+// is must at least have been issued since this one began: an old one, found somewhere, signs nobody
+// out.
 func (p *Pages) provesSession(req logoutRequest, session storage.Session) bool {
 	h := req.hint
 	if h.Audience == "" || h.Subject != p.Grants.Subject(req.client, session.UserID) {
@@ -163,8 +169,8 @@ func (p *Pages) provesSession(req logoutRequest, session storage.Session) bool {
 	return h.Session == session.ID || h.Session == "" && h.IssuedAt >= session.CreatedAt.Unix()
 }
 
-// sessionToEnd is the session of this browser that has not ended yet. One that ran out counts: the applications that it reached may go on
-// for longer, and who signs out now means them too.
+// sessionToEnd is the session of this browser that has not ended yet. One that ran out counts: the
+// applications that it reached may go on for longer, and who signs out now means them too.
 func (p *Pages) sessionToEnd(r *http.Request) (storage.Session, bool, error) {
 	s, ok, err := p.Sessions.Last(r)
 	return s, ok && s.EndedAt.IsZero(), err
@@ -193,7 +199,8 @@ func (p *Pages) askToSignOut(w http.ResponseWriter, r *http.Request, session sto
 	return p.Web.Render(w, r, http.StatusOK, page)
 }
 
-// ConfirmLogout records that the person wants to. The request comes along in the form and is checked like the first time.
+// ConfirmLogout records that the person wants to. The request comes along in the form and is
+// checked like the first time.
 func (p *Pages) ConfirmLogout(w http.ResponseWriter, r *http.Request) error {
 	form, err := oauth.ParseBody(r)
 	if err != nil {
@@ -216,8 +223,9 @@ func (p *Pages) ConfirmLogout(w http.ResponseWriter, r *http.Request) error {
 	return p.signOut(w, r, session, req)
 }
 
-// alreadySignedOut answers where nobody is signed in, or not any more: as if it had just been done (RP-Initiated Logout §2). The person is
-// sent on by themselves only when an ID token proves that the application is one they used.
+// alreadySignedOut answers where nobody is signed in, or not any more: as if it had just been done
+// (RP-Initiated Logout §2). The person is sent on by themselves only when an ID token proves that
+// the application is one they used.
 func (p *Pages) alreadySignedOut(w http.ResponseWriter, r *http.Request, req logoutRequest) error {
 	if p.Web.Cookie(r, session.SessionCookie) != "" {
 		if err := p.Sessions.ClearCookies(w, r); err != nil {
@@ -248,8 +256,8 @@ func (req logoutRequest) continueTo() (uri, name string) {
 	return "", ""
 }
 
-// signOut ends this browser's session and leads on: straight back to the application, or, when other applications have to be told by
-// frames or there is nowhere to go, to the signed-out page.
+// signOut ends this browser's session and leads on: straight back to the application, or, when
+// other applications have to be told by frames or there is nowhere to go, to the signed-out page.
 func (p *Pages) signOut(w http.ResponseWriter, r *http.Request, session storage.Session, req logoutRequest) error {
 	web.Mention(r, "sub", session.UserID)
 	web.Mention(r, "sid", session.ID)
@@ -261,7 +269,8 @@ func (p *Pages) signOut(w http.ResponseWriter, r *http.Request, session storage.
 	if err := p.Sessions.ClearCookies(w, r); err != nil {
 		return err
 	}
-	// Applications that answer quickly have forgotten the person before their next page is looked at.
+	// Applications that answer quickly have forgotten the person before their next page is looked
+	// at.
 	p.Sessions.AwaitLogout(r.Context(), logoutID)
 	if req.redirect.String() != "" {
 		reached, err := p.Sessions.Reached(r.Context(), session.ID)
@@ -282,8 +291,9 @@ func (p *Pages) signOut(w http.ResponseWriter, r *http.Request, session storage.
 	}, req.params.Get("ui_locales"))
 }
 
-// signedOut is what the signed-out page is about. It travels in the page's address, authenticated, so that nothing has to be stored for it:
-// only the browser that was signed out can read there which applications it had used.
+// signedOut is what the signed-out page is about. It travels in the page's address, authenticated,
+// so that nothing has to be stored for it: only the browser that was signed out can read there
+// which applications it had used.
 type signedOut struct {
 	Logout   string `json:"l"`
 	Browser  string `json:"b"` // hash of the browser cookie
@@ -325,7 +335,8 @@ func (p *Pages) signedOutMAC(ref string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// openSignedOut reads what a signed-out page is about; false when it is not ours, too old, or another browser's.
+// openSignedOut reads what a signed-out page is about; false when it is not ours, too old, or
+// another browser's.
 func (p *Pages) openSignedOut(r *http.Request, sealed string) (signedOut, bool) {
 	var s signedOut
 	ref, mac, ok := strings.Cut(sealed, ".")
@@ -340,8 +351,9 @@ func (p *Pages) openSignedOut(r *http.Request, sealed string) (signedOut, bool) 
 	return s, browser != "" && hmac.Equal([]byte(storage.Hash(browser)), []byte(s.Browser))
 }
 
-// LoggedOut is the signed-out page: which applications the session had reached, and what became of each. It loads the frames of those that
-// are told in the browser, and then goes back to the application that asked (Front-Channel Logout §3, RP-Initiated Logout §3).
+// LoggedOut is the signed-out page: which applications the session had reached, and what became of
+// each. It loads the frames of those that are told in the browser, and then goes back to the
+// application that asked (Front-Channel Logout §3, RP-Initiated Logout §3).
 func (p *Pages) LoggedOut(w http.ResponseWriter, r *http.Request) error {
 	query, err := oauth.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -392,8 +404,8 @@ func (p *Pages) LoggedOut(w http.ResponseWriter, r *http.Request) error {
 	return p.Web.Render(w, r, http.StatusOK, page)
 }
 
-// logoutOutcomes tells of every application that the session reached whether it knows that the session has ended. waiting reports whether
-// that may still change.
+// logoutOutcomes tells of every application that the session reached whether it knows that the
+// session has ended. waiting reports whether that may still change.
 func (p *Pages) logoutOutcomes(ctx context.Context, logoutID string, reached []clients.Client) (apps []templates.LoggedOutApp, waiting bool, err error) {
 	deliveries, err := p.Store.LogoutDeliveries(ctx, logoutID)
 	if err != nil {

@@ -518,7 +518,8 @@ func TestLogoutWhileTheStoreIsOutOfReach(t *testing.T) {
 		}
 		out.Store(false)
 	}
-	// A delivery was stored before the session could not be ended. The application is not told of an end that has not come.
+	// A delivery was stored before the session could not be ended. The application is not told of
+	// an end that has not come.
 	w.DeliverDue()
 	if n := len(rp.Heard()); n != 0 {
 		t.Fatalf("the application was told %d times of a session that goes on", n)

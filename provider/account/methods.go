@@ -22,8 +22,9 @@ var methodNotices = map[string]string{
 	"removed": templates.NoticeMethodRemoved,
 }
 
-// freshPerson is who looks at a page about what proves who somebody is. ok is false when the proof is missing or older than
-// signin.FreshFor: the browser has been led to where it is asked for, and nothing else was done.
+// freshPerson is who looks at a page about what proves who somebody is. ok is false when the proof
+// is missing or older than signin.FreshFor: the browser has been led to where it is asked for, and
+// nothing else was done.
 func (p *Pages) freshPerson(w http.ResponseWriter, r *http.Request) (s storage.Session, u storage.User, ok bool, err error) {
 	s, u, ok, err = p.signedInPerson(r)
 	if err != nil || ok && p.Web.Now().Sub(s.AuthTime) <= signin.FreshFor {
@@ -36,7 +37,8 @@ func (p *Pages) freshPerson(w http.ResponseWriter, r *http.Request) (s storage.S
 	return s, u, false, p.Web.SeeOther(w, "/authorize", id)
 }
 
-// methodsCSRF is the value of the forms about how a person proves who they are. It changes with every proof.
+// methodsCSRF is the value of the forms about how a person proves who they are. It changes with
+// every proof.
 func methodsCSRF(s storage.Session) string { return "methods:" + s.ID + ":" + s.SecretHash }
 
 // Methods shows a person how they prove who they are.
@@ -64,7 +66,8 @@ func (p *Pages) Methods(w http.ResponseWriter, r *http.Request) error {
 	return p.Web.Render(w, r, http.StatusOK, page)
 }
 
-// methodsForm reads a form of a page about how a person proves who they are. ok is false when the browser has been led on.
+// methodsForm reads a form of a page about how a person proves who they are. ok is false when the
+// browser has been led on.
 func (p *Pages) methodsForm(w http.ResponseWriter, r *http.Request) (f oauth.Parameters, s storage.Session, u storage.User, ok bool, err error) {
 	if f, err = oauth.ParseBody(r); err != nil {
 		return f, s, u, false, err
@@ -135,7 +138,8 @@ func (p *Pages) showRecoveryCodes(w http.ResponseWriter, r *http.Request, user s
 	})
 }
 
-// EnrolTOTP shows the secret of an authenticator application that is being set up, until a code of it was seen.
+// EnrolTOTP shows the secret of an authenticator application that is being set up, until a code of
+// it was seen.
 func (p *Pages) EnrolTOTP(w http.ResponseWriter, r *http.Request) error {
 	session, user, ok, err := p.freshPerson(w, r)
 	if err != nil || !ok {
@@ -162,7 +166,8 @@ func (p *Pages) renderEnrolment(w http.ResponseWriter, r *http.Request, status i
 	return p.Web.Render(w, r, status, page)
 }
 
-// ConfirmTOTP makes an authenticator application count, once a code of it was seen. What was proved by that is noted in the session.
+// ConfirmTOTP makes an authenticator application count, once a code of it was seen. What was proved
+// by that is noted in the session.
 func (p *Pages) ConfirmTOTP(w http.ResponseWriter, r *http.Request) error {
 	form, session, user, ok, err := p.methodsForm(w, r)
 	if err != nil || !ok {

@@ -47,7 +47,8 @@ func TestAuthenticatorIsSetUpNamedAndRemoved(t *testing.T) {
 	if codes := providertest.RecoveryCodesOf(done); len(codes) != 10 {
 		t.Fatalf("%d recovery codes\n%s", len(codes), done.Body)
 	}
-	// The secret and the codes are never shown again, and what was confirmed is not confirmed twice.
+	// The secret and the codes are never shown again, and what was confirmed is not confirmed
+	// twice.
 	for _, target := range []string{"/account/methods/totp", "/account/methods", "/account"} {
 		if p := b.Open(target); p.StatusCode != http.StatusOK || len(providertest.RecoveryCodesOf(p)) > 0 || strings.Contains(p.Body, "otpauth") {
 			t.Errorf("%s: %d\n%s", target, p.StatusCode, p.Body)

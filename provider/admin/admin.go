@@ -19,7 +19,8 @@ import (
 
 // Sessions ends what a user has open. The provider implements it.
 type Sessions interface {
-	// EndSessions signs the user out everywhere, revokes what they granted, and tells the applications.
+	// EndSessions signs the user out everywhere, revokes what they granted, and tells the
+	// applications.
 	EndSessions(ctx context.Context, userID string) error
 }
 
@@ -28,7 +29,8 @@ type Fetcher interface {
 	Get(ctx context.Context, address string, maxBytes int64, accept ...string) ([]byte, error)
 }
 
-// Config is what administration works with. Store, Now and Audit are always needed; the others by the calls that touch them.
+// Config is what administration works with. Store, Now and Audit are always needed; the others by
+// the calls that touch them.
 type Config struct {
 	Store    *storage.Store
 	Audit    *audit.Log
@@ -45,7 +47,8 @@ type Config struct {
 	Passwords people.PasswordPolicy
 	// Name is the provider's name, which no password may be made of.
 	Name string
-	// AllowNone lets administrators register clients for unsigned ID tokens and request objects (alg none).
+	// AllowNone lets administrators register clients for unsigned ID tokens and request objects
+	// (alg none).
 	AllowNone bool
 	// GrantTypes are those that clients may be registered for.
 	GrantTypes []clients.GrantType
@@ -66,7 +69,8 @@ func New(c Config) *Admin {
 	return a
 }
 
-// NewSecretHasher is the hasher of client secrets under the provider's master key. The same for all who store or check one.
+// NewSecretHasher is the hasher of client secrets under the provider's master key. The same for all
+// who store or check one.
 func NewSecretHasher(sealer *keys.Sealer) *clients.SecretHasher {
 	return clients.NewSecretHasher(sealer.Derive("client secrets", 32))
 }
@@ -84,7 +88,8 @@ func (a Actor) party() storage.EventParty {
 	return storage.EventParty{Kind: a.Kind, ID: a.ID, Name: a.Name}
 }
 
-// Verbs: what an actor may do, and what events are named by. The part before the dot is the kind of the object. Reading leaves no event.
+// Verbs: what an actor may do, and what events are named by. The part before the dot is the kind of
+// the object. Reading leaves no event.
 const (
 	VerbUserCreate   = "user.create"
 	VerbUserUpdate   = "user.update"
@@ -126,8 +131,9 @@ const (
 
 // may decides what an actor may do: the one place for it.
 //
-// The command line has the database and the master key in its hands, and may do all; so may the server itself. A client manages its own
-// registration and nothing else. Users may administer nothing: there are no roles yet.
+// The command line has the database and the master key in its hands, and may do all; so may the
+// server itself. A client manages its own registration and nothing else. Users may administer
+// nothing: there are no roles yet.
 func may(actor Actor, verb string, object storage.EventParty) error {
 	switch actor.Kind {
 	case storage.ActorCommand, storage.ActorSystem:
@@ -141,8 +147,8 @@ func may(actor Actor, verb string, object storage.EventParty) error {
 	return ErrForbidden
 }
 
-// permit asks whether the actor may do it, and leaves an event if not. Calls ask before they look at anything, and change asks again with
-// the object as it is.
+// permit asks whether the actor may do it, and leaves an event if not. Calls ask before they look
+// at anything, and change asks again with the object as it is.
 func (a *Admin) permit(ctx context.Context, actor Actor, verb string, object storage.EventParty) error {
 	err := may(actor, verb, object)
 	if err == nil {
@@ -153,9 +159,10 @@ func (a *Admin) permit(ctx context.Context, actor Actor, verb string, object sto
 	return &ObjectError{Err: err, Kind: object.Kind, Name: cmp.Or(object.Name, object.ID)}
 }
 
-// change makes one change: it asks whether the actor may, stores the event, makes the change, and settles the event. before and after are the
-// record as encoding/json writes it, nil where there is none; what is secret must not be in them. An update that would change nothing is
-// not made and leaves no event.
+// change makes one change: it asks whether the actor may, stores the event, makes the change, and
+// settles the event. before and after are the record as encoding/json writes it, nil where there is
+// none; what is secret must not be in them. An update that would change nothing is not made and
+// leaves no event.
 func (a *Admin) change(ctx context.Context, actor Actor, verb string, object storage.EventParty, before, after any, do func() error) error {
 	if err := a.permit(ctx, actor, verb, object); err != nil {
 		return err
@@ -205,8 +212,8 @@ func reasonOf(err error) string {
 // tries bounds how often a change is made again because another administrator was faster.
 const tries = 10
 
-// swap loads a record, changes it and stores it, again as long as store answers storage.ErrConflict. seen is the version that the
-// caller's change rests on, 0 for any.
+// swap loads a record, changes it and stores it, again as long as store answers
+// storage.ErrConflict. seen is the version that the caller's change rests on, 0 for any.
 func swap[T any](seen int64, version func(T) int64, load func() (T, error), change func(*T) error, store func(before T, after *T) error) (T, error) {
 	var none T
 	for range tries {
@@ -261,5 +268,6 @@ func sortedSet(list []string) []string {
 	return slices.Compact(out)
 }
 
-// newID makes a subject identifier: random, so that it tells nothing and is never given again (OIDC Core §2).
+// newID makes a subject identifier: random, so that it tells nothing and is never given again
+// (OIDC Core §2).
 func newID() string { return strings.ToLower(rand.Text()) }

@@ -23,7 +23,8 @@ import (
 
 const password = "a wonderful teapot 77"
 
-// office is administration on an empty store, with a clock that the test holds and a record of whose sessions were ended.
+// office is administration on an empty store, with a clock that the test holds and a record of
+// whose sessions were ended.
 type office struct {
 	*admin.Admin
 	t   *testing.T
@@ -387,7 +388,8 @@ func TestGroups(t *testing.T) {
 	})
 }
 
-// Many administrators change one user, one group and one client at the same time: each change is there at the end.
+// Many administrators change one user, one group and one client at the same time: each change is
+// there at the end.
 func TestConcurrentEditsAllSurvive(t *testing.T) {
 	each(t, func(t *testing.T, o *office) {
 		const administrators = 6
@@ -424,7 +426,8 @@ func TestConcurrentEditsAllSurvive(t *testing.T) {
 	})
 }
 
-// A user joins a group while it is being deleted: afterwards nobody is a member of a group that is not there.
+// A user joins a group while it is being deleted: afterwards nobody is a member of a group that is
+// not there.
 func TestNobodyJoinsAGroupThatIsBeingDeleted(t *testing.T) {
 	each(t, func(t *testing.T, o *office) {
 		ada := o.user("ada")

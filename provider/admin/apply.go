@@ -13,7 +13,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// Manifest is groups, users and clients as they are to be, by the names that the standards have for them. What it does not mention stays.
+// Manifest is groups, users and clients as they are to be, by the names that the standards have for
+// them. What it does not mention stays.
 type Manifest struct {
 	Groups  []GroupEntry  `json:"groups,omitempty"`
 	People  []UserEntry   `json:"people,omitempty"`
@@ -58,7 +59,8 @@ type PlannedChange struct {
 	Kind   string `json:"kind"` // group, person or client
 	Name   string `json:"name"`
 	Action string `json:"action"`
-	// ClientSecret is there when a client gets a secret that the manifest did not bring along. It cannot be read again.
+	// ClientSecret is there when a client gets a secret that the manifest did not bring along. It
+	// cannot be read again.
 	ClientSecret string `json:"client_secret,omitempty"`
 }
 
@@ -75,7 +77,8 @@ func (p *Plan) add(phase int, c PlannedChange, write func(context.Context, Actor
 	}
 }
 
-// Plan checks the whole manifest and says what is to be done about it. Faults is all that is wrong, each with its path: clients[2].redirect_uris.
+// Plan checks the whole manifest and says what is to be done about it. Faults is all that is wrong,
+// each with its path: clients[2].redirect_uris.
 func (a *Admin) Plan(ctx context.Context, actor Actor, m Manifest) (*Plan, error) {
 	if err := a.permit(ctx, actor, VerbApply, storage.EventParty{Kind: "manifest"}); err != nil {
 		return nil, err
@@ -129,8 +132,9 @@ func (a *Admin) Plan(ctx context.Context, actor Actor, m Manifest) (*Plan, error
 // applyAtOnce bounds the writes of a phase that run at the same time. None depends on another.
 const applyAtOnce = 8
 
-// Apply does what the plan says: groups first, then users, then clients. A fault ends it; applying the manifest again goes on where it stopped.
-// ErrConflict if a client was changed since the plan was made.
+// Apply does what the plan says: groups first, then users, then clients. A fault ends it; applying
+// the manifest again goes on where it stopped. ErrConflict if a client was changed since the plan
+// was made.
 func (a *Admin) Apply(ctx context.Context, actor Actor, p *Plan) error {
 	if err := a.permit(ctx, actor, VerbApply, storage.EventParty{Kind: "manifest"}); err != nil {
 		return err
@@ -294,7 +298,8 @@ func (p *planner) client(ctx context.Context, e ClientEntry) error {
 	want := have
 	_ = set(&want)
 	var faults Faults
-	// The groups of the manifest do not exist yet: they are checked apart, and again when it is written.
+	// The groups of the manifest do not exist yet: they are checked apart, and again when it is
+	// written.
 	groups := want.AllowedGroups
 	want.AllowedGroups = nil
 	want, err = p.checkClient(ctx, have, want, p.policy(), nil)
@@ -333,8 +338,9 @@ func (p *planner) client(ctx context.Context, e ClientEntry) error {
 	return nil
 }
 
-// Export returns groups, users and clients in the form that Plan reads. Secrets are not in it; hashes puts the hashes of passwords in, which
-// are to be kept as the database is. Clients that registered themselves are left out.
+// Export returns groups, users and clients in the form that Plan reads. Secrets are not in it;
+// hashes puts the hashes of passwords in, which are to be kept as the database is. Clients that
+// registered themselves are left out.
 func (a *Admin) Export(ctx context.Context, actor Actor, hashes bool) (Manifest, error) {
 	var m Manifest
 	object := storage.EventParty{Kind: "manifest"}

@@ -17,10 +17,12 @@ import (
 
 var birthdate = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2}|\d{4})$`)
 
-// zone is the name of a time zone, as far as its form goes: the list of them differs from machine to machine.
+// zone is the name of a time zone, as far as its form goes: the list of them differs from machine
+// to machine.
 var zone = regexp.MustCompile(`^[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+)*$`)
 
-// CheckClaims says all that is wrong with the claims about a user (OIDC Core §5.1), nil if nothing is.
+// CheckClaims says all that is wrong with the claims about a user (OIDC Core §5.1), nil if nothing
+// is.
 func CheckClaims(c storage.Claims) Faults {
 	faults := checkTexts("claims", reflect.ValueOf(c))
 	bad := func(field, value, text string) {
@@ -58,7 +60,8 @@ func CheckClaims(c storage.Claims) Faults {
 	return faults
 }
 
-// isAddress reports whether s has the form of one e-mail address. Whether mail arrives there is another question.
+// isAddress reports whether s has the form of one e-mail address. Whether mail arrives there is
+// another question.
 func isAddress(s string) bool {
 	i := strings.LastIndex(s, "@")
 	if i < 1 || strings.ContainsAny(s, " \t<>,;") {

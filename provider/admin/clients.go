@@ -20,15 +20,19 @@ const MaxSector = 64 << 10
 
 // NewClient is a client that is to be created.
 type NewClient struct {
-	// Client is what is to be stored. ID "" gets a random one. Secrets, times and Version in it are not used.
+	// Client is what is to be stored. ID "" gets a random one. Secrets, times and Version in it are
+	// not used.
 	clients.Client
-	// Secret is the client secret that it brings along. Without it, a client that needs one gets a new one.
+	// Secret is the client secret that it brings along. Without it, a client that needs one gets a
+	// new one.
 	Secret string
 	// Policy is what may be registered; the zero value is an administrator's.
 	Policy clients.Policy
-	// Check, if not nil, is called with a client that is valid by itself, before anything is called for it or stored: to look at its addresses, say.
+	// Check, if not nil, is called with a client that is valid by itself, before anything is called
+	// for it or stored: to look at its addresses, say.
 	Check func(ctx context.Context, c clients.Client) error
-	// Spend, if not nil, is called when nothing is left to refuse: it uses up what permits the registration.
+	// Spend, if not nil, is called when nothing is left to refuse: it uses up what permits the
+	// registration.
 	Spend func(ctx context.Context) error
 }
 
@@ -62,8 +66,9 @@ func (a *Admin) clients(ctx context.Context) ([]clients.Client, error) {
 	return pages(ctx, a.Store.Clients, func(c clients.Client) string { return c.ID })
 }
 
-// checkClient says all that is wrong with a client that is about to be stored, and returns it with defaults and what else follows from
-// what is said about it. was is the client as it is stored, its zero value if it is new. check, if not nil, comes before anything is called.
+// checkClient says all that is wrong with a client that is about to be stored, and returns it with
+// defaults and what else follows from what is said about it. was is the client as it is stored, its
+// zero value if it is new. check, if not nil, comes before anything is called.
 func (a *Admin) checkClient(ctx context.Context, was, c clients.Client, pol clients.Policy, check func(context.Context, clients.Client) error) (clients.Client, error) {
 	ready, err := clients.Prepare(c, pol)
 	var faults Faults
@@ -96,8 +101,9 @@ func metadataFaultsOrNil(err error) error {
 	return metadataFaults(err)
 }
 
-// checkSector insists that the owner of the sector lists every redirect URI (OIDC Core §8.1, OIDC Registration §5). There is one answer to
-// all that can be wrong, so that it tells nothing about the network of the provider.
+// checkSector insists that the owner of the sector lists every redirect URI (OIDC Core §8.1,
+// OIDC Registration §5). There is one answer to all that can be wrong, so that it tells nothing
+// about the network of the provider.
 func (a *Admin) checkSector(ctx context.Context, c clients.Client) error {
 	if c.SectorIdentifierURI == "" {
 		return nil
@@ -121,7 +127,8 @@ func (a *Admin) checkSector(ctx context.Context, c clients.Client) error {
 	return nil
 }
 
-// EnsureKeys makes the keys that the client's metadata needs and the provider does not have yet: to sign for it, and for it to encrypt to.
+// EnsureKeys makes the keys that the client's metadata needs and the provider does not have yet: to
+// sign for it, and for it to encrypt to.
 func EnsureKeys(ctx context.Context, ring *keys.Ring, m clients.Metadata) error {
 	for _, need := range [][2]string{
 		{keys.UseSignature, m.IDTokenSignedResponseAlg}, {keys.UseSignature, m.UserinfoSignedResponseAlg},
@@ -137,8 +144,9 @@ func EnsureKeys(ctx context.Context, ring *keys.Ring, m clients.Metadata) error 
 	return nil
 }
 
-// settleSecret makes the client's secret fit the way in which it authenticates: none where it needs none, brought if there is one, a new one
-// where one is missing. It returns the value if it is new, "" if the client keeps what it had.
+// settleSecret makes the client's secret fit the way in which it authenticates: none where it needs
+// none, brought if there is one, a new one where one is missing. It returns the value if it is new,
+// "" if the client keeps what it had.
 func (a *Admin) settleSecret(c *clients.Client, brought string) (string, error) {
 	needsValue := c.TokenEndpointAuthMethod == oauth.AuthClientSecretJWT
 	switch {
@@ -171,7 +179,8 @@ func (a *Admin) settleSecret(c *clients.Client, brought string) (string, error) 
 	return brought, nil
 }
 
-// HasSecret reports whether the client has this secret, in the form that its way of authenticating needs.
+// HasSecret reports whether the client has this secret, in the form that its way of authenticating
+// needs.
 func (a *Admin) HasSecret(c clients.Client, secret string) bool {
 	if !a.secrets.Check(c, secret, a.Now()) {
 		return false
@@ -183,8 +192,9 @@ func (a *Admin) HasSecret(c clients.Client, secret string) bool {
 	return err == nil && string(value) == secret
 }
 
-// CreateClient stores a new client and returns it with its secret, "" if it has none. The secret cannot be read again. Faults if anything is
-// wrong with it, ErrTaken if there is one with that client_id.
+// CreateClient stores a new client and returns it with its secret, "" if it has none. The secret
+// cannot be read again. Faults if anything is wrong with it, ErrTaken if there is one with that
+// client_id.
 func (a *Admin) CreateClient(ctx context.Context, actor Actor, n NewClient) (clients.Client, string, error) {
 	if err := a.permit(ctx, actor, VerbClientCreate, storage.EventParty{Kind: "client", ID: n.ID}); err != nil {
 		return n.Client, "", err
@@ -318,7 +328,8 @@ func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, 
 	return c, secret, nil
 }
 
-// RotateSecret gives a client another secret, brought or new, and returns it. The old one stops working at once.
+// RotateSecret gives a client another secret, brought or new, and returns it. The old one stops
+// working at once.
 func (a *Admin) RotateSecret(ctx context.Context, actor Actor, id, brought string) (clients.Client, string, error) {
 	if brought == "" {
 		brought = clients.NewSecret()

@@ -96,7 +96,8 @@ func (f Faults) orNil() error {
 	return f
 }
 
-// at puts a path before the field of each fault: claims and email make claims.email. Any other error stays as it is.
+// at puts a path before the field of each fault: claims and email make claims.email. Any other
+// error stays as it is.
 func at(path string, err error) error {
 	var faults Faults
 	if path == "" || !errors.As(err, &faults) {
@@ -129,7 +130,8 @@ func usernameFault(field, value string, err error) error {
 	return Faults{{Field: field, Reason: Invalid, Value: value, Text: string(refusal)}}
 }
 
-// metadataFaults are the refusals of package clients: one *oauth.Error, or several joined. Each stays in the chain.
+// metadataFaults are the refusals of package clients: one *oauth.Error, or several joined. Each
+// stays in the chain.
 func metadataFaults(err error) error {
 	refusals := []error{err}
 	if many, ok := err.(interface{ Unwrap() []error }); ok {

@@ -15,7 +15,8 @@ func groupParty(name string) storage.EventParty {
 	return storage.EventParty{Kind: "group", ID: name, Name: name}
 }
 
-// CheckGroup says all that is wrong with a group, nil if nothing is. Names travel in the groups claim and are typed on command lines.
+// CheckGroup says all that is wrong with a group, nil if nothing is. Names travel in the groups
+// claim and are typed on command lines.
 func CheckGroup(g storage.Group) (faults Faults) {
 	bad := func(field, value, text string) {
 		faults = append(faults, Fault{Field: field, Reason: Invalid, Value: value, Text: text})
@@ -64,7 +65,8 @@ func (a *Admin) checkGroupsExist(ctx context.Context, field string, names []stri
 	return faults.orNil()
 }
 
-// CreateGroup stores a new group. Faults if anything is wrong with it, ErrTaken if there is one of that name.
+// CreateGroup stores a new group. Faults if anything is wrong with it, ErrTaken if there is one of
+// that name.
 func (a *Admin) CreateGroup(ctx context.Context, actor Actor, g storage.Group) (storage.Group, error) {
 	if err := a.permit(ctx, actor, VerbGroupCreate, groupParty(g.Name)); err != nil {
 		return g, err
@@ -135,8 +137,9 @@ func (a *Admin) RemoveMember(ctx context.Context, actor Actor, group, userID str
 	})
 }
 
-// dropLostGroups takes a user out of the groups, just joined, that were deleted meanwhile: else a later group of the same name would have
-// them as a member. DeleteGroup looks for members once more after the group is gone, so one of the two sees the other.
+// dropLostGroups takes a user out of the groups, just joined, that were deleted meanwhile: else a
+// later group of the same name would have them as a member. DeleteGroup looks for members once more
+// after the group is gone, so one of the two sees the other.
 func (a *Admin) dropLostGroups(ctx context.Context, actor Actor, u storage.User, joined []string) error {
 	for _, name := range joined {
 		if _, err := a.Store.Group(ctx, name); errors.Is(err, storage.ErrNotFound) {
@@ -150,8 +153,9 @@ func (a *Admin) dropLostGroups(ctx context.Context, actor Actor, u storage.User,
 	return nil
 }
 
-// DeleteGroup removes a group; its members lose its roles. ErrInUse if a client is for its members: such a client would be closed to everybody,
-// or open to a later group of that name. It may be called again after a fault, and goes on where it stopped.
+// DeleteGroup removes a group; its members lose its roles. ErrInUse if a client is for its members:
+// such a client would be closed to everybody, or open to a later group of that name. It may be
+// called again after a fault, and goes on where it stopped.
 func (a *Admin) DeleteGroup(ctx context.Context, actor Actor, name string) error {
 	if err := a.permit(ctx, actor, VerbGroupDelete, groupParty(name)); err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// ChangeMasterKey puts another master key in place of the present one; see keys.Sealer.Rekey. It returns false, and leaves no event,
-// if it is in place already. Reseal is to be called next.
+// ChangeMasterKey puts another master key in place of the present one; see keys.Sealer.Rekey. It
+// returns false, and leaves no event, if it is in place already. Reseal is to be called next.
 func (a *Admin) ChangeMasterKey(ctx context.Context, actor Actor, master []byte) (changed bool, err error) {
 	before := map[string]string{"master_key": a.Sealer.MasterKeyID()}
 	after := map[string]string{"master_key": keys.MasterKeyID(master)}
@@ -28,10 +28,11 @@ const (
 	resealTries = 10  // of a record that others change at the same time
 )
 
-// Reseal seals every value in the records by the current sealing key, after a change of the master key (see
-// keys.Sealer.Rekey). It returns how many values it sealed. It is safe beside changes of the same records,
-// beside another Reseal, and to be broken off at any moment: each value is replaced by one conditional write,
-// and opens before it as after it. A value that does not open stays as it is and is logged.
+// Reseal seals every value in the records by the current sealing key, after a change of the master
+// key (see keys.Sealer.Rekey). It returns how many values it sealed. It is safe beside changes of
+// the same records, beside another Reseal, and to be broken off at any moment: each value is
+// replaced by one conditional write, and opens before it as after it. A value that does not open
+// stays as it is and is logged.
 func (a *Admin) Reseal(ctx context.Context) (sealed int, err error) {
 	begun := a.Now()
 	for after := ""; ; {
@@ -71,7 +72,8 @@ func (a *Admin) Reseal(ctx context.Context) (sealed int, err error) {
 	}
 }
 
-// resealUser seals the secrets of the user's authenticator applications by the current key, on whatever the user's record is by now.
+// resealUser seals the secrets of the user's authenticator applications by the current key, on
+// whatever the user's record is by now.
 func (a *Admin) resealUser(ctx context.Context, u storage.User) (sealed int, err error) {
 	for range resealTries {
 		sealed, u.Factors.TOTP = 0, slices.Clone(u.Factors.TOTP)
@@ -107,7 +109,8 @@ func (a *Admin) resealUser(ctx context.Context, u storage.User) (sealed int, err
 	return 0, fmt.Errorf("user %s changed again and again", u.ID)
 }
 
-// resealClient seals the client's secret by the current key, on whatever the client's record is by now.
+// resealClient seals the client's secret by the current key, on whatever the client's record is by
+// now.
 func (a *Admin) resealClient(ctx context.Context, c clients.Client) (bool, error) {
 	for range resealTries {
 		if len(c.SealedSecret) == 0 {

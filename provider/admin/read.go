@@ -9,7 +9,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// User returns the user with this username, in any spelling. Faults if nobody can have it, ErrNotFound if nobody has.
+// User returns the user with this username, in any spelling. Faults if nobody can have it,
+// ErrNotFound if nobody has.
 func (a *Admin) User(ctx context.Context, actor Actor, username string) (storage.User, error) {
 	if err := a.permit(ctx, actor, VerbUserRead, storage.EventParty{Kind: "user", Name: username}); err != nil {
 		return storage.User{}, err
@@ -33,7 +34,8 @@ func (a *Admin) Users(ctx context.Context, actor Actor) ([]storage.User, error) 
 	return a.users(ctx)
 }
 
-// Lockout returns the failed sign-ins that count against a user, and until when they keep the user out.
+// Lockout returns the failed sign-ins that count against a user, and until when they keep the user
+// out.
 func (a *Admin) Lockout(ctx context.Context, actor Actor, u storage.User) (people.Lockout, error) {
 	if err := a.permit(ctx, actor, VerbUserRead, userParty(u)); err != nil {
 		return people.Lockout{}, err
@@ -73,7 +75,8 @@ func (a *Admin) Clients(ctx context.Context, actor Actor) ([]clients.Client, err
 	return a.clients(ctx)
 }
 
-// ProviderKeys returns the provider's keys, without their private parts, and those that were revoked lately.
+// ProviderKeys returns the provider's keys, without their private parts, and those that were
+// revoked lately.
 func (a *Admin) ProviderKeys(ctx context.Context, actor Actor) ([]keys.StoredKey, []keys.RevokedKey, error) {
 	if err := a.permit(ctx, actor, VerbKeysRead, storage.EventParty{Kind: "key"}); err != nil {
 		return nil, nil, err
@@ -81,8 +84,8 @@ func (a *Admin) ProviderKeys(ctx context.Context, actor Actor) ([]keys.StoredKey
 	return a.Keys.Keys(), a.Keys.RevokedKeys(), nil
 }
 
-// Events returns the events of the audit log that the filter chooses, newest first, at most limit. before is the ID of the last event of
-// the page before, "" for the newest.
+// Events returns the events of the audit log that the filter chooses, newest first, at most limit.
+// before is the ID of the last event of the page before, "" for the newest.
 func (a *Admin) Events(ctx context.Context, actor Actor, f storage.EventFilter, before string, limit int) ([]storage.Event, error) {
 	if err := a.permit(ctx, actor, VerbAuditRead, storage.EventParty{Kind: "event"}); err != nil {
 		return nil, err

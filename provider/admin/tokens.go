@@ -10,8 +10,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// CreateInitialAccessToken makes a token that permits one dynamic registration until ttl has passed (RFC 7591 §3), and returns its value,
-// which is not stored and cannot be read again.
+// CreateInitialAccessToken makes a token that permits one dynamic registration until ttl has passed
+// (RFC 7591 §3), and returns its value, which is not stored and cannot be read again.
 func (a *Admin) CreateInitialAccessToken(ctx context.Context, actor Actor, ttl time.Duration) (value string, expires time.Time, err error) {
 	if err := a.permit(ctx, actor, VerbTokenCreate, storage.EventParty{Kind: "token"}); err != nil {
 		return "", expires, err
@@ -26,8 +26,8 @@ func (a *Admin) CreateInitialAccessToken(ctx context.Context, actor Actor, ttl t
 	return value, t.ExpiresAt, a.change(ctx, actor, VerbTokenCreate, object, nil, after, func() error { return a.Store.CreateToken(ctx, t) })
 }
 
-// RotateKeys lets the next signing key of each algorithm sign from now on, and publishes a new next one; of all algorithms, or of those
-// named. It returns the keys that changed.
+// RotateKeys lets the next signing key of each algorithm sign from now on, and publishes a new next
+// one; of all algorithms, or of those named. It returns the keys that changed.
 func (a *Admin) RotateKeys(ctx context.Context, actor Actor, algorithms ...string) (changed []keys.StoredKey, err error) {
 	object := storage.EventParty{Kind: "key"}
 	var after any
@@ -41,7 +41,8 @@ func (a *Admin) RotateKeys(ctx context.Context, actor Actor, algorithms ...strin
 	return changed, err
 }
 
-// RevokeKeys withdraws signing and encryption keys that an attacker may have seen, by kid, or all of them: see keys.Ring.Revoke.
+// RevokeKeys withdraws signing and encryption keys that an attacker may have seen, by kid, or all
+// of them: see keys.Ring.Revoke.
 func (a *Admin) RevokeKeys(ctx context.Context, actor Actor, all bool, kids ...string) (done keys.Revocation, err error) {
 	object := storage.EventParty{Kind: "key"}
 	after := map[string]any{"kids": kids}

@@ -18,7 +18,8 @@ type NewUser struct {
 	Groups   []string
 	Disabled bool
 
-	// Password is what the user signs in with. Without it, and without PasswordHash, no password works until one is set.
+	// Password is what the user signs in with. Without it, and without PasswordHash, no password
+	// works until one is set.
 	Password string
 	// PasswordHash is an argon2id string from another installation, in place of Password.
 	PasswordHash string
@@ -35,7 +36,8 @@ func userParty(u storage.User) storage.EventParty {
 	return storage.EventParty{Kind: "user", ID: u.ID, Name: u.Username}
 }
 
-// user is the user with this username, in any spelling. Faults if nobody can have it, ErrNotFound if nobody has.
+// user is the user with this username, in any spelling. Faults if nobody can have it, ErrNotFound
+// if nobody has.
 func (a *Admin) user(ctx context.Context, username string) (storage.User, error) {
 	canonical, err := people.CanonicalUsername(username)
 	if err != nil {
@@ -62,7 +64,8 @@ func (a *Admin) users(ctx context.Context) ([]storage.User, error) {
 	return pages(ctx, a.Store.Users, func(u storage.User) string { return u.Username })
 }
 
-// CheckUser says all that is wrong with a new user, apart from a password that is missing: Faults, or ErrTaken.
+// CheckUser says all that is wrong with a new user, apart from a password that is missing: Faults,
+// or ErrTaken.
 func (a *Admin) CheckUser(ctx context.Context, n NewUser) error {
 	_, err := a.checkUser(ctx, n)
 	return err
@@ -103,8 +106,8 @@ func (a *Admin) checkUser(ctx context.Context, n NewUser) (storage.User, error) 
 	return u, nil
 }
 
-// checkProfile checks what is known about a user. Of the groups, those that are new to the user must exist: a mistyped name must not look
-// like a group without members.
+// checkProfile checks what is known about a user. Of the groups, those that are new to the user
+// must exist: a mistyped name must not look like a group without members.
 func (a *Admin) checkProfile(ctx context.Context, u storage.User, newGroups []string) error {
 	faults := CheckClaims(u.Claims)
 	if err := faults.collect(a.checkGroupsExist(ctx, "groups", newGroups)); err != nil {
@@ -125,7 +128,8 @@ func (a *Admin) CheckPassword(u storage.User, password string) error {
 	return err
 }
 
-// CreateUser stores a new user with a new subject identifier. Faults if anything is wrong with it, ErrTaken if the username is.
+// CreateUser stores a new user with a new subject identifier. Faults if anything is wrong with it,
+// ErrTaken if the username is.
 func (a *Admin) CreateUser(ctx context.Context, actor Actor, n NewUser) (storage.User, error) {
 	if err := a.permit(ctx, actor, VerbUserCreate, storage.EventParty{Kind: "user", Name: n.Username}); err != nil {
 		return storage.User{}, err
@@ -155,7 +159,8 @@ func (a *Admin) CreateUser(ctx context.Context, actor Actor, n NewUser) (storage
 	return u, a.dropLostGroups(ctx, actor, u, u.Groups)
 }
 
-// changeUser is every change of a stored user, with what follows from it. seen is the version that the administrator saw, 0 for any.
+// changeUser is every change of a stored user, with what follows from it. seen is the version that
+// the administrator saw, 0 for any.
 func (a *Admin) changeUser(ctx context.Context, actor Actor, verb, id string, seen int64, change func(*storage.User) error) (storage.User, error) {
 	if err := a.permit(ctx, actor, verb, storage.EventParty{Kind: "user", ID: id}); err != nil {
 		return storage.User{}, err
@@ -186,7 +191,8 @@ func (a *Admin) changeUser(ctx context.Context, actor Actor, verb, id string, se
 	if err != nil {
 		return is, err
 	}
-	// What follows from a change that was made is done, whoever has gone away meanwhile, and whichever other change of a manifest failed.
+	// What follows from a change that was made is done, whoever has gone away meanwhile, and
+	// whichever other change of a manifest failed.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), followWithin)
 	defer cancel()
 	newPassword := is.PasswordHash != was.PasswordHash
@@ -211,8 +217,8 @@ func newIn(was, is []string) []string {
 	return slices.DeleteFunc(slices.Clone(is), func(s string) bool { return slices.Contains(was, s) })
 }
 
-// UpdateUser changes claims and groups of a user. change may be called several times, each time with the user as they are now. seen is the
-// version that the change rests on, 0 for any.
+// UpdateUser changes claims and groups of a user. change may be called several times, each time
+// with the user as they are now. seen is the version that the change rests on, 0 for any.
 func (a *Admin) UpdateUser(ctx context.Context, actor Actor, id string, seen int64, change func(*storage.User) error) (storage.User, error) {
 	return a.changeUser(ctx, actor, VerbUserUpdate, id, seen, func(u *storage.User) error {
 		was := *u
@@ -226,7 +232,8 @@ func (a *Admin) UpdateUser(ctx context.Context, actor Actor, id string, seen int
 	})
 }
 
-// RenameUser gives a user another username. The subject identifier stays, so applications still know the user.
+// RenameUser gives a user another username. The subject identifier stays, so applications still
+// know the user.
 func (a *Admin) RenameUser(ctx context.Context, actor Actor, id, username string) (storage.User, error) {
 	if err := a.permit(ctx, actor, VerbUserRename, storage.EventParty{Kind: "user", ID: id}); err != nil {
 		return storage.User{}, err
@@ -251,7 +258,8 @@ func (a *Admin) RenameUser(ctx context.Context, actor Actor, id, username string
 	})
 }
 
-// SetPassword gives a user another password, lifts a lock-out, and ends the user's sessions. Faults if the password is too weak.
+// SetPassword gives a user another password, lifts a lock-out, and ends the user's sessions. Faults
+// if the password is too weak.
 func (a *Admin) SetPassword(ctx context.Context, actor Actor, id, password string) (storage.User, error) {
 	if err := a.permit(ctx, actor, VerbUserPassword, storage.EventParty{Kind: "user", ID: id}); err != nil {
 		return storage.User{}, err
@@ -270,8 +278,8 @@ func (a *Admin) SetPassword(ctx context.Context, actor Actor, id, password strin
 	return a.changeUser(ctx, actor, VerbUserPassword, id, 0, func(u *storage.User) error { u.PasswordHash = hash; return nil })
 }
 
-// SetDisabled keeps a user from signing in and ends their sessions, or lets them sign in again. Disabling a disabled user ends the sessions once
-// more.
+// SetDisabled keeps a user from signing in and ends their sessions, or lets them sign in again.
+// Disabling a disabled user ends the sessions once more.
 func (a *Admin) SetDisabled(ctx context.Context, actor Actor, id string, disabled bool) (storage.User, error) {
 	verb := VerbUserEnable
 	if disabled {
@@ -292,8 +300,9 @@ func (a *Admin) EndSessions(ctx context.Context, actor Actor, id string) (storag
 	return u, a.change(ctx, actor, VerbUserSignOut, userParty(u), nil, nil, func() error { return a.Sessions.EndSessions(ctx, u.ID) })
 }
 
-// DeleteUser removes a user for good: first disabled, so that no sign-in slips in between the end of the sessions and that of the account.
-// It may be called again after a fault, and goes on where it stopped.
+// DeleteUser removes a user for good: first disabled, so that no sign-in slips in between the end
+// of the sessions and that of the account. It may be called again after a fault, and goes on where
+// it stopped.
 func (a *Admin) DeleteUser(ctx context.Context, actor Actor, id string) (storage.User, error) {
 	if err := a.permit(ctx, actor, VerbUserDelete, storage.EventParty{Kind: "user", ID: id}); err != nil {
 		return storage.User{}, err
@@ -323,7 +332,8 @@ func (a *Admin) DeleteUser(ctx context.Context, actor Actor, id string) (storage
 	})
 }
 
-// Unlock forgets the failed sign-ins of a user, so that they can sign in at once. It returns what was forgotten.
+// Unlock forgets the failed sign-ins of a user, so that they can sign in at once. It returns what
+// was forgotten.
 func (a *Admin) Unlock(ctx context.Context, actor Actor, id string) (storage.User, people.Lockout, error) {
 	if err := a.permit(ctx, actor, VerbUserUnlock, storage.EventParty{Kind: "user", ID: id}); err != nil {
 		return storage.User{}, people.Lockout{}, err
@@ -368,8 +378,9 @@ type factorsRecord struct {
 	RecoveryCodes  int `json:"recovery_codes"`
 }
 
-// ResetFactors removes every second factor and all recovery codes of a user, forgets the wrong codes, and ends their sessions: whoever
-// asks for it may have lost the device on which they are signed in.
+// ResetFactors removes every second factor and all recovery codes of a user, forgets the wrong
+// codes, and ends their sessions: whoever asks for it may have lost the device on which they are
+// signed in.
 func (a *Admin) ResetFactors(ctx context.Context, actor Actor, id string) (storage.User, error) {
 	if err := a.permit(ctx, actor, VerbUserFactors, storage.EventParty{Kind: "user", ID: id}); err != nil {
 		return storage.User{}, err

@@ -27,7 +27,8 @@ type attack struct {
 	try       func(*trial)
 }
 
-// trial is an attack under way on one store. What it makes has names of its own, because cases of a group share a provider.
+// trial is an attack under way on one store. What it makes has names of its own, because cases of a
+// group share a provider.
 type trial struct {
 	*testing.T
 	w        *providertest.World
@@ -36,7 +37,8 @@ type trial struct {
 	controls int
 }
 
-// group tries attacks one after the other, on each store at the same time. Registration is open, unless bend says otherwise.
+// group tries attacks one after the other, on each store at the same time. Registration is open,
+// unless bend says otherwise.
 func group(t *testing.T, attacks ...attack) {
 	t.Helper()
 	t.Parallel()
@@ -66,7 +68,8 @@ func group(t *testing.T, attacks ...attack) {
 					if c.controls == 0 {
 						t.Error("nothing was done as it should be: a refusal says nothing without that")
 					}
-					// Whatever was counted against this machine's address is not held against the next.
+					// Whatever was counted against this machine's address is not held against the
+					// next.
 					w.Forgive()
 					w.Clock.Advance(time.Hour)
 				})
@@ -153,7 +156,8 @@ func (c *trial) refused(what string, a providertest.AnswerJSON, status int, code
 	}
 }
 
-// refusedHere checks a refusal on a page of ours: the browser is sent nowhere, and nobody frames or keeps it.
+// refusedHere checks a refusal on a page of ours: the browser is sent nowhere, and nobody frames or
+// keeps it.
 func (c *trial) refusedHere(what string, p providertest.Page) {
 	c.Helper()
 	if p.StatusCode != http.StatusBadRequest && p.StatusCode != http.StatusForbidden || p.Header.Get("Location") != "" || p.Header.Get("Cache-Control") != "no-store" ||
@@ -162,7 +166,8 @@ func (c *trial) refusedHere(what string, p providertest.Page) {
 	}
 }
 
-// refusedThere checks a refusal that is told to the application at a redirect URI that is registered.
+// refusedThere checks a refusal that is told to the application at a redirect URI that is
+// registered.
 func (c *trial) refusedThere(what string, p providertest.Page, client clients.Client, codes ...oauth.Code) {
 	c.Helper()
 	a, fits := p.Answer(), false
@@ -214,7 +219,8 @@ func (i *instances) bearer(base, path, token string) providertest.AnswerJSON {
 	return i.c.w.Send(r)
 }
 
-// carried sends an authorization request in every way there is: in the address, in a body, and in a signed request object.
+// carried sends an authorization request in every way there is: in the address, in a body, and in a
+// signed request object.
 func (c *trial) carried(b *providertest.Browser, client clients.Client, key any, name, value string) map[string]providertest.Page {
 	c.Helper()
 	request := c.w.Request(client, name, value)

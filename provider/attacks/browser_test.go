@@ -18,7 +18,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// tls is a provider at https://op.example behind a proxy that ends TLS, and a browser without rules of its own.
+// tls is a provider at https://op.example behind a proxy that ends TLS, and a browser without rules
+// of its own.
 type tls struct {
 	c    *trial
 	w    *providertest.World

@@ -261,7 +261,8 @@ func publicOf(key any) any {
 }
 
 func TestAttacksOnRequestObjects(t *testing.T) {
-	// signs makes a client that has to sign, a browser that is signed in, and checks first that a good object leads to a code.
+	// signs makes a client that has to sign, a browser that is signed in, and checks first that a
+	// good object leads to a code.
 	signs := func(c *trial) (clients.Client, any, *providertest.Browser, func(map[string]any) string) {
 		key := providertest.EcKey(c)
 		client := c.client("jar", providertest.SignsRequests(c, key.Public()), func(m *clients.Client) {

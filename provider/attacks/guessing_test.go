@@ -73,7 +73,8 @@ func TestAttacksByGuessing(t *testing.T) {
 			}
 			b := w.Browser()
 			login := b.Open(w.Request(web))
-			// Time is not measured, because a busy machine has none to measure. What a hash takes is memory, of a size that nothing else has.
+			// Time is not measured, because a busy machine has none to measure. What a hash takes
+			// is memory, of a size that nothing else has.
 			const size = 64 << 20
 			least := map[string]uint64{}
 			for range 4 { // the least of each is what the work takes without the tests beside it

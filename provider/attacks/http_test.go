@@ -26,7 +26,8 @@ import (
 var operators = []string{`{"$ne":null}`, `{"$regex":"^a"}`, `{"$where":"sleep(1000)"}`, "$ne", "' OR '1'='1", "'; DROP TABLE users;--", "%", "_", `lkc_' OR 1=1 --.x`, "lkc_%.x", "lkc_$ne.x", "x\\' --", "*", "(|(uid=*))", strings.Repeat("a", 500)}
 
 func TestAttacksByInjection(t *testing.T) {
-	// everywhere sends a value in every field that leads to the store, and expects the refusal of an unknown one.
+	// everywhere sends a value in every field that leads to the store, and expects the refusal of
+	// an unknown one.
 	everywhere := func(c *trial, values []string) {
 		web, alice := c.client("any"), c.user("carol")
 		made, self := c.w.Registered(object())

@@ -31,7 +31,8 @@ func object(change ...any) map[string]any {
 	return o
 }
 
-// inside are hosts that are nobody's but ours, in every spelling that a resolver or a parser may take.
+// inside are hosts that are nobody's but ours, in every spelling that a resolver or a parser may
+// take.
 func inside(port string) []string {
 	var out []string
 	for _, host := range []string{"127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "localhost", "localhost.", "LOCALHOST", "a.localhost"} {
@@ -393,7 +394,8 @@ func TestAttacksOnLogout(t *testing.T) {
 			if bird.count() != 0 || !c.w.Delivery(id).DeliveredAt.IsZero() {
 				c.Errorf("a redirect was followed, %d times", bird.count())
 			}
-			// Nobody delivers here, as when every application hangs: the person's answer comes all the same.
+			// Nobody delivers here, as when every application hangs: the person's answer comes all
+			// the same.
 			b, s, _ := c.signedIn("bob")
 			c.w.Granted(s, c.client("hangs", rp.Hears))
 			signsOut(c, b, b.Get("/logout"))

@@ -35,8 +35,9 @@ type Log struct {
 // atOnce bounds what Later has under way.
 const atOnce = 64
 
-// Later runs record apart from the request, so that the answer neither waits for it nor tells by its time what was recorded. When too much is
-// under way, record is left out and the server's log says so. record gets a context that outlives the request, and is bounded.
+// Later runs record apart from the request, so that the answer neither waits for it nor tells by
+// its time what was recorded. When too much is under way, record is left out and the server's log
+// says so. record gets a context that outlives the request, and is bounded.
 func (l *Log) Later(ctx context.Context, record func(ctx context.Context)) {
 	if l == nil {
 		return
@@ -79,8 +80,8 @@ func (l *Log) complete(e storage.Event) storage.Event {
 	return e
 }
 
-// Begin stores the event of a change that is about to be made. The caller makes the change only if there is no error, and calls
-// Settle with what came of it.
+// Begin stores the event of a change that is about to be made. The caller makes the change only if
+// there is no error, and calls Settle with what came of it.
 func (l *Log) Begin(ctx context.Context, e storage.Event) (storage.Event, error) {
 	if l == nil {
 		return e, nil
@@ -93,8 +94,9 @@ func (l *Log) Begin(ctx context.Context, e storage.Event) (storage.Event, error)
 	return e, nil
 }
 
-// Settle stores what came of a change: outcome is OutcomeDone or OutcomeRefused, reason one word, "" for none. Without a call the
-// event stays begun, which is right where the outcome is not known. A fault goes to the log: the change itself cannot be taken back.
+// Settle stores what came of a change: outcome is OutcomeDone or OutcomeRefused, reason one word,
+// "" for none. Without a call the event stays begun, which is right where the outcome is not known.
+// A fault goes to the log: the change itself cannot be taken back.
 func (l *Log) Settle(ctx context.Context, e storage.Event, outcome, reason string) {
 	if l == nil {
 		return
@@ -107,8 +109,9 @@ func (l *Log) Settle(ctx context.Context, e storage.Event, outcome, reason strin
 	}
 }
 
-// Note stores the event of something that has happened and cannot be taken back. Outcome is OutcomeDone unless the event says
-// otherwise. It never fails: an event that cannot be stored goes to the log whole.
+// Note stores the event of something that has happened and cannot be taken back. Outcome is
+// OutcomeDone unless the event says otherwise. It never fails: an event that cannot be stored goes
+// to the log whole.
 func (l *Log) Note(ctx context.Context, e storage.Event) {
 	if l == nil {
 		return
@@ -131,10 +134,12 @@ const (
 	eventsWhole   = 50 // so many events of a wider scope are stored; then one for each power of two
 )
 
-// Failure stores the event of a failed attempt, but not every one of a flood. scope is what attempts are counted by, such as the account: the
-// first ten of an hour are stored, then the 16th, 32nd, 64th and so on, each with the Count that it stands for. wider are scopes in which the
-// events are counted that this leaves, such as the network: fifty of an hour are stored, then the 64th, 128th and so on. So an hour of
-// any flood leaves about fifty events for each of the widest scopes.
+// Failure stores the event of a failed attempt, but not every one of a flood. scope is what
+// attempts are counted by, such as the account: the first ten of an hour are stored, then the 16th,
+// 32nd, 64th and so on, each with the Count that it stands for. wider are scopes in which the
+// events are counted that this leaves, such as the network: fifty of an hour are stored, then the
+// 64th, 128th and so on. So an hour of any flood leaves about fifty events for each of the widest
+// scopes.
 func (l *Log) Failure(ctx context.Context, e storage.Event, scope string, wider ...string) {
 	if l == nil {
 		return

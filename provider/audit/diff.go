@@ -13,9 +13,11 @@ const (
 	maxObject = 16 << 10 // bytes of Before or After
 )
 
-// Diff returns the members in which two values differ, as two JSON objects; nil is the value of what is not there, before it was
-// created or after it was deleted. Values are written as encoding/json writes them: what has the tag json:"-", as all that is
-// secret has, is in neither. An object inside is compared by its members: claims.email. A value of more than 2 KiB is replaced by its length.
+// Diff returns the members in which two values differ, as two JSON objects; nil is the value of
+// what is not there, before it was created or after it was deleted. Values are written as
+// encoding/json writes them: what has the tag json:"-", as all that is secret has, is in neither.
+// An object inside is compared by its members: claims.email. A value of more than 2 KiB is replaced
+// by its length.
 func Diff(before, after any) (from, to json.RawMessage, err error) {
 	a, err := members(before)
 	if err != nil {
@@ -73,7 +75,8 @@ func flatten(out map[string]json.RawMessage, path string, text json.RawMessage) 
 	return nil
 }
 
-// object writes members as one JSON object, or nil if there are none. Of too many only the names are written.
+// object writes members as one JSON object, or nil if there are none. Of too many only the names
+// are written.
 func object(m map[string]json.RawMessage) (json.RawMessage, error) {
 	if len(m) == 0 {
 		return nil, nil

@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	// assertionLife is how far ahead the exp of a client assertion may lie: its jti is remembered for so long. Libraries in wide use make
-	// them good for an hour by default; beyond that is unreasonably far (RFC 7523 §3).
+	// assertionLife is how far ahead the exp of a client assertion may lie: its jti is remembered
+	// for so long. Libraries in wide use make them good for an hour by default; beyond that is
+	// unreasonably far (RFC 7523 §3).
 	assertionLife = time.Hour
 	maxAssertion  = 16 << 10 // bytes
 	maxJTI        = 256      // characters
@@ -27,7 +28,8 @@ const (
 	kindAssertion = "client-assertion"
 )
 
-// assertionSubject reads which client an assertion claims to be from, without believing it; "" when it claims none.
+// assertionSubject reads which client an assertion claims to be from, without believing it; "" when
+// it claims none.
 func assertionSubject(assertion string) string {
 	if len(assertion) > maxAssertion {
 		return ""
@@ -43,11 +45,12 @@ func assertionSubject(assertion string) string {
 	return claims.Text("sub")
 }
 
-// checkAssertion checks a client assertion of client_secret_jwt or private_key_jwt (RFC 7523 §3, OIDC Core §9). What is wrong with it comes
-// back as failedAuthentication; other errors are ours.
+// checkAssertion checks a client assertion of client_secret_jwt or private_key_jwt (RFC 7523 §3,
+// OIDC Core §9). What is wrong with it comes back as failedAuthentication; other errors are ours.
 func (a *Authenticator) checkAssertion(ctx context.Context, r *http.Request, client clients.Client, assertion string) error {
 	now := a.Web.Now()
-	// Everything that can be seen without a key comes first: a JWT that cannot be good causes neither work nor a request to anybody.
+	// Everything that can be seen without a key comes first: a JWT that cannot be good causes
+	// neither work nor a request to anybody.
 	peeked, err := keys.InsecurePeek(assertion)
 	if err != nil {
 		return authFailed("client assertion: %w", err)
@@ -66,7 +69,8 @@ func (a *Authenticator) checkAssertion(ctx context.Context, r *http.Request, cli
 		}
 		return authFailed("client assertion: %w", err)
 	}
-	// Whoever saw it on its way must not be able to send it again, to any instance (RFC 7523 §3, OIDC Core §9).
+	// Whoever saw it on its way must not be able to send it again, to any instance (RFC 7523 §3,
+	// OIDC Core §9).
 	err = a.Store.Spend(ctx, kindAssertion, storage.Hash(client.ID+"\x00"+claims.Text("jti")), now, expires.Add(ClockSkew))
 	if errors.Is(err, storage.ErrConsumed) {
 		return authFailed("client assertion: jti was used before")
@@ -106,9 +110,10 @@ func (a *Authenticator) checkAssertionClaims(r *http.Request, client clients.Cli
 	return expires, nil
 }
 
-// checkAssertionAudience wants the issuer, as one string: an assertion with several audiences, or with the address of an endpoint, can
-// be turned against another provider that one of them names. OIDC Core §9 recommends the token endpoint, and many
-// libraries send that, so clients may be set to be allowed it; those that registered themselves are.
+// checkAssertionAudience wants the issuer, as one string: an assertion with several audiences, or
+// with the address of an endpoint, can be turned against another provider that one of them names.
+// OIDC Core §9 recommends the token endpoint, and many libraries send that, so clients may be set
+// to be allowed it; those that registered themselves are.
 func (a *Authenticator) checkAssertionAudience(r *http.Request, client clients.Client, raw json.RawMessage) error {
 	var one string
 	if json.Unmarshal(raw, &one) == nil && one == a.Web.Issuer {
@@ -124,7 +129,8 @@ func (a *Authenticator) checkAssertionAudience(r *http.Request, client clients.C
 	return fmt.Errorf("aud must be the issuer %s, as one string", a.Web.Issuer)
 }
 
-// verifyAssertion checks the signature, by the algorithm and the key that the client is registered with.
+// verifyAssertion checks the signature, by the algorithm and the key that the client is registered
+// with.
 func (a *Authenticator) verifyAssertion(ctx context.Context, client clients.Client, assertion string, now time.Time) error {
 	// RFC 7523 says nothing of typ; client-authentication+jwt is what its successor proposes.
 	typs := []string{"", "client-authentication+jwt"}

@@ -30,8 +30,9 @@ type credentials struct {
 	assertion string
 }
 
-// Authenticate says which client sent the request. It uses exactly one method, and that must be the one which the client is
-// registered for. Every failure looks the same from outside, whether the client exists or not; the cause is for the log.
+// Authenticate says which client sent the request. It uses exactly one method, and that must be the
+// one which the client is registered for. Every failure looks the same from outside, whether the
+// client exists or not; the cause is for the log.
 func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, params oauth.Parameters) (clients.Client, error) {
 	cred, err := readCredentials(r, params)
 	if len(cred.id) > maxClientID {
@@ -43,7 +44,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, param
 	}
 	now, address := a.Web.Now(), a.Web.ClientAddress(r)
 	who, site := cred.id+"\x00"+people.Network(address), people.Site(address)
-	// Who sends no secret guesses none: otherwise anybody could shut a public client out for a whole network, by failing in its name.
+	// Who sends no secret guesses none: otherwise anybody could shut a public client out for a
+	// whole network, by failing in its name.
 	guess := cred.secret != "" || cred.assertion != ""
 	if guess && max(a.failures.Wait(who, now), a.floods.Wait(site, now)) > 0 {
 		return clients.Client{}, oauth.Errorf(oauth.TemporarilyUnavailable, "too many failed client authentications from this address; wait a minute").
@@ -65,8 +67,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, param
 // failedAuthentication is the reason why a client has not proved who it is, for the log.
 type failedAuthentication struct {
 	why error
-	// knewSecret marks the right secret, sent in a way that is not the registered one. That is a mistake
-	// and no guess: libraries that try one way after the other make it at every sign-in.
+	// knewSecret marks the right secret, sent in a way that is not the registered one. That is a
+	// mistake and no guess: libraries that try one way after the other make it at every sign-in.
 	knewSecret bool
 }
 
@@ -78,7 +80,8 @@ func authFailed(format string, args ...any) error {
 	return &failedAuthentication{why: fmt.Errorf(format, args...)}
 }
 
-// provenClient loads the client and checks its credentials. What the client has not proved is a failedAuthentication; any other error is ours.
+// provenClient loads the client and checks its credentials. What the client has not proved is a
+// failedAuthentication; any other error is ours.
 func (a *Authenticator) provenClient(ctx context.Context, r *http.Request, cred credentials) (clients.Client, error) {
 	client, err := clients.Client{}, storage.ErrNotFound
 	if cred.id != "" {
@@ -92,7 +95,8 @@ func (a *Authenticator) provenClient(ctx context.Context, r *http.Request, cred 
 	if registered == "" {
 		registered = oauth.AuthClientSecretBasic // OIDC Registration §2
 	}
-	// The secret of an unknown client is hashed too: the answer takes the same time (OIDC Core §16.12).
+	// The secret of an unknown client is hashed too: the answer takes the same time
+	// (OIDC Core §16.12).
 	right := a.Secrets.Check(client, cred.secret, a.Web.Now())
 	switch {
 	case !known:
@@ -139,8 +143,8 @@ func (c credentials) String() string {
 // LogValue keeps the secret out of a log.
 func (c credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// readCredentials finds the one way in which the request says who it is from. Two at once are refused (RFC 6749 §2.3): the one that is checked
-// might not be the one that is acted on.
+// readCredentials finds the one way in which the request says who it is from. Two at once are
+// refused (RFC 6749 §2.3): the one that is checked might not be the one that is acted on.
 func readCredentials(r *http.Request, params oauth.Parameters) (credentials, error) {
 	headers := r.Header.Values("Authorization")
 	assertion := params.Has("client_assertion") || params.Has("client_assertion_type")
@@ -188,8 +192,9 @@ func readCredentials(r *http.Request, params oauth.Parameters) (credentials, err
 	return credentials{method: oauth.AuthNone, id: id}, nil
 }
 
-// parseBasic reads an Authorization header of scheme Basic whose user and password are client_id and client_secret, each encoded
-// as application/x-www-form-urlencoded before (RFC 6749 §2.3.1, RFC 7617 §2).
+// parseBasic reads an Authorization header of scheme Basic whose user and password are client_id
+// and client_secret, each encoded as application/x-www-form-urlencoded before (RFC 6749 §2.3.1,
+// RFC 7617 §2).
 func parseBasic(header string) (id, secret string, err error) {
 	scheme, encoded, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Basic") {
@@ -215,8 +220,9 @@ func parseBasic(header string) (id, secret string, err error) {
 	return id, secret, nil
 }
 
-// formDecode undoes the form encoding of one value (RFC 6749 Appendix B). What the encoding would never have left as it is (spaces, control
-// characters, anything outside ASCII) shows that the value was not encoded.
+// formDecode undoes the form encoding of one value (RFC 6749 Appendix B). What the encoding would
+// never have left as it is (spaces, control characters, anything outside ASCII) shows that the
+// value was not encoded.
 func formDecode(s string) (string, error) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -258,14 +264,15 @@ func unhex(c byte) int {
 	return -1
 }
 
-// Failed client authentications are counted per client_id and network: guessing becomes slow, and the client itself, which comes from
-// elsewhere, does not notice. They are kept in memory only, because a secret that can be guessed in a few thousand tries per instance
-// should not exist.
+// Failed client authentications are counted per client_id and network: guessing becomes slow, and
+// the client itself, which comes from elsewhere, does not notice. They are kept in memory only,
+// because a secret that can be guessed in a few thousand tries per instance should not exist.
 const (
 	failuresAllowed = 20
 	failuresWindow  = time.Minute
-	// floodAllowed bounds the failures of a site (see people.Site) over all client_ids. They can be made up, and each takes a place
-	// in memory: one machine would fill that, and then share its window with the clients of everybody else.
+	// floodAllowed bounds the failures of a site (see people.Site) over all client_ids. They can be
+	// made up, and each takes a place in memory: one machine would fill that, and then share its
+	// window with the clients of everybody else.
 	floodAllowed = 20 * failuresAllowed
 )
 

@@ -305,8 +305,8 @@ func TestGuessingAClientSecretIsSlow(t *testing.T) {
 	})
 }
 
-// Every client_id that is guessed at takes a place in memory, and they can be made up. Whoever fills all places shares the last window with
-// everybody who has none.
+// Every client_id that is guessed at takes a place in memory, and they can be made up. Whoever
+// fills all places shares the last window with everybody who has none.
 func TestFloodOfMadeUpClientsKeepsNobodyElseOut(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t, func(c *provider.Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })

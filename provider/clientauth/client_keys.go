@@ -15,23 +15,24 @@ import (
 )
 
 const (
-	// keysFreshFor is how long a client's published keys are used without looking again, so that a key that the client has
-	// withdrawn does not live on.
+	// keysFreshFor is how long a client's published keys are used without looking again, so that a
+	// key that the client has withdrawn does not live on.
 	keysFreshFor = 10 * time.Minute
-	// keysKeptFor is how long they are used while the address does not answer: whoever has a withdrawn key gains no more than that
-	// by keeping the address from us.
+	// keysKeptFor is how long they are used while the address does not answer: whoever has a
+	// withdrawn key gains no more than that by keeping the address from us.
 	keysKeptFor = 24 * time.Hour
-	// keysCooldown lies between two looks at one client's jwks_uri, whatever is asked for in between: nobody can make us call
-	// somebody over and over by sending JWTs.
+	// keysCooldown lies between two looks at one client's jwks_uri, whatever is asked for in
+	// between: nobody can make us call somebody over and over by sending JWTs.
 	keysCooldown = 20 * time.Second
 	maxClientSet = 256 << 10 // bytes
 	maxKeptSets  = 1000
 	keysPatience = 10 * time.Second // for one look, however many wait for it
 )
 
-// clientSet returns the client's public keys: those it registered, or those at its jwks_uri. lacking is a set that the caller
-// had before and that turned out to lack a key; then it is worth a new look (OIDC Core §10.1.1), unless there was one a moment ago. When the
-// address does not answer, the last good set goes on, for a day at most.
+// clientSet returns the client's public keys: those it registered, or those at its jwks_uri.
+// lacking is a set that the caller had before and that turned out to lack a key; then it is worth a
+// new look (OIDC Core §10.1.1), unless there was one a moment ago. When the address does not
+// answer, the last good set goes on, for a day at most.
 func (a *Authenticator) clientSet(ctx context.Context, client clients.Client, lacking *keys.Set) (*keys.Set, error) {
 	if len(client.JWKS) > 0 {
 		return a.registeredSet(client.JWKS)
@@ -53,8 +54,8 @@ func (a *Authenticator) clientSet(ctx context.Context, client clients.Client, la
 	return set, nil
 }
 
-// registeredSet reads a registered set once: to check the points of 64 keys takes as long as a request, which anyone can make who knows
-// a client_id.
+// registeredSet reads a registered set once: to check the points of 64 keys takes as long as a
+// request, which anyone can make who knows a client_id.
 func (a *Authenticator) registeredSet(jwks []byte) (*keys.Set, error) {
 	sum := sha256.Sum256(jwks)
 	if set, ok := a.parsed.Get(sum); ok {
@@ -68,8 +69,9 @@ func (a *Authenticator) registeredSet(jwks []byte) (*keys.Set, error) {
 	return set, nil
 }
 
-// VerifyJWT checks a JWS by the client's own keys and returns its payload. alg must be one of algs, and typ one of
-// typs ("" is an absent one); both are looked at before any key is, so that a JWT which cannot be good causes no request.
+// VerifyJWT checks a JWS by the client's own keys and returns its payload. alg must be one of algs,
+// and typ one of typs ("" is an absent one); both are looked at before any key is, so that a JWT
+// which cannot be good causes no request.
 func (a *Authenticator) VerifyJWT(ctx context.Context, client clients.Client, jws string, algs []string, typs ...string) ([]byte, error) {
 	header, err := keys.PeekHeader(jws)
 	if err != nil {

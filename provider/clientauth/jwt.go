@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// JWTClaims are the claims of somebody else's JWT. They are a map, because encoding/json would match the members of a struct
-// whatever their case.
+// JWTClaims are the claims of somebody else's JWT. They are a map, because encoding/json would
+// match the members of a struct whatever their case.
 type JWTClaims map[string]json.RawMessage
 
 func ReadClaims(payload []byte) (JWTClaims, error) {
@@ -32,7 +32,8 @@ func (c JWTClaims) Text(name string) string {
 	return s
 }
 
-// At is a claim that is a time (RFC 7519 §2 NumericDate): seconds, maybe with a fraction. Numbers that are no time of ours are errors.
+// At is a claim that is a time (RFC 7519 §2 NumericDate): seconds, maybe with a fraction. Numbers
+// that are no time of ours are errors.
 func (c JWTClaims) At(name string) (t time.Time, has bool, err error) {
 	raw, has := c[name]
 	if !has {
@@ -45,5 +46,6 @@ func (c JWTClaims) At(name string) (t time.Time, has bool, err error) {
 	return time.UnixMilli(int64(seconds * 1000)), true, nil
 }
 
-// ClockSkew is how far a foreign clock may be ahead of ours before its JWTs are refused. Our own tokens get no such grace.
+// ClockSkew is how far a foreign clock may be ahead of ours before its JWTs are refused. Our own
+// tokens get no such grace.
 const ClockSkew = 60 * time.Second

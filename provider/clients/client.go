@@ -41,7 +41,8 @@ type Metadata struct {
 	UserinfoSignedResponseAlg    string `bson:"userinfo_signed_response_alg,omitempty" json:"userinfo_signed_response_alg,omitempty"`
 	UserinfoEncryptedResponseAlg string `bson:"userinfo_encrypted_response_alg,omitempty" json:"userinfo_encrypted_response_alg,omitempty"`
 	UserinfoEncryptedResponseEnc string `bson:"userinfo_encrypted_response_enc,omitempty" json:"userinfo_encrypted_response_enc,omitempty"`
-	// AccessTokenSignedResponseAlg is said by an API: what signs the access tokens that are for it. Empty: the provider's default.
+	// AccessTokenSignedResponseAlg is said by an API: what signs the access tokens that are for it.
+	// Empty: the provider's default.
 	AccessTokenSignedResponseAlg string `bson:"access_token_signed_response_alg,omitempty" json:"access_token_signed_response_alg,omitempty"`
 	RequestObjectSigningAlg      string `bson:"request_object_signing_alg,omitempty" json:"request_object_signing_alg,omitempty"` // "none" permits unsigned ones, and only then
 	RequestObjectEncryptionAlg   string `bson:"request_object_encryption_alg,omitempty" json:"request_object_encryption_alg,omitempty"`
@@ -73,35 +74,45 @@ const (
 	TypeAPI     = "api"     // a resource server: introspects, is an audience, never asks for tokens
 )
 
-// Decisions are what an administrator decides about a client. A client cannot state them about itself.
+// Decisions are what an administrator decides about a client. A client cannot state them about
+// itself.
 type Decisions struct {
-	// WithoutPKCE lets a confidential client leave out code_challenge. PKCE is required otherwise (RFC 9700 §2.1.1).
+	// WithoutPKCE lets a confidential client leave out code_challenge. PKCE is required otherwise
+	// (RFC 9700 §2.1.1).
 	WithoutPKCE bool `bson:"without_pkce,omitempty" json:"without_pkce,omitempty"`
-	// SkipConsent is for the operator's own applications: nobody is asked. It has no effect at a redirect URI where anybody could
-	// pretend to be the client, see Impersonable.
+	// SkipConsent is for the operator's own applications: nobody is asked. It has no effect at a
+	// redirect URI where anybody could pretend to be the client, see Impersonable.
 	SkipConsent bool `bson:"skip_consent,omitempty" json:"skip_consent,omitempty"`
-	// InsecureSilentLoopback lets SkipConsent, and what was allowed before, count at http redirect URIs too. Whoever listens at that
-	// port is then sent tokens without a question. For development and demonstrations on one's own machine.
+	// InsecureSilentLoopback lets SkipConsent, and what was allowed before, count at http redirect
+	// URIs too. Whoever listens at that port is then sent tokens without a question. For
+	// development and demonstrations on one's own machine.
 	InsecureSilentLoopback bool `bson:"insecure_silent_loopback,omitempty" json:"insecure_silent_loopback,omitempty"`
-	// ClaimsInIDToken also puts the scopes' identity claims into ID tokens, for applications that read no userinfo.
+	// ClaimsInIDToken also puts the scopes' identity claims into ID tokens, for applications that
+	// read no userinfo.
 	ClaimsInIDToken bool `bson:"claims_in_id_token,omitempty" json:"claims_in_id_token,omitempty"`
-	// OpaqueAccessTokens issues random access tokens that only introspection can read, in place of JWTs (RFC 9068).
+	// OpaqueAccessTokens issues random access tokens that only introspection can read, in place of
+	// JWTs (RFC 9068).
 	OpaqueAccessTokens bool `bson:"opaque_access_tokens,omitempty" json:"opaque_access_tokens,omitempty"`
-	// EitherSecretMethod takes the client secret in the Authorization header or in the body, whichever
-	// the library prefers (RFC 6749 §2.3.1). It is for clients that are registered for one of the two.
+	// EitherSecretMethod takes the client secret in the Authorization header or in the body,
+	// whichever the library prefers (RFC 6749 §2.3.1). It is for clients that are registered for
+	// one of the two.
 	EitherSecretMethod bool `bson:"either_secret_method,omitempty" json:"either_secret_method,omitempty"`
-	// RequireSecondFactor lets nobody in by password alone: whoever has no second factor sets one up during the sign-in.
+	// RequireSecondFactor lets nobody in by password alone: whoever has no second factor sets one
+	// up during the sign-in.
 	RequireSecondFactor bool `bson:"require_second_factor,omitempty" json:"require_second_factor,omitempty"`
 	// AllowedGroups names the groups whose members may use it; empty: everybody.
 	AllowedGroups []string `bson:"allowed_groups,omitempty" json:"allowed_groups,omitempty"`
-	// Audience lists the resource identifiers that its access tokens may name (RFC 8707 §2). The first is the audience
-	// of a request that names none; empty: the issuer. For an API it lists the identifiers that the API answers to.
+	// Audience lists the resource identifiers that its access tokens may name (RFC 8707 §2). The
+	// first is the audience of a request that names none; empty: the issuer. For an API it lists
+	// the identifiers that the API answers to.
 	Audience []string `bson:"audience,omitempty" json:"audience,omitempty"`
-	// Origins may call token, userinfo and revocation from a browser (CORS), beside the origins of its redirect URIs.
+	// Origins may call token, userinfo and revocation from a browser (CORS), beside the origins of
+	// its redirect URIs.
 	Origins []string `bson:"origins,omitempty" json:"origins,omitempty"`
 	// RefusalContact is whom the refusal page names when a person may not use the application.
 	RefusalContact string `bson:"refusal_contact,omitempty" json:"refusal_contact,omitempty"`
-	// LegacyAssertionAudience accepts the token endpoint as the aud of a client assertion beside the issuer (OIDC Core §9).
+	// LegacyAssertionAudience accepts the token endpoint as the aud of a client assertion beside
+	// the issuer (OIDC Core §9).
 	LegacyAssertionAudience bool `bson:"legacy_assertion_audience,omitempty" json:"legacy_assertion_audience,omitempty"`
 	Disabled                bool `bson:"disabled,omitempty" json:"disabled,omitempty"`
 }
@@ -131,14 +142,15 @@ type Client struct {
 // Public reports whether the client has no way to prove who it is (RFC 6749 §2.1).
 func (c Client) Public() bool { return c.TokenEndpointAuthMethod == oauth.AuthNone }
 
-// RequiresPKCE reports whether an authorization request without code_challenge is refused. It is, unless an
-// administrator switched it off for a confidential client.
+// RequiresPKCE reports whether an authorization request without code_challenge is refused. It is,
+// unless an administrator switched it off for a confidential client.
 func (c Client) RequiresPKCE() bool { return c.Public() || !c.WithoutPKCE }
 
 // MayGrant reports whether the client is registered for the grant type.
 func (c Client) MayGrant(grantType string) bool { return slices.Contains(c.GrantTypes, grantType) }
 
-// MayRespond reports whether the client is registered for the response type, given in canonical order.
+// MayRespond reports whether the client is registered for the response type, given in canonical
+// order.
 func (c Client) MayRespond(responseType string) bool {
 	return slices.ContainsFunc(c.ResponseTypes, func(s string) bool {
 		rt, err := oauth.ParseResponseType(s)
@@ -154,10 +166,12 @@ func (c Client) Name() string {
 	return c.ID
 }
 
-// LogsOut reports whether the client wants to hear of the end of a session, so that its ID tokens need a sid.
+// LogsOut reports whether the client wants to hear of the end of a session, so that its ID tokens
+// need a sid.
 func (c Client) LogsOut() bool { return c.BackchannelLogoutURI != "" || c.FrontchannelLogoutURI != "" }
 
-// Appearance is what a user can tell a client by: name, links, logo, what it is, and the hosts or schemes that users come back to.
+// Appearance is what a user can tell a client by: name, links, logo, what it is, and the hosts or
+// schemes that users come back to.
 func (c Client) Appearance() []string {
 	var places []string
 	for _, uri := range c.RedirectURIs {
@@ -171,8 +185,9 @@ func (c Client) Appearance() []string {
 	return append([]string{c.Name(), c.ClientURI, c.LogoURI, c.PolicyURI, c.TOSURI, c.ApplicationType, c.TokenEndpointAuthMethod}, slices.Compact(places)...)
 }
 
-// Identity is kept with what a user has allowed the client, and what was allowed counts for the same identity only. It is "" for a client
-// that an administrator vouches for. One that registered itself can become another one at any time (RFC 7592 §2.2).
+// Identity is kept with what a user has allowed the client, and what was allowed counts for the
+// same identity only. It is "" for a client that an administrator vouches for. One that registered
+// itself can become another one at any time (RFC 7592 §2.2).
 func (c Client) Identity() string {
 	if !c.Dynamic {
 		return ""
@@ -185,10 +200,11 @@ func (c Client) Identity() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Impersonable reports whether anybody could receive, or redeem, what is sent to this redirect URI of the client: an application on a
-// device that answers at a private-use scheme or at loopback, or a client without a secret that is not reached by https (RFC 8252 §8.6).
-// The secret of an application on a device is in everybody's hands. An https address proves who answers there, if an administrator has
-// registered it for an application that claims it.
+// Impersonable reports whether anybody could receive, or redeem, what is sent to this redirect URI
+// of the client: an application on a device that answers at a private-use scheme or at loopback, or
+// a client without a secret that is not reached by https (RFC 8252 §8.6). The secret of an
+// application on a device is in everybody's hands. An https address proves who answers there, if an
+// administrator has registered it for an application that claims it.
 func (c Client) Impersonable(redirectURI string) bool {
 	secure := strings.HasPrefix(redirectURI, "https://")
 	switch {
@@ -200,7 +216,8 @@ func (c Client) Impersonable(redirectURI string) bool {
 	return c.Public() && !secure
 }
 
-// AlwaysAsks reports whether SkipConsent has no effect at any of the client's redirect URIs, because anybody could pretend to be it there.
+// AlwaysAsks reports whether SkipConsent has no effect at any of the client's redirect URIs,
+// because anybody could pretend to be it there.
 func (c Client) AlwaysAsks() bool {
 	return len(c.RedirectURIs) > 0 && !slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return !c.Impersonable(uri) })
 }

@@ -23,9 +23,11 @@ var members = func() map[string]int {
 // knownMember reports whether name is a member of client metadata that means something to us.
 func knownMember(name string) bool { _, ok := members[name]; return ok }
 
-// ParseMetadata reads client metadata as a client sends it: a JSON object, its members of exactly the names and types of RFC 7591 §2 and
-// OIDC Registration §2. A member that is null counts as not sent (RFC 7592 §2.2), and one that is not known is ignored (RFC 7591 §2), as are
-// names with a language tag; rest has those, for whoever looks for something else in there. Nothing is validated beyond types: that is for Validate.
+// ParseMetadata reads client metadata as a client sends it: a JSON object, its members of exactly
+// the names and types of RFC 7591 §2 and OIDC Registration §2. A member that is null counts as not
+// sent (RFC 7592 §2.2), and one that is not known is ignored (RFC 7591 §2), as are names with a
+// language tag; rest has those, for whoever looks for something else in there. Nothing is validated
+// beyond types: that is for Validate.
 //
 // The error is an *oauth.Error with the code invalid_client_metadata.
 func ParseMetadata(raw []byte) (m Metadata, rest map[string]json.RawMessage, err error) {

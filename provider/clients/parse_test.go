@@ -44,8 +44,8 @@ func TestUnknownMembersMeanNothing(t *testing.T) {
 	}
 }
 
-// Whatever is accepted is accepted again as it was written back, and means the same; and no accepted redirect URI has anything in it that
-// two readers could read differently.
+// Whatever is accepted is accepted again as it was written back, and means the same; and no
+// accepted redirect URI has anything in it that two readers could read differently.
 func FuzzMetadata(f *testing.F) {
 	for _, s := range []string{
 		`{"redirect_uris":["https://a.test/cb"]}`, `{"redirect_uris":["com.example.app:/cb"],"application_type":"native","token_endpoint_auth_method":"none"}`,

@@ -10,14 +10,15 @@ import (
 )
 
 // Redirect is a redirect_uri matched against a client's registration. Only Client.Redirect and
-// Client.PostLogoutRedirect make one, and having one is what permits an answer or an error to leave by
-// redirect (RFC 6749 §4.1.2.1).
+// Client.PostLogoutRedirect make one, and having one is what permits an answer or an error to leave
+// by redirect (RFC 6749 §4.1.2.1).
 type Redirect struct{ uri string }
 
 // String is the URI exactly as it was requested; "" for the zero value, which leads nowhere.
 func (r Redirect) String() string { return r.uri }
 
-// Origin is scheme://host[:port] of the URI, as a browser would write it; "" for a private-use scheme.
+// Origin is scheme://host[:port] of the URI, as a browser would write it; "" for a private-use
+// scheme.
 func (r Redirect) Origin() string { return Origin(r.uri) }
 
 // Origin is the web origin of a URI (RFC 6454 §6.1), "" when it has none.
@@ -63,9 +64,9 @@ func (c Client) PostLogoutRedirect(uri string) (Redirect, error) {
 	return Redirect{}, oauth.Errorf(oauth.InvalidRequest, "post_logout_redirect_uri is not registered for this client; it must be registered exactly as it is sent")
 }
 
-// withoutLoopbackPort cuts the port out of http://127.0.0.1:port/… or http://[::1]:port/…, textually, so
-// that everything else still has to match character by character. Names are not addresses: localhost
-// resolves to what the device likes (RFC 8252 §8.3).
+// withoutLoopbackPort cuts the port out of http://127.0.0.1:port/… or http://[::1]:port/…,
+// textually, so that everything else still has to match character by character. Names are not
+// addresses: localhost resolves to what the device likes (RFC 8252 §8.3).
 func withoutLoopbackPort(uri string) (string, bool) {
 	const scheme = "http://"
 	if !strings.HasPrefix(uri, scheme) {

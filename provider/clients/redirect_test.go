@@ -75,7 +75,8 @@ func TestOriginIsWhatABrowserWrites(t *testing.T) {
 	}
 }
 
-// A match means that what was sent is what was registered, byte for byte, or for a native application differs in the port of a loopback address only.
+// A match means that what was sent is what was registered, byte for byte, or for a native
+// application differs in the port of a loopback address only.
 func FuzzRedirect(f *testing.F) {
 	for _, s := range [][2]string{
 		{"https://a.test/cb", "https://a.test/cb"}, {"http://127.0.0.1/cb", "http://127.0.0.1:5/cb"}, {"http://[::1]:9/cb", "http://[::1]:10/cb"},

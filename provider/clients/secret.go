@@ -19,7 +19,8 @@ const (
 	maxSecret     = 512
 )
 
-// SecretHasher hashes client secrets with a key, so that the stored hashes alone are not enough to guess one.
+// SecretHasher hashes client secrets with a key, so that the stored hashes alone are not enough to
+// guess one.
 type SecretHasher struct{ key []byte }
 
 // NewSecretHasher makes a hasher for the given key of 32 bytes.
@@ -38,8 +39,9 @@ func (h *SecretHasher) Check(c Client, secret string, now time.Time) bool {
 	return ok && len(c.SecretHash) > 0 && (c.SecretExpiresAt.IsZero() || now.Before(c.SecretExpiresAt))
 }
 
-// NewSecret makes a client secret: 64 letters and digits, 320 random bits. It needs no encoding in a form or URL, so that it
-// also works for applications that forget to (RFC 6749 §2.3.1), and it is long enough for every HMAC algorithm (RFC 7518 §3.2).
+// NewSecret makes a client secret: 64 letters and digits, 320 random bits. It needs no encoding in
+// a form or URL, so that it also works for applications that forget to (RFC 6749 §2.3.1), and it is
+// long enough for every HMAC algorithm (RFC 7518 §3.2).
 func NewSecret() string { return (rand.Text() + rand.Text() + rand.Text())[:64] }
 
 // UsesSecret reports whether the client authenticates by a secret.
@@ -54,8 +56,9 @@ func (c Client) UsesSecret() bool {
 // SealedSecretData is the additional data under which SealedSecret of the client is sealed.
 func SealedSecretData(id string) string { return "client-secret:" + id }
 
-// SetSecret gives the client a secret. It is kept as a hash, and for client_secret_jwt, which needs the value, sealed as well. A secret
-// that is too short or has characters outside printable ASCII is refused (RFC 6749 Appendix A.2).
+// SetSecret gives the client a secret. It is kept as a hash, and for client_secret_jwt, which needs
+// the value, sealed as well. A secret that is too short or has characters outside printable ASCII
+// is refused (RFC 6749 Appendix A.2).
 func (c *Client) SetSecret(secret string, hasher *SecretHasher, sealer *keys.Sealer) error {
 	if !c.UsesSecret() {
 		return invalid("a client with token_endpoint_auth_method %s has no secret", c.TokenEndpointAuthMethod)

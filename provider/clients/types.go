@@ -12,8 +12,9 @@ import (
 // Types lists the types of application.
 var Types = []string{TypeWeb, TypeSPA, TypeNative, TypeService, TypeAPI}
 
-// NewClient makes a client of the type with a new identifier: m with the defaults that fit the type, checked. The caller sets what an
-// administrator decides and calls Prepare again, sets a secret if the client is not Public (see NewSecret, SetSecret), and the times.
+// NewClient makes a client of the type with a new identifier: m with the defaults that fit the
+// type, checked. The caller sets what an administrator decides and calls Prepare again, sets a
+// secret if the client is not Public (see NewSecret, SetSecret), and the times.
 //
 //	web      a secret, authorization_code and refresh_token
 //	spa      no secret, PKCE, authorization_code and refresh_token
@@ -24,8 +25,8 @@ func NewClient(typ string, m Metadata, pol Policy) (Client, error) {
 	return Prepare(Client{ID: NewID(), Type: typ, Metadata: WithDefaults(typ, m)}, pol)
 }
 
-// WithDefaults is m with the grant types that fit the type of application, unless it names some. Prepare knows the defaults that
-// the standards give; these are an administrator's.
+// WithDefaults is m with the grant types that fit the type of application, unless it names some.
+// Prepare knows the defaults that the standards give; these are an administrator's.
 func WithDefaults(typ string, m Metadata) Metadata {
 	if len(m.GrantTypes) == 0 && (typ == TypeWeb || typ == TypeSPA || typ == TypeNative) {
 		m.GrantTypes = []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
@@ -39,12 +40,13 @@ func WithDefaults(typ string, m Metadata) Metadata {
 	return m
 }
 
-// Prepare is the one gate through which a client passes before it is stored, whoever made or changed it: the registration endpoint, the
-// command line, or a file that is applied. It validates everything that is said about the client, fills in defaults, and works out what
-// follows: CORSOrigins, SigningAudience and SectorHost. It does not touch secrets, times and Version.
+// Prepare is the one gate through which a client passes before it is stored, whoever made or
+// changed it: the registration endpoint, the command line, or a file that is applied. It validates
+// everything that is said about the client, fills in defaults, and works out what follows:
+// CORSOrigins, SigningAudience and SectorHost. It does not touch secrets, times and Version.
 //
-// A sector_identifier_uri is not fetched here; whoever may reach the network compares it with the redirect URIs before.
-// Errors are those of Validate.
+// A sector_identifier_uri is not fetched here; whoever may reach the network compares it with the
+// redirect URIs before. Errors are those of Validate.
 func Prepare(c Client, pol Policy) (Client, error) {
 	if !slices.Contains(Types, c.Type) {
 		return Client{}, invalid("type must be one of %s", strings.Join(Types, ", "))
@@ -114,8 +116,8 @@ func (c *Client) checkDecisions() error {
 	return nil
 }
 
-// ValidResource reports whether a URI can name an API: absolute, without a fragment (RFC 8707 §2). urn: and api: are as good as https:,
-// because nobody goes there.
+// ValidResource reports whether a URI can name an API: absolute, without a fragment (RFC 8707 §2).
+// urn: and api: are as good as https:, because nobody goes there.
 func ValidResource(uri string) bool {
 	u, err := url.Parse(uri)
 	return err == nil && len(uri) <= maxURI && u.IsAbs() && !strings.ContainsAny(uri, "# \"<>\\^`{|}") && CheckText(uri) == nil

@@ -14,14 +14,15 @@ import (
 
 const maxURI = 2000 // bytes
 
-// reservedParameters are the names that an authorization response uses. A registered query that has one of them would make
-// the application read a parameter twice, and the first one is not ours (RFC 6749 §3.1.2, §4.1.2).
+// reservedParameters are the names that an authorization response uses. A registered query that has
+// one of them would make the application read a parameter twice, and the first one is not ours
+// (RFC 6749 §3.1.2, §4.1.2).
 var reservedParameters = []string{"code", "state", "iss", "error", "error_description", "error_uri", "session_state",
 	"id_token", "access_token", "token_type", "expires_in", "scope", "response"}
 
-// parseURI reads an absolute URI in the characters of RFC 3986 §2, so that everybody who reads it again, a browser above all, sees the
-// same one: no blanks, control characters, backslashes or letters outside ASCII, no user, no wildcard. It says what is wrong without
-// repeating the URI.
+// parseURI reads an absolute URI in the characters of RFC 3986 §2, so that everybody who reads it
+// again, a browser above all, sees the same one: no blanks, control characters, backslashes or
+// letters outside ASCII, no user, no wildcard. It says what is wrong without repeating the URI.
 func parseURI(s string) (*url.URL, error) {
 	switch {
 	case s == "":

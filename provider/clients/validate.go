@@ -14,10 +14,12 @@ import (
 	"latchkey/provider/oauth"
 )
 
-// Policy says what may be registered, beyond what the standards say. The zero value is what an administrator may do.
+// Policy says what may be registered, beyond what the standards say. The zero value is what an
+// administrator may do.
 type Policy struct {
-	// Dynamic is for an application that registers itself: nobody vouches for it, so it gets neither single-word schemes nor
-	// client_credentials, and http not even on loopback unless it is native.
+	// Dynamic is for an application that registers itself: nobody vouches for it, so it gets
+	// neither single-word schemes nor client_credentials, and http not even on loopback unless it
+	// is native.
 	Dynamic bool
 	// AllowHTTPLoopback lets a dynamic application have http addresses on loopback hosts.
 	AllowHTTPLoopback bool
@@ -44,7 +46,8 @@ const (
 	SubjectPairwise = "pairwise"
 )
 
-// AuthMethods are the ways a client may say who it is at the token endpoint, as published in token_endpoint_auth_methods_supported.
+// AuthMethods are the ways a client may say who it is at the token endpoint, as published in
+// token_endpoint_auth_methods_supported.
 var AuthMethods = []string{oauth.AuthClientSecretBasic, oauth.AuthClientSecretPost, oauth.AuthClientSecretJWT, oauth.AuthPrivateKeyJWT, oauth.AuthNone}
 
 // GrantType is a grant type that clients may be registered for.
@@ -71,11 +74,14 @@ const (
 	maxSeconds = 1 << 31
 )
 
-// Validate checks what an application says about itself, and fills in the defaults (RFC 7591 §2, OIDC Registration §2, RP-Initiated
-// Logout §3.1, Back-Channel Logout §2.2, Front-Channel Logout §2, RFC 9101 §10.5). What comes out may be validated again and stays the same.
+// Validate checks what an application says about itself, and fills in the defaults (RFC 7591 §2,
+// OIDC Registration §2, RP-Initiated Logout §3.1, Back-Channel Logout §2.2,
+// Front-Channel Logout §2, RFC 9101 §10.5). What comes out may be validated again and stays the
+// same.
 //
-// The error is an *oauth.Error with the code invalid_redirect_uri or invalid_client_metadata (RFC 7591 §3.2.2) and a sentence that says
-// what was expected, or several of them joined: errors.As finds the first.
+// The error is an *oauth.Error with the code invalid_redirect_uri or invalid_client_metadata
+// (RFC 7591 §3.2.2) and a sentence that says what was expected, or several of them joined:
+// errors.As finds the first.
 func Validate(m Metadata, pol Policy) (Metadata, error) { return validate(m, pol, "") }
 
 // validate is Validate for a type of application; service and api have no redirects.
@@ -174,7 +180,8 @@ func checkKind(m *Metadata, _ Policy, typ string) error {
 	return oneOf("subject_type", m.SubjectType, []string{SubjectPublic, SubjectPairwise})
 }
 
-// neededGrants is what a response type takes at the token endpoint and in the front channel (RFC 7591 §2.1).
+// neededGrants is what a response type takes at the token endpoint and in the front channel
+// (RFC 7591 §2.1).
 func neededGrants(rt oauth.ResponseType) []string {
 	var out []string
 	if rt.Code {
@@ -186,7 +193,8 @@ func neededGrants(rt oauth.ResponseType) []string {
 	return out
 }
 
-// checkGrants makes grant types and response types fit each other (RFC 7591 §2.1). Where one of them is not said it follows from the other.
+// checkGrants makes grant types and response types fit each other (RFC 7591 §2.1). Where one of
+// them is not said it follows from the other.
 func checkGrants(m *Metadata, pol Policy, typ string) error {
 	switch typ {
 	case TypeAPI:
@@ -208,7 +216,8 @@ func checkGrants(m *Metadata, pol Policy, typ string) error {
 	m.GrantTypes = distinct(m.GrantTypes)
 	allowed := pol.grantTypes()
 	if pol.Dynamic {
-		// A client that registers itself names all that it could use. It is told what it may have (RFC 7591 §3.2.1).
+		// A client that registers itself names all that it could use. It is told what it may have
+		// (RFC 7591 §3.2.1).
 		if usable := usableOf(m.GrantTypes, allowed); len(usable) > 0 {
 			m.GrantTypes = usable
 		}
@@ -232,7 +241,8 @@ func checkGrants(m *Metadata, pol Policy, typ string) error {
 	}
 	m.ResponseTypes = distinct(m.ResponseTypes)
 	if len(m.GrantTypes) == 0 {
-		// With response_type none alone there is nothing to exchange; the default says so least badly.
+		// With response_type none alone there is nothing to exchange; the default says so least
+		// badly.
 		if m.GrantTypes = distinct(needed); len(m.GrantTypes) == 0 {
 			m.GrantTypes = []string{oauth.GrantAuthorizationCode}
 		}
@@ -280,7 +290,8 @@ func checkRedirects(m *Metadata, pol Policy, _ string) error {
 	return joined(found...)
 }
 
-// checkTexts bounds what people will read, and keeps characters out of it that make a text look like another one.
+// checkTexts bounds what people will read, and keeps characters out of it that make a text look
+// like another one.
 func checkTexts(m *Metadata, pol Policy, _ string) error {
 	m.ClientName = strings.TrimSpace(m.ClientName)
 	if len(m.Contacts) > maxList {
@@ -322,9 +333,10 @@ func pairs(name string, values []string) [][2]string {
 	return out
 }
 
-// CheckText says what is wrong with a short text that people will read: 200 characters at most, no control characters, none that
-// are invisible or turn the direction of what follows (two names that look alike must not be different ones). Joiners stay where scripts
-// and emoji need them, which is not behind an ASCII character.
+// CheckText says what is wrong with a short text that people will read: 200 characters at most, no
+// control characters, none that are invisible or turn the direction of what follows (two names that
+// look alike must not be different ones). Joiners stay where scripts and emoji need them, which is
+// not behind an ASCII character.
 func CheckText(s string) error {
 	if !utf8.ValidString(s) {
 		return errors.New("must be valid UTF-8")
@@ -424,7 +436,8 @@ func checkAuthentication(m *Metadata, _ Policy, _ string) error {
 	return oneOf("token_endpoint_auth_signing_alg", m.TokenEndpointAuthAlg, slices.Concat(keys.AcceptedSigningAlgorithms, keys.HMACAlgorithms))
 }
 
-// hasPrivateParts reports whether a JWK Set has anything in it that is nobody's business but the owner's (RFC 7518 §6).
+// hasPrivateParts reports whether a JWK Set has anything in it that is nobody's business but the
+// owner's (RFC 7518 §6).
 func hasPrivateParts(set json.RawMessage) bool {
 	var s struct {
 		Keys []map[string]json.RawMessage `json:"keys"`
@@ -536,7 +549,8 @@ func checkSubject(m *Metadata, _ Policy, _ string) error {
 	return nil
 }
 
-// sectorHost is the host of pairwise subjects: of sector_identifier_uri, else the only one of the redirect URIs (OIDC Core §8.1).
+// sectorHost is the host of pairwise subjects: of sector_identifier_uri, else the only one of the
+// redirect URIs (OIDC Core §8.1).
 func (m *Metadata) sectorHost() (string, error) {
 	if m.SectorIdentifierURI != "" {
 		u, err := url.Parse(m.SectorIdentifierURI)

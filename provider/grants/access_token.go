@@ -26,14 +26,17 @@ type AccessToken struct {
 	ExpiresAt time.Time
 }
 
-// ErrNoToken says that a value is no access token of ours that is good: unknown, altered, of another kind, expired or revoked.
+// ErrNoToken says that a value is no access token of ours that is good: unknown, altered, of
+// another kind, expired or revoked.
 var ErrNoToken = errors.New("not a valid access token")
 
-// KindRevoked is the kind under which the jti of a revoked JWT access token is kept until the token expires.
+// KindRevoked is the kind under which the jti of a revoked JWT access token is kept until the token
+// expires.
 const KindRevoked = "revoked-access-token"
 
-// ReadAccessToken reads an access token that this provider issued, that has not expired and was not itself revoked; whether what it
-// was issued for still stands is another question, see TokenHolder. The error is ErrNoToken, or a fault of the store.
+// ReadAccessToken reads an access token that this provider issued, that has not expired and was not
+// itself revoked; whether what it was issued for still stands is another question, see TokenHolder.
+// The error is ErrNoToken, or a fault of the store.
 func (gs *Grants) ReadAccessToken(ctx context.Context, value string) (AccessToken, error) {
 	if strings.HasPrefix(value, OpaquePrefix) {
 		return gs.readOpaque(ctx, value)

@@ -14,15 +14,17 @@ import (
 // ownAlgorithm signs the access tokens that only the provider reads.
 const ownAlgorithm = "ES256"
 
-// handoverAlgorithm signs in place of the default while caches may not have the default's first key yet. It always has a key.
+// handoverAlgorithm signs in place of the default while caches may not have the default's first key
+// yet. It always has a key.
 const handoverAlgorithm = "RS256"
 
-// AccessTokenAlgorithm returns the algorithm that signs an access token of the client for an audience, none for the client's
-// default one. It belongs to the API that reads the token, as it is registered, and not to the client: the provider's default for APIs
-// that have said nothing, and ES256 for tokens that only the provider reads.
+// AccessTokenAlgorithm returns the algorithm that signs an access token of the client for an
+// audience, none for the client's default one. It belongs to the API that reads the token, as it is
+// registered, and not to the client: the provider's default for APIs that have said nothing, and
+// ES256 for tokens that only the provider reads.
 //
-// invalid_target if the token would be for APIs that want different algorithms, because it has one signature; any other error is
-// a fault of the store.
+// invalid_target if the token would be for APIs that want different algorithms, because it has one
+// signature; any other error is a fault of the store.
 func (gs *Grants) AccessTokenAlgorithm(ctx context.Context, client clients.Client, audience []string) (string, error) {
 	if len(audience) == 0 {
 		audience = gs.defaultAudience(client, nil)
@@ -37,8 +39,8 @@ func (gs *Grants) AccessTokenAlgorithm(ctx context.Context, client clients.Clien
 // defaultAlgorithm stands for the provider's default.
 const defaultAlgorithm = ""
 
-// askedAlgorithm returns what the APIs of an audience ask for, defaultAlgorithm if one of them is unknown or has said nothing and no
-// other asks. Errors are those of AccessTokenAlgorithm.
+// askedAlgorithm returns what the APIs of an audience ask for, defaultAlgorithm if one of them is
+// unknown or has said nothing and no other asks. Errors are those of AccessTokenAlgorithm.
 func (gs *Grants) askedAlgorithm(ctx context.Context, from storage.Records, audience []string) (string, error) {
 	asked, undecided := defaultAlgorithm, false
 	for _, resource := range audience {
@@ -64,7 +66,8 @@ func (gs *Grants) askedAlgorithm(ctx context.Context, from storage.Records, audi
 	return asked, nil
 }
 
-// algorithm is the algorithm in force for what was asked for. It may make a key, and so must not run inside storage.Store.View.
+// algorithm is the algorithm in force for what was asked for. It may make a key, and so must not
+// run inside storage.Store.View.
 func (gs *Grants) algorithm(ctx context.Context, asked string) (string, error) {
 	switch {
 	case asked != defaultAlgorithm:

@@ -113,7 +113,8 @@ func TestTokenForAPIsThatWantDifferentSignaturesIsRefusedAndCostsNothing(t *test
 	if alg := algOf(t, w, got.Str("access_token")); alg != "RS256" {
 		t.Errorf("refreshed it is signed with %s", alg)
 	}
-	// An API that has said nothing takes what the other wants: both are readable by the published keys.
+	// An API that has said nothing takes what the other wants: both are readable by the published
+	// keys.
 	r := w.Renew(web, got.Str("refresh_token"), "resource", mails)
 	if alg := algOf(t, w, r.Str("access_token")); alg != "ES256" {
 		t.Errorf("signed with %s", alg)
@@ -165,8 +166,8 @@ func TestChangedRegistrationOfAnAPIChangesTheNextToken(t *testing.T) {
 	}
 }
 
-// An installation from before has one key, RS256. APIs that keep the JWK Set for as long as they are told must never meet a token
-// whose key is not in it.
+// An installation from before has one key, RS256. APIs that keep the JWK Set for as long as they
+// are told must never meet a token whose key is not in it.
 func TestFirstKeyOfAnotherAlgorithmWaitsUntilCachesHaveIt(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t, func(c *provider.Config) {

@@ -19,7 +19,8 @@ func ClaimsOfScope(scope []string) []string {
 	return names
 }
 
-// ClaimsOfRequest lists the claims that one member of the claims parameter asks for (OIDC Core §5.5).
+// ClaimsOfRequest lists the claims that one member of the claims parameter asks for
+// (OIDC Core §5.5).
 func ClaimsOfRequest(member map[string]oauth.ClaimRequest) []string {
 	names := make([]string, 0, len(member))
 	for name := range member {
@@ -28,8 +29,8 @@ func ClaimsOfRequest(member map[string]oauth.ClaimRequest) []string {
 	return names
 }
 
-// PersonClaims says about the person what was asked for and is known; names that are no claims about a person are
-// passed over. Groups and roles are read as they are now.
+// PersonClaims says about the person what was asked for and is known; names that are no claims
+// about a person are passed over. Groups and roles are read as they are now.
 func (gs *Grants) PersonClaims(ctx context.Context, user storage.User, names []string) (map[string]any, error) {
 	if len(names) == 0 {
 		return map[string]any{}, nil
@@ -53,8 +54,9 @@ func (gs *Grants) PersonClaims(ctx context.Context, user storage.User, names []s
 	return said, nil
 }
 
-// standardClaims are the claims of OIDC Core §5.1 but sub, which depends on who asks. What is not known is left out, not empty
-// (OIDC Core §5.3.2); whether an address was verified is always told along with it.
+// standardClaims are the claims of OIDC Core §5.1 but sub, which depends on who asks. What is not
+// known is left out, not empty (OIDC Core §5.3.2); whether an address was verified is always told
+// along with it.
 func standardClaims(user storage.User) map[string]any {
 	c := user.Claims
 	all := make(map[string]any, 24)

@@ -10,11 +10,13 @@ import (
 	"latchkey/provider/storage"
 )
 
-// Entitle is the sequence that every grant shares once its credential has been checked: the grant still stands for this client and this
-// user, and the tokens get the scope and audience that are asked for, as far as they were granted and the client may still have them. scope ""
-// and no resource ask for all of it. The returned Issuance wants everything that the grant gives.
+// Entitle is the sequence that every grant shares once its credential has been checked: the grant
+// still stands for this client and this user, and the tokens get the scope and audience that are
+// asked for, as far as they were granted and the client may still have them. scope "" and no
+// resource ask for all of it. The returned Issuance wants everything that the grant gives.
 //
-// The error is an *oauth.Error (invalid_grant, invalid_client, invalid_scope, invalid_target) or a fault of the store.
+// The error is an *oauth.Error (invalid_grant, invalid_client, invalid_scope, invalid_target) or a
+// fault of the store.
 func (gs *Grants) Entitle(ctx context.Context, client clients.Client, grant storage.Grant, scope string, resource []string) (Issuance, error) {
 	i := Issuance{Client: client, Grant: grant, AccessToken: true, RefreshToken: true}
 	asked := defaultAlgorithm
@@ -45,14 +47,14 @@ func (gs *Grants) Entitle(ctx context.Context, client clients.Client, grant stor
 	return i, nil
 }
 
-// Refreshable reports whether the grant comes with refresh tokens: only for offline access, which the person has allowed, and only for a client
-// that is registered to use them (OIDC Core §11).
+// Refreshable reports whether the grant comes with refresh tokens: only for offline access, which
+// the person has allowed, and only for a client that is registered to use them (OIDC Core §11).
 func Refreshable(client clients.Client, grant storage.Grant) bool {
 	return grant.Offline && client.MayGrant(oauth.GrantRefreshToken)
 }
 
-// scopeOf is the scope of a grant's tokens: what was granted, or the part of it that is asked for now, as far as the client may still have
-// it. The grant itself stays as it is (RFC 6749 §6).
+// scopeOf is the scope of a grant's tokens: what was granted, or the part of it that is asked for
+// now, as far as the client may still have it. The grant itself stays as it is (RFC 6749 §6).
 func scopeOf(client clients.Client, grant storage.Grant, requested string) ([]string, error) {
 	scope := grant.Scope
 	if requested != "" {
@@ -73,8 +75,9 @@ func scopeOf(client clients.Client, grant storage.Grant, requested string) ([]st
 	return scope, nil
 }
 
-// audienceOf chooses the audience of a token among what was granted and what the client may still ask for (RFC 8707 §2.2). The issuer stands for
-// the provider's own userinfo endpoint and needs scope openid.
+// audienceOf chooses the audience of a token among what was granted and what the client may still
+// ask for (RFC 8707 §2.2). The issuer stands for the provider's own userinfo endpoint and needs
+// scope openid.
 func (gs *Grants) audienceOf(client clients.Client, grant storage.Grant, scope, requested []string) ([]string, error) {
 	openid := slices.Contains(scope, oauth.ScopeOpenID)
 	may := func(r string) bool { return slices.Contains(client.Audience, r) || r == gs.Issuer && openid }

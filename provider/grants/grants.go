@@ -9,7 +9,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// Lifetimes say how long what is made under a grant is good for. The zero value of a field is not a default: the caller sets all.
+// Lifetimes say how long what is made under a grant is good for. The zero value of a field is not a
+// default: the caller sets all.
 type Lifetimes struct {
 	CodeTTL         time.Duration // an authorization code
 	AccessTokenTTL  time.Duration
@@ -30,9 +31,11 @@ type Config struct {
 	Now     func() time.Time // in UTC, cut to the millisecond
 	Lifetimes
 
-	// AccessTokenAlg signs access tokens for APIs whose registration names no algorithm: one of keys.SigningAlgorithms.
+	// AccessTokenAlg signs access tokens for APIs whose registration names no algorithm: one of
+	// keys.SigningAlgorithms.
 	AccessTokenAlg string
-	// InsecureAllowNone lets ID tokens and userinfo of clients that registered for it be unsigned (alg none).
+	// InsecureAllowNone lets ID tokens and userinfo of clients that registered for it be unsigned
+	// (alg none).
 	InsecureAllowNone bool
 }
 

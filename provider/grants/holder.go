@@ -18,8 +18,9 @@ type holder struct {
 	User   storage.User  // zero when no person is involved
 }
 
-// TokenHolder decides whether what an access token was issued for still stands: userinfo and introspection ask the same question as the token endpoint
-// does, see Standing. The error is ErrNoToken, or a fault of the store.
+// TokenHolder decides whether what an access token was issued for still stands: userinfo and
+// introspection ask the same question as the token endpoint does, see Standing. The error is
+// ErrNoToken, or a fault of the store.
 func (gs *Grants) TokenHolder(ctx context.Context, t AccessToken) (h holder, err error) {
 	err = gs.Store.View(ctx, func(from storage.Records) error {
 		h, err = gs.tokenHolder(ctx, from, t)

@@ -18,7 +18,8 @@ type IdTokenClaims struct {
 	IssuedAt int64  `json:"iat"`
 }
 
-// ReadIDToken reads an ID token that we issued, expired ones too. It says nothing about whom it was issued to: the caller checks Audience.
+// ReadIDToken reads an ID token that we issued, expired ones too. It says nothing about whom it was
+// issued to: the caller checks Audience.
 func (gs *Grants) ReadIDToken(ctx context.Context, token string) (IdTokenClaims, error) {
 	var c IdTokenClaims
 	payload, _, err := gs.Keys.Verify(ctx, token, "", "JWT")

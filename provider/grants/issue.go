@@ -17,10 +17,12 @@ import (
 	"latchkey/provider/storage"
 )
 
-// typAccessToken is the typ of a JWT access token: it never passes for an ID token, nor the other way round (RFC 9068 §2.1).
+// typAccessToken is the typ of a JWT access token: it never passes for an ID token, nor the other
+// way round (RFC 9068 §2.1).
 const typAccessToken = "at+jwt"
 
-// Issuance is everything that tokens are made of. Entitle makes one for a grant; the caller says what is wanted.
+// Issuance is everything that tokens are made of. Entitle makes one for a grant; the caller says
+// what is wanted.
 type Issuance struct {
 	Client   clients.Client
 	Grant    storage.Grant // zero when no user is involved (RFC 6749 §4.4)
@@ -37,7 +39,8 @@ type Issuance struct {
 	accessTokenAlg string // of AccessTokenAlgorithm, when it is known already
 }
 
-// TokenResponse is a successful answer of the token endpoint, or what of it goes through the front channel (RFC 6749 §5.1, OIDC Core §3.1.3.3).
+// TokenResponse is a successful answer of the token endpoint, or what of it goes through the front
+// channel (RFC 6749 §5.1, OIDC Core §3.1.3.3).
 type TokenResponse struct {
 	AccessToken  string `json:"access_token"`
 	TokenType    string `json:"token_type"`
@@ -47,9 +50,10 @@ type TokenResponse struct {
 	Scope        string `json:"scope,omitempty"`
 }
 
-// Issue makes the tokens of an issuance. It is the one way to make tokens, for the front channel and the token endpoint alike; the
-// caller has checked everything and has used what is used once. An error is a fault of the store or the keys, or an *oauth.Error when
-// the client is registered for something that the provider does not issue.
+// Issue makes the tokens of an issuance. It is the one way to make tokens, for the front channel
+// and the token endpoint alike; the caller has checked everything and has used what is used once.
+// An error is a fault of the store or the keys, or an *oauth.Error when the client is registered
+// for something that the provider does not issue.
 func (gs *Grants) Issue(ctx context.Context, i Issuance) (TokenResponse, error) {
 	var answer TokenResponse
 	var err error
@@ -70,16 +74,19 @@ func (gs *Grants) Issue(ctx context.Context, i Issuance) (TokenResponse, error) 
 	return answer, nil
 }
 
-// idToken makes an ID token about the grant (OIDC Core §2): signed as the client is registered, and encrypted if it is. accessToken is the one
-// that is issued along with it, "" for none: at_hash (OIDC Core §3.1.3.6, §3.2.2.10, §3.3.2.11).
+// idToken makes an ID token about the grant (OIDC Core §2): signed as the client is registered, and
+// encrypted if it is. accessToken is the one that is issued along with it, "" for none: at_hash
+// (OIDC Core §3.1.3.6, §3.2.2.10, §3.3.2.11).
 func (gs *Grants) idToken(ctx context.Context, i Issuance, accessToken string) (string, error) {
 	client, grant := i.Client, i.Grant
 	asked := access.GrantableClaims(client, ClaimsOfRequest(grant.Claims.IDToken))
 	if alone := accessToken == "" && i.Code == ""; alone || client.ClaimsInIDToken {
-		// With response_type id_token no userinfo can be asked, so the scopes' claims go in (OIDC Core §5.4).
+		// With response_type id_token no userinfo can be asked, so the scopes' claims go in
+		// (OIDC Core §5.4).
 		asked = append(asked, ClaimsOfScope(i.Scope)...)
 	}
-	// What the protocol says comes after what is said about the user, so that nothing overwrites it.
+	// What the protocol says comes after what is said about the user, so that nothing overwrites
+	// it.
 	claims, err := gs.PersonClaims(ctx, i.User, asked)
 	if err != nil {
 		return "", err
@@ -133,8 +140,8 @@ func addAuthentication(claims map[string]any, grant storage.Grant) {
 	}
 }
 
-// halfHash is the left half of the hash that goes with the algorithm of the ID token's signature (OIDC Core §3.1.3.6). Ed25519
-// goes with SHA-512.
+// halfHash is the left half of the hash that goes with the algorithm of the ID token's signature
+// (OIDC Core §3.1.3.6). Ed25519 goes with SHA-512.
 func halfHash(alg, value string) string {
 	var sum []byte
 	switch {
@@ -151,8 +158,9 @@ func halfHash(alg, value string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
 }
 
-// defaultAudience is whom the tokens of a client are for when no resource is asked for: its first API (RFC 9068 §3), and for tokens with scope
-// openid the provider itself, whose userinfo endpoint is a protected resource, too (OIDC Core §5.3).
+// defaultAudience is whom the tokens of a client are for when no resource is asked for: its first
+// API (RFC 9068 §3), and for tokens with scope openid the provider itself, whose userinfo endpoint
+// is a protected resource, too (OIDC Core §5.3).
 func (gs *Grants) defaultAudience(client clients.Client, scope []string) []string {
 	switch {
 	case len(client.Audience) == 0:

@@ -11,12 +11,14 @@ import (
 	"latchkey/provider/storage"
 )
 
-// Standing decides, for every path alike, whether what was granted still stands: the client may still act, the person
-// still exists and may use it, the grant was not revoked and has not expired, and the session it came from goes on
-// (or the client holds offline access). It returns the person as they are now.
+// Standing decides, for every path alike, whether what was granted still stands: the client may
+// still act, the person still exists and may use it, the grant was not revoked and has not expired,
+// and the session it came from goes on (or the client holds offline access). It returns the person
+// as they are now.
 //
-// The error is an *oauth.Error with code invalid_grant (invalid_client for a client that may not act); the userinfo and
-// introspection endpoints say the same in their own words. A fault of the store is returned as it is.
+// The error is an *oauth.Error with code invalid_grant (invalid_client for a client that may not
+// act); the userinfo and introspection endpoints say the same in their own words. A fault of the
+// store is returned as it is.
 func (gs *Grants) Standing(ctx context.Context, from storage.Records, client clients.Client, grant storage.Grant) (storage.User, error) {
 	now := gs.Now()
 	if client.Disabled {
@@ -28,8 +30,9 @@ func (gs *Grants) Standing(ctx context.Context, from storage.Records, client cli
 	if !grant.Stands(now) {
 		return storage.User{}, oauth.Errorf(oauth.InvalidGrant, "the grant was revoked or has expired; the person has to sign in again")
 	}
-	// Offline access outlives the session once the client has it. A code that nobody has redeemed ends with the session all the same: one that is
-	// issued in the very moment in which all of a person's grants are being revoked would slip through otherwise.
+	// Offline access outlives the session once the client has it. A code that nobody has redeemed
+	// ends with the session all the same: one that is issued in the very moment in which all of a
+	// person's grants are being revoked would slip through otherwise.
 	if !grant.Offline || !grant.Live() {
 		session, err := from.Session(ctx, grant.SessionID)
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {

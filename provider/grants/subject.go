@@ -10,9 +10,9 @@ import (
 	"latchkey/provider/clients"
 )
 
-// Subject is the sub claim by which the client knows the person: the same for every client, or pairwise (OIDC Core §8). A pairwise
-// one follows from the sector, the person and a key of ours (OIDC Core §8.1), so it is the same tomorrow, and says nothing to
-// another sector.
+// Subject is the sub claim by which the client knows the person: the same for every client, or
+// pairwise (OIDC Core §8). A pairwise one follows from the sector, the person and a key of ours
+// (OIDC Core §8.1), so it is the same tomorrow, and says nothing to another sector.
 func (gs *Grants) Subject(client clients.Client, userID string) string {
 	if client.SubjectType != "pairwise" {
 		return userID
@@ -22,8 +22,9 @@ func (gs *Grants) Subject(client clients.Client, userID string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// sector is the host that stands for everything which may know a person by one pairwise subject (OIDC Core §8.1). A client
-// with redirect URIs on several hosts had to register a sector_identifier_uri, so the first one speaks for all.
+// sector is the host that stands for everything which may know a person by one pairwise subject
+// (OIDC Core §8.1). A client with redirect URIs on several hosts had to register a
+// sector_identifier_uri, so the first one speaks for all.
 func sector(client clients.Client) string {
 	if client.SectorHost != "" {
 		return client.SectorHost

@@ -7,13 +7,15 @@ import (
 	"path/filepath"
 )
 
-// Folder writes each message into a file of its own in place of sending it: to try things out. The links in these files work.
+// Folder writes each message into a file of its own in place of sending it: to try things out. The
+// links in these files work.
 type Folder struct {
 	Dir  string // made when it is missing
 	From Sender
 }
 
-// Send writes the message to ID.eml, readable by its owner alone. The file is complete when it has that name.
+// Send writes the message to ID.eml, readable by its owner alone. The file is complete when it has
+// that name.
 func (f *Folder) Send(_ context.Context, m Message) error {
 	msg, err := format(f.From, m)
 	if err != nil {

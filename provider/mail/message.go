@@ -28,16 +28,18 @@ type Sender struct {
 	Address string // the address alone
 }
 
-// Transport is a way to send a message. An error that wraps ErrRefused says that it is of no use to try again.
+// Transport is a way to send a message. An error that wraps ErrRefused says that it is of no use to
+// try again.
 type Transport interface {
 	Send(ctx context.Context, m Message) error
 }
 
-// ErrRefused says that the server will not take this mail for this address, however often it is tried (RFC 5321 §4.2.1, 5yz).
+// ErrRefused says that the server will not take this mail for this address, however often it is
+// tried (RFC 5321 §4.2.1, 5yz).
 var ErrRefused = errors.New("mail: refused for good")
 
-// CheckAddress reports, as an error, that s is not one e-mail address without a name and without anything odd: as it can stand in a
-// header and in an SMTP command.
+// CheckAddress reports, as an error, that s is not one e-mail address without a name and without
+// anything odd: as it can stand in a header and in an SMTP command.
 func CheckAddress(s string) error {
 	a, err := netmail.ParseAddress(s)
 	if err != nil || a.Name != "" || a.Address != s || len(s) > 254 || strings.Count(s, "@") != 1 || strings.ContainsAny(s, " \"\\\r\n\t()<>,;:[]") {
@@ -46,8 +48,8 @@ func CheckAddress(s string) error {
 	return nil
 }
 
-// format makes the message as it goes over the wire (RFC 5322): text first, then HTML (RFC 2046 §5.1.4), marked as automatic so that
-// nobody's holiday notice answers it (RFC 3834 §5).
+// format makes the message as it goes over the wire (RFC 5322): text first, then HTML
+// (RFC 2046 §5.1.4), marked as automatic so that nobody's holiday notice answers it (RFC 3834 §5).
 func format(from Sender, m Message) (*gomail.Msg, error) {
 	if err := CheckAddress(m.To); err != nil {
 		return nil, fmt.Errorf("%w: the address of the user %w", ErrRefused, err)

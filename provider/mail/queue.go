@@ -12,10 +12,12 @@ import (
 	"latchkey/provider/storage"
 )
 
-// ErrNobody is what composing returns when there is nobody to write to: no such account, no address, no need any more.
+// ErrNobody is what composing returns when there is nobody to write to: no such account, no
+// address, no need any more.
 var ErrNobody = errors.New("mail: there is nobody to write to")
 
-// ErrDispatched is what composing returns when the mail has done its part without being sent: others were queued in its place, or none.
+// ErrDispatched is what composing returns when the mail has done its part without being sent:
+// others were queued in its place, or none.
 var ErrDispatched = errors.New("mail: dispatched")
 
 const (
@@ -37,12 +39,14 @@ type Queue struct {
 	wake      chan struct{}
 }
 
-// NewQueue makes a Queue. compose writes the text of a mail just before it is sent; ErrNobody drops the mail, and ErrDispatched ends it.
+// NewQueue makes a Queue. compose writes the text of a mail just before it is sent; ErrNobody drops
+// the mail, and ErrDispatched ends it.
 func NewQueue(store *storage.Store, transport Transport, compose func(context.Context, storage.Mail) (Message, error), now func() time.Time, logger *slog.Logger) *Queue {
 	return &Queue{store: store, transport: transport, compose: compose, now: now, logger: logger, wake: make(chan struct{}, 1)}
 }
 
-// Put queues a mail that is given up after life. When it returns without an error, the mail is stored. The caller sets what it is about.
+// Put queues a mail that is given up after life. When it returns without an error, the mail is
+// stored. The caller sets what it is about.
 func (q *Queue) Put(ctx context.Context, m storage.Mail, life time.Duration) error {
 	now := q.now()
 	m.ID, m.CreatedAt, m.NextAt, m.ExpiresAt = storage.NewID(now), now, now, now.Add(life)
@@ -73,7 +77,8 @@ func (q *Queue) Run(ctx context.Context) {
 	}
 }
 
-// SendDue makes one attempt at each mail that is due now, a few at once, and returns how many there were.
+// SendDue makes one attempt at each mail that is due now, a few at once, and returns how many there
+// were.
 func (q *Queue) SendDue(ctx context.Context) (int, error) {
 	var sending sync.WaitGroup
 	defer sending.Wait()
@@ -139,7 +144,8 @@ func (q *Queue) send(ctx context.Context, m storage.Mail) error {
 	if err != nil {
 		return err
 	}
-	// Each attempt has an identifier of its own: the text may differ, and no server on the way should drop the newer one as a copy.
+	// Each attempt has an identifier of its own: the text may differ, and no server on the way
+	// should drop the newer one as a copy.
 	message.ID, message.Date = fmt.Sprintf("%s-%d", m.ID, m.Attempts), q.now()
 	return q.transport.Send(ctx, message)
 }

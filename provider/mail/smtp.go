@@ -36,7 +36,8 @@ type SMTP struct {
 
 const defaultTimeout = 30 * time.Second
 
-// Send sends one message in a connection of its own. The error says what the server said, and never holds the password.
+// Send sends one message in a connection of its own. The error says what the server said, and never
+// holds the password.
 func (s *SMTP) Send(ctx context.Context, m Message) error {
 	msg, err := format(s.From, m)
 	if err != nil {
@@ -49,7 +50,8 @@ func (s *SMTP) Send(ctx context.Context, m Message) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	conf := &tls.Config{ServerName: s.Host, RootCAs: s.RootCAs, MinVersion: tls.VersionTLS12}
-	// The library leaves a connection open whose server does not speak SMTP, and bounds each step, not all of them.
+	// The library leaves a connection open whose server does not speak SMTP, and bounds each step,
+	// not all of them.
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		var conn net.Conn
 		var err error

@@ -57,7 +57,8 @@ const (
 	maxClaimsDepth = 8
 )
 
-// ParseClaims reads the claims parameter: JSON with the members userinfo and id_token, others are ignored (OIDC Core §5.5).
+// ParseClaims reads the claims parameter: JSON with the members userinfo and id_token, others are
+// ignored (OIDC Core §5.5).
 func ParseClaims(s string) (ClaimsRequest, error) {
 	var out ClaimsRequest
 	if s == "" {
@@ -90,7 +91,8 @@ func ParseClaims(s string) (ClaimsRequest, error) {
 		}
 		*into = make(map[string]ClaimRequest, len(wanted))
 		for name, how := range wanted {
-			// A name is kept as a field of a stored document; nothing that we can answer looks otherwise.
+			// A name is kept as a field of a stored document; nothing that we can answer looks
+			// otherwise.
 			if name == "" || len(name) > 100 || strings.ContainsAny(name, "$.\x00") {
 				continue
 			}
@@ -132,14 +134,15 @@ func depth(s string) int {
 // maxState bounds, in characters, what is sent back to a client or goes into its ID token.
 const maxState = 4096
 
-// ErrStateTooLong refuses a request whose state could not be sent back: the client could not tell which of its requests an answer without
-// it belongs to (RFC 6749 §4.1.2.1), so there is none, and the user reads why.
+// ErrStateTooLong refuses a request whose state could not be sent back: the client could not tell
+// which of its requests an answer without it belongs to (RFC 6749 §4.1.2.1), so there is none, and
+// the user reads why.
 var ErrStateTooLong = Errorf(InvalidRequest, "state may have %d characters at most", maxState)
 
-// ParseAuthorization reads everything of an authorization request but client_id and redirect_uri, which must
-// have been checked before (they decide where an error may go). It knows the grammar only: what the client
-// may ask for is decided elsewhere. The ResponseMode of the result is valid even when an error is returned,
-// so that the error can be delivered as asked.
+// ParseAuthorization reads everything of an authorization request but client_id and redirect_uri,
+// which must have been checked before (they decide where an error may go). It knows the grammar
+// only: what the client may ask for is decided elsewhere. The ResponseMode of the result is valid
+// even when an error is returned, so that the error can be delivered as asked.
 func ParseAuthorization(p Parameters) (AuthorizationRequest, error) {
 	req := AuthorizationRequest{
 		State:       p.Get("state"),
@@ -219,7 +222,8 @@ func ParseAuthorization(p Parameters) (AuthorizationRequest, error) {
 	return req, nil
 }
 
-// short is s unless it is longer than n bytes: what is only a hint is not worth an error, and is not stored at any length either.
+// short is s unless it is longer than n bytes: what is only a hint is not worth an error, and is
+// not stored at any length either.
 func short(s string, n int) string {
 	if len(s) > n {
 		return ""

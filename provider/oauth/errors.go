@@ -114,7 +114,8 @@ func AsError(err error) *Error {
 	return Errorf(ServerError, "something went wrong on our side; the request identifier is in the log").Because(err)
 }
 
-// printable keeps the characters that error_description may carry: %x20-21 / %x23-5B / %x5D-7E (RFC 6749 §5.2).
+// printable keeps the characters that error_description may carry: %x20-21 / %x23-5B / %x5D-7E
+// (RFC 6749 §5.2).
 func printable(s string) string {
 	b := make([]byte, 0, len(s))
 	for _, r := range s {

@@ -20,8 +20,8 @@ type Parameters struct {
 
 const (
 	maxParameters = 64
-	// MaxBody is the largest request body, in bytes, that is read from outside. A signed request object and a
-	// client assertion fit; nothing legitimate is larger.
+	// MaxBody is the largest request body, in bytes, that is read from outside. A signed request
+	// object and a client assertion fit; nothing legitimate is larger.
 	MaxBody = 256 << 10
 )
 
@@ -88,7 +88,8 @@ func NewParameters(form url.Values) (Parameters, error) {
 	return p, bad
 }
 
-// namedParameters are those that an error may name. Any other name is the sender's own text, and people would read it on our page.
+// namedParameters are those that an error may name. Any other name is the sender's own text, and
+// people would read it on our page.
 var namedParameters = []string{
 	"acr_values", "action", "authorization_details", "auth_req_id", "binding_message", "claims", "claims_locales", "client_assertion",
 	"client_assertion_type", "client_id", "client_notification_token", "client_secret", "code", "code_challenge", "code_challenge_method",

@@ -6,11 +6,12 @@ import (
 	"encoding/base64"
 )
 
-// ChallengeS256 is the only code_challenge_method (RFC 7636 §4.2; RFC 9700 §2.1.1 advises against plain).
+// ChallengeS256 is the only code_challenge_method (RFC 7636 §4.2; RFC 9700 §2.1.1 advises against
+// plain).
 const ChallengeS256 = "S256"
 
-// CheckChallenge validates code_challenge and code_challenge_method as they arrive in an authorization request.
-// An absent method means plain (RFC 7636 §4.3), which is refused.
+// CheckChallenge validates code_challenge and code_challenge_method as they arrive in an
+// authorization request. An absent method means plain (RFC 7636 §4.3), which is refused.
 func CheckChallenge(challenge, method string) error {
 	if challenge == "" && method == "" {
 		return nil

@@ -66,7 +66,8 @@ func ClaimsBeyond(scope, claims []string) []string {
 	})
 }
 
-// Claims lists every claim about a person that can be obtained, as published in claims_supported with the protocol's own.
+// Claims lists every claim about a person that can be obtained, as published in claims_supported
+// with the protocol's own.
 func Claims() []string {
 	var all []string
 	for _, s := range Scopes {
@@ -104,13 +105,14 @@ func ParseScope(s string) ([]string, error) {
 // JoinScope writes scope tokens as the parameter's value.
 func JoinScope(scope []string) string { return strings.Join(scope, " ") }
 
-// ResponseType is a parsed response_type (OAuth 2.0 Multiple Response Type Encoding Practices §3, §5; OIDC Core §3).
+// ResponseType is a parsed response_type (OAuth 2.0
+// Multiple Response Type Encoding Practices §3, §5; OIDC Core §3).
 type ResponseType struct {
 	Code, IDToken, Token, None bool
 }
 
-// ParseResponseType reads a response_type: a space-delimited set, in any order.
-// The bare "token" is refused: it says nothing about the person (OIDC Core §3) and RFC 9700 §2.1.2 forbids it.
+// ParseResponseType reads a response_type: a space-delimited set, in any order. The bare "token" is
+// refused: it says nothing about the person (OIDC Core §3) and RFC 9700 §2.1.2 forbids it.
 func ParseResponseType(s string) (ResponseType, error) {
 	var rt ResponseType
 	if s == "" {
@@ -144,7 +146,8 @@ func ParseResponseType(s string) (ResponseType, error) {
 	return rt, nil
 }
 
-// String writes the response type in the canonical order of its registration, e.g. "code id_token token".
+// String writes the response type in the canonical order of its registration, e.g. "code id_token
+// token".
 func (rt ResponseType) String() string {
 	var out []string
 	for _, v := range []struct {

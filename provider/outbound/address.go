@@ -14,8 +14,9 @@ var notPublic = prefixes(
 	"224.0.0.0/4", "240.0.0.0/4",
 )
 
-// Of IPv6 only global unicast is public, which leaves out unspecified, loopback, mapped and translated IPv4 (RFC 6052), unique local, link-local
-// and multicast; and from it the ranges that carry an IPv4 address inside, or nothing.
+// Of IPv6 only global unicast is public, which leaves out unspecified, loopback, mapped and
+// translated IPv4 (RFC 6052), unique local, link-local and multicast; and from it the ranges that
+// carry an IPv4 address inside, or nothing.
 var (
 	publicIPv6    = netip.MustParsePrefix("2000::/3")
 	notPublicIPv6 = prefixes("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
@@ -72,7 +73,8 @@ func isLocalhost(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// endsInNumber reports whether a host's last label is a number in any of the notations that old resolvers take for an address.
+// endsInNumber reports whether a host's last label is a number in any of the notations that old
+// resolvers take for an address.
 func endsInNumber(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	last := host[strings.LastIndexByte(host, '.')+1:]

@@ -18,8 +18,9 @@ type CacheConfig struct {
 	Patience time.Duration // for one look, however many wait for it
 }
 
-// Cache remembers what was made of documents at addresses that others named. An address is looked at once at a time, for all who ask; one that
-// does not answer is left alone for a while, and the last good value goes on meanwhile, until it is too old. It is safe for concurrent use.
+// Cache remembers what was made of documents at addresses that others named. An address is looked
+// at once at a time, for all who ask; one that does not answer is left alone for a while, and the
+// last good value goes on meanwhile, until it is too old. It is safe for concurrent use.
 type Cache[T any] struct {
 	c       CacheConfig
 	entries *lru.Cache[string, cached[T]]
@@ -44,8 +45,10 @@ func NewCache[T any](c CacheConfig) *Cache[T] {
 	return &Cache[T]{c: c, entries: entries}
 }
 
-// Get returns the value of a key, such as an address, from memory or by one call of fetch. lacking reports whether a value, good by its age, turned out
-// to lack something, which is worth a new look; nil: never. The error is that of the last look, if there is no value that is young enough, or of ctx.
+// Get returns the value of a key, such as an address, from memory or by one call of fetch. lacking
+// reports whether a value, good by its age, turned out to lack something, which is worth a new
+// look; nil: never. The error is that of the last look, if there is no value that is young enough,
+// or of ctx.
 func (c *Cache[T]) Get(ctx context.Context, key string, now time.Time, lacking func(T) bool, fetch func(context.Context) (T, error)) (T, error) {
 	e, known := c.entries.Get(key)
 	if known && !c.due(e, now, lacking) {

@@ -30,11 +30,12 @@ const (
 	perHost         = 8  // of them to one host and port, so that one that is slow does not take the places of all others
 )
 
-// ErrFetch is what every failure looks like to the caller. errors.Is(err, ErrFetch) holds for all of them, and Cause
-// has what the log should know.
+// ErrFetch is what every failure looks like to the caller. errors.Is(err, ErrFetch) holds for all
+// of them, and Cause has what the log should know.
 var ErrFetch = errors.New("the address could not be fetched")
 
-// ErrForbidden is in the cause when the address itself is not permitted, so that trying again is pointless.
+// ErrForbidden is in the cause when the address itself is not permitted, so that trying again is
+// pointless.
 var ErrForbidden = errors.New("address is not permitted")
 
 // Error is a failed request. Its text is the same for every cause.
@@ -44,8 +45,8 @@ func (e *Error) Error() string        { return ErrFetch.Error() }
 func (e *Error) Is(target error) bool { return target == ErrFetch }
 func (e *Error) Unwrap() error        { return e.cause }
 
-// Cause is the detailed reason of an error of this package, for the log and for administrators, never for whoever named the address.
-// For any other error it is that error.
+// Cause is the detailed reason of an error of this package, for the log and for administrators,
+// never for whoever named the address. For any other error it is that error.
 func Cause(err error) error {
 	var e *Error
 	if errors.As(err, &e) {
@@ -59,14 +60,17 @@ type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Config is what a Client may do. The zero value is the safe one: public addresses, https, ports 443 and 8443.
+// Config is what a Client may do. The zero value is the safe one: public addresses, https, ports
+// 443 and 8443.
 type Config struct {
-	// AllowLoopback permits loopback addresses, there also http, and *.localhost names, which are resolved to them in
-	// process (RFC 6761 §6.3). For demonstrations, tests and certification runs only.
+	// AllowLoopback permits loopback addresses, there also http, and *.localhost names, which are
+	// resolved to them in process (RFC 6761 §6.3). For demonstrations, tests and certification runs
+	// only.
 	AllowLoopback bool
 	// AllowPrivate permits addresses that are not public, by prefix: an operator's own network.
 	AllowPrivate []netip.Prefix
-	// Ports permits further ports at public addresses. Permitted loopback and private addresses may have any.
+	// Ports permits further ports at public addresses. Permitted loopback and private addresses may
+	// have any.
 	Ports []uint16
 	// RootCAs verify servers' certificates; nil: those of the system.
 	RootCAs *x509.CertPool
@@ -163,8 +167,8 @@ func New(c Config) *Client {
 	return client
 }
 
-// Get fetches a document of at most maxBytes (0: DefaultMaxBytes). Only status 200 is success. accept lists media types to ask for;
-// what comes may still be of another.
+// Get fetches a document of at most maxBytes (0: DefaultMaxBytes). Only status 200 is success.
+// accept lists media types to ask for; what comes may still be of another.
 func (c *Client) Get(ctx context.Context, rawURL string, maxBytes int64, accept ...string) ([]byte, error) {
 	if maxBytes <= 0 {
 		maxBytes = DefaultMaxBytes
@@ -183,8 +187,8 @@ func (c *Client) Get(ctx context.Context, rawURL string, maxBytes int64, accept 
 	return body, nil
 }
 
-// PostForm sends a form and returns the status of whatever answer came; the answer's body is not read (OIDC Back-Channel Logout §2.5
-// gives it no meaning).
+// PostForm sends a form and returns the status of whatever answer came; the answer's body is not
+// read (OIDC Back-Channel Logout §2.5 gives it no meaning).
 func (c *Client) PostForm(ctx context.Context, rawURL string, form url.Values) (status int, err error) {
 	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	status, _, err = c.do(ctx, http.MethodPost, rawURL, header, form.Encode(), -1)
@@ -257,8 +261,8 @@ func (c *Client) try(ctx context.Context, method, rawURL string, header http.Hea
 	return resp.StatusCode, answer, nil
 }
 
-// Check reports whether an address may be fetched, as far as that can be seen without resolving its name: at
-// registration, say. The error is the cause itself.
+// Check reports whether an address may be fetched, as far as that can be seen without resolving its
+// name: at registration, say. The error is the cause itself.
 func (c *Client) Check(rawURL string) error {
 	_, err := c.check(rawURL)
 	return err
@@ -306,11 +310,13 @@ type dialKey struct{}
 // dialRules travel with the request to the dialer.
 type dialRules struct {
 	plain bool // http, so loopback only
-	// The transport dials under a context that outlives the request, so that another request could use the connection. None does here.
+	// The transport dials under a context that outlives the request, so that another request could
+	// use the connection. None does here.
 	deadline time.Time
 }
 
-// dial resolves the host, insists that every address is permitted, and connects to the first that answers.
+// dial resolves the host, insists that every address is permitted, and connects to the first that
+// answers.
 func (c *Client) dial(ctx context.Context, _, hostport string) (net.Conn, error) {
 	host, portText, err := net.SplitHostPort(hostport)
 	if err != nil {
@@ -337,7 +343,8 @@ func (c *Client) dial(ctx context.Context, _, hostport string) (net.Conn, error)
 	}
 	var errs []error
 	for i, a := range addrs {
-		// Each address gets its share of what is left, so that one silent address does not take it all.
+		// Each address gets its share of what is left, so that one silent address does not take it
+		// all.
 		attempt, cancel := context.WithTimeout(ctx, time.Until(rules.deadline)/time.Duration(len(addrs)-i))
 		conn, err := c.c.Dial(attempt, "tcp", netip.AddrPortFrom(a.Unmap(), uint16(port)).String())
 		cancel()

@@ -26,7 +26,8 @@ import (
 	"time"
 )
 
-// names is a resolver under the test's control. A name answers with its lists one after another, the last for good.
+// names is a resolver under the test's control. A name answers with its lists one after another,
+// the last for good.
 type names struct {
 	mu    sync.Mutex
 	of    map[string][][]string
@@ -181,7 +182,8 @@ func TestAddressesWithAnotherSchemeOrCredentialsAreRefused(t *testing.T) {
 	}
 }
 
-// served is a TLS server at loopback that a client finds under the name that its certificate is for.
+// served is a TLS server at loopback that a client finds under the name that its certificate is
+// for.
 func served(t testing.TB, handler http.HandlerFunc, change ...func(*Config)) (*Client, *httptest.Server, *recorder) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(handler)

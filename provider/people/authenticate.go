@@ -12,7 +12,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// ErrWrong is the one answer for an unknown username, a wrong password, and an account that is disabled or has no password.
+// ErrWrong is the one answer for an unknown username, a wrong password, and an account that is
+// disabled or has no password.
 var ErrWrong error = Refusal("The username or the password is not right.")
 
 // Users is what an Authenticator needs of the store.
@@ -45,9 +46,10 @@ func (a *Authenticator) queueUp(ctx context.Context, account, address string) (l
 	return a.line.enter(ctx, account, Network(address), a.Now())
 }
 
-// Password signs a person in by username and password. address is the client's IP address; device identifies a browser
-// in which this account was signed in before, "" if it is not known to be one. The error is ErrWrong, *ThrottledError, ErrBusy, or a fault
-// of the store. A password that was hashed at a lower cost is hashed again. Where many sign in at once it waits for its turn, for
+// Password signs a person in by username and password. address is the client's IP address; device
+// identifies a browser in which this account was signed in before, "" if it is not known to be one.
+// The error is ErrWrong, *ThrottledError, ErrBusy, or a fault of the store. A password that was
+// hashed at a lower cost is hashed again. Where many sign in at once it waits for its turn, for
 // seconds; nothing is counted before.
 func (a *Authenticator) Password(ctx context.Context, username, password, address, device string) (storage.User, error) {
 	account, nameErr := CanonicalUsername(username)
@@ -111,7 +113,8 @@ func (a *Authenticator) check(ctx context.Context, account string, possible bool
 	return u, true, nil
 }
 
-// rehash stores the password at today's cost. It is no reason to turn anybody away when that fails: the next sign-in tries again.
+// rehash stores the password at today's cost. It is no reason to turn anybody away when that fails:
+// the next sign-in tries again.
 func (a *Authenticator) rehash(ctx context.Context, u storage.User, password string) storage.User {
 	phc, err := a.Hasher.Hash(ctx, password)
 	if err == nil {

@@ -21,8 +21,9 @@ const (
 	costsPlaces = 8
 )
 
-// costs knows what the stored password hashes cost. Accounts that were imported, or that have not signed in since the cost was raised,
-// take another time than the others; an unknown name takes the time of one of them, so that neither shows.
+// costs knows what the stored password hashes cost. Accounts that were imported, or that have not
+// signed in since the cost was raised, take another time than the others; an unknown name takes the
+// time of one of them, so that neither shows.
 type costs struct {
 	mu      sync.Mutex
 	learned time.Time
@@ -40,8 +41,9 @@ type userList interface {
 	Users(ctx context.Context, after string, limit int) ([]storage.User, error)
 }
 
-// costOf returns the parameters that a hash of the account, which has none, would have. They are drawn by a keyed hash of its name: the same
-// ones for the same name, in the proportion in which they are stored.
+// costOf returns the parameters that a hash of the account, which has none, would have. They are
+// drawn by a keyed hash of its name: the same ones for the same name, in the proportion in which
+// they are stored.
 func (a *Authenticator) costOf(account string) Params {
 	mac := hmac.New(sha256.New, a.Throttle.Key)
 	mac.Write([]byte("cost of nobody\x00" + account))
@@ -62,7 +64,8 @@ func (a *Authenticator) costOf(account string) Params {
 	return a.Hasher.params
 }
 
-// learnCosts reads a sample of accounts when the last one is old. What cannot be read is left for the next time.
+// learnCosts reads a sample of accounts when the last one is old. What cannot be read is left for
+// the next time.
 func (a *Authenticator) learnCosts(ctx context.Context) {
 	a.costs.mu.Lock()
 	defer a.costs.mu.Unlock()

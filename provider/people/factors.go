@@ -14,7 +14,8 @@ import (
 
 // What a second factor answers besides success and *ThrottledError.
 var (
-	// ErrCodeShape says that this can be no code: it was not looked at, and does not count as an attempt.
+	// ErrCodeShape says that this can be no code: it was not looked at, and does not count as an
+	// attempt.
 	ErrCodeShape error = Refusal("This is no code: six digits were expected, or a recovery code.")
 	// ErrCodeWrong says that the code is not right, or has expired.
 	ErrCodeWrong error = Refusal("The code is not right.")
@@ -44,15 +45,16 @@ type Sealing interface {
 type Factors struct {
 	Store  FactorStore
 	Sealer Sealing
-	// Throttle limits guesses per account, over all factors together. It must not be the one for passwords: a right password must not
-	// take back a wrong code.
+	// Throttle limits guesses per account, over all factors together. It must not be the one for
+	// passwords: a right password must not take back a wrong code.
 	Throttle *Throttle
 	Key      []byte // keys the hashes of recovery codes
 	Now      func() time.Time
 	Name     string // of the provider, as authenticator applications show it
 }
 
-// SecondFactorTries is how many wrong codes close the second factors of an account for the rest of the window.
+// SecondFactorTries is how many wrong codes close the second factors of an account for the rest of
+// the window.
 const SecondFactorTries = 5
 
 // NewFactorThrottle returns the limits on second factors. key is their own.
@@ -63,7 +65,8 @@ func NewFactorThrottle(counters Counters, key []byte) *Throttle {
 // FactorThrottleLabel is what the key of NewFactorThrottle is derived by.
 const FactorThrottleLabel = "second factors"
 
-// attempt lets try look at a code within the limits. try says whether it was right; another error than a Refusal takes the attempt back.
+// attempt lets try look at a code within the limits. try says whether it was right; another error
+// than a Refusal takes the attempt back.
 func (f *Factors) attempt(ctx context.Context, user storage.User, address string, try func() error) error {
 	attempt, err := f.Throttle.Begin(ctx, user.Username, address, "", f.Now())
 	if err != nil {
@@ -83,8 +86,9 @@ func (f *Factors) attempt(ctx context.Context, user storage.User, address string
 	return err
 }
 
-// TOTP checks a one-time code that the user has typed (RFC 6238 §5.2) and uses it up. address is the client's IP address. The error is
-// ErrCodeShape, ErrCodeWrong, ErrCodeUsed, *ThrottledError, or a fault of the store.
+// TOTP checks a one-time code that the user has typed (RFC 6238 §5.2) and uses it up. address is
+// the client's IP address. The error is ErrCodeShape, ErrCodeWrong, ErrCodeUsed, *ThrottledError,
+// or a fault of the store.
 func (f *Factors) TOTP(ctx context.Context, user storage.User, typed, address string) error {
 	code, ok := oneTimeCode(typed)
 	if !ok {
@@ -118,7 +122,8 @@ func (f *Factors) TOTP(ctx context.Context, user storage.User, typed, address st
 	})
 }
 
-// Recovery checks a recovery code that the user has typed, and uses it up. Parameters and errors are those of TOTP.
+// Recovery checks a recovery code that the user has typed, and uses it up. Parameters and errors
+// are those of TOTP.
 func (f *Factors) Recovery(ctx context.Context, user storage.User, typed, address string) error {
 	code, ok := recoveryCode(typed)
 	if !ok {
@@ -137,15 +142,17 @@ func (f *Factors) Recovery(ctx context.Context, user storage.User, typed, addres
 	})
 }
 
-// Enrolment is an authenticator application that is being set up. The secret is to be shown to the user, and to nobody else.
+// Enrolment is an authenticator application that is being set up. The secret is to be shown to the
+// user, and to nobody else.
 type Enrolment struct {
 	ID     string
 	Secret string // base32, for typing
 	URI    string // for a QR code
 }
 
-// BeginTOTP makes a secret for an authenticator application, in place of any other that was not confirmed. sessionID is the session in
-// which it must be confirmed. storage.ErrConflict if the user has MostTOTP.
+// BeginTOTP makes a secret for an authenticator application, in place of any other that was not
+// confirmed. sessionID is the session in which it must be confirmed. storage.ErrConflict if the
+// user has MostTOTP.
 func (f *Factors) BeginTOTP(ctx context.Context, user storage.User, sessionID string) (Enrolment, error) {
 	secret, t := newTOTPSecret(), storage.TOTP{ID: storage.ShortID(), SessionID: sessionID, CreatedAt: f.Now()}
 	var err error
@@ -165,7 +172,8 @@ func (f *Factors) enrolment(user storage.User, id string, secret []byte) Enrolme
 // pendingFor is how long an authenticator application can be confirmed after it was begun.
 const pendingFor = time.Hour
 
-// PendingTOTP returns what was begun in this session and is not confirmed yet; storage.ErrNotFound if there is nothing such.
+// PendingTOTP returns what was begun in this session and is not confirmed yet; storage.ErrNotFound
+// if there is nothing such.
 func (f *Factors) PendingTOTP(user storage.User, sessionID string) (Enrolment, error) {
 	for _, t := range user.Factors.TOTP {
 		if !t.ConfirmedAt.IsZero() || t.SessionID != sessionID || f.Now().Sub(t.CreatedAt) > pendingFor {
@@ -180,9 +188,10 @@ func (f *Factors) PendingTOTP(user storage.User, sessionID string) (Enrolment, e
 	return Enrolment{}, storage.ErrNotFound
 }
 
-// ConfirmTOTP makes what was begun in this session count, if the code is of it. codes are the recovery codes that the user gets with
-// the first second factor; they are never seen again. The error is ErrCodeShape, ErrCodeWrong, storage.ErrNotFound if nothing with this id
-// was begun, storage.ErrConsumed if it is confirmed already, or a fault of the store.
+// ConfirmTOTP makes what was begun in this session count, if the code is of it. codes are the
+// recovery codes that the user gets with the first second factor; they are never seen again. The
+// error is ErrCodeShape, ErrCodeWrong, storage.ErrNotFound if nothing with this id was begun,
+// storage.ErrConsumed if it is confirmed already, or a fault of the store.
 func (f *Factors) ConfirmTOTP(ctx context.Context, user storage.User, sessionID, id, typed, name string) (codes []string, err error) {
 	begun, err := f.PendingTOTP(user, sessionID)
 	if err != nil {
@@ -214,7 +223,8 @@ func (f *Factors) ConfirmTOTP(ctx context.Context, user storage.User, sessionID,
 	return codes, nil
 }
 
-// NewRecoveryCodes puts fresh recovery codes in place of all that the user had. They are never seen again.
+// NewRecoveryCodes puts fresh recovery codes in place of all that the user had. They are never seen
+// again.
 func (f *Factors) NewRecoveryCodes(ctx context.Context, user storage.User) ([]string, error) {
 	codes, hashes := f.newRecoveryCodes(user.ID)
 	if err := f.Store.ReplaceRecoveryCodes(ctx, user.ID, hashes); err != nil {
@@ -226,7 +236,8 @@ func (f *Factors) NewRecoveryCodes(ctx context.Context, user storage.User) ([]st
 // maxFactorName bounds FactorName, in bytes.
 const maxFactorName = 60
 
-// FactorName is the user's own word for a second factor, as they typed it, on one line and not too long. It may be empty.
+// FactorName is the user's own word for a second factor, as they typed it, on one line and not too
+// long. It may be empty.
 func FactorName(typed string) string {
 	name := strings.Join(strings.FieldsFunc(strings.ToValidUTF8(typed, ""), func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }), " ")
 	for len(name) > maxFactorName {

@@ -15,8 +15,9 @@ const (
 	linePerWindow  = 600
 )
 
-// line is where attempts to sign in wait for their turn. Networks take turns, and within a network its accounts, so that
-// neither one account nor one network keeps the others out, however many requests it sends. It is safe for concurrent use.
+// line is where attempts to sign in wait for their turn. Networks take turns, and within a network
+// its accounts, so that neither one account nor one network keeps the others out, however many
+// requests it sends. It is safe for concurrent use.
 type line struct {
 	width          int // turns at a time
 	wait           time.Duration
@@ -56,8 +57,9 @@ func newLine(width int) *line {
 		active: map[string]int{}, turns: map[string]int{}}
 }
 
-// enter waits for a turn and returns what ends it. A *ThrottledError if the account had too many turns lately, ErrBusy if the turn does
-// not come in time, the context's error when it ends while waiting.
+// enter waits for a turn and returns what ends it. A *ThrottledError if the account had too many
+// turns lately, ErrBusy if the turn does not come in time, the context's error when it ends while
+// waiting.
 func (l *line) enter(ctx context.Context, account, network string, now time.Time) (leave func(), err error) {
 	l.mu.Lock()
 	if now.Sub(l.since) >= lineWindow || now.Before(l.since) {
@@ -158,7 +160,8 @@ func (l *line) next() {
 	}
 }
 
-// first finds whose turn it is: the first account of the first network that may have one more turn; nil if there is none.
+// first finds whose turn it is: the first account of the first network that may have one more turn;
+// nil if there is none.
 func (l *line) first() (network, account *list.Element) {
 	for e := l.networks.Front(); e != nil; e = e.Next() {
 		for a := e.Value.(*queue).accounts.Front(); a != nil; a = a.Next() {
@@ -205,8 +208,9 @@ func (l *line) remove(w *waiter, account, network string) bool {
 	return false
 }
 
-// pushOut makes room in a line that is full: of the network that has most waiting, the account that has most waiting loses its last
-// one, unless the newcomer is no better. It reports whether there is room now.
+// pushOut makes room in a line that is full: of the network that has most waiting, the account that
+// has most waiting loses its last one, unless the newcomer is no better. It reports whether there
+// is room now.
 func (l *line) pushOut(account, network string) bool {
 	longest := func(all *list.List, waiting func(*list.Element) int) (e *list.Element, most int) {
 		for x := all.Front(); x != nil; x = x.Next() {

@@ -11,7 +11,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// memory is the part of a store that this package needs; the real ones have a contract test of their own.
+// memory is the part of a store that this package needs; the real ones have a contract test of
+// their own.
 type memory struct {
 	mu       sync.Mutex
 	users    map[string]storage.User

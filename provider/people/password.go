@@ -17,10 +17,12 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// MaxPassword is the longest password in bytes; a longer one is refused before anything is computed.
+// MaxPassword is the longest password in bytes; a longer one is refused before anything is
+// computed.
 const MaxPassword = 1024
 
-// ErrBusy says that too many passwords are being checked already. The caller answers 503 with Retry-After.
+// ErrBusy says that too many passwords are being checked already. The caller answers 503 with
+// Retry-After.
 var ErrBusy = errors.New("people: too many passwords are being checked at the moment")
 
 // Params are the costs of argon2id (RFC 9106 §3.1).
@@ -30,22 +32,24 @@ type Params struct {
 	Threads uint8
 }
 
-// DefaultParams take 19 MiB and two passes: what OWASP's Password Storage advice names as the least for argon2id, some tens of
-// milliseconds on a slow core.
+// DefaultParams take 19 MiB and two passes: what OWASP's Password Storage advice names as the least
+// for argon2id, some tens of milliseconds on a slow core.
 var DefaultParams = Params{Memory: 19 << 10, Time: 2, Threads: 1}
 
 const (
 	saltLength = 16
 	hashLength = 32
 
-	// What an imported hash may cost at least, unless the hasher's own parameters are lower, and at most.
+	// What an imported hash may cost at least, unless the hasher's own parameters are lower, and at
+	// most.
 	leastMemory, leastTime = 7 << 10, 1
 	mostMemory, mostTime   = 256 << 10, 16
 	mostThreads            = 16
 	mostWork               = 1 << 20 // KiB times passes
 )
 
-// queuePerSlot is how many callers may wait for each hash that runs: with the default parameters about two seconds.
+// queuePerSlot is how many callers may wait for each hash that runs: with the default parameters
+// about two seconds.
 const queuePerSlot = 32
 
 // Hasher hashes and checks passwords, only so many at once. It is safe for concurrent use.
@@ -56,12 +60,12 @@ type Hasher struct {
 	nobody  []byte // salt for accounts that do not exist
 }
 
-// processors is how many Go used when the program began. A server uses one more later, beside the hashes, which must not make
-// the next Hasher larger.
+// processors is how many Go used when the program began. A server uses one more later, beside the
+// hashes, which must not make the next Hasher larger.
 var processors = runtime.GOMAXPROCS(0)
 
-// NewHasher makes a Hasher that computes at most concurrency hashes at once (0: one per processor). The zero Params are DefaultParams;
-// it panics on parameters that argon2id does not have.
+// NewHasher makes a Hasher that computes at most concurrency hashes at once (0: one per processor).
+// The zero Params are DefaultParams; it panics on parameters that argon2id does not have.
 func NewHasher(p Params, concurrency int) *Hasher {
 	if p == (Params{}) {
 		p = DefaultParams
@@ -81,8 +85,9 @@ func NewHasher(p Params, concurrency int) *Hasher {
 // Concurrency returns how many hashes are computed at most at once.
 func (h *Hasher) Concurrency() int { return cap(h.slots) }
 
-// Hash makes the PHC string ($argon2id$v=19$m=…,t=…,p=…$salt$hash) of a password. It does not judge the password; see CheckPassword.
-// ErrBusy when the queue is full, the context's error when it ends while waiting.
+// Hash makes the PHC string ($argon2id$v=19$m=…,t=…,p=…$salt$hash) of a password. It does not judge
+// the password; see CheckPassword. ErrBusy when the queue is full, the context's error when it ends
+// while waiting.
 func (h *Hasher) Hash(ctx context.Context, password string) (phc string, err error) {
 	password, err = normalise(password)
 	if err != nil {
@@ -97,8 +102,9 @@ func (h *Hasher) Hash(ctx context.Context, password string) (phc string, err err
 	return encoded{h.params, salt, sum}.String(), nil
 }
 
-// Verify reports whether the password belongs to the PHC string, and whether that should be made anew because it cost
-// less than today's parameters. A string that is not argon2id within bounds is an error. Errors as Hash.
+// Verify reports whether the password belongs to the PHC string, and whether that should be made
+// anew because it cost less than today's parameters. A string that is not argon2id within bounds is
+// an error. Errors as Hash.
 func (h *Hasher) Verify(ctx context.Context, phc, password string) (ok, needsRehash bool, err error) {
 	e, err := h.parse(phc)
 	if err != nil {
@@ -115,8 +121,9 @@ func (h *Hasher) Verify(ctx context.Context, phc, password string) (ok, needsReh
 	return ok, ok && h.weaker(e), nil
 }
 
-// VerifyLike costs what Verify costs of a hash with these parameters and always fails: for accounts that do not exist or have no
-// password, so that time does not tell which these are. Errors as Hash.
+// VerifyLike costs what Verify costs of a hash with these parameters and always fails: for accounts
+// that do not exist or have no password, so that time does not tell which these are. Errors as
+// Hash.
 func (h *Hasher) VerifyLike(ctx context.Context, p Params, password string) error {
 	password, err := normalise(password)
 	if err != nil {
@@ -126,7 +133,8 @@ func (h *Hasher) VerifyLike(ctx context.Context, p Params, password string) erro
 	return err
 }
 
-// CheckHash reports whether a PHC string from elsewhere can be used: argon2id, version 19, costs within bounds.
+// CheckHash reports whether a PHC string from elsewhere can be used: argon2id, version 19, costs
+// within bounds.
 func (h *Hasher) CheckHash(phc string) error {
 	_, err := h.parse(phc)
 	return err
@@ -217,8 +225,8 @@ func (h *Hasher) parse(phc string) (encoded, error) {
 
 var errPassword = errors.New("people: the password is too long or not text")
 
-// normalise brings a password into NFC, so that it is the same whichever keyboard it was typed on (RFC 8265 §4.2.2). Nothing is
-// trimmed or cut.
+// normalise brings a password into NFC, so that it is the same whichever keyboard it was typed on
+// (RFC 8265 §4.2.2). Nothing is trimmed or cut.
 func normalise(password string) (string, error) {
 	if len(password) > MaxPassword || !utf8.ValidString(password) {
 		return "", errPassword

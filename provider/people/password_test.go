@@ -59,7 +59,8 @@ func TestHashesArePHCStrings(t *testing.T) {
 	if err := h.CheckHash(phc); err != nil {
 		t.Error(err)
 	}
-	// The reference implementation's own test vector for argon2id v1.3, t=2, m=64 MiB, p=1: password, somesalt.
+	// The reference implementation's own test vector for argon2id v1.3, t=2, m=64 MiB, p=1:
+	// password, somesalt.
 	const reference = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
 	if ok, rehash, err := h.Verify(t.Context(), reference, "password"); err != nil || !ok || !rehash {
 		t.Errorf("reference vector: %v %v %v (its salt is short, so it is to be made anew)", ok, rehash, err)

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Recovery codes are 24 letters and digits of base32, 120 random bits: too many to guess even for whoever has the hashes.
+// Recovery codes are 24 letters and digits of base32, 120 random bits: too many to guess even for
+// whoever has the hashes.
 const (
 	recoveryCodes  = 10 // that a person gets at once
 	recoveryLength = 24
@@ -35,8 +36,9 @@ func (f *Factors) recoveryHash(userID, code string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// recoveryCode reads a code as a person types it: in any case, with blanks and hyphens anywhere, and with the digits that look like
-// letters of the alphabet and are not in it. ok is false for what no code can be.
+// recoveryCode reads a code as a person types it: in any case, with blanks and hyphens anywhere,
+// and with the digits that look like letters of the alphabet and are not in it. ok is false for
+// what no code can be.
 func recoveryCode(typed string) (code string, ok bool) {
 	code = strings.NewReplacer("0", "o", "1", "l", "8", "b").Replace(strings.ToLower(ungrouped(typed)))
 	return code, len(code) == recoveryLength && strings.Trim(code, "abcdefghijklmnopqrstuvwxyz234567") == ""
@@ -45,7 +47,8 @@ func recoveryCode(typed string) (code string, ok bool) {
 // maxTyped is more than any code takes, however generously it is spaced.
 const maxTyped = 200
 
-// ungrouped is a code without the blanks and hyphens that people put in or copy along; "" if it is far too long.
+// ungrouped is a code without the blanks and hyphens that people put in or copy along; "" if it is
+// far too long.
 func ungrouped(typed string) string {
 	if len(typed) > maxTyped {
 		return ""

@@ -14,14 +14,16 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// MinPassword is the shortest password in characters. NIST SP 800-63B-4 §3.1.1.2 asks for 15 where a password is
-// the only factor and 8 beside another; length alone helps more than any rule about kinds of characters, and there is no such rule here.
+// MinPassword is the shortest password in characters. NIST SP 800-63B-4 §3.1.1.2 asks for 15 where
+// a password is the only factor and 8 beside another; length alone helps more than any rule about
+// kinds of characters, and there is no such rule here.
 const MinPassword = 10
 
 //go:embed common.txt
 var commonText string
 
-// common are the words and phrases that guessing begins with, in lower case without digits and signs around them.
+// common are the words and phrases that guessing begins with, in lower case without digits and
+// signs around them.
 var common = sync.OnceValue(func() map[string]bool {
 	words := map[string]bool{}
 	for line := range strings.Lines(commonText) {
@@ -81,8 +83,9 @@ func (p PasswordPolicy) Least() int {
 	return p.MinLength
 }
 
-// Check returns a *WeakPassword if the password may not be set for the person: shorter than the policy or longer than 1024 bytes, made of
-// the username or e-mail address, blocked, or one that guessing begins with.
+// Check returns a *WeakPassword if the password may not be set for the person: shorter than the
+// policy or longer than 1024 bytes, made of the username or e-mail address, blocked, or one that
+// guessing begins with.
 func (p PasswordPolicy) Check(password, username, email string) error {
 	if !utf8.ValidString(password) {
 		return &WeakPassword{Reason: WeakText}
@@ -117,7 +120,8 @@ func (p PasswordPolicy) Check(password, username, email string) error {
 // maxBlocklist bounds the passwords of a blocklist: a million take about 100 MB.
 const maxBlocklist = 1_000_000
 
-// ReadBlocklist reads passwords that may not be used, one a line, for PasswordPolicy.Blocked. Case does not matter.
+// ReadBlocklist reads passwords that may not be used, one a line, for PasswordPolicy.Blocked. Case
+// does not matter.
 func ReadBlocklist(r io.Reader) (map[string]bool, error) {
 	blocked := map[string]bool{}
 	lines := bufio.NewScanner(r)
@@ -134,8 +138,9 @@ func ReadBlocklist(r io.Reader) (map[string]bool, error) {
 
 func notLetter(r rune) bool { return !unicode.IsLetter(r) }
 
-// easy recognises a lower-case password that a guesser reaches early: few characters, one part again and again, a run along the
-// alphabet or the keyboard, common words with digits and signs around or in place of letters.
+// easy recognises a lower-case password that a guesser reaches early: few characters, one part
+// again and again, a run along the alphabet or the keyboard, common words with digits and signs
+// around or in place of letters.
 func easy(plain string) bool {
 	distinct := map[rune]bool{}
 	for _, r := range plain {
@@ -153,7 +158,8 @@ func easy(plain string) bool {
 			}
 			return r
 		}, p)
-		// The characters around the word are digits of a year, an exclamation mark. Many of them are a password of their own.
+		// The characters around the word are digits of a year, an exclamation mark. Many of them
+		// are a password of their own.
 		around := utf8.RuneCountInString(p) - utf8.RuneCountInString(letters)
 		if around <= 8 && (common()[core] || common()[letters] || twoCommon(letters)) {
 			return true
@@ -189,7 +195,8 @@ func repeats(s string) bool {
 var rows = []string{"abcdefghijklmnopqrstuvwxyz", "0123456789", "1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm", "azertyuiop", "qsdfghjklm", "wxcvbn",
 	"1q2w3e4r5t6y7u8i9o0p", "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p", "qazwsxedcrfvtgbyhnujmikolp", "qweasdzxc", "!@#$%^&*()", "!\"§$%&/()="}
 
-// walks reports whether nearly all of it consists of pieces of three and more neighbours on such a row, in either direction.
+// walks reports whether nearly all of it consists of pieces of three and more neighbours on such a
+// row, in either direction.
 func walks(s string) bool {
 	covered, r := 0, []rune(s)
 	for i := 0; i < len(r); {

@@ -18,15 +18,18 @@ type Counters interface {
 	Attempts(ctx context.Context, key string, now time.Time) (count int, resetAt time.Time, err error)
 }
 
-// Throttle limits how often somebody may try. An attempt counts from its beginning and is taken back only when it succeeds, so that
-// any number of parallel guesses, on any number of instances, stays within the limits.
+// Throttle limits how often somebody may try. An attempt counts from its beginning and is taken
+// back only when it succeeds, so that any number of parallel guesses, on any number of instances,
+// stays within the limits.
 //
-// An account is closed for the rest of its window after PerAccount failures, whether or not it exists. That
-// alone would let anybody keep its owner out; so a browser in which the account was signed in before has a count of its own. An address (an
-// IPv6 /64) has a wider limit over all accounts, and an IPv6 /48 one that is wider again.
+// An account is closed for the rest of its window after PerAccount failures, whether or not it
+// exists. That alone would let anybody keep its owner out; so a browser in which the account was
+// signed in before has a count of its own. An address (an IPv6 /64) has a wider limit over all
+// accounts, and an IPv6 /48 one that is wider again.
 type Throttle struct {
 	Counters Counters
-	// Key keys the hash under which names and addresses are counted, so that the store does not list who tried what.
+	// Key keys the hash under which names and addresses are counted, so that the store does not
+	// list who tried what.
 	Key        []byte
 	PerAccount int           // failures per window; 0: 10
 	PerAddress int           // failures per window; 0: 100
@@ -55,7 +58,8 @@ type limit struct {
 // limits are those that an attempt is counted by.
 func (t *Throttle) limits(account, address, device string) []limit {
 	if device != "" {
-		// The address does not count here: neighbours behind the same address must not keep the owner out either.
+		// The address does not count here: neighbours behind the same address must not keep the
+		// owner out either.
 		return []limit{{t.key("device", account, device), t.perAccount()}}
 	}
 	perAddress := t.PerAddress
@@ -80,7 +84,8 @@ func (t *Throttle) window() time.Duration {
 	return t.Window
 }
 
-// Allowed reports whether an attempt would be refused at now, without counting one. Parameters and error are those of Begin.
+// Allowed reports whether an attempt would be refused at now, without counting one. Parameters and
+// error are those of Begin.
 func (t *Throttle) Allowed(ctx context.Context, account, address, device string, now time.Time) error {
 	for _, l := range t.limits(account, address, device) {
 		count, until, err := t.Counters.Attempts(ctx, l.key, now)
@@ -94,8 +99,9 @@ func (t *Throttle) Allowed(ctx context.Context, account, address, device string,
 	return nil
 }
 
-// Begin counts an attempt at the account (a canonical username) from an address (an IP address), before anything about it is looked
-// at. device identifies the browser if, and only if, it has proved that this account was signed in there before; "" otherwise. The error is a
+// Begin counts an attempt at the account (a canonical username) from an address (an IP address),
+// before anything about it is looked at. device identifies the browser if, and only if, it has
+// proved that this account was signed in there before; "" otherwise. The error is a
 // *ThrottledError, or a fault of the store: then nothing may be tried.
 func (t *Throttle) Begin(ctx context.Context, account, address, device string, now time.Time) (Attempt, error) {
 	a := Attempt{throttle: t}
@@ -112,17 +118,20 @@ func (t *Throttle) Begin(ctx context.Context, account, address, device string, n
 	return a, nil
 }
 
-// Lockout is what the failed attempts at an account amount to. Its zero value: there were none in the current window.
+// Lockout is what the failed attempts at an account amount to. Its zero value: there were none in
+// the current window.
 type Lockout struct {
 	Failures int       // in the current window; attempts that were refused because of the lock-out may be among them
 	Limit    int       // that many failures close the account
 	Until    time.Time // end of the window: from then on the account is open, with no failures
 }
 
-// Locked reports whether the account is closed. Browsers in which it was signed in before have a limit of their own.
+// Locked reports whether the account is closed. Browsers in which it was signed in before have a
+// limit of their own.
 func (l Lockout) Locked() bool { return l.Limit > 0 && l.Failures >= l.Limit }
 
-// Lockout returns what is counted at now against the account, a canonical username. It counts nothing itself.
+// Lockout returns what is counted at now against the account, a canonical username. It counts
+// nothing itself.
 func (t *Throttle) Lockout(ctx context.Context, account string, now time.Time) (Lockout, error) {
 	count, until, err := t.Counters.Attempts(ctx, t.key("account", account), now)
 	if err != nil {
@@ -134,7 +143,8 @@ func (t *Throttle) Lockout(ctx context.Context, account string, now time.Time) (
 	return Lockout{Failures: count, Limit: t.perAccount(), Until: until}, nil
 }
 
-// Unlock opens the account, a canonical username, and forgets its failures. Limits on networks and on single browsers stay.
+// Unlock opens the account, a canonical username, and forgets its failures. Limits on networks and
+// on single browsers stay.
 func (t *Throttle) Unlock(ctx context.Context, account string) error {
 	if err := t.Counters.ForgiveAttempts(ctx, t.key("account", account), -1); err != nil {
 		return fmt.Errorf("forget the attempts: %w", err)
@@ -149,7 +159,8 @@ func (t *Throttle) perAccount() int {
 	return t.PerAccount
 }
 
-// Succeeded takes this one attempt back; failures before it still count until their window ends. A failed attempt needs no call.
+// Succeeded takes this one attempt back; failures before it still count until their window ends. A
+// failed attempt needs no call.
 func (a Attempt) Succeeded(ctx context.Context) error { return a.takeBack(ctx) }
 
 // Withdrawn takes the attempt back because nothing was tried: the machine was busy, say.
@@ -174,8 +185,8 @@ func (t *Throttle) key(kind string, parts ...string) string {
 	return "sign-in:" + kind + ":" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// Network is what an IP address is counted as, here and wherever else there is a limit: whoever has one IPv6 address has the 2^64 beside
-// it. What is no address is returned as it is.
+// Network is what an IP address is counted as, here and wherever else there is a limit: whoever has
+// one IPv6 address has the 2^64 beside it. What is no address is returned as it is.
 func Network(address string) string {
 	a, err := netip.ParseAddr(strings.Trim(address, "[]"))
 	if err != nil {
@@ -190,8 +201,8 @@ func Network(address string) string {
 	return a.String()
 }
 
-// Site is what an IPv6 address is counted as where a /64 is too little, since many have a whole /48: that /48. Of any other address it is
-// what Network returns.
+// Site is what an IPv6 address is counted as where a /64 is too little, since many have a whole
+// /48: that /48. Of any other address it is what Network returns.
 func Site(address string) string {
 	a, err := netip.ParseAddr(strings.Trim(address, "[]"))
 	if err != nil {

@@ -306,7 +306,8 @@ func TestACheaperHashIsReplacedAtSignIn(t *testing.T) {
 	}
 }
 
-// The time is that of the hash in every case; what is measured here is that a hash is computed at all.
+// The time is that of the hash in every case; what is measured here is that a hash is computed at
+// all.
 func TestNobodyCostsTheSame(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

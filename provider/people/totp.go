@@ -35,8 +35,9 @@ func totpCode(secret []byte, step int64) string {
 	return fmt.Sprintf("%0*d", totpDigits, (binary.BigEndian.Uint32(sum[at:])&0x7fffffff)%1_000_000)
 }
 
-// matchTOTP returns the time step of a code: the earliest one after last that is within the drift of now. ok is false if there is none;
-// used tells that the code is of a step that was accepted before.
+// matchTOTP returns the time step of a code: the earliest one after last that is within the drift
+// of now. ok is false if there is none; used tells that the code is of a step that was accepted
+// before.
 func matchTOTP(secret []byte, code string, last int64, now time.Time) (step int64, ok, used bool) {
 	at := totpStep(now)
 	for s := at - totpDrift; s <= at+totpDrift; s++ {
@@ -51,7 +52,8 @@ func matchTOTP(secret []byte, code string, last int64, now time.Time) (step int6
 	return step, ok, used && !ok
 }
 
-// oneTimeCode reads a code as a person types it: six ASCII digits, with blanks or a hyphen between. ok is false for anything else.
+// oneTimeCode reads a code as a person types it: six ASCII digits, with blanks or a hyphen between.
+// ok is false for anything else.
 func oneTimeCode(typed string) (code string, ok bool) {
 	code = ungrouped(typed)
 	return code, len(code) == totpDigits && strings.Trim(code, "0123456789") == ""
@@ -65,7 +67,8 @@ func newTOTPSecret() []byte {
 	return secret
 }
 
-// totpURI is what authenticator applications read from a QR code. Defaults are left out, which keeps the picture coarse.
+// totpURI is what authenticator applications read from a QR code. Defaults are left out, which
+// keeps the picture coarse.
 func totpURI(provider, username string, secret []byte) string {
 	// Many applications show a plus sign where a query has it for a blank.
 	escape := func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

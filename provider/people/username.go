@@ -15,10 +15,11 @@ const (
 	maxUsernameBytes = 254
 )
 
-// CanonicalUsername returns the one form under which a username is stored, found and counted: the UsernameCaseMapped profile
-// (RFC 8265 §3.3) after NFKC and case folding, without white space around it. It may look like an e-mail address. Names that could be mistaken
-// for another are refused: invisible characters, letters of several scripts in one word, letters that only look like Latin
-// ones. The error is a sentence for the person.
+// CanonicalUsername returns the one form under which a username is stored, found and counted: the
+// UsernameCaseMapped profile (RFC 8265 §3.3) after NFKC and case folding, without white space
+// around it. It may look like an e-mail address. Names that could be mistaken for another are
+// refused: invisible characters, letters of several scripts in one word, letters that only look
+// like Latin ones. The error is a sentence for the person.
 func CanonicalUsername(s string) (string, error) {
 	if len(s) > 4*maxUsernameBytes {
 		return "", Refusal("The username is too long.")
@@ -84,7 +85,8 @@ func checkWord(word string) error {
 				return Refusal("The username may have letters, digits and . _ - + ' @ only.")
 			}
 		case unicode.IsMark(r):
-			// What exists in one piece was composed by NFC. A mark that remains on a Latin letter is decoration.
+			// What exists in one piece was composed by NFC. A mark that remains on a Latin letter
+			// is decoration.
 			if unicode.Is(unicode.Latin, previous) || previous < utf8.RuneSelf {
 				return Refusal("The username contains an accent that does not belong to its letter.")
 			}
@@ -110,8 +112,9 @@ func checkWord(word string) error {
 	return nil
 }
 
-// plainLatin reports whether a lower-case Latin letter is one that languages are written in: an ASCII letter with or without an
-// accent, or one of the few others. The dotless i and the phonetic letters look too much like ASCII ones.
+// plainLatin reports whether a lower-case Latin letter is one that languages are written in: an
+// ASCII letter with or without an accent, or one of the few others. The dotless i and the phonetic
+// letters look too much like ASCII ones.
 func plainLatin(r rune) bool {
 	if r < utf8.RuneSelf || strings.ContainsRune("æœøåðþđħłŋßəɓɗƙɛɔơư", r) {
 		return true
@@ -146,8 +149,8 @@ func script(r rune) string {
 
 var commonScripts = []string{"Latin", "Cyrillic", "Greek", "Han", "Hiragana", "Katakana", "Hangul", "Arabic", "Hebrew", "Devanagari", "Thai"}
 
-// written reports whether the scripts make one way of writing: a single one, or those of Japanese, Korean or Chinese
-// (the highly restrictive level of UTS 39 §5.2, without Latin).
+// written reports whether the scripts make one way of writing: a single one, or those of Japanese,
+// Korean or Chinese (the highly restrictive level of UTS 39 §5.2, without Latin).
 func written(scripts []string) bool {
 	in := func(allowed ...string) bool {
 		for _, s := range scripts {

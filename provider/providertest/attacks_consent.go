@@ -18,7 +18,8 @@ func (p Page) FormAction(id string) string {
 	return ""
 }
 
-// SignInOver signs the person in on the sign-in page of the interaction that the page p belongs to, without following where that leads.
+// SignInOver signs the person in on the sign-in page of the interaction that the page p belongs to,
+// without following where that leads.
 func (b *Browser) SignInOver(p Page, username string) Page {
 	b.w.t.Helper()
 	i := p.Request.URL.Query().Get("i")

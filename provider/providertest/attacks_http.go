@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Raw sends bytes to the provider's socket and returns every answer that comes before the connection is closed.
+// Raw sends bytes to the provider's socket and returns every answer that comes before the
+// connection is closed.
 func (w *World) Raw(text string) []*http.Response {
 	w.t.Helper()
 	conn, err := net.Dial("tcp", w.Web.Base.Host)

@@ -7,7 +7,8 @@ import (
 	"latchkey/provider"
 )
 
-// Twin is a second instance on the same store, with keys and everything else of its own; its base addresses the requests.
+// Twin is a second instance on the same store, with keys and everything else of its own; its base
+// addresses the requests.
 func (w *World) Twin(t *testing.T) string {
 	t.Helper()
 	cfg := w.Config

@@ -6,7 +6,8 @@ import (
 	"latchkey/provider/clients"
 )
 
-// ObjectOf are the claims of a good request object of the client; change replaces some, nil removes one.
+// ObjectOf are the claims of a good request object of the client; change replaces some, nil removes
+// one.
 func (w *World) ObjectOf(c clients.Client, change map[string]any) map[string]any {
 	now := w.Web.Now().Unix()
 	claims := map[string]any{"iss": c.ID, "aud": w.Issuer, "client_id": c.ID, "iat": now, "nbf": now, "exp": now + 300, "response_type": "code", "redirect_uri": c.RedirectURIs[0],

@@ -74,7 +74,8 @@ func (w *World) DeliverDue() int {
 	return n
 }
 
-// SignedOutOf ends a new session that had reached the clients, and returns its deliveries' identifier.
+// SignedOutOf ends a new session that had reached the clients, and returns its deliveries'
+// identifier.
 func (w *World) SignedOutOf(user storage.User, reached ...clients.Client) (logoutID string) {
 	w.t.Helper()
 	_, s := w.SignedIn(user)

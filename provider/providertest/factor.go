@@ -55,7 +55,8 @@ func RecoveryCodesOf(p Page) (codes []string) {
 	return codes
 }
 
-// Methods opens the page about sign-in methods, proving who the person is on the way; with an authenticator also by its next code.
+// Methods opens the page about sign-in methods, proving who the person is on the way; with an
+// authenticator also by its next code.
 func (b *Browser) Methods(username string, a *Authenticator) Page {
 	b.w.t.Helper()
 	p := b.Open(b.w.Web.Path + "/account/methods")
@@ -71,7 +72,8 @@ func (b *Browser) Methods(username string, a *Authenticator) Page {
 	return p
 }
 
-// EnrolTOTP sets an authenticator application up for the person. The code of this step is used by that.
+// EnrolTOTP sets an authenticator application up for the person. The code of this step is used by
+// that.
 func (b *Browser) EnrolTOTP(username string) (Authenticator, []string) {
 	b.w.t.Helper()
 	p := b.Follow(b.Submit(b.Methods(username, nil), "add-totp", url.Values{"action": {"add-totp"}}))

@@ -20,7 +20,8 @@ func (w *World) Published() jose.JSONWebKeySet {
 	return set
 }
 
-// Verified checks a JWS by the published keys as an application does, and returns header and claims.
+// Verified checks a JWS by the published keys as an application does, and returns header and
+// claims.
 func (w *World) Verified(jws, alg string) (jose.Header, map[string]any) {
 	w.t.Helper()
 	parsed, err := jose.ParseSignedCompact(jws, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})

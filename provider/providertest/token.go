@@ -30,7 +30,8 @@ func (w *World) SessionFor(u storage.User) storage.Session {
 	return s
 }
 
-// Authorized stores a grant with a code, as an authorization request leaves it; bend changes it before.
+// Authorized stores a grant with a code, as an authorization request leaves it; bend changes it
+// before.
 func (w *World) Authorized(c clients.Client, u storage.User, scope string, bend ...func(*storage.Grant)) (code string, grant storage.Grant) {
 	w.t.Helper()
 	s, now := w.SessionFor(u), w.Web.Now()
@@ -98,7 +99,8 @@ func (w *World) Asks(c clients.Client, token string, also ...string) AnswerJSON 
 	return w.Call("/introspect", c, form)
 }
 
-// MustRefuse checks a refusal of an endpoint for programs: status and code, JSON, and that nobody keeps it.
+// MustRefuse checks a refusal of an endpoint for programs: status and code, JSON, and that nobody
+// keeps it.
 func MustRefuse(t testing.TB, a AnswerJSON, status int, code oauth.Code) {
 	t.Helper()
 	if a.StatusCode != status || a.Str("error") != string(code) {
@@ -159,7 +161,8 @@ var calls = map[string]storagetest.Call{
 	"KeySet":        {Do: "get", Table: "key_set"},
 }
 
-// Set makes what these methods of the store ask of the database fail, or no longer. A method that is not in calls panics.
+// Set makes what these methods of the store ask of the database fail, or no longer. A method that
+// is not in calls panics.
 func (f *Faults) Set(on bool, methods ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -27,7 +27,8 @@ import (
 	"latchkey/templates"
 )
 
-// World is a provider that answers over HTTP, with its store, its clock and its log in the test's hands.
+// World is a provider that answers over HTTP, with its store, its clock and its log in the test's
+// hands.
 type World struct {
 	*provider.Provider
 	t     testing.TB
@@ -69,7 +70,8 @@ var TestChallenge = func() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }()
 
-// New serves a provider on loopback, on an embedded store in memory. bend changes the configuration before it is used.
+// New serves a provider on loopback, on an embedded store in memory. bend changes the configuration
+// before it is used.
 func New(t testing.TB, bend ...func(*provider.Config)) *World {
 	t.Helper()
 	ctx := context.Background()
@@ -150,7 +152,8 @@ var testPasswordHash = func() func(t testing.TB) string {
 
 const TestSecret = "a-secret-of-a-client-that-only-tests-use"
 
-// AddClient creates a confidential web client with redirect URI https://ID.example/cb; bend changes it.
+// AddClient creates a confidential web client with redirect URI https://ID.example/cb; bend changes
+// it.
 func (w *World) AddClient(id string, bend ...func(*clients.Client)) clients.Client {
 	w.t.Helper()
 	c := clients.Client{ID: id, Type: clients.TypeWeb, Metadata: clients.Metadata{
@@ -266,7 +269,8 @@ func (b *Browser) Open(target string) Page {
 // Has reports whether the page has an element with this id.
 func (p Page) Has(id string) bool { return strings.Contains(p.Body, `id="`+id+`"`) }
 
-// Answer is the parameters with which the browser was sent to the application, from query or fragment.
+// Answer is the parameters with which the browser was sent to the application, from query or
+// fragment.
 func (p Page) Answer() url.Values {
 	u, err := url.Parse(p.Header.Get("Location"))
 	if err != nil {
@@ -320,13 +324,15 @@ func (b *Browser) Submit(p Page, id string, fill url.Values) Page {
 	return Page{}
 }
 
-// SignInAs fills in the sign-in page p as the person, and follows where that leads within the provider.
+// SignInAs fills in the sign-in page p as the person, and follows where that leads within the
+// provider.
 func (b *Browser) SignInAs(p Page, username string) Page {
 	b.w.t.Helper()
 	return b.Follow(b.Submit(p, "login-submit", url.Values{"username": {username}, "password": {TestPassword}}))
 }
 
-// Request is the URL of an authorization request of the client; change adds, replaces, or with "" removes parameters.
+// Request is the URL of an authorization request of the client; change adds, replaces, or with ""
+// removes parameters.
 func (w *World) Request(c clients.Client, change ...string) string {
 	q := url.Values{"response_type": {"code"}, "client_id": {c.ID}, "scope": {"openid"}, "state": {"S1"}, "nonce": {"N1"},
 		"code_challenge": {TestChallenge}, "code_challenge_method": {"S256"}}
@@ -369,8 +375,8 @@ type AnswerJSON struct {
 // Str is a member of the answer as text.
 func (a AnswerJSON) Str(name string) string { s, _ := a.JSON[name].(string); return s }
 
-// Call posts a form to an endpoint as a confidential client does, with its secret in the Authorization header. Without a
-// client, or for a public one, there is none.
+// Call posts a form to an endpoint as a confidential client does, with its secret in the
+// Authorization header. Without a client, or for a public one, there is none.
 func (w *World) Call(path string, c clients.Client, form url.Values) AnswerJSON {
 	w.t.Helper()
 	r, err := http.NewRequest("POST", w.Issuer+path, strings.NewReader(form.Encode()))
@@ -404,7 +410,8 @@ func (w *World) Send(r *http.Request) AnswerJSON {
 	return a
 }
 
-// Redeem exchanges a code at the token endpoint; change adds, replaces, or with "" removes parameters.
+// Redeem exchanges a code at the token endpoint; change adds, replaces, or with "" removes
+// parameters.
 func (w *World) Redeem(c clients.Client, code string, change ...string) AnswerJSON {
 	w.t.Helper()
 	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {TestVerifier}}

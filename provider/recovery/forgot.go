@@ -46,7 +46,8 @@ func (p *Pages) renderForgot(w http.ResponseWriter, r *http.Request, status int,
 	return p.Web.Render(w, r, status, page)
 }
 
-// Forgot queues a mail for what was typed, and says the same to everybody. It does not look whether there is such an account.
+// Forgot queues a mail for what was typed, and says the same to everybody. It does not look whether
+// there is such an account.
 func (p *Pages) Forgot(w http.ResponseWriter, r *http.Request) error {
 	form, err := oauth.ParseBody(r)
 	if err != nil {

@@ -61,7 +61,8 @@ func (p *Pages) compose(ctx context.Context, m storage.Mail) (mail.Message, erro
 	return out, err
 }
 
-// languageOf is the language in which the user is written to: their own, or that of the page on which the mail was asked for.
+// languageOf is the language in which the user is written to: their own, or that of the page on
+// which the mail was asked for.
 func (p *Pages) languageOf(user storage.User, asked string) string {
 	var own []string
 	if user.Claims.Locale != "" {
@@ -70,7 +71,8 @@ func (p *Pages) languageOf(user storage.User, asked string) string {
 	return p.Web.Templates.Match(own, asked)
 }
 
-// dispatch looks up for whom a link was asked for, and queues a mail for each. mail.ErrDispatched is its success.
+// dispatch looks up for whom a link was asked for, and queues a mail for each. mail.ErrDispatched
+// is its success.
 func (p *Pages) dispatch(ctx context.Context, asked storage.Mail) error {
 	users, err := p.find(ctx, asked.Account)
 	if err != nil {
@@ -91,7 +93,8 @@ func (p *Pages) dispatch(ctx context.Context, asked storage.Mail) error {
 	return mail.ErrDispatched
 }
 
-// find returns the accounts that what was typed may mean: the one with that username, and otherwise those with that e-mail address.
+// find returns the accounts that what was typed may mean: the one with that username, and otherwise
+// those with that e-mail address.
 func (p *Pages) find(ctx context.Context, typed string) ([]storage.User, error) {
 	if username, err := people.CanonicalUsername(typed); err == nil {
 		u, err := p.Store.UserByUsername(ctx, username)
@@ -114,8 +117,8 @@ func (p *Pages) find(ctx context.Context, typed string) ([]storage.User, error) 
 	return nil, nil
 }
 
-// newLink makes the address in a mail. It takes the place of every earlier one of the user. Its origin is the issuer's, whatever a request
-// has said.
+// newLink makes the address in a mail. It takes the place of every earlier one of the user. Its
+// origin is the issuer's, whatever a request has said.
 func (p *Pages) newLink(ctx context.Context, user storage.User, until time.Time) (string, error) {
 	value := storage.Random()
 	err := p.Store.ReplaceLink(ctx, storage.Link{Hash: storage.Hash(value), Purpose: storage.LinkReset, UserID: user.ID, Address: user.Claims.Email,

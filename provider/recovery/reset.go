@@ -14,11 +14,13 @@ import (
 	"latchkey/templates"
 )
 
-// linkCookie holds the link that this browser has opened, so that it does not stay in the address. It is sealed, and lasts for the browser's run.
+// linkCookie holds the link that this browser has opened, so that it does not stay in the address.
+// It is sealed, and lasts for the browser's run.
 const linkCookie = "latchkey_link"
 
-// ShowReset opens the link of a mail. The link leaves the address at once: the browser keeps it in a cookie, and the page asks before anything
-// is done, since programs that check mails follow links too.
+// ShowReset opens the link of a mail. The link leaves the address at once: the browser keeps it in
+// a cookie, and the page asks before anything is done, since programs that check mails follow links
+// too.
 func (p *Pages) ShowReset(w http.ResponseWriter, r *http.Request) error {
 	query, err := oauth.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -76,7 +78,8 @@ func (p *Pages) holder(r *http.Request, value string) (storage.Link, storage.Use
 	return link, user, nil
 }
 
-// Reset sets the password, by the link that this browser has opened. All sessions end, a lock-out is lifted, and the person is told.
+// Reset sets the password, by the link that this browser has opened. All sessions end, a lock-out
+// is lifted, and the person is told.
 func (p *Pages) Reset(w http.ResponseWriter, r *http.Request) error {
 	form, err := oauth.ParseBody(r)
 	if err != nil {
@@ -145,7 +148,8 @@ func (p *Pages) Reset(w http.ResponseWriter, r *http.Request) error {
 	return p.Web.SeeOther(w, "/password/reset/done", "")
 }
 
-// use burns the link and sets the password. Whoever reads mail at the address that the link went to has shown that it is theirs.
+// use burns the link and sets the password. Whoever reads mail at the address that the link went to
+// has shown that it is theirs.
 func (p *Pages) use(r *http.Request, link storage.Link, user storage.User, hash string) error {
 	ctx := r.Context()
 	_, err := p.Store.UseLink(ctx, storage.LinkReset, link.Hash, p.Web.Now())

@@ -50,7 +50,8 @@ func (ep *Endpoints) grantTypes() []string {
 	return out
 }
 
-// perSite is how many times the registrations of one network a site may make: many have a whole IPv6 /48 of networks (see people.Site).
+// perSite is how many times the registrations of one network a site may make: many have a whole
+// IPv6 /48 of networks (see people.Site).
 const perSite = 4
 
 // New makes Endpoints. Discovery answers once Announce was called.
@@ -61,8 +62,8 @@ func New(cfg Config) *Endpoints {
 	}
 }
 
-// Announce makes the provider metadata, which then lists the addresses: absolute URLs by member, e.g. token_endpoint. Call it once, before the
-// first request.
+// Announce makes the provider metadata, which then lists the addresses: absolute URLs by member,
+// e.g. token_endpoint. Call it once, before the first request.
 func (ep *Endpoints) Announce(addresses map[string]string) error {
 	metadata := ep.describe()
 	metadata.Addresses = addresses

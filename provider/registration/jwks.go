@@ -7,8 +7,8 @@ import (
 	"latchkey/provider/web"
 )
 
-// JWKS publishes the public keys (OIDC Core §10.1, RFC 7517 §5). How long they may be cached is the ring's word: a key is published for
-// at least so long before it signs.
+// JWKS publishes the public keys (OIDC Core §10.1, RFC 7517 §5). How long they may be cached is the
+// ring's word: a key is published for at least so long before it signs.
 func (ep *Endpoints) JWKS(w http.ResponseWriter, r *http.Request) error {
 	body, etag, maxAge, err := ep.Keys.JWKS(r.Context())
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 // NewKeyAges makes the collector of the ages of a ring's keys.
 func NewKeyAges(ring *keys.Ring, now func() time.Time) KeyAges { return KeyAges{ring, now} }
 
-// KeyAges tells for how long each algorithm's key has signed, so that a rotation that does not happen is seen.
+// KeyAges tells for how long each algorithm's key has signed, so that a rotation that does not
+// happen is seen.
 type KeyAges struct {
 	ring *keys.Ring
 	now  func() time.Time

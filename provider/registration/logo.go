@@ -13,8 +13,9 @@ import (
 	"latchkey/provider/web"
 )
 
-// Logos are fetched by us and served from here, so that the sign-in page makes no browser call anybody else: whoever hosts the picture
-// learns nothing of who signs in when, and there is nothing of theirs in our page.
+// Logos are fetched by us and served from here, so that the sign-in page makes no browser call
+// anybody else: whoever hosts the picture learns nothing of who signs in when, and there is nothing
+// of theirs in our page.
 const (
 	maxLogo      = 256 << 10        // bytes
 	logoFor      = time.Hour        // a picture is kept
@@ -24,8 +25,8 @@ const (
 	logoPatience = 10 * time.Second // for one fetch, whoever waits for it
 )
 
-// logoTypes are the pictures that are passed on, known by their first bytes; what the other side says about them does not count. SVG is not
-// among them: it is a document with scripts.
+// logoTypes are the pictures that are passed on, known by their first bytes; what the other side
+// says about them does not count. SVG is not among them: it is a document with scripts.
 var logoTypes = []struct {
 	mediaType string
 	prefix    string
@@ -47,7 +48,8 @@ func logoType(b []byte) string {
 	return ""
 }
 
-// Logo serves the picture of a client (OIDC Registration §2 logo_uri). 404 if there is none that can be shown.
+// Logo serves the picture of a client (OIDC Registration §2 logo_uri). 404 if there is none that
+// can be shown.
 func (ep *Endpoints) Logo(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")

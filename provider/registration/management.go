@@ -15,10 +15,12 @@ import (
 	"latchkey/provider/web"
 )
 
-// A client manages its own registration with the registration access token that it was given (RFC 7592). The token stays the same for as
-// long as the client lives: a client that lost the answer to an update can still read what became of it.
+// A client manages its own registration with the registration access token that it was given
+// (RFC 7592). The token stays the same for as long as the client lives: a client that lost the
+// answer to an update can still read what became of it.
 
-// Read tells a client what is registered (RFC 7592 §2.1). The secret is not told again: only its hash is kept.
+// Read tells a client what is registered (RFC 7592 §2.1). The secret is not told again: only its
+// hash is kept.
 func (ep *Endpoints) Read(w http.ResponseWriter, r *http.Request) error {
 	client, token, err := ep.manages(r)
 	if err != nil {
@@ -89,8 +91,9 @@ func (ep *Endpoints) Delete(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// manages returns the client that the path names, if the request carries its registration access token. Whether there is no such client, or it has
-// no such token, or the token is another's: the answer is the same (RFC 7592 §2).
+// manages returns the client that the path names, if the request carries its registration access
+// token. Whether there is no such client, or it has no such token, or the token is another's: the
+// answer is the same (RFC 7592 §2).
 func (ep *Endpoints) manages(r *http.Request) (client clients.Client, token string, err error) {
 	if token, err = web.BearerToken(r); err != nil {
 		return client, "", err
@@ -100,7 +103,8 @@ func (ep *Endpoints) manages(r *http.Request) (client clients.Client, token stri
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return client, "", fmt.Errorf("load client of registration: %w", err)
 	}
-	// A client that does not exist has no hash, and neither has one that an administrator made: nothing equals that.
+	// A client that does not exist has no hash, and neither has one that an administrator made:
+	// nothing equals that.
 	if subtle.ConstantTimeCompare([]byte(storage.Hash(token)), []byte(client.RegistrationTokenHash)) != 1 {
 		return clients.Client{}, "", errRegistrationToken(err)
 	}
@@ -116,7 +120,8 @@ func errDisabledClient() error {
 	return oauth.Errorf(oauth.AccessDenied, "an administrator has disabled this client; its registration cannot be changed")
 }
 
-// checkIdentity insists that an update names the client that it is for, and its secret if it names one (RFC 7592 §2.2). It returns that secret.
+// checkIdentity insists that an update names the client that it is for, and its secret if it names
+// one (RFC 7592 §2.2). It returns that secret.
 func (ep *Endpoints) checkIdentity(client clients.Client, rest map[string]json.RawMessage) (secret string, err error) {
 	var id string
 	if raw, ok := rest["client_id"]; !ok || json.Unmarshal(raw, &id) != nil || id != client.ID {

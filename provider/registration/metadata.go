@@ -12,8 +12,8 @@ import (
 	"latchkey/provider/people"
 )
 
-// Metadata describes the provider to applications (OIDC Discovery §3, RFC 8414 §2). The members are registered ones only, and what stands
-// there is what works.
+// Metadata describes the provider to applications (OIDC Discovery §3, RFC 8414 §2). The members are
+// registered ones only, and what stands there is what works.
 type Metadata struct {
 	Issuer string `json:"issuer"`
 	// Addresses are the endpoints by member, e.g. token_endpoint: those of the table that have one.
@@ -76,7 +76,8 @@ func (m Metadata) MarshalJSON() ([]byte, error) {
 // metadataMaxAge is how long the metadata may be cached. It changes only with the configuration.
 const metadataMaxAge = time.Hour
 
-// describe makes the metadata from the configuration alone: nothing that a request says has any part in it.
+// describe makes the metadata from the configuration alone: nothing that a request says has any
+// part in it.
 func (ep *Endpoints) describe() Metadata {
 	signing := slices.Clone(keys.SigningAlgorithms)
 	requests := slices.Clone(keys.AcceptedSigningAlgorithms)
@@ -112,7 +113,8 @@ func (ep *Endpoints) describe() Metadata {
 	return m
 }
 
-// Metadata answers both well-known addresses: OIDC Discovery §4 and RFC 8414 §3 read the same document.
+// Metadata answers both well-known addresses: OIDC Discovery §4 and RFC 8414 §3 read the same
+// document.
 func (ep *Endpoints) Metadata(w http.ResponseWriter, r *http.Request) error {
 	return ep.discovery.Serve(w, r)
 }

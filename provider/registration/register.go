@@ -70,8 +70,8 @@ func (ep *Endpoints) Register(w http.ResponseWriter, r *http.Request) error {
 			}
 			return ep.checkAddresses(c)
 		},
-		// The initial access token is used up only when nothing is left to refuse: a typing error does not cost it. Of several requests
-		// that come with it at once, one gets a client.
+		// The initial access token is used up only when nothing is left to refuse: a typing error
+		// does not cost it. Of several requests that come with it at once, one gets a client.
 		Spend: func(ctx context.Context) error {
 			if initialToken == "" {
 				return nil
@@ -109,7 +109,8 @@ func (ep *Endpoints) count(address string) (wait time.Duration) {
 	return ep.sites.Count(site, now)
 }
 
-// mayRegister checks who may use the endpoint and returns the initial access token that has to be consumed, "" if none is needed.
+// mayRegister checks who may use the endpoint and returns the initial access token that has to be
+// consumed, "" if none is needed.
 func (ep *Endpoints) mayRegister(r *http.Request) (string, error) {
 	if ep.Registration == Open {
 		return "", nil
@@ -134,8 +135,9 @@ func errInitialToken(cause error) error {
 	return oauth.Errorf(oauth.InvalidToken, "the initial access token is unknown, used up or expired; ask the administrator of this provider for one").Because(cause)
 }
 
-// readMetadata reads the body of a registration or update: JSON of a bounded size, strict types, and no software statement, because nobody
-// whose statements count is configured (RFC 7591 §2.3). rest is what is not client metadata.
+// readMetadata reads the body of a registration or update: JSON of a bounded size, strict types,
+// and no software statement, because nobody whose statements count is configured (RFC 7591 §2.3).
+// rest is what is not client metadata.
 func readMetadata(r *http.Request) (m clients.Metadata, rest map[string]json.RawMessage, err error) {
 	mediatype, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if cs := params["charset"]; err != nil || mediatype != "application/json" || cs != "" && !strings.EqualFold(cs, "utf-8") {
@@ -158,9 +160,10 @@ func readMetadata(r *http.Request) (m clients.Metadata, rest map[string]json.Raw
 	return m, rest, nil
 }
 
-// completed is the metadata with what follows from it although it is not said. Addresses on a device alone are those of a native
-// application; many command-line tools do not say so. On a provider that is itself reached on loopback they may as well be a web
-// application that is being developed.
+// completed is the metadata with what follows from it although it is not said. Addresses on a
+// device alone are those of a native application; many command-line tools do not say so. On a
+// provider that is itself reached on loopback they may as well be a web application that is being
+// developed.
 func completed(m clients.Metadata, loopback bool) clients.Metadata {
 	if m.ApplicationType == "" && !loopback && clients.OnDevice(m.RedirectURIs) {
 		m.ApplicationType = "native"
@@ -168,8 +171,8 @@ func completed(m clients.Metadata, loopback bool) clients.Metadata {
 	return m
 }
 
-// dynamicClient is the client as it was before, or a new one, with the metadata and the defaults of a client that nobody has vouched for.
-// What an administrator has decided stays as it is.
+// dynamicClient is the client as it was before, or a new one, with the metadata and the defaults of
+// a client that nobody has vouched for. What an administrator has decided stays as it is.
 func dynamicClient(before clients.Client, m clients.Metadata) clients.Client {
 	client := before
 	client.Metadata, client.Dynamic = m, true
@@ -184,8 +187,9 @@ func dynamicClient(before clients.Client, m clients.Metadata) clients.Client {
 	if m.TokenEndpointAuthMethod == "" {
 		client.TokenEndpointAuthMethod = oauth.AuthClientSecretBasic // the default of RFC 7591 §2, whatever the type
 	}
-	// OpenID Connect knows no PKCE: an application that only follows that standard must be able to sign people in, as long as it can prove who
-	// it is. One on a device cannot, whatever it says: its secret is in everybody's hands (RFC 8252 §8.5).
+	// OpenID Connect knows no PKCE: an application that only follows that standard must be able to
+	// sign people in, as long as it can prove who it is. One on a device cannot, whatever it says:
+	// its secret is in everybody's hands (RFC 8252 §8.5).
 	provable := func(c clients.Client) bool {
 		return c.TokenEndpointAuthMethod != oauth.AuthNone && c.Type != clients.TypeNative
 	}
@@ -214,12 +218,14 @@ func (ep *Endpoints) actor(r *http.Request, c clients.Client) admin.Actor {
 	return a
 }
 
-// loopback reports whether the provider itself is only reached on loopback, where applications are being developed.
+// loopback reports whether the provider itself is only reached on loopback, where applications are
+// being developed.
 func (ep *Endpoints) loopback() bool {
 	return oauth.LoopbackHost(ep.Web.Base.Hostname())
 }
 
-// checkAddresses looks at the addresses that the provider will call for the client, as far as that can be seen without calling.
+// checkAddresses looks at the addresses that the provider will call for the client, as far as that
+// can be seen without calling.
 func (ep *Endpoints) checkAddresses(client clients.Client) error {
 	addresses := [][2]string{{"jwks_uri", client.JWKSURI}, {"sector_identifier_uri", client.SectorIdentifierURI}, {"backchannel_logout_uri", client.BackchannelLogoutURI}}
 	for _, u := range client.RequestURIs {

@@ -10,11 +10,13 @@ import (
 	"latchkey/provider/web"
 )
 
-// issuerRelation is the link relation by which an application finds the issuer of a person (OIDC Discovery §2).
+// issuerRelation is the link relation by which an application finds the issuer of a person
+// (OIDC Discovery §2).
 const issuerRelation = "http://openid.net/specs/connect/1.0/issuer"
 
-// Webfinger says which issuer is responsible for a person (OIDC Discovery §2, RFC 7033 §4). It answers for every well-formed account at our
-// host, or at a domain that our host is part of (whose web server may pass the request on), and so tells nobody which accounts exist.
+// Webfinger says which issuer is responsible for a person (OIDC Discovery §2, RFC 7033 §4). It
+// answers for every well-formed account at our host, or at a domain that our host is part of (whose
+// web server may pass the request on), and so tells nobody which accounts exist.
 func (ep *Endpoints) Webfinger(w http.ResponseWriter, r *http.Request) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil || len(query["resource"]) != 1 || query.Get("resource") == "" {

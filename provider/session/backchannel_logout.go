@@ -34,10 +34,12 @@ const (
 	logoutLook        = 200 * time.Millisecond // how often the waiting page looks for what another instance delivered
 )
 
-// backchannelLogoutEvent is the one member of a logout token's events claim (Back-Channel Logout §2.4).
+// backchannelLogoutEvent is the one member of a logout token's events claim
+// (Back-Channel Logout §2.4).
 const backchannelLogoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 
-// logoutSignals tells the deliveries' loop that there is work, and whoever waits for an outcome that there is one.
+// logoutSignals tells the deliveries' loop that there is work, and whoever waits for an outcome
+// that there is one.
 type logoutSignals struct {
 	work     chan struct{}
 	running  atomic.Int32 // loops in this process
@@ -71,9 +73,9 @@ func (s *logoutSignals) next() <-chan struct{} {
 	return s.progress
 }
 
-// scheduleLogout stores one delivery for every application that wants to hear by the back channel of the end of the session, and says
-// whether there was one already. The identifier of a delivery follows from session and client, so that a session that is ended twice
-// at once is announced once.
+// scheduleLogout stores one delivery for every application that wants to hear by the back channel
+// of the end of the session, and says whether there was one already. The identifier of a delivery
+// follows from session and client, so that a session that is ended twice at once is announced once.
 func (ss *Sessions) scheduleLogout(ctx context.Context, session storage.Session, reached []clients.Client, now time.Time) (had bool, err error) {
 	var due []storage.LogoutDelivery
 	for _, c := range reached {
@@ -106,7 +108,8 @@ func (ss *Sessions) scheduleLogout(ctx context.Context, session storage.Session,
 	return already.Load(), err
 }
 
-// makeDeliveriesDue makes the deliveries due at once that an earlier attempt to end the session left behind.
+// makeDeliveriesDue makes the deliveries due at once that an earlier attempt to end the session
+// left behind.
 func (ss *Sessions) makeDeliveriesDue(ctx context.Context, logoutID string, now time.Time) error {
 	deliveries, err := ss.Store.LogoutDeliveries(ctx, logoutID)
 	if err != nil {
@@ -123,9 +126,10 @@ func (ss *Sessions) makeDeliveriesDue(ctx context.Context, logoutID string, now 
 	return nil
 }
 
-// DeliverLogouts tells applications by the back channel of sessions that have ended (Back-Channel Logout §2.5), until ctx is done; then
-// it lets the attempts that are under way finish, which takes seconds, and returns. Every instance of a server runs it once: an
-// application is told by one of them, and what one left behind another takes up.
+// DeliverLogouts tells applications by the back channel of sessions that have ended
+// (Back-Channel Logout §2.5), until ctx is done; then it lets the attempts that are under way
+// finish, which takes seconds, and returns. Every instance of a server runs it once: an application
+// is told by one of them, and what one left behind another takes up.
 func (ss *Sessions) DeliverLogouts(ctx context.Context) {
 	ss.signals.running.Add(1)
 	defer ss.signals.running.Add(-1)
@@ -180,7 +184,8 @@ func (ss *Sessions) endLapsedUntil(ctx context.Context) {
 // Progress returns a channel that is closed at the next outcome of a delivery in this process.
 func (ss *Sessions) Progress() <-chan struct{} { return ss.signals.next() }
 
-// DeliverDue makes one attempt at each delivery that is due now, one after the other, and returns how many there were.
+// DeliverDue makes one attempt at each delivery that is due now, one after the other, and returns
+// how many there were.
 func (ss *Sessions) DeliverDue(ctx context.Context) (int, error) {
 	for n := 0; ; n++ {
 		d, err := ss.leaseLogout(ctx)
@@ -242,7 +247,8 @@ var (
 	errNobodyToTell  = errors.New("the application is gone, or wants no logout tokens any more")
 )
 
-// attemptLogout posts a logout token to the application (Back-Channel Logout §2.5). The status is 0 when there was no answer.
+// attemptLogout posts a logout token to the application (Back-Channel Logout §2.5). The status is 0
+// when there was no answer.
 func (ss *Sessions) attemptLogout(ctx context.Context, d storage.LogoutDelivery) (status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, logoutAttempt)
 	defer cancel()
@@ -271,8 +277,9 @@ func (ss *Sessions) attemptLogout(ctx context.Context, d storage.LogoutDelivery)
 	return status, err
 }
 
-// refused reports whether the application understood and will not (Back-Channel Logout §2.8), rather than cannot just now. It is asked a few
-// times more, because what answers may be in the middle of being replaced.
+// refused reports whether the application understood and will not (Back-Channel Logout §2.8),
+// rather than cannot just now. It is asked a few times more, because what answers may be in the
+// middle of being replaced.
 func refused(status int) bool {
 	return status >= 400 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooEarly && status != http.StatusTooManyRequests
 }
@@ -282,8 +289,9 @@ func logoutBackoff(attempts int) time.Duration {
 	return min(logoutBackoffMax, 2*time.Second<<min(max(attempts-1, 0), 20))
 }
 
-// LogoutToken makes the token that tells one application of the end of a session (Back-Channel Logout §2.4). It can be taken for nothing
-// else: its type is its own, it has no nonce, and it lives for two minutes.
+// LogoutToken makes the token that tells one application of the end of a session
+// (Back-Channel Logout §2.4). It can be taken for nothing else: its type is its own, it has no
+// nonce, and it lives for two minutes.
 func (ss *Sessions) LogoutToken(ctx context.Context, client clients.Client, d storage.LogoutDelivery) (string, error) {
 	now := ss.Web.Now()
 	return ss.Grants.Sign(ctx, logoutTokenAlgorithm(client), "logout+jwt", map[string]any{
@@ -298,7 +306,8 @@ func (ss *Sessions) LogoutToken(ctx context.Context, client clients.Client, d st
 	})
 }
 
-// logoutTokenAlgorithm is the one that the client's ID tokens are signed with; never none, whatever those do (Back-Channel Logout §2.4).
+// logoutTokenAlgorithm is the one that the client's ID tokens are signed with; never none, whatever
+// those do (Back-Channel Logout §2.4).
 func logoutTokenAlgorithm(client clients.Client) string {
 	alg := client.IDTokenSignedResponseAlg
 	if alg == "" || alg == "none" || strings.HasPrefix(alg, "HS") {
@@ -307,7 +316,8 @@ func logoutTokenAlgorithm(client clients.Client) string {
 	return alg
 }
 
-// AwaitLogout waits until every application of a logout was tried once, but not longer than a person likes to wait.
+// AwaitLogout waits until every application of a logout was tried once, but not longer than a
+// person likes to wait.
 func (ss *Sessions) AwaitLogout(ctx context.Context, logoutID string) {
 	if ss.signals.running.Load() == 0 {
 		return // another process delivers; the page says so

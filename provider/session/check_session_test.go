@@ -98,7 +98,8 @@ func TestCheckSessionFrame(t *testing.T) {
 	}
 }
 
-// The frame's script is run as it is served, in a page that node makes up; where there is no node the test says so.
+// The frame's script is run as it is served, in a page that node makes up; where there is no node
+// the test says so.
 func TestFrameAnswersWhatTheResponseSaid(t *testing.T) {
 	t.Parallel()
 	node, err := exec.LookPath("node")

@@ -11,11 +11,12 @@ import (
 	"latchkey/provider/storage"
 )
 
-// End ends a session: its tokens end with it, and every application that it reached is told. It returns the identifier under
-// which the signed-out page finds what became of each. A session that is ended already is left as it is.
+// End ends a session: its tokens end with it, and every application that it reached is told. It
+// returns the identifier under which the signed-out page finds what became of each. A session that
+// is ended already is left as it is.
 //
-// What is to be told is stored before the session ends, so that nobody is forgotten should we fall over in between; deliver does not
-// tell the end of a session that goes on.
+// What is to be told is stored before the session ends, so that nobody is forgotten should we fall
+// over in between; deliver does not tell the end of a session that goes on.
 func (ss *Sessions) End(ctx context.Context, session storage.Session) (logoutID string, err error) {
 	return ss.endBy(ctx, session, ss.Store.EndSession)
 }
@@ -58,10 +59,11 @@ func (ss *Sessions) endBy(ctx context.Context, session storage.Session,
 	return session.ID, err
 }
 
-// EndAll signs a person out everywhere and revokes all that they granted, offline access included: for an account that is disabled or
-// deleted, or whose password was changed by somebody else. Applications are told by DeliverLogouts, of whichever instance runs it.
-// Call it after the change that keeps the person from signing in again. A fault of the store is returned; calling again goes on
-// where it stopped.
+// EndAll signs a person out everywhere and revokes all that they granted, offline access included:
+// for an account that is disabled or deleted, or whose password was changed by somebody else.
+// Applications are told by DeliverLogouts, of whichever instance runs it. Call it after the change
+// that keeps the person from signing in again. A fault of the store is returned; calling again goes
+// on where it stopped.
 func (ss *Sessions) EndAll(ctx context.Context, userID string) error {
 	if err := ss.EndBut(ctx, userID, ""); err != nil {
 		return err
@@ -72,8 +74,8 @@ func (ss *Sessions) EndAll(ctx context.Context, userID string) error {
 	return nil
 }
 
-// EndLapsed ends the sessions that ran out and that nobody has ended, and tells their clients, as when a user signs out. It returns how many
-// there were.
+// EndLapsed ends the sessions that ran out and that nobody has ended, and tells their clients, as
+// when a user signs out. It returns how many there were.
 func (ss *Sessions) EndLapsed(ctx context.Context) (int, error) {
 	const step = 100
 	for total := 0; ; {
@@ -94,7 +96,8 @@ func (ss *Sessions) EndLapsed(ctx context.Context) (int, error) {
 	}
 }
 
-// Reach records that the session signs the user in to the client. It reports false if the session has ended meanwhile.
+// Reach records that the session signs the user in to the client. It reports false if the session
+// has ended meanwhile.
 func (ss *Sessions) Reach(ctx context.Context, session storage.Session, clientID string) (bool, error) {
 	err := ss.Store.ReachSession(ctx, session, clientID)
 	if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrNotFound) {
@@ -106,7 +109,8 @@ func (ss *Sessions) Reach(ctx context.Context, session storage.Session, clientID
 	return true, nil
 }
 
-// EndBut ends the person's sessions but one, those that ran out too. It looks again until there is none left, because a sign-in may have been under way.
+// EndBut ends the person's sessions but one, those that ran out too. It looks again until there is
+// none left, because a sign-in may have been under way.
 func (ss *Sessions) EndBut(ctx context.Context, userID, keep string) error {
 	for range 10 {
 		all, err := ss.Store.OpenSessionsOfUser(ctx, userID)
@@ -130,8 +134,9 @@ func (ss *Sessions) EndBut(ctx context.Context, userID, keep string) error {
 	return errors.New("somebody keeps signing in while all sessions are being ended")
 }
 
-// ReachedIDs lists, sorted, the identifiers of the clients that the session signed the user in to, also those that are gone. A session keeps
-// them itself, for as long as it lasts; one from before it did is known by its grants.
+// ReachedIDs lists, sorted, the identifiers of the clients that the session signed the user in to,
+// also those that are gone. A session keeps them itself, for as long as it lasts; one from before
+// it did is known by its grants.
 func (ss *Sessions) ReachedIDs(ctx context.Context, sessionID string) ([]string, error) {
 	ids, err := ss.Store.ClientsOfSession(ctx, sessionID)
 	if err != nil {
@@ -146,7 +151,8 @@ func (ss *Sessions) ReachedIDs(ctx context.Context, sessionID string) ([]string,
 	return slices.Compact(ids), nil
 }
 
-// Reached lists the applications that the session signed the person in to, as far as they are still registered.
+// Reached lists the applications that the session signed the person in to, as far as they are still
+// registered.
 func (ss *Sessions) Reached(ctx context.Context, sessionID string) ([]clients.Client, error) {
 	ids, err := ss.ReachedIDs(ctx, sessionID)
 	if err != nil {

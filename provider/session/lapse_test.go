@@ -144,7 +144,8 @@ func TestASessionThatRanOutIsEndedLikeTheOthers(t *testing.T) {
 	})
 }
 
-// TestASignInUnderWayDoesNotSurviveAChangeOfTheAccount puts the change between the check of the password and the new session.
+// TestASignInUnderWayDoesNotSurviveAChangeOfTheAccount puts the change between the check of the
+// password and the new session.
 func TestASignInUnderWayDoesNotSurviveAChangeOfTheAccount(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*testing.T, *providertest.World, storage.User){

@@ -18,7 +18,8 @@ import (
 // SessionCookie holds the reference to the session: its identifier and a secret.
 const SessionCookie = "latchkey"
 
-// Last is the session that this browser was signed in with last, if its cookie is there: one that has ended, or ran out, too.
+// Last is the session that this browser was signed in with last, if its cookie is there: one that
+// has ended, or ran out, too.
 func (ss *Sessions) Last(r *http.Request) (storage.Session, bool, error) {
 	id, secret, ok := strings.Cut(ss.Web.Cookie(r, SessionCookie), ".")
 	if !ok {
@@ -44,7 +45,8 @@ func (ss *Sessions) Current(r *http.Request) (storage.Session, bool, error) {
 	if err != nil || !ok || !s.Valid(now) {
 		return storage.Session{}, false, err
 	}
-	// Seen within the last minute is near enough: a write on every request would cost more than it tells.
+	// Seen within the last minute is near enough: a write on every request would cost more than it
+	// tells.
 	if now.Sub(s.LastSeen) >= time.Minute {
 		idle, _ := ss.sessionLife(s.Remember)
 		if err := ss.Store.TouchSession(r.Context(), s, now, now.Add(idle)); err != nil {
@@ -62,16 +64,19 @@ func (ss *Sessions) sessionLife(remember bool) (idle, absolute time.Duration) {
 	return ss.SessionIdle, ss.SessionAbsolute
 }
 
-// ErrAccountChanged is returned by Begin when the account was disabled or deleted, or got another password, after the user had proved who
-// they are. They have to do so again.
+// ErrAccountChanged is returned by Begin when the account was disabled or deleted, or got another
+// password, after the user had proved who they are. They have to do so again.
 var ErrAccountChanged = errors.New("the account was changed while its user was signing in")
 
-// Begin begins a session for the user, as they were when they proved who they are, or carries on the one that they have or had in this browser.
-// The reference in the cookie is a new one every time, so that one planted or seen before is worth nothing. Whoever was signed in here before
-// as somebody else is signed out, also if their session ran out: the clients that it reached may go on for longer.
+// Begin begins a session for the user, as they were when they proved who they are, or carries on
+// the one that they have or had in this browser. The reference in the cookie is a new one every
+// time, so that one planted or seen before is worth nothing. Whoever was signed in here before as
+// somebody else is signed out, also if their session ran out: the clients that it reached may go on
+// for longer.
 //
-// What ends all sessions of a user changes the account first and then looks for sessions. So the account is looked at once more when the session
-// is there, and no session survives such a change: either it is found, or the change is.
+// What ends all sessions of a user changes the account first and then looks for sessions. So the
+// account is looked at once more when the session is there, and no session survives such a change:
+// either it is found, or the change is.
 func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.User, remember bool) (storage.Session, error) {
 	ctx, now, secret := r.Context(), ss.Web.Now(), storage.Random()
 	old, had, err := ss.Last(r)
@@ -79,7 +84,8 @@ func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.U
 		return storage.Session{}, err
 	}
 	had = had && old.EndedAt.IsZero()
-	// Whoever only proves once more who they are is not asked again whether to be remembered, so what they chose before stays.
+	// Whoever only proves once more who they are is not asked again whether to be remembered, so
+	// what they chose before stays.
 	remember = remember || had && old.UserID == user.ID && old.Remember && old.Valid(now)
 	idle, absolute := ss.sessionLife(remember)
 	s := storage.Session{
@@ -115,7 +121,8 @@ func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.U
 	return s, ss.setSessionCookies(w, r, s, secret)
 }
 
-// confirm ends the session again if the account is not any more what it was when the user proved who they are.
+// confirm ends the session again if the account is not any more what it was when the user proved
+// who they are.
 func (ss *Sessions) confirm(ctx context.Context, user storage.User, s storage.Session) error {
 	there, err := ss.Store.User(ctx, user.ID)
 	if err == nil && !there.Disabled && there.PasswordHash == user.PasswordHash {
@@ -130,9 +137,10 @@ func (ss *Sessions) confirm(ctx context.Context, user storage.User, s storage.Se
 	return ErrAccountChanged
 }
 
-// Prove notes that the person of session s, who is signed in with this request, has now proved more: amr is added to what was done before, acr
-// is what that amounts to. The time of the sign-in stays, since that was not done again. The reference in the cookie is a new one, as in
-// Begin. storage.ErrConflict if another tab was faster, or has signed out.
+// Prove notes that the person of session s, who is signed in with this request, has now proved
+// more: amr is added to what was done before, acr is what that amounts to. The time of the sign-in
+// stays, since that was not done again. The reference in the cookie is a new one, as in Begin.
+// storage.ErrConflict if another tab was faster, or has signed out.
 func (ss *Sessions) Prove(w http.ResponseWriter, r *http.Request, s storage.Session, amr []string, acr string) (storage.Session, error) {
 	old, secret, now := s.SecretHash, storage.Random(), ss.Web.Now()
 	idle, _ := ss.sessionLife(s.Remember)
@@ -164,7 +172,8 @@ func (ss *Sessions) setSessionCookies(w http.ResponseWriter, r *http.Request, s 
 	return nil
 }
 
-// ClearCookies takes the session out of this browser. The browser state gets a new value, which is how frames notice.
+// ClearCookies takes the session out of this browser. The browser state gets a new value, which is
+// how frames notice.
 func (ss *Sessions) ClearCookies(w http.ResponseWriter, r *http.Request) error {
 	ss.setStateCookie(w, storage.ShortID(), 0)
 	return ss.Web.SetCookie(w, r, SessionCookie, "", -time.Second)

@@ -7,7 +7,8 @@ import (
 	"latchkey/templates"
 )
 
-// ShowAccounts lets the person choose with which account to go on (prompt=select_account, OIDC Core §3.1.2.1).
+// ShowAccounts lets the person choose with which account to go on (prompt=select_account,
+// OIDC Core §3.1.2.1).
 func (p *Pages) ShowAccounts(w http.ResponseWriter, r *http.Request) error {
 	at, csrf, asked, err := p.loadQuestion(w, r, stepAccounts)
 	if err != nil || !asked {

@@ -13,7 +13,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// change stores the client differently, as an administrator does while somebody is signing in to it.
+// change stores the client differently, as an administrator does while somebody is signing in to
+// it.
 func change(t *testing.T, w *providertest.World, id string, bend func(*clients.Client)) clients.Client {
 	t.Helper()
 	c, err := w.Store.Client(t.Context(), id)

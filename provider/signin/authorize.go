@@ -19,8 +19,8 @@ import (
 	"latchkey/templates"
 )
 
-// Authorize is the authorization endpoint (RFC 6749 §4.1.1, OIDC Core §3.1.2). It also is where every page of an
-// interaction leads back to, as /authorize?i=…
+// Authorize is the authorization endpoint (RFC 6749 §4.1.1, OIDC Core §3.1.2). It also is where
+// every page of an interaction leads back to, as /authorize?i=…
 func (p *Pages) Authorize(w http.ResponseWriter, r *http.Request) error {
 	params, dupErr, err := authorizationParameters(r)
 	if err != nil {
@@ -30,7 +30,8 @@ func (p *Pages) Authorize(w http.ResponseWriter, r *http.Request) error {
 		return p.resume(w, r, id)
 	}
 
-	// Who is the client, and may it be answered at that address? Until that is known a problem is a page, and stays here.
+	// Who is the client, and may it be answered at that address? Until that is known a problem is a
+	// page, and stays here.
 	web.SetLocales(r, strings.Fields(params.Get("ui_locales")))
 	web.Mention(r, "client_id", params.Get("client_id"))
 	hasObject := params.Has("request") || params.Has("request_uri")
@@ -58,7 +59,8 @@ func (p *Pages) Authorize(w http.ResponseWriter, r *http.Request) error {
 	}
 
 	if r.Method == http.MethodPost {
-		// A form that was posted from another site comes without our cookies (SameSite=Lax). Once more by GET, they come along.
+		// A form that was posted from another site comes without our cookies (SameSite=Lax). Once
+		// more by GET, they come along.
 		i, err := p.storeInteraction(r, storage.Interaction{Request: req}, postedPerNetwork, postedMost)
 		if err != nil {
 			return err
@@ -101,8 +103,8 @@ func (p *Pages) resume(w http.ResponseWriter, r *http.Request, id string) error 
 	return p.perform(w, r, at)
 }
 
-// authorizationParameters reads the request from query or body. Parameters that are repeated come back as dupErr, because
-// the client may hear of those unless it is client_id or redirect_uri.
+// authorizationParameters reads the request from query or body. Parameters that are repeated come
+// back as dupErr, because the client may hear of those unless it is client_id or redirect_uri.
 func authorizationParameters(r *http.Request) (params oauth.Parameters, dupErr, err error) {
 	if r.Method == http.MethodPost {
 		params, err = oauth.ParseBody(r)
@@ -118,8 +120,8 @@ func authorizationParameters(r *http.Request) (params oauth.Parameters, dupErr, 
 	return params, nil, err
 }
 
-// identify finds the client and the address that it may be answered at, and takes in the request object, if there is
-// one, on the way: the redirect_uri may stand in it (OIDC Core §6.1).
+// identify finds the client and the address that it may be answered at, and takes in the request
+// object, if there is one, on the way: the redirect_uri may stand in it (OIDC Core §6.1).
 func (p *Pages) identify(r *http.Request, params oauth.Parameters, dupErr error) (oauth.Parameters, error, clients.Client, clients.Redirect, error) {
 	ctx := r.Context()
 	client, err := p.Client(ctx, params.Get("client_id"))
@@ -155,7 +157,8 @@ func (p *Pages) mayAsk(ctx context.Context, client clients.Client, req *oauth.Au
 	if rt.Code && req.CodeChallenge == "" && p.requiresPKCE(client) {
 		return oauth.Errorf(oauth.InvalidRequest, "code_challenge is required: send a PKCE code_challenge with code_challenge_method=S256 (RFC 7636)")
 	}
-	// Scopes that the client may not have are left out of what is asked and granted (RFC 6749 §3.3).
+	// Scopes that the client may not have are left out of what is asked and granted
+	// (RFC 6749 §3.3).
 	asked := req.Scope
 	req.Scope = access.GrantableScope(client, asked)
 	if len(req.Scope) == 0 {
@@ -169,7 +172,8 @@ func (p *Pages) mayAsk(ctx context.Context, client clients.Client, req *oauth.Au
 		may := access.GrantableClaims(client, grants.ClaimsOfRequest(named))
 		maps.DeleteFunc(named, func(name string, _ oauth.ClaimRequest) bool { return !slices.Contains(may, name) })
 	}
-	// Without a refresh token offline access is nothing, and it needs the person's word (OIDC Core §11).
+	// Without a refresh token offline access is nothing, and it needs the person's word
+	// (OIDC Core §11).
 	if !rt.Code || !client.MayGrant(oauth.GrantRefreshToken) {
 		req.Scope = slices.DeleteFunc(req.Scope, func(s string) bool { return s == oauth.ScopeOfflineAccess })
 	}
@@ -185,7 +189,8 @@ func (p *Pages) mayAsk(ctx context.Context, client clients.Client, req *oauth.Au
 		req.ACRValues = client.DefaultACRValues
 	}
 	if req.IDTokenHint != "" {
-		// A hint that cannot be verified hints at nobody: an application may have kept it for longer than its key was published.
+		// A hint that cannot be verified hints at nobody: an application may have kept it for
+		// longer than its key was published.
 		subject, err := p.Grants.HintedSubject(ctx, client, req.IDTokenHint)
 		if err != nil && web.Unavailable(err) {
 			return err
@@ -237,8 +242,8 @@ func (p *Pages) perform(w http.ResponseWriter, r *http.Request, at pending) erro
 	return p.Web.SeeOther(w, stepPaths[at.step.kind], ref)
 }
 
-// finish ends an interaction. Of several tabs that are in the middle of it exactly one gets true. What was asked of nobody, and answered by
-// nobody, is not kept.
+// finish ends an interaction. Of several tabs that are in the middle of it exactly one gets true.
+// What was asked of nobody, and answered by nobody, is not kept.
 func (p *Pages) finish(r *http.Request, at pending) (bool, error) {
 	id := at.Interaction.ID
 	if id == "" || at.Interaction.Version == 0 && !at.SignedIn {
@@ -266,7 +271,8 @@ func (p *Pages) finish(r *http.Request, at pending) (bool, error) {
 	return true, nil
 }
 
-// movedOn answers when another tab has finished the interaction: a form leads on to where that is said, and to the way back.
+// movedOn answers when another tab has finished the interaction: a form leads on to where that is
+// said, and to the way back.
 func (p *Pages) movedOn(w http.ResponseWriter, r *http.Request, at pending, err error) error {
 	if err != nil {
 		return err
@@ -277,7 +283,8 @@ func (p *Pages) movedOn(w http.ResponseWriter, r *http.Request, at pending, err 
 	return p.Web.SeeOther(w, "/authorize", at.ref)
 }
 
-// withSessionState adds session_state to what goes back to an OpenID client (OIDC Session Management §2).
+// withSessionState adds session_state to what goes back to an OpenID client
+// (OIDC Session Management §2).
 func (p *Pages) withSessionState(to web.Response, at pending) web.Response {
 	if origin := at.redirect.Origin(); origin != "" && at.SignedIn && at.Request.HasScope(oauth.ScopeOpenID) {
 		to.Values = append(to.Values, [2]string{"session_state", session.State(at.Client.ID, origin, at.Session.State)})
@@ -285,8 +292,9 @@ func (p *Pages) withSessionState(to web.Response, at pending) web.Response {
 	return to
 }
 
-// consentStands reports whether the consent that a grant rests on is still there, now that the grant is. Whoever takes it back removes the
-// consent first, and then revokes the grants that they find: no grant slips through.
+// consentStands reports whether the consent that a grant rests on is still there, now that the
+// grant is. Whoever takes it back removes the consent first, and then revokes the grants that they
+// find: no grant slips through.
 func (p *Pages) consentStands(ctx context.Context, at pending) (bool, error) {
 	if at.Client.SkipConsent && !consented(at.situation) {
 		return true, nil // it rests on none
@@ -301,11 +309,13 @@ func (p *Pages) consentStands(ctx context.Context, at pending) (bool, error) {
 	return true, nil
 }
 
-// respond gives the application what it asked for: every check is done, the interaction is burnt first, then the grant and what
-// belongs to it is made, stored and sent (OIDC Core §3.1.2.5, §3.2.2.5, §3.3.2.5).
+// respond gives the application what it asked for: every check is done, the interaction is burnt
+// first, then the grant and what belongs to it is made, stored and sent
+// (OIDC Core §3.1.2.5, §3.2.2.5, §3.3.2.5).
 func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) error {
 	ctx, now := r.Context(), p.Web.Now()
-	// The session remembers the client before the client gets anything, so that its end is told to it.
+	// The session remembers the client before the client gets anything, so that its end is told to
+	// it.
 	if !strings.HasPrefix(at.Request.ResponseType, "none") {
 		going, err := p.Sessions.Reach(ctx, at.Session, at.Client.ID)
 		if err != nil {

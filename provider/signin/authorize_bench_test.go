@@ -25,7 +25,8 @@ func benchmarkStore(b *testing.B) func(*provider.Config) {
 	}
 }
 
-// BenchmarkAuthorizeSignedIn is the authorization request of somebody who is signed in: the request that single sign-on consists of.
+// BenchmarkAuthorizeSignedIn is the authorization request of somebody who is signed in: the request
+// that single sign-on consists of.
 func BenchmarkAuthorizeSignedIn(b *testing.B) {
 	w := providertest.New(b, benchmarkStore(b))
 	w.AddUser("alice")

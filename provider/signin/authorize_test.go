@@ -217,7 +217,8 @@ func TestRequestsByPOST(t *testing.T) {
 		r.Header.Set("Sec-Fetch-Site", "cross-site")
 		return br.Do(r)
 	}
-	// The browser sends no cookie with a cross-site POST (SameSite=Lax): send it without, then follow with them.
+	// The browser sends no cookie with a cross-site POST (SameSite=Lax): send it without, then
+	// follow with them.
 	p := post(w.Browser())
 	if p.StatusCode != http.StatusSeeOther || !strings.HasPrefix(p.Header.Get("Location"), "/authorize?i=") {
 		t.Fatalf("%d %s %s", p.StatusCode, p.Header.Get("Location"), p.Body)

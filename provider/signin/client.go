@@ -35,8 +35,9 @@ func (p *Pages) Client(ctx context.Context, id string) (clients.Client, error) {
 	return c, nil
 }
 
-// verifyRedirect answers the first question of every authorization request: may this client be answered at this address? The person
-// sees nothing of a wrong address; the log sees exactly what was received and what was registered.
+// verifyRedirect answers the first question of every authorization request: may this client be
+// answered at this address? The person sees nothing of a wrong address; the log sees exactly what
+// was received and what was registered.
 func verifyRedirect(client clients.Client, uri string) (clients.Redirect, error) {
 	redirect, err := client.Redirect(uri)
 	if err != nil {

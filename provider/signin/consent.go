@@ -27,7 +27,8 @@ func (p *Pages) ShowConsent(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// Consent records what the person said. What was asked is what is stored with the interaction; the form only says yes or no to it.
+// Consent records what the person said. What was asked is what is stored with the interaction; the
+// form only says yes or no to it.
 func (p *Pages) Consent(w http.ResponseWriter, r *http.Request) error {
 	form, i, err := p.formInteraction(w, r)
 	if err != nil {
@@ -44,7 +45,8 @@ func (p *Pages) Consent(w http.ResponseWriter, r *http.Request) error {
 	switch form.Get("decision") {
 	case "allow":
 		if at.step.kind != stepConsent || !p.formShownToCurrentUser(r, form, at) {
-			// Something comes before the question, or it was put to somebody else, so the answer does not count.
+			// Something comes before the question, or it was put to somebody else, so the answer
+			// does not count.
 			return p.Web.SeeOther(w, "/authorize", i.ref)
 		}
 		setAnsweredBy(&i, at)

@@ -40,8 +40,9 @@ func (p *Pages) recordSignIn(r *http.Request, user storage.User, session storage
 	p.Audit.Note(r.Context(), e)
 }
 
-// recordFailure records a sign-in that was refused, and the lock-out that it may have brought. It runs apart from the request: the answer must
-// not tell by its time whether there is such an account. A name that no account has is not recorded: people type passwords there.
+// recordFailure records a sign-in that was refused, and the lock-out that it may have brought. It
+// runs apart from the request: the answer must not tell by its time whether there is such an
+// account. A name that no account has is not recorded: people type passwords there.
 func (p *Pages) recordFailure(r *http.Request, username, clientID string, throttled bool) {
 	e := p.Web.Event(r, storage.User{}, verbSignIn)
 	e.ClientID = clientID
@@ -79,7 +80,8 @@ func (p *Pages) recordFailure(r *http.Request, username, clientID string, thrott
 			e.Reason = reasonWrongPassword
 		}
 		p.Audit.Failure(ctx, e, "account "+user.ID+" "+e.Reason, network)
-		// Of the failures that find the account locked, the first one locked it: one event a lock-out.
+		// Of the failures that find the account locked, the first one locked it: one event a
+		// lock-out.
 		if lockout.Locked() && p.Store.Spend(ctx, "lock_out", user.ID, p.Web.Now(), lockout.Until) == nil {
 			e.Verb, e.Reason, e.Outcome, e.Count = verbLockOut, "", storage.OutcomeDone, 0
 			e.Actor = storage.EventParty{Kind: storage.ActorSystem, Name: "latchkey"}
@@ -89,7 +91,8 @@ func (p *Pages) recordFailure(r *http.Request, username, clientID string, thrott
 	})
 }
 
-// recordFactor records that a user has used a second factor in their session, or why it was refused.
+// recordFactor records that a user has used a second factor in their session, or why it was
+// refused.
 func (p *Pages) recordFactor(r *http.Request, at pending, method, reason string) {
 	e := p.Web.Event(r, at.User, verbFactor)
 	e.Object, e.SessionID, e.ClientID = storage.EventParty{Kind: "session", ID: at.Session.ID}, at.Session.ID, at.Client.ID

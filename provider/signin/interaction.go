@@ -17,11 +17,13 @@ import (
 	"latchkey/templates"
 )
 
-// An interaction is what a person is in the middle of. It is bound to the browser that began it, and named by its reference in the
-// URL, so that several tabs can be in the middle of different things. Every page shows (GET) or records (POST) and leads back to
-// /authorize?i=…, where nextStep is asked again. It is stored once something is recorded in it, see sealed.go.
+// An interaction is what a person is in the middle of. It is bound to the browser that began it,
+// and named by its reference in the URL, so that several tabs can be in the middle of different
+// things. Every page shows (GET) or records (POST) and leads back to /authorize?i=…, where nextStep
+// is asked again. It is stored once something is recorded in it, see sealed.go.
 
-// BeginInteraction begins an interaction for this browser and returns its reference. The caller sets Request or ReturnTo.
+// BeginInteraction begins an interaction for this browser and returns its reference. The caller
+// sets Request or ReturnTo.
 func (p *Pages) BeginInteraction(w http.ResponseWriter, r *http.Request, i storage.Interaction) (string, error) {
 	begun, err := p.begin(w, r, i)
 	return begun.ref, err
@@ -36,12 +38,14 @@ func (p *Pages) begin(w http.ResponseWriter, r *http.Request, i storage.Interact
 	return p.newInteraction(r, i)
 }
 
-// errInteractionGone is shown when an interaction is gone: too old, or finished in another tab and too large to have been in its address.
+// errInteractionGone is shown when an interaction is gone: too old, or finished in another tab and
+// too large to have been in its address.
 func errInteractionGone() *web.PageError {
 	return web.RefusePage(http.StatusBadRequest, templates.SignInEnded)
 }
 
-// finishedError says that an interaction was finished before. It is shown as errInteractionGone, with the way back to the application.
+// finishedError says that an interaction was finished before. It is shown as errInteractionGone,
+// with the way back to the application.
 type finishedError struct {
 	page *web.PageError
 	i    interaction
@@ -50,12 +54,14 @@ type finishedError struct {
 func (e *finishedError) Error() string { return e.page.Error() }
 func (e *finishedError) Unwrap() error { return e.page }
 
-// kindFinished is the kind under which the identifiers of finished interactions are kept, until their references have expired.
+// kindFinished is the kind under which the identifiers of finished interactions are kept, until
+// their references have expired.
 const kindFinished = "finished-interaction"
 
-// interaction loads the interaction that a reference names, if it is this browser's. One that arrived by a cross-site POST belongs to
-// no browser yet, because the browser sent no cookie along; the first browser to come with its identifier is the one that was sent here.
-// The error is a *finishedError for one that was finished.
+// interaction loads the interaction that a reference names, if it is this browser's. One that
+// arrived by a cross-site POST belongs to no browser yet, because the browser sent no cookie along;
+// the first browser to come with its identifier is the one that was sent here. The error is a
+// *finishedError for one that was finished.
 func (p *Pages) interaction(w http.ResponseWriter, r *http.Request, ref string) (interaction, error) {
 	i, sealed := p.unseal(ref)
 	id := ref
@@ -114,7 +120,8 @@ func (p *Pages) finished(r *http.Request, i interaction) *finishedError {
 	return &finishedError{page, i}
 }
 
-// updateInteraction stores a change. It reports false if another tab was faster: the person can simply go on from what that one left.
+// updateInteraction stores a change. It reports false if another tab was faster: the person can
+// simply go on from what that one left.
 func (p *Pages) updateInteraction(r *http.Request, i *interaction) (bool, error) {
 	var err error
 	if i.Version == 0 {
@@ -132,8 +139,8 @@ func (p *Pages) updateInteraction(r *http.Request, i *interaction) (bool, error)
 	return true, nil
 }
 
-// record stores an answer of the person and leads back to where nextStep is asked again. Of two tabs, or of two clicks, one is recorded, and
-// both go on from there.
+// record stores an answer of the person and leads back to where nextStep is asked again. Of two
+// tabs, or of two clicks, one is recorded, and both go on from there.
 func (p *Pages) record(w http.ResponseWriter, r *http.Request, i interaction) error {
 	if _, err := p.updateInteraction(r, &i); err != nil {
 		return err
@@ -141,8 +148,9 @@ func (p *Pages) record(w http.ResponseWriter, r *http.Request, i interaction) er
 	return p.Web.SeeOther(w, "/authorize", i.ref)
 }
 
-// loadQuestion prepares a page that asks the person something about an authorization request, and says with which form value. asked is false when
-// nextStep is no longer at that question: the browser has been led on then.
+// loadQuestion prepares a page that asks the person something about an authorization request, and
+// says with which form value. asked is false when nextStep is no longer at that question: the
+// browser has been led on then.
 func (p *Pages) loadQuestion(w http.ResponseWriter, r *http.Request, kind stepKind) (at pending, csrf string, asked bool, err error) {
 	query, err := oauth.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -168,7 +176,8 @@ func (p *Pages) loadQuestion(w http.ResponseWriter, r *http.Request, kind stepKi
 	return at, p.personalCSRF(browser, at), true, nil
 }
 
-// formInteraction reads a posted form and the interaction that it belongs to. The form must have been rendered for this browser and interaction.
+// formInteraction reads a posted form and the interaction that it belongs to. The form must have
+// been rendered for this browser and interaction.
 func (p *Pages) formInteraction(w http.ResponseWriter, r *http.Request) (oauth.Parameters, interaction, error) {
 	form, err := oauth.ParseBody(r)
 	if err != nil {
@@ -192,7 +201,8 @@ func (p *Pages) formInteraction(w http.ResponseWriter, r *http.Request) (oauth.P
 	return form, i, err
 }
 
-// personalCSRF is the value of a form that asks one person something: beside the interaction it names whom, and what was shown.
+// personalCSRF is the value of a form that asks one person something: beside the interaction it
+// names whom, and what was shown.
 func (p *Pages) personalCSRF(browser string, at pending) string {
 	return p.Web.CSRF(browser, "interaction:"+at.Interaction.ID) + "." + p.Web.CSRF(browser, questionOf(at))
 }
@@ -201,22 +211,23 @@ func questionOf(at pending) string {
 	return "person:" + at.Interaction.ID + ":" + at.User.ID + ":" + at.Shown
 }
 
-// formShownToCurrentUser reports whether a form asked the person who is signed in now what would be asked now. Another tab may have signed
-// somebody else in since, or the client may have changed.
+// formShownToCurrentUser reports whether a form asked the person who is signed in now what would be
+// asked now. Another tab may have signed somebody else in since, or the client may have changed.
 func (p *Pages) formShownToCurrentUser(r *http.Request, form oauth.Parameters, at pending) bool {
 	_, sent, _ := strings.Cut(form.Get("csrf"), ".")
 	return at.SignedIn && p.Web.CheckCSRF(r, sent, questionOf(at)) == nil
 }
 
-// setAnsweredBy records whose answers the interaction holds, and to which question. Answers that another user gave before, or to another
-// question, are dropped.
+// setAnsweredBy records whose answers the interaction holds, and to which question. Answers that
+// another user gave before, or to another question, are dropped.
 func setAnsweredBy(i *interaction, at pending) {
 	if i.PersonID != at.User.ID || i.Shown != at.Shown {
 		i.PersonID, i.Shown, i.Selected, i.Consented = at.User.ID, at.Shown, false, false
 	}
 }
 
-// shown stands for everything that a consent page tells of a request: what the client is, and what it asks for.
+// shown stands for everything that a consent page tells of a request: what the client is, and what
+// it asks for.
 func shown(client clients.Client, redirect clients.Redirect, req oauth.AuthorizationRequest) string {
 	text, err := json.Marshal([]any{client.Appearance(), redirect.String(), req.Scope, access.RequestedClaims(req), req.Resource})
 	if err != nil {
@@ -233,8 +244,9 @@ type pending struct {
 	step     step
 }
 
-// reload loads everything that an interaction with an authorization request depends on again, and asks nextStep. The client may have been
-// disabled or changed meanwhile: who it is, where it may be answered, and what it may ask for are checked as at first.
+// reload loads everything that an interaction with an authorization request depends on again, and
+// asks nextStep. The client may have been disabled or changed meanwhile: who it is, where it may be
+// answered, and what it may ask for are checked as at first.
 func (p *Pages) reload(r *http.Request, i interaction) (pending, error) {
 	if i.ReturnTo != "" {
 		return p.evaluate(r, clients.Client{}, clients.Redirect{}, i.Request, i)

@@ -42,7 +42,8 @@ func (p *Pages) ShowLogin(w http.ResponseWriter, r *http.Request) error {
 	return p.renderLogin(w, r, http.StatusOK, i, page)
 }
 
-// loginPage prepares the sign-in page: for an application's request it comes with the application and the state of things, for a page of ours without.
+// loginPage prepares the sign-in page: for an application's request it comes with the application
+// and the state of things, for a page of ours without.
 func (p *Pages) loginPage(r *http.Request, i interaction) (templates.Login, pending, error) {
 	page := templates.Login{Action: p.Web.Path + "/login?i=" + i.ref}
 	if p.OffersReset {
@@ -125,8 +126,8 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 	return p.record(w, r, i)
 }
 
-// signIn checks the password and begins a session. An account that was changed in between, by another sign-in that hashed the same password
-// at a new cost, say, is asked once more.
+// signIn checks the password and begins a session. An account that was changed in between, by
+// another sign-in that hashed the same password at a new cost, say, is asked once more.
 func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, page templates.Login, password string) (user storage.User, session storage.Session, err error) {
 	for range 2 {
 		user, err = p.People.Password(r.Context(), page.Username, password, p.Web.ClientAddress(r), p.Web.KnownDevice(r, page.Username))
@@ -143,8 +144,9 @@ func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, page templates.Lo
 // doubleClick is how long after a sign-in the same form counts as sent twice by a hasty finger.
 const doubleClick = 30 * time.Second
 
-// secondClick answers a sign-in form that was sent again while the browser was already being sent to the application: the browser has given
-// that up. If nothing needs to be asked, the application is answered again, as if it had asked again.
+// secondClick answers a sign-in form that was sent again while the browser was already being sent
+// to the application: the browser has given that up. If nothing needs to be asked, the application
+// is answered again, as if it had asked again.
 func (p *Pages) secondClick(w http.ResponseWriter, r *http.Request, over *finishedError) error {
 	if over.i.ReturnTo != "" {
 		return over

@@ -33,7 +33,8 @@ func addSlow(t *testing.T, w *providertest.World, username string) {
 	}
 }
 
-// slowHashes makes sign-in as slow as it is in production: one password at a time, each at a real cost.
+// slowHashes makes sign-in as slow as it is in production: one password at a time, each at a real
+// cost.
 func slowHashes(c *provider.Config) {
 	c.People = &people.Authenticator{Store: c.Store, Now: c.Now, Hasher: slow,
 		Throttle: &people.Throttle{Counters: c.Store, Key: c.Sealer.Derive("throttle", 32)}}

@@ -34,7 +34,8 @@ func (p *Pages) enrolmentPage(at pending, csrf string, begun people.Enrolment) t
 	}
 }
 
-// Enrol makes the second factor count, once a code of it was seen, or records that the person turned back.
+// Enrol makes the second factor count, once a code of it was seen, or records that the person
+// turned back.
 func (p *Pages) Enrol(w http.ResponseWriter, r *http.Request) error {
 	form, i, err := p.formInteraction(w, r)
 	if err != nil {
@@ -96,7 +97,8 @@ func (p *Pages) Enrol(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// wantsFactor says why a person without a second factor needs one for this request, "" if they do not.
+// wantsFactor says why a person without a second factor needs one for this request, "" if they do
+// not.
 func wantsFactor(s situation) string {
 	if s.User.Factors.Second() {
 		return ""
@@ -114,8 +116,9 @@ func wantsFactor(s situation) string {
 	return ""
 }
 
-// freshEnough reports whether the person proved who they are for this request, or a few minutes ago at most: whoever finds a browser open
-// must not be able to make a second factor of their own the owner's.
+// freshEnough reports whether the person proved who they are for this request, or a few minutes ago
+// at most: whoever finds a browser open must not be able to make a second factor of their own the
+// owner's.
 func freshEnough(s situation) bool {
 	return signedInHere(s) || s.Now.Sub(s.Session.AuthTime) <= FreshFor
 }

@@ -17,7 +17,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// enrolled is a world in which alice has an authenticator application, and a step has passed since it was set up.
+// enrolled is a world in which alice has an authenticator application, and a step has passed since
+// it was set up.
 func enrolled(t *testing.T) (w *providertest.World, c clients.Client, a providertest.Authenticator, recovery []string) {
 	t.Helper()
 	w = providertest.New(t)
@@ -30,7 +31,8 @@ func enrolled(t *testing.T) (w *providertest.World, c clients.Client, a provider
 
 func code(v string) url.Values { return url.Values{"code": {v}} }
 
-// atFactor is a new browser in which alice has given her password for a request, with the page that asks for more.
+// atFactor is a new browser in which alice has given her password for a request, with the page that
+// asks for more.
 func atFactor(t *testing.T, w *providertest.World, c clients.Client, change ...string) (*providertest.Browser, providertest.Page) {
 	t.Helper()
 	b := w.Browser()

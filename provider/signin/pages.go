@@ -14,7 +14,8 @@ import (
 	"latchkey/provider/web"
 )
 
-// Pages are the authorization endpoint and the pages of an interaction. All fields must be set, but the last.
+// Pages are the authorization endpoint and the pages of an interaction. All fields must be set, but
+// the last.
 type Pages struct {
 	Web      *web.Site
 	Store    *storage.Store
@@ -30,12 +31,14 @@ type Pages struct {
 
 	InteractionTTL time.Duration // how long a user may take to sign in
 
-	// RequireSecondFactor lets nobody into any application by password alone, see clients.Decisions.
+	// RequireSecondFactor lets nobody into any application by password alone, see
+	// clients.Decisions.
 	RequireSecondFactor bool
 	// OffersReset lets the sign-in page lead to where a forgotten password is reset.
 	OffersReset bool
 
-	// InsecurePublicWithoutPKCE lets public clients that registered themselves leave out code_challenge.
+	// InsecurePublicWithoutPKCE lets public clients that registered themselves leave out
+	// code_challenge.
 	InsecurePublicWithoutPKCE bool
 
 	stored storedLimits

@@ -47,8 +47,9 @@ type situation struct {
 	Strict      bool // nobody is let in by password alone, whatever the client wants
 }
 
-// nextStep decides what comes next. It is a pure function, asked again after every answer of the person, so that
-// nothing that was required can be skipped on the way (OIDC Core §3.1.2.3, §3.1.2.4).
+// nextStep decides what comes next. It is a pure function, asked again after every answer of the
+// person, so that nothing that was required can be skipped on the way
+// (OIDC Core §3.1.2.3, §3.1.2.4).
 func nextStep(s situation) step {
 	silent := s.Request.HasPrompt("none")
 
@@ -63,8 +64,9 @@ func nextStep(s situation) step {
 		return step{kind: stepAccounts, reason: "prompt=select_account"}
 	}
 	if why := otherPerson(s); why != "" {
-		// Whoever is signed in is not who the application means. After a fresh sign-in there is no use in asking again, and a token for
-		// somebody else must never go out (OIDC Core §3.1.2.1 id_token_hint, §5.5.1).
+		// Whoever is signed in is not who the application means. After a fresh sign-in there is no
+		// use in asking again, and a token for somebody else must never go out (OIDC Core §3.1.2.1
+		// id_token_hint, §5.5.1).
 		if silent || signedInHere(s) {
 			return step{stepError, why, oauth.Errorf(oauth.LoginRequired, "the person who is signed in is not the one that was asked for")}
 		}
@@ -111,14 +113,16 @@ func nextStep(s situation) step {
 	return step{kind: stepRespond}
 }
 
-// signedInHere reports whether the person proved who they are for this very request, with the session that is theirs now.
+// signedInHere reports whether the person proved who they are for this very request, with the
+// session that is theirs now.
 func signedInHere(s situation) bool {
 	at := s.Interaction.SignedInAt
 	return s.SignedIn && !at.IsZero() && !s.Session.AuthTime.Before(at)
 }
 
-// answeredByCurrentUser reports whether what was answered in the interaction is the word of the person who is signed in now. In between somebody else may have
-// signed in, here or in another tab, and nobody allows anything for somebody else.
+// answeredByCurrentUser reports whether what was answered in the interaction is the word of the
+// person who is signed in now. In between somebody else may have signed in, here or in another tab,
+// and nobody allows anything for somebody else.
 func answeredByCurrentUser(s situation) bool {
 	return s.SignedIn && s.Interaction.PersonID == s.User.ID
 }
@@ -156,7 +160,8 @@ func needsFactor(s situation) string {
 	return ""
 }
 
-// firstReached is the first of the acr values that a session with the value have is strong enough for, "" if there is none.
+// firstReached is the first of the acr values that a session with the value have is strong enough
+// for, "" if there is none.
 func firstReached(have string, values []string) string {
 	for _, v := range values {
 		if people.Reaches(have, v) {
@@ -166,8 +171,9 @@ func firstReached(have string, values []string) string {
 	return ""
 }
 
-// answeredACR is the acr that the application is told: of the values that it asked for the first that was reached, in the order of its
-// preference (OIDC Core §3.1.2.1, §5.5.1.1); otherwise what the session has proved.
+// answeredACR is the acr that the application is told: of the values that it asked for the first
+// that was reached, in the order of its preference (OIDC Core §3.1.2.1, §5.5.1.1); otherwise what
+// the session has proved.
 func answeredACR(req oauth.AuthorizationRequest, s storage.Session) string {
 	if v := firstReached(s.ACR, req.Claims.IDToken["acr"].Values); v != "" {
 		return v
@@ -196,7 +202,8 @@ func nextOwnStep(s situation) step {
 	return step{kind: stepRespond}
 }
 
-// otherPerson says why the person who is signed in is not the one that was asked for, "" if they are or nobody in particular was.
+// otherPerson says why the person who is signed in is not the one that was asked for, "" if they
+// are or nobody in particular was.
 func otherPerson(s situation) string {
 	if h := s.Request.HintSubject; h != "" && h != s.Subject {
 		return "id_token_hint names another person"

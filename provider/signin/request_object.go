@@ -20,8 +20,9 @@ import (
 // maxRequestObject bounds a request object, in bytes, whichever way it comes (RFC 9101 §10.4.1).
 const maxRequestObject = 64 << 10
 
-// requestObject takes in the request object of an authorization request, by value or by reference, and returns the parameters that
-// count (OIDC Core §6, RFC 9101 §5, §6). Without one it returns params as they are.
+// requestObject takes in the request object of an authorization request, by value or by reference,
+// and returns the parameters that count (OIDC Core §6, RFC 9101 §5, §6). Without one it returns
+// params as they are.
 func (p *Pages) requestObject(ctx context.Context, client clients.Client, params oauth.Parameters) (oauth.Parameters, error) {
 	object, uri := params.Get("request"), params.Get("request_uri")
 	switch {
@@ -49,8 +50,8 @@ func (p *Pages) requestObject(ctx context.Context, client clients.Client, params
 	return p.mergeRequestObject(client, params, claims)
 }
 
-// fetchRequestObject gets a request object from an address that the client has registered, and from no other, so that nobody can
-// make us call where they like (RFC 9101 §10.4).
+// fetchRequestObject gets a request object from an address that the client has registered, and from
+// no other, so that nobody can make us call where they like (RFC 9101 §10.4).
 func (p *Pages) fetchRequestObject(ctx context.Context, client clients.Client, uri string) (string, error) {
 	if len(client.RequestURIs) == 0 {
 		return "", oauth.Errorf(oauth.RequestURINotSupported, "this client has no request_uris registered")
@@ -66,8 +67,9 @@ func (p *Pages) fetchRequestObject(ctx context.Context, client clients.Client, u
 	return strings.TrimSpace(string(body)), nil
 }
 
-// openRequestObject decrypts and verifies a request object and returns its claims. The algorithm must be the one that the client is
-// registered for; unsigned ones are taken only where the whole provider was set to allow alg none.
+// openRequestObject decrypts and verifies a request object and returns its claims. The algorithm
+// must be the one that the client is registered for; unsigned ones are taken only where the whole
+// provider was set to allow alg none.
 func (p *Pages) openRequestObject(ctx context.Context, client clients.Client, object string) (clientauth.JWTClaims, error) {
 	bad := func(why string, err error) (clientauth.JWTClaims, error) {
 		return nil, oauth.Errorf(oauth.InvalidRequestObject, "%s", why).Because(err)
@@ -112,7 +114,8 @@ func (p *Pages) openRequestObject(ctx context.Context, client clients.Client, ob
 	return claims, nil
 }
 
-// checkRequestObjectClaims checks who made the object, for whom, and when (RFC 9101 §4, §10.2, §10.8).
+// checkRequestObjectClaims checks who made the object, for whom, and when
+// (RFC 9101 §4, §10.2, §10.8).
 func (p *Pages) checkRequestObjectClaims(client clients.Client, claims clientauth.JWTClaims, signed bool) error {
 	strict := client.RequireSignedRequestObject
 	switch {
@@ -158,8 +161,9 @@ func (p *Pages) checkRequestObjectClaims(client clients.Client, claims clientaut
 // ofTheJWT are claims that speak of the object itself; they are not parameters of the request.
 var ofTheJWT = []string{"iss", "aud", "exp", "nbf", "iat", "jti", "sub"}
 
-// mergeRequestObject makes parameters of the object's claims. What stands in the object counts before what stands outside
-// (OIDC Core §6.1); for a client that has to sign its requests nothing outside counts at all (RFC 9101 §6.3).
+// mergeRequestObject makes parameters of the object's claims. What stands in the object counts
+// before what stands outside (OIDC Core §6.1); for a client that has to sign its requests nothing
+// outside counts at all (RFC 9101 §6.3).
 func (p *Pages) mergeRequestObject(client clients.Client, params oauth.Parameters, claims clientauth.JWTClaims) (oauth.Parameters, error) {
 	form := url.Values{}
 	if !client.RequireSignedRequestObject {
@@ -190,7 +194,8 @@ func sameResponseType(outside string, inside []string) bool {
 	return errA == nil && errB == nil && a == b
 }
 
-// parameterValues writes a claim the way the parameter would have been sent: a string as it is, a number in digits, claims as JSON text.
+// parameterValues writes a claim the way the parameter would have been sent: a string as it is, a
+// number in digits, claims as JSON text.
 func parameterValues(name string, raw json.RawMessage) ([]string, error) {
 	raw = bytes.TrimSpace(raw)
 	var s string

@@ -18,16 +18,18 @@ import (
 	"latchkey/templates"
 )
 
-// What nobody has signed in for costs no storage: an interaction travels in its own address, sealed, until a user's first answer is
-// recorded. Only then is it stored, by the identifier that is inside. One that is too large for an address is stored at once, and of
-// those there are few, and limits.
+// What nobody has signed in for costs no storage: an interaction travels in its own address,
+// sealed, until a user's first answer is recorded. Only then is it stored, by the identifier that
+// is inside. One that is too large for an address is stored at once, and of those there are few,
+// and limits.
 
 const (
 	sealedPrefix = "s."
 	maxSealed    = 6 << 10  // characters of a reference; proxies take header lines of 8 KiB
 	maxOpened    = 64 << 10 // bytes inside
 
-	// Interactions that are stored at once, per window: those that are too large, and those that came by POST, which belong to no browser yet.
+	// Interactions that are stored at once, per window: those that are too large, and those that
+	// came by POST, which belong to no browser yet.
 	storedWindow     = 10 * time.Minute
 	largePerNetwork  = 30
 	largeMost        = 150 // of all networks, per instance
@@ -36,7 +38,8 @@ const (
 	storedPerSite    = 3 // times what one network may
 )
 
-// interaction is an interaction with the reference by which addresses name it. Its Version is 0 while it is not stored.
+// interaction is an interaction with the reference by which addresses name it. Its Version is 0
+// while it is not stored.
 type interaction struct {
 	storage.Interaction
 	ref string
@@ -90,7 +93,8 @@ func (p *Pages) unseal(ref string) (i storage.Interaction, ok bool) {
 	return i, true
 }
 
-// storedLimits bounds how many interactions are stored that nobody has signed in for, in this process.
+// storedLimits bounds how many interactions are stored that nobody has signed in for, in this
+// process.
 type storedLimits struct {
 	mu     sync.Mutex
 	since  time.Time

@@ -28,8 +28,9 @@ func (a *attempt) count(now time.Time, window time.Duration) {
 	a.Count++
 }
 
-// CountAttempt adds one to the counter of key and returns the count, this one included, and when the window ends. A window
-// begins with its first attempt and lasts as long as given; after its end the counter begins anew. Concurrent calls get distinct counts.
+// CountAttempt adds one to the counter of key and returns the count, this one included, and when
+// the window ends. A window begins with its first attempt and lasts as long as given; after its end
+// the counter begins anew. Concurrent calls get distinct counts.
 func (s *Store) CountAttempt(ctx context.Context, key string, now time.Time, window time.Duration) (count int, resetAt time.Time, err error) {
 	count, resetAt, err = s.engine.Count(ctx, key, millisecond(now), window)
 	return count, resetAt, wrap("count attempt", err)
@@ -52,8 +53,8 @@ func (s *Store) ForgiveAttempts(ctx context.Context, key string, n int) error {
 	return err
 }
 
-// Attempts returns the count of key and when its window ends, without adding to it: 0 and the zero time if there is no
-// window at now.
+// Attempts returns the count of key and when its window ends, without adding to it: 0 and the zero
+// time if there is no window at now.
 func (r Records) Attempts(ctx context.Context, key string, now time.Time) (count int, resetAt time.Time, err error) {
 	a, err := load(ctx, r, "look up attempts", attempts, key)
 	if err == ErrNotFound || (err == nil && !millisecond(now).Before(a.ResetAt)) {

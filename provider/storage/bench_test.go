@@ -12,7 +12,8 @@ import (
 	"latchkey/provider/storage/storagetest"
 )
 
-// What the endpoints do most, each by many at once: with -cpu 1,8,64 it shows how writers share the disk.
+// What the endpoints do most, each by many at once: with -cpu 1,8,64 it shows how writers share the
+// disk.
 func BenchmarkStore(b *testing.B) {
 	for name, open := range map[string]func(b *testing.B) *storage.Store{
 		"SQLite": func(b *testing.B) *storage.Store {

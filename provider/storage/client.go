@@ -26,12 +26,14 @@ func (r Records) Client(ctx context.Context, id string) (clients.Client, error) 
 	return load(ctx, r, "load client", clientTable, id)
 }
 
-// UpdateClient replaces the client whose Version is c.Version and increases it by one; ErrConflict, ErrNotFound as UpdateUser.
+// UpdateClient replaces the client whose Version is c.Version and increases it by one; ErrConflict,
+// ErrNotFound as UpdateUser.
 func (s *Store) UpdateClient(ctx context.Context, c clients.Client) error {
 	return replace(ctx, s, "update client", clientTable, c)
 }
 
-// DeleteClient removes the client, the consents given to it, and revokes its grants at now. ErrNotFound if there is none.
+// DeleteClient removes the client, the consents given to it, and revokes its grants at now.
+// ErrNotFound if there is none.
 func (s *Store) DeleteClient(ctx context.Context, id string, now time.Time) error {
 	const what = "delete client"
 	if _, err := s.Client(ctx, id); err != nil {
@@ -45,8 +47,8 @@ func (s *Store) DeleteClient(ctx context.Context, id string, now time.Time) erro
 	if err != nil {
 		return err
 	}
-	// The client goes last, so that this can be done again if it ends half way; then the grants once more, for those that were
-	// made in between.
+	// The client goes last, so that this can be done again if it ends half way; then the grants
+	// once more, for those that were made in between.
 	if _, err := s.RevokeGrants(ctx, GrantFilter{ClientID: id}, now); err != nil {
 		return err
 	}
@@ -68,15 +70,17 @@ func (r Records) Clients(ctx context.Context, after string, limit int) ([]client
 	return list(ctx, r, "list clients", clientTable, Query{Order: []string{FieldID}, After: after, Limit: limit})
 }
 
-// OriginAllowed reports whether any client that is not disabled lists the web origin in CORSOrigins.
+// OriginAllowed reports whether any client that is not disabled lists the web origin in
+// CORSOrigins.
 func (r Records) OriginAllowed(ctx context.Context, origin string) (bool, error) {
 	found, err := listIf(ctx, r, "look up origin", clientTable, Query{Where: []Match{is("cors_origins", origin)}}, 1,
 		func(c *clients.Client) bool { return !c.Disabled })
 	return len(found) > 0, err
 }
 
-// SigningAPIs lists, by ID, the APIs that answer to an audience and whose registration names the algorithm that signs access
-// tokens for them (see clients.Client.SigningAudience), disabled ones too.
+// SigningAPIs lists, by ID, the APIs that answer to an audience and whose registration names the
+// algorithm that signs access tokens for them (see clients.Client.SigningAudience), disabled ones
+// too.
 func (r Records) SigningAPIs(ctx context.Context, audience string) ([]clients.Client, error) {
 	return list(ctx, r, "look up audience", clientTable, Query{Where: []Match{is("signing_audience", audience)}, Order: []string{FieldID}})
 }

@@ -45,8 +45,8 @@ var consents = register(table[Consent]{
 // consentID is made of both: there is no space in an ID of a user, which is the provider's own.
 func consentID(userID, clientID string) string { return userID + " " + clientID }
 
-// AddConsent adds scopes, claims and resources to what the user has allowed the client before. Concurrent additions all survive. What was
-// allowed when the client looked different is dropped.
+// AddConsent adds scopes, claims and resources to what the user has allowed the client before.
+// Concurrent additions all survive. What was allowed when the client looked different is dropped.
 func (s *Store) AddConsent(ctx context.Context, added Consent) error {
 	_, err := makeOr(ctx, s, "add consent", consents, added, func(there *Consent) error {
 		there.add(added)

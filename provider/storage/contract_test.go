@@ -23,7 +23,8 @@ import (
 // callers is how many call at once where one of them may succeed.
 const callers = 64
 
-// noon is the clock of these tests. It is today, because a database that collects garbage by itself knows no other clock.
+// noon is the clock of these tests. It is today, because a database that collects garbage by itself
+// knows no other clock.
 var noon = time.Now().UTC().Truncate(time.Hour)
 
 // clock is noon and some time. The microseconds are there to be cut off.
@@ -35,14 +36,16 @@ func contract(t *testing.T, run func(t *testing.T, s *storage.Store)) {
 	storagetest.Each(t, run)
 }
 
-// patient is a context for a machine that is busy with other things: these tests are about who wins, not how soon.
+// patient is a context for a machine that is busy with other things: these tests are about who
+// wins, not how soon.
 func patient(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// race runs call from many goroutines at once and returns how many succeeded. Every other one must have got refusal.
+// race runs call from many goroutines at once and returns how many succeeded. Every other one must
+// have got refusal.
 func race(t *testing.T, refusal error, call func(i int) error) (won int) {
 	t.Helper()
 	errs := make([]error, callers)
@@ -166,7 +169,8 @@ func normal(v any) any {
 	return out.Interface()
 }
 
-// full is a record with something in every field that is kept, so that a field that a store forgets is noticed.
+// full is a record with something in every field that is kept, so that a field that a store forgets
+// is noticed.
 func full[T any]() T {
 	var out T
 	n := 0
@@ -425,7 +429,8 @@ func TestPurgeTakesNothingThatAnAnswerDependsOn(t *testing.T) {
 		_, err = s.Interaction(ctx, "i")
 		must(t, err)
 
-		// The grant that is still good outlives the rest, and so does the session that nobody has ended: a session, interaction, revoked grant, token, spent, attempt, delivery.
+		// The grant that is still good outlives the rest, and so does the session that nobody has
+		// ended: a session, interaction, revoked grant, token, spent, attempt, delivery.
 		purge(47*time.Hour, 7)
 		_, err = s.Grant(ctx, "g")
 		must(t, err)

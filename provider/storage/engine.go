@@ -5,26 +5,30 @@ import (
 	"time"
 )
 
-// Engine is all that a database has to do for a Store. It is implemented for SQLite and for MongoDB, and both
-// implementations pass one contract test. What is said here holds for concurrent callers in several processes.
+// Engine is all that a database has to do for a Store. It is implemented for SQLite and for
+// MongoDB, and both implementations pass one contract test. What is said here holds for concurrent
+// callers in several processes.
 //
-// An answer is nil, ErrNotFound, or an error that a transition returned. Any other error is a fault: the write may have
-// happened. A write is acknowledged when it is durable. Tests put an engine of their own in front of a real one to
-// inject faults (Store.Wrap).
+// An answer is nil, ErrNotFound, or an error that a transition returned. Any other error is a
+// fault: the write may have happened. A write is acknowledged when it is durable. Tests put an
+// engine of their own in front of a real one to inject faults (Store.Wrap).
 type Engine interface {
 	Reader
 
-	// View calls read with a Reader for several reads. On SQLite they see the same state of the database, in one
-	// transaction; on MongoDB each sees the newest. The Reader must not be used afterwards, and read must not write.
+	// View calls read with a Reader for several reads. On SQLite they see the same state of the
+	// database, in one transaction; on MongoDB each sees the newest. The Reader must not be used
+	// afterwards, and read must not write.
 	View(ctx context.Context, read func(Reader) error) error
-	// Update applies a transition to the record with this ID, atomically, and returns the record as it is then.
-	// Of concurrent transitions of one record each sees what the one before it has left. If the transition refuses, its error
-	// is returned along with the record that it refused (the zero Row if there is none), in a state that is durable.
-	// ErrConflict if a unique value of the new record is taken.
+	// Update applies a transition to the record with this ID, atomically, and returns the record as
+	// it is then. Of concurrent transitions of one record each sees what the one before it has
+	// left. If the transition refuses, its error is returned along with the record that it refused
+	// (the zero Row if there is none), in a state that is durable. ErrConflict if a unique value of
+	// the new record is taken.
 	Update(ctx context.Context, t *Table, id string, c Change) (Row, error)
 	// Remove removes the records that match all of the conditions, and returns how many there were.
 	Remove(ctx context.Context, t *Table, where ...Match) (int, error)
-	// Sweep stamps every record that matches all of the conditions and does not have the stamp yet, and returns how many it changed.
+	// Sweep stamps every record that matches all of the conditions and does not have the stamp yet,
+	// and returns how many it changed.
 	Sweep(ctx context.Context, t *Table, s Stamp, where ...Match) (int, error)
 	// Count adds one to a counter of the table attempts; see Store.CountAttempt.
 	Count(ctx context.Context, key string, now time.Time, window time.Duration) (count int, resetAt time.Time, err error)
@@ -40,14 +44,16 @@ type Engine interface {
 type Reader interface {
 	// Get returns the record with this ID, or ErrNotFound.
 	Get(ctx context.Context, t *Table, id string) (Row, error)
-	// List calls each for the records that q asks for, in order, until each returns false or an error.
-	// A row must not be used after the call of each has returned.
+	// List calls each for the records that q asks for, in order, until each returns false or an
+	// error. A row must not be used after the call of each has returned.
 	List(ctx context.Context, t *Table, q Query, each func(Row) (more bool, err error)) error
-	// Values returns the distinct values of an indexed text field in the records that match, in ascending order.
+	// Values returns the distinct values of an indexed text field in the records that match, in
+	// ascending order.
 	Values(ctx context.Context, t *Table, field string, where ...Match) ([]string, error)
 }
 
-// Table describes where records of one kind are kept. Fields are named as in the stored document; FieldID is the ID.
+// Table describes where records of one kind are kept. Fields are named as in the stored document;
+// FieldID is the ID.
 type Table struct {
 	Name string
 	// Unique lists fields of which no two records have the same value.
@@ -85,31 +91,36 @@ type Row struct {
 
 // Change is a transition of one record.
 type Change struct {
-	// Apply makes the new record from the stored one, nil if there is none. It is pure: an engine may call it several times.
-	// The row that it returns has a Version one higher than the stored one. Its error is an answer, and nothing is changed then.
+	// Apply makes the new record from the stored one, nil if there is none. It is pure: an engine
+	// may call it several times. The row that it returns has a Version one higher than the stored
+	// one. Its error is an answer, and nothing is changed then.
 	Apply func(stored *Row) (Row, error)
-	// Next, if not nil, is what Apply returned for the record that the caller has read before, of version Seen (0: for none).
-	// If that is what is stored, Next can be written without reading first.
+	// Next, if not nil, is what Apply returned for the record that the caller has read before, of
+	// version Seen (0: for none). If that is what is stored, Next can be written without reading
+	// first.
 	Next *Row
 	Seen int64
 	// SamePurge says that Next has the PurgeAt of the record that the caller has read.
 	SamePurge bool
 }
 
-// Query asks for records. What it matches and orders by must have an index: on SQLite it is an error otherwise.
+// Query asks for records. What it matches and orders by must have an index: on SQLite it is an
+// error otherwise.
 type Query struct {
 	Where []Match
 	// Order lists the fields to sort by, a leading "-" for descending.
 	Order []string
-	// After and UpTo bound the first field of Order: its values come after the first (in the direction of the order) and do not
-	// go past the second. nil: no bound. They are string or time.Time.
+	// After and UpTo bound the first field of Order: its values come after the first (in the
+	// direction of the order) and do not go past the second. nil: no bound. They are string or
+	// time.Time.
 	After, UpTo any
 	// Limit bounds the number of records, 0 for no bound.
 	Limit int
 }
 
-// Match is the condition that a field, or the field Or in place of it, has a value: a string, or nil for records in which the
-// field is absent. A field of a document inside the record is named with a dot.
+// Match is the condition that a field, or the field Or in place of it, has a value: a string, or
+// nil for records in which the field is absent. A field of a document inside the record is named
+// with a dot.
 type Match struct {
 	Field string
 	Or    string // "" for none
@@ -119,8 +130,9 @@ type Match struct {
 // is matches records in which a field has the value.
 func is(field string, value any) Match { return Match{Field: field, Value: value} }
 
-// Stamp is a change that a database makes to many records by itself: it sets the time Field where it is not set, and moves
-// the purge time of the record back to PurgeAt if it is later. It counts as a change of the record: the version increases.
+// Stamp is a change that a database makes to many records by itself: it sets the time Field where
+// it is not set, and moves the purge time of the record back to PurgeAt if it is later. It counts
+// as a change of the record: the version increases.
 type Stamp struct {
 	Field   string
 	At      time.Time

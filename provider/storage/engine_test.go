@@ -10,7 +10,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// The contract of the engines: what every record rests on, on a table that has everything a table can have.
+// The contract of the engines: what every record rests on, on a table that has everything a table
+// can have.
 
 func engineContract(t *testing.T, run func(t *testing.T, e storage.Engine)) {
 	t.Helper()

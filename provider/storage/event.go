@@ -18,15 +18,17 @@ const (
 	ActorSystem  = "system"  // the server itself
 )
 
-// Outcomes of an Event. An event of a change is stored with OutcomeBegun before the change and is settled after it. One that
-// stays begun belongs to a change that was cut off: it may or may not have been made.
+// Outcomes of an Event. An event of a change is stored with OutcomeBegun before the change and is
+// settled after it. One that stays begun belongs to a change that was cut off: it may or may not
+// have been made.
 const (
 	OutcomeBegun   = "begun"
 	OutcomeDone    = "done"
 	OutcomeRefused = "refused"
 )
 
-// Event is one entry of the audit log: who did what to which object, and what came of it. It never holds a secret.
+// Event is one entry of the audit log: who did what to which object, and what came of it. It never
+// holds a secret.
 type Event struct {
 	ID        string          `bson:"_id" json:"id"` // from NewEventID: sorts by time
 	Time      time.Time       `bson:"time" json:"time"`
@@ -66,8 +68,8 @@ type EventFilter struct {
 
 var eventSequence atomic.Uint32
 
-// NewEventID returns a new Event.ID for an event at that time. IDs sort by their time to the microsecond, and those that one
-// process makes within a microsecond by their order.
+// NewEventID returns a new Event.ID for an event at that time. IDs sort by their time to the
+// microsecond, and those that one process makes within a microsecond by their order.
 func NewEventID(at time.Time) string {
 	return eventIDAt(at) + fmt.Sprintf("%06x", eventSequence.Add(1)&0xffffff) + strings.ToLower(rand.Text()[:12])
 }
@@ -92,8 +94,8 @@ func (s *Store) AppendEvent(ctx context.Context, e Event) error {
 	return create(ctx, s, "append event", events, e)
 }
 
-// SettleEvent sets Outcome and Reason of an event whose Outcome is OutcomeBegun. An event that is settled already stays as it
-// is, without an error. ErrNotFound if there is none.
+// SettleEvent sets Outcome and Reason of an event whose Outcome is OutcomeBegun. An event that is
+// settled already stays as it is, without an error. ErrNotFound if there is none.
 func (s *Store) SettleEvent(ctx context.Context, id, outcome, reason string) error {
 	_, err := change(ctx, s, "settle event", events, id, existing(func(e *Event) error { return e.settle(outcome, reason) }))
 	if err == ErrConsumed {
@@ -110,8 +112,9 @@ func (e *Event) settle(outcome, reason string) error {
 	return nil
 }
 
-// Events lists the events that match all non-empty fields of f, newest first, at most limit: those with an ID below before,
-// or from the newest if that is empty. The ID of the last one is the cursor of the next page.
+// Events lists the events that match all non-empty fields of f, newest first, at most limit: those
+// with an ID below before, or from the newest if that is empty. The ID of the last one is the
+// cursor of the next page.
 func (r Records) Events(ctx context.Context, f EventFilter, before string, limit int) ([]Event, error) {
 	if limit < 1 {
 		return nil, nil

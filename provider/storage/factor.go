@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Factors are what a user can prove who they are with beside the password. They stand in the user's record, so that a
-// code is used, or a way in removed, by one change of one record.
+// Factors are what a user can prove who they are with beside the password. They stand in the user's
+// record, so that a code is used, or a way in removed, by one change of one record.
 type Factors struct {
 	TOTP     []TOTP         `bson:"totp,omitempty"`
 	Recovery []RecoveryCode `bson:"recovery,omitempty"`
@@ -25,10 +25,12 @@ type TOTP struct {
 	LastStep    int64     `bson:"last_step,omitempty"` // the time step of the last code that was accepted; none up to it is accepted again
 }
 
-// TOTPData is the additional data that the secret of a user's authenticator application is sealed with.
+// TOTPData is the additional data that the secret of a user's authenticator application is sealed
+// with.
 func TOTPData(userID, id string) string { return "totp " + userID + " " + id }
 
-// RecoveryCode is one of the codes that a user has printed, for the day on which nothing else is at hand.
+// RecoveryCode is one of the codes that a user has printed, for the day on which nothing else is at
+// hand.
 type RecoveryCode struct {
 	Hash   string    `bson:"hash"`
 	UsedAt time.Time `bson:"used_at,omitempty"`
@@ -39,7 +41,8 @@ func (f Factors) Confirmed() []TOTP {
 	return slices.DeleteFunc(slices.Clone(f.TOTP), func(t TOTP) bool { return t.ConfirmedAt.IsZero() })
 }
 
-// Second reports whether the user has a second factor. Recovery codes are none by themselves: they stand in for one.
+// Second reports whether the user has a second factor. Recovery codes are none by themselves: they
+// stand in for one.
 func (f Factors) Second() bool {
 	return slices.ContainsFunc(f.TOTP, func(t TOTP) bool { return !t.ConfirmedAt.IsZero() })
 }
@@ -55,7 +58,8 @@ func (f Factors) RecoveryLeft() int {
 	return left
 }
 
-// changeFactors applies a change to the factors of a user. It gets a copy of its own of what they refer to.
+// changeFactors applies a change to the factors of a user. It gets a copy of its own of what they
+// refer to.
 func (s *Store) changeFactors(ctx context.Context, what, userID string, do func(f *Factors) error) (User, error) {
 	return change(ctx, s, what, users, userID, existing(func(u *User) error {
 		f := Factors{TOTP: slices.Clone(u.Factors.TOTP), Recovery: slices.Clone(u.Factors.Recovery)}
@@ -76,8 +80,8 @@ func (f *Factors) totp(id string) (*TOTP, error) {
 	return &f.TOTP[i], nil
 }
 
-// BeginTOTP adds an authenticator application that is not confirmed yet, in place of any other such. ErrConflict if the user has most
-// already, ErrNotFound if there is no such user.
+// BeginTOTP adds an authenticator application that is not confirmed yet, in place of any other
+// such. ErrConflict if the user has most already, ErrNotFound if there is no such user.
 func (s *Store) BeginTOTP(ctx context.Context, userID string, begun TOTP, most int) error {
 	_, err := s.changeFactors(ctx, "begin TOTP", userID, func(f *Factors) error { return f.begin(begun, most) })
 	return err
@@ -92,9 +96,9 @@ func (f *Factors) begin(begun TOTP, most int) error {
 	return nil
 }
 
-// ConfirmTOTP makes an authenticator application count from now on, because a code of this time step was seen of it. A user who has no
-// recovery codes gets those with the hashes recovery; the returned user tells. ErrConsumed if it is confirmed already, ErrNotFound if it
-// is gone.
+// ConfirmTOTP makes an authenticator application count from now on, because a code of this time
+// step was seen of it. A user who has no recovery codes gets those with the hashes recovery; the
+// returned user tells. ErrConsumed if it is confirmed already, ErrNotFound if it is gone.
 func (s *Store) ConfirmTOTP(ctx context.Context, userID, id, name string, step int64, recovery []string, now time.Time) (User, error) {
 	return s.changeFactors(ctx, "confirm TOTP", userID, func(f *Factors) error {
 		return f.confirm(id, name, step, recovery, millisecond(now))
@@ -124,8 +128,9 @@ func unused(hashes []string) []RecoveryCode {
 	return out
 }
 
-// UseTOTP accepts the code of a time step, once: of any number of concurrent calls exactly one succeeds. ErrConsumed if a code of that
-// step or of a later one was accepted before, ErrNotFound if the authenticator application is gone or not confirmed.
+// UseTOTP accepts the code of a time step, once: of any number of concurrent calls exactly one
+// succeeds. ErrConsumed if a code of that step or of a later one was accepted before, ErrNotFound
+// if the authenticator application is gone or not confirmed.
 func (s *Store) UseTOTP(ctx context.Context, userID, id string, step int64, now time.Time) error {
 	_, err := s.changeFactors(ctx, "use TOTP", userID, func(f *Factors) error { return f.useTOTP(id, step, millisecond(now)) })
 	return err
@@ -145,7 +150,8 @@ func (f *Factors) useTOTP(id string, step int64, now time.Time) error {
 	return nil
 }
 
-// UseRecoveryCode accepts a recovery code by its hash, once. ErrConsumed if it was used before, ErrNotFound if there is none such.
+// UseRecoveryCode accepts a recovery code by its hash, once. ErrConsumed if it was used before,
+// ErrNotFound if there is none such.
 func (s *Store) UseRecoveryCode(ctx context.Context, userID, hash string, now time.Time) error {
 	_, err := s.changeFactors(ctx, "use recovery code", userID, func(f *Factors) error { return f.useRecovery(hash, millisecond(now)) })
 	return err
@@ -163,7 +169,8 @@ func (f *Factors) useRecovery(hash string, now time.Time) error {
 	return nil
 }
 
-// ReplaceRecoveryCodes puts codes with these hashes in place of all that the user had. ErrNotFound if there is no such user.
+// ReplaceRecoveryCodes puts codes with these hashes in place of all that the user had. ErrNotFound
+// if there is no such user.
 func (s *Store) ReplaceRecoveryCodes(ctx context.Context, userID string, hashes []string) error {
 	_, err := s.changeFactors(ctx, "replace recovery codes", userID, func(f *Factors) error {
 		f.Recovery = unused(hashes)
@@ -184,8 +191,8 @@ func (s *Store) RenameTOTP(ctx context.Context, userID, id, name string) error {
 	return err
 }
 
-// RemoveTOTP removes an authenticator application, or returns ErrNotFound. With the last second factor the recovery codes go too,
-// since there is nothing any more that they stand in for.
+// RemoveTOTP removes an authenticator application, or returns ErrNotFound. With the last second
+// factor the recovery codes go too, since there is nothing any more that they stand in for.
 func (s *Store) RemoveTOTP(ctx context.Context, userID, id string) error {
 	_, err := s.changeFactors(ctx, "remove TOTP", userID, func(f *Factors) error {
 		if _, err := f.totp(id); err != nil {
@@ -200,8 +207,8 @@ func (s *Store) RemoveTOTP(ctx context.Context, userID, id string) error {
 	return err
 }
 
-// ResetFactors removes every second factor and all recovery codes of a user and returns the user without them. ErrNotFound if there is
-// no such user.
+// ResetFactors removes every second factor and all recovery codes of a user and returns the user
+// without them. ErrNotFound if there is no such user.
 func (s *Store) ResetFactors(ctx context.Context, userID string) (User, error) {
 	return s.changeFactors(ctx, "reset factors", userID, func(f *Factors) error {
 		*f = Factors{}

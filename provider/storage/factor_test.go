@@ -48,7 +48,8 @@ func TestFactors(t *testing.T) {
 		must(t, s.UseTOTP(ctx, "u", "b", 9, clock(time.Minute)))
 		want(t, s.UseTOTP(ctx, "u", "b", 8, clock(time.Minute)), storage.ErrConsumed)
 
-		// A second one keeps the recovery codes that there are; there are no more than the caller wants.
+		// A second one keeps the recovery codes that there are; there are no more than the caller
+		// wants.
 		must(t, begin("c"))
 		u, err = s.ConfirmTOTP(ctx, "u", "c", "tablet", 7, []string{"x"}, clock(0))
 		must(t, err)

@@ -8,8 +8,8 @@ import (
 	"latchkey/provider/oauth"
 )
 
-// Grant says: this person let this client have this, in this session. It is the unit of revocation: codes, access
-// tokens and refresh tokens belong to one, and are good only while it stands.
+// Grant says: this person let this client have this, in this session. It is the unit of revocation:
+// codes, access tokens and refresh tokens belong to one, and are good only while it stands.
 type Grant struct {
 	ID        string              `bson:"_id"`
 	UserID    string              `bson:"user_id"`
@@ -35,8 +35,8 @@ type Grant struct {
 	RedirectURI   string    `bson:"redirect_uri,omitempty"`
 	CodeChallenge string    `bson:"code_challenge,omitempty"`
 
-	// The refresh token. Its value follows from grant, generation and a key (see provider), so that within
-	// the grace period the same successor can be given again without having been stored.
+	// The refresh token. Its value follows from grant, generation and a key (see provider), so that
+	// within the grace period the same successor can be given again without having been stored.
 	RefreshGeneration int64     `bson:"refresh_generation,omitempty"` // of the current token; 0: none was issued
 	RefreshedAt       time.Time `bson:"refreshed_at,omitempty"`       // when the current generation was made
 	RefreshIdleAt     time.Time `bson:"refresh_idle_at,omitempty"`    // the current token is not good from then on
@@ -87,11 +87,12 @@ type Redemption struct {
 	RefreshIdleAt time.Time // not zero: begins refresh generation 1, whose token is not good from then on
 }
 
-// RedeemCode marks the code of the grant seen used at r.Now and, if r.RefreshIdleAt is not zero, begins refresh generation 1 with
-// it, and returns the grant as it is then. Of any number of concurrent calls exactly one succeeds; the others get ErrConsumed along
-// with the grant, however long ago it was, so that the caller can revoke it (RFC 6749 §4.1.2). ErrNotFound if there is no grant with
-// this code, it was revoked, or the code has expired at r.Now without having been used: nothing is changed then. The grant's ExpiresAt
-// and LastUsed become those given.
+// RedeemCode marks the code of the grant seen used at r.Now and, if r.RefreshIdleAt is not zero,
+// begins refresh generation 1 with it, and returns the grant as it is then. Of any number of
+// concurrent calls exactly one succeeds; the others get ErrConsumed along with the grant, however
+// long ago it was, so that the caller can revoke it (RFC 6749 §4.1.2). ErrNotFound if there is no
+// grant with this code, it was revoked, or the code has expired at r.Now without having been used:
+// nothing is changed then. The grant's ExpiresAt and LastUsed become those given.
 func (s *Store) RedeemCode(ctx context.Context, seen Grant, r Redemption) (Grant, error) {
 	r.Now, r.ExpiresAt, r.RefreshIdleAt = millisecond(r.Now), millisecond(r.ExpiresAt), millisecond(r.RefreshIdleAt)
 	return changeSeen(ctx, s, "redeem code", grants, seen, existing(func(g *Grant) error { return g.redeem(r) }))
@@ -120,11 +121,12 @@ type Rotation struct {
 	IdleAt     time.Time // the next token is not good from then on
 }
 
-// RotateRefresh replaces the refresh token of generation r.Generation of the grant seen by the next one: RefreshGeneration+1,
-// RefreshedAt and LastUsed r.Now, RefreshIdleAt as given, and returns the grant as it is then. Of any number of concurrent calls for one
-// generation exactly one succeeds; the others get ErrConsumed along with the grant as it is (the caller decides whether that is reuse
-// or within the grace). ErrNotFound if there is no such grant, it is revoked or expired at r.Now, its current token's RefreshIdleAt has
-// passed, or the generation was never issued.
+// RotateRefresh replaces the refresh token of generation r.Generation of the grant seen by the next
+// one: RefreshGeneration+1, RefreshedAt and LastUsed r.Now, RefreshIdleAt as given, and returns the
+// grant as it is then. Of any number of concurrent calls for one generation exactly one succeeds;
+// the others get ErrConsumed along with the grant as it is (the caller decides whether that is
+// reuse or within the grace). ErrNotFound if there is no such grant, it is revoked or expired at
+// r.Now, its current token's RefreshIdleAt has passed, or the generation was never issued.
 func (s *Store) RotateRefresh(ctx context.Context, seen Grant, r Rotation) (Grant, error) {
 	r.Now, r.IdleAt = millisecond(r.Now), millisecond(r.IdleAt)
 	return changeSeen(ctx, s, "rotate refresh token", grants, seen, existing(func(g *Grant) error { return g.rotate(r) }))
@@ -142,12 +144,14 @@ func (g *Grant) rotate(r Rotation) error {
 	return nil
 }
 
-// revocation is the stamp of grants that are revoked at now. The purge time is that of a revoked grant.
+// revocation is the stamp of grants that are revoked at now. The purge time is that of a revoked
+// grant.
 func revocation(now time.Time) Stamp {
 	return Stamp{Field: "revoked_at", At: millisecond(now), PurgeAt: now.Add(keepUsed)}
 }
 
-// RevokeGrant marks a grant revoked at now; a second time changes nothing. ErrNotFound if there is none.
+// RevokeGrant marks a grant revoked at now; a second time changes nothing. ErrNotFound if there is
+// none.
 func (s *Store) RevokeGrant(ctx context.Context, id string, now time.Time) error {
 	n, err := s.engine.Sweep(ctx, &grants.Table, revocation(now), is(FieldID, id))
 	if err != nil || n > 0 {
@@ -162,13 +166,15 @@ type GrantFilter struct {
 	UserID    string
 	ClientID  string
 	SessionID string
-	// KeepOffline leaves grants with offline access alone: they outlive the session (OIDC Core §11).
+	// KeepOffline leaves grants with offline access alone: they outlive the session
+	// (OIDC Core §11).
 	KeepOffline bool
 }
 
 var errEmptyFilter = errors.New("storage: a filter without any condition would revoke every grant")
 
-// RevokeGrants revokes every grant that matches all non-empty fields of f, and returns how many it changed. An empty filter is an error.
+// RevokeGrants revokes every grant that matches all non-empty fields of f, and returns how many it
+// changed. An empty filter is an error.
 func (s *Store) RevokeGrants(ctx context.Context, f GrantFilter, now time.Time) (int, error) {
 	var where []Match
 	for _, m := range []Match{is("user_id", f.UserID), is("client_id", f.ClientID), is("session_id", f.SessionID)} {
@@ -189,13 +195,15 @@ func (s *Store) RevokeGrants(ctx context.Context, f GrantFilter, now time.Time) 
 // maxGrants bounds GrantsOfUser.
 const maxGrants = 500
 
-// GrantsOfUser lists the user's grants that stand at now and whose code was used (or that never had one), newest first, at most 500.
+// GrantsOfUser lists the user's grants that stand at now and whose code was used (or that never had
+// one), newest first, at most 500.
 func (r Records) GrantsOfUser(ctx context.Context, userID string, now time.Time) ([]Grant, error) {
 	return listIf(ctx, r, "list grants", grants, Query{Where: []Match{is("user_id", userID)}, Order: []string{"-created_at", FieldID}}, maxGrants,
 		func(g *Grant) bool { return g.Stands(now) && g.Live() })
 }
 
-// ClientsOfSession lists, sorted, the distinct clients that have a grant made in this session, revoked ones too.
+// ClientsOfSession lists, sorted, the distinct clients that have a grant made in this session,
+// revoked ones too.
 func (r Records) ClientsOfSession(ctx context.Context, sessionID string) ([]string, error) {
 	ids, err := r.reader.Values(ctx, &grants.Table, "client_id", is("session_id", sessionID))
 	return ids, wrap("list clients of session", err)

@@ -26,7 +26,8 @@ func (s *Store) CreateGroup(ctx context.Context, g Group) error {
 	return create(ctx, s, "create group", groups, g)
 }
 
-// UpdateGroup replaces the group whose Version is g.Version and increases it by one; ErrConflict, ErrNotFound as UpdateUser.
+// UpdateGroup replaces the group whose Version is g.Version and increases it by one; ErrConflict,
+// ErrNotFound as UpdateUser.
 func (s *Store) UpdateGroup(ctx context.Context, g Group) error {
 	return replace(ctx, s, "update group", groups, g)
 }

@@ -6,12 +6,14 @@ import (
 	"time"
 )
 
-// idAlphabet is the 64 characters of base64url in the order of their bytes, so that IDs sort as what they encode.
+// idAlphabet is the 64 characters of base64url in the order of their bytes, so that IDs sort as
+// what they encode.
 const idAlphabet = "-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
 
-// NewID returns an identifier of 22 characters that begins with the time now: 8 bytes of nanoseconds since 1970, and 8 random
-// bytes. IDs sort by their time, so that records which are made together lie together in the database, and expire together.
-// Whoever has one can read its time from it, and it is too short for a secret: it must be neither a sub nor a credential.
+// NewID returns an identifier of 22 characters that begins with the time now: 8 bytes of
+// nanoseconds since 1970, and 8 random bytes. IDs sort by their time, so that records which are
+// made together lie together in the database, and expire together. Whoever has one can read its
+// time from it, and it is too short for a secret: it must be neither a sub nor a credential.
 func NewID(now time.Time) string {
 	var raw [18]byte // 16 in use; the rest pads to a multiple of three
 	binary.BigEndian.PutUint64(raw[:], uint64(now.UnixNano()))

@@ -7,8 +7,8 @@ import (
 	"latchkey/provider/oauth"
 )
 
-// Interaction is what a person is in the middle of: an authorization request that waits for them, or a visit to
-// a page of ours that needs a sign-in. It is bound to the browser that began it.
+// Interaction is what a person is in the middle of: an authorization request that waits for them,
+// or a visit to a page of ours that needs a sign-in. It is bound to the browser that began it.
 type Interaction struct {
 	ID          string                     `bson:"_id"`
 	BrowserHash string                     `bson:"browser_hash"`
@@ -38,7 +38,8 @@ func (s *Store) CreateInteraction(ctx context.Context, i Interaction) error {
 	return create(ctx, s, "create interaction", interactions, i)
 }
 
-// Interaction returns an interaction by ID, or ErrNotFound; the caller checks ExpiresAt and BrowserHash.
+// Interaction returns an interaction by ID, or ErrNotFound; the caller checks ExpiresAt and
+// BrowserHash.
 func (r Records) Interaction(ctx context.Context, id string) (Interaction, error) {
 	i, err := load(ctx, r, "load interaction", interactions, id)
 	if err == nil && i.Finished {
@@ -47,7 +48,8 @@ func (r Records) Interaction(ctx context.Context, id string) (Interaction, error
 	return i, err
 }
 
-// UpdateInteraction replaces the interaction whose Version is i.Version and increases it by one; ErrConflict, ErrNotFound as UpdateUser.
+// UpdateInteraction replaces the interaction whose Version is i.Version and increases it by one;
+// ErrConflict, ErrNotFound as UpdateUser.
 func (s *Store) UpdateInteraction(ctx context.Context, i Interaction) error {
 	err := replace(ctx, s, "update interaction", interactions, i)
 	if err == ErrConflict {
@@ -59,13 +61,15 @@ func (s *Store) UpdateInteraction(ctx context.Context, i Interaction) error {
 	return err
 }
 
-// FinishInteraction removes an interaction. Of concurrent calls exactly one succeeds, the others get ErrNotFound.
+// FinishInteraction removes an interaction. Of concurrent calls exactly one succeeds, the others
+// get ErrNotFound.
 func (s *Store) FinishInteraction(ctx context.Context, id string) error {
 	_, err := change(ctx, s, "finish interaction", interactions, id, existing((*Interaction).finish))
 	return err
 }
 
-// finish leaves a mark in place of the interaction: a record that was removed could not say by which call.
+// finish leaves a mark in place of the interaction: a record that was removed could not say by
+// which call.
 func (i *Interaction) finish() error {
 	if i.Finished {
 		return ErrNotFound

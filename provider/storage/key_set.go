@@ -31,8 +31,9 @@ func (r Records) KeySet(ctx context.Context) (keys.KeySet, error) {
 	return set.KeySet, err
 }
 
-// SwapKeySet stores the set if the stored Version is set.Version-1 (0 when there is none). Of any number of concurrent
-// calls exactly one succeeds; for the others swapped is false and nothing changed.
+// SwapKeySet stores the set if the stored Version is set.Version-1 (0 when there is none). Of any
+// number of concurrent calls exactly one succeeds; for the others swapped is false and nothing
+// changed.
 func (s *Store) SwapKeySet(ctx context.Context, set keys.KeySet) (swapped bool, err error) {
 	const what = "store keys"
 	doc := keySet{ID: keySetID, KeySet: set}

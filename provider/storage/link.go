@@ -10,8 +10,8 @@ const (
 	LinkReset = "reset" // sets a new password
 )
 
-// Link is what a mail let its reader do, once. A user has one link for each purpose: a new one takes the place of the one before.
-// The value in the address is never stored.
+// Link is what a mail let its reader do, once. A user has one link for each purpose: a new one
+// takes the place of the one before. The value in the address is never stored.
 type Link struct {
 	ID        string    `bson:"_id"` // of UserID and Purpose
 	Hash      string    `bson:"hash"`
@@ -34,7 +34,8 @@ var links = register(table[Link]{
 
 func linkID(purpose, userID string) string { return purpose + " " + userID }
 
-// ReplaceLink stores a link in place of any that the user had for the same purpose, used or not. The caller leaves ID and Version out.
+// ReplaceLink stores a link in place of any that the user had for the same purpose, used or not.
+// The caller leaves ID and Version out.
 func (s *Store) ReplaceLink(ctx context.Context, l Link) error {
 	l.ID = linkID(l.Purpose, l.UserID)
 	_, err := makeOr(ctx, s, "replace link", links, l, func(there *Link) error {
@@ -56,8 +57,9 @@ func (r Records) Link(ctx context.Context, purpose, hash string) (Link, error) {
 	return found[0], nil
 }
 
-// UseLink marks the link used at now and returns it. Of any number of concurrent calls exactly one succeeds; the others get ErrConsumed
-// along with the link. ErrNotFound if there is no such link of that purpose, another took its place, or it has expired at now unused.
+// UseLink marks the link used at now and returns it. Of any number of concurrent calls exactly one
+// succeeds; the others get ErrConsumed along with the link. ErrNotFound if there is no such link of
+// that purpose, another took its place, or it has expired at now unused.
 func (s *Store) UseLink(ctx context.Context, purpose, hash string, now time.Time) (Link, error) {
 	seen, err := s.Link(ctx, purpose, hash)
 	if err != nil {

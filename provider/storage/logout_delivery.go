@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// LogoutDelivery is one logout token on its way to one application (OIDC Back-Channel Logout §2.5). It is kept until
-// it arrived or was given up, so that a restart forgets nobody.
+// LogoutDelivery is one logout token on its way to one application (OIDC Back-Channel Logout §2.5).
+// It is kept until it arrived or was given up, so that a restart forgets nobody.
 type LogoutDelivery struct {
 	ID          string    `bson:"_id"`
 	LogoutID    string    `bson:"logout_id"` // what the signed-out page asks by
@@ -22,7 +22,8 @@ type LogoutDelivery struct {
 	Version     int64     `bson:"version"`
 }
 
-// dueDelivery has Due as long as it is to be tried, so that the index of these is as small as their number.
+// dueDelivery has Due as long as it is to be tried, so that the index of these is as small as their
+// number.
 type dueDelivery struct {
 	LogoutDelivery `bson:",inline"`
 	Due            time.Time `bson:"due,omitempty"`
@@ -53,8 +54,9 @@ func (s *Store) CreateLogoutDelivery(ctx context.Context, d LogoutDelivery) erro
 // leaseChoice is how many due deliveries LeaseLogoutDelivery looks at before it asks again.
 const leaseChoice = 16
 
-// LeaseLogoutDelivery hands out one delivery that is due at now, not delivered and not expired: it moves NextAt to leaseUntil
-// and counts the attempt. No two callers get the same one until then. ErrNotFound if none is due.
+// LeaseLogoutDelivery hands out one delivery that is due at now, not delivered and not expired: it
+// moves NextAt to leaseUntil and counts the attempt. No two callers get the same one until then.
+// ErrNotFound if none is due.
 func (s *Store) LeaseLogoutDelivery(ctx context.Context, now, leaseUntil time.Time) (LogoutDelivery, error) {
 	const what = "lease logout delivery"
 	now, leaseUntil = millisecond(now), millisecond(leaseUntil)
@@ -68,7 +70,8 @@ func (s *Store) LeaseLogoutDelivery(ctx context.Context, now, leaseUntil time.Ti
 			return LogoutDelivery{}, ErrNotFound
 		}
 		for _, d := range due {
-			// If the answer is lost, the delivery waits until leaseUntil and is then tried by another caller.
+			// If the answer is lost, the delivery waits until leaseUntil and is then tried by
+			// another caller.
 			leased, err := changeSeen(ctx, s, what, deliveries, d, existing(func(d *LogoutDelivery) error {
 				return d.lease(now, leaseUntil)
 			}))
@@ -88,8 +91,9 @@ func (d *LogoutDelivery) lease(now, until time.Time) error {
 	return nil
 }
 
-// UpdateLogoutDelivery stores the outcome of an attempt: NextAt, DeliveredAt, LastError. What was delivered stays so, and a failure
-// of an attempt that is not the last any more (its lease ran out, and Attempts has grown) changes nothing. No error if it is gone.
+// UpdateLogoutDelivery stores the outcome of an attempt: NextAt, DeliveredAt, LastError. What was
+// delivered stays so, and a failure of an attempt that is not the last any more (its lease ran out,
+// and Attempts has grown) changes nothing. No error if it is gone.
 func (s *Store) UpdateLogoutDelivery(ctx context.Context, outcome LogoutDelivery) error {
 	_, err := change(ctx, s, "update logout delivery", deliveries, outcome.ID, existing(func(d *LogoutDelivery) error {
 		return d.conclude(outcome)

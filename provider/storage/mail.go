@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Mail is a mail that is to be sent. It holds what the mail is about, not its text: that is written when it is sent, so that no
-// link that is worth anything lies in the store.
+// Mail is a mail that is to be sent. It holds what the mail is about, not its text: that is written
+// when it is sent, so that no link that is worth anything lies in the store.
 type Mail struct {
 	ID      string            `bson:"_id"` // made by NewID
 	Kind    string            `bson:"kind"`
@@ -25,7 +25,8 @@ type Mail struct {
 	Version   int64     `bson:"version"`
 }
 
-// dueMail has Due as long as it is to be tried, so that the index of these is as small as their number.
+// dueMail has Due as long as it is to be tried, so that the index of these is as small as their
+// number.
 type dueMail struct {
 	Mail `bson:",inline"`
 	Due  time.Time `bson:"due,omitempty"`
@@ -53,8 +54,9 @@ func (s *Store) CreateMail(ctx context.Context, m Mail) error {
 	return create(ctx, s, "create mail", mails, m)
 }
 
-// LeaseMail hands out one mail that is due at now, not done and not expired: it moves NextAt to leaseUntil and counts the attempt.
-// No two callers get the same one until then. ErrNotFound if none is due.
+// LeaseMail hands out one mail that is due at now, not done and not expired: it moves NextAt to
+// leaseUntil and counts the attempt. No two callers get the same one until then. ErrNotFound if
+// none is due.
 func (s *Store) LeaseMail(ctx context.Context, now, leaseUntil time.Time) (Mail, error) {
 	const what = "lease mail"
 	now, leaseUntil = millisecond(now), millisecond(leaseUntil)
@@ -68,7 +70,8 @@ func (s *Store) LeaseMail(ctx context.Context, now, leaseUntil time.Time) (Mail,
 			return Mail{}, ErrNotFound
 		}
 		for _, m := range due {
-			// If the answer is lost, the mail waits until leaseUntil and is then tried by another caller.
+			// If the answer is lost, the mail waits until leaseUntil and is then tried by another
+			// caller.
 			leased, err := changeSeen(ctx, s, what, mails, m, existing(func(m *Mail) error { return m.lease(now, leaseUntil) }))
 			if err != ErrNotFound { // the others have been leased by somebody else
 				return leased, err
@@ -86,8 +89,9 @@ func (m *Mail) lease(now, until time.Time) error {
 	return nil
 }
 
-// UpdateMail stores the outcome of an attempt: NextAt, DoneAt, LastError. What is done stays so, and a failure of an attempt that is not
-// the last any more (its lease ran out, and Attempts has grown) changes nothing. No error if it is gone.
+// UpdateMail stores the outcome of an attempt: NextAt, DoneAt, LastError. What is done stays so,
+// and a failure of an attempt that is not the last any more (its lease ran out, and Attempts has
+// grown) changes nothing. No error if it is gone.
 func (s *Store) UpdateMail(ctx context.Context, outcome Mail) error {
 	_, err := change(ctx, s, "update mail", mails, outcome.ID, existing(func(m *Mail) error { return m.conclude(outcome) }))
 	if err == ErrNotFound {
@@ -106,7 +110,8 @@ func (m *Mail) conclude(outcome Mail) error {
 	return nil
 }
 
-// Mails lists mails from the oldest on, done ones too, beginning after the one with the given ID, at most limit.
+// Mails lists mails from the oldest on, done ones too, beginning after the one with the given ID,
+// at most limit.
 func (r Records) Mails(ctx context.Context, after string, limit int) ([]Mail, error) {
 	if limit < 1 {
 		return nil, nil

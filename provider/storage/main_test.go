@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestMain lets more tests run at once than there are cores: most of them wait for a driver that waits.
+// TestMain lets more tests run at once than there are cores: most of them wait for a driver that
+// waits.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if err := flag.Set("test.parallel", "8"); err != nil {

@@ -8,12 +8,14 @@ import (
 	"time"
 )
 
-// maxMemo bounds how many records of one kind are remembered. When there are more, all are forgotten.
+// maxMemo bounds how many records of one kind are remembered. When there are more, all are
+// forgotten.
 const maxMemo = 1024
 
-// memo remembers the records that were decoded last, each with the document that it was decoded from. It answers only for
-// the very same document, byte by byte, and the document is read from the database every time: a remembered record is never
-// older than the database, whichever process or instance changed it. What is saved is the decoding.
+// memo remembers the records that were decoded last, each with the document that it was decoded
+// from. It answers only for the very same document, byte by byte, and the document is read from the
+// database every time: a remembered record is never older than the database, whichever process or
+// instance changed it. What is saved is the decoding.
 type memo[T any] struct {
 	copy func(*T) T
 
@@ -53,8 +55,8 @@ func (m *memo[T]) put(id string, doc []byte, r *T) {
 	m.seen[id] = d
 }
 
-// copier makes a function that copies a record, so that the copy shares nothing that can be written to. It panics, when the
-// table is declared, for a type with a field that it cannot copy.
+// copier makes a function that copies a record, so that the copy shares nothing that can be written
+// to. It panics, when the table is declared, for a type with a field that it cannot copy.
 func copier[T any]() func(*T) T {
 	type part struct {
 		index   []int

@@ -18,12 +18,14 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology"
 )
 
-// MongoDB is the Engine that keeps the records in a replica set or a sharded cluster, for more machines than one.
+// MongoDB is the Engine that keeps the records in a replica set or a sharded cluster, for more
+// machines than one.
 //
-// A write is acknowledged once a majority has it in the journal, and whatever decides on security is read from the
-// primary. Each change of a record is a compare-and-swap on its version; it leaves a random mark of the call in the document.
-// When the version is another one, the mark tells whether that is because another call won, or because this one did and
-// the answer was lost on the way. Where neither can be told within the timeout, the method returns an error that is no answer.
+// A write is acknowledged once a majority has it in the journal, and whatever decides on security
+// is read from the primary. Each change of a record is a compare-and-swap on its version; it leaves
+// a random mark of the call in the document. When the version is another one, the mark tells
+// whether that is because another call won, or because this one did and the answer was lost on the
+// way. Where neither can be told within the timeout, the method returns an error that is no answer.
 type MongoDB struct {
 	client      *mongo.Client
 	db          *mongo.Database
@@ -32,23 +34,27 @@ type MongoDB struct {
 }
 
 const (
-	// mongoTimeout bounds a call, retries included, unless its context has a deadline. The driver goes on trying through an
-	// election, which takes a second or two, and a person still waits for a page that takes this long.
+	// mongoTimeout bounds a call, retries included, unless its context has a deadline. The driver
+	// goes on trying through an election, which takes a second or two, and a person still waits for
+	// a page that takes this long.
 	mongoTimeout = 4 * time.Second
-	// mongoSelectionTimeout bounds the wait for a primary of a call whose context allows more than mongoTimeout: an election
-	// after the loss of a machine takes that long.
+	// mongoSelectionTimeout bounds the wait for a primary of a call whose context allows more than
+	// mongoTimeout: an election after the loss of a machine takes that long.
 	mongoSelectionTimeout = 15 * time.Second
-	// mongoFirstTimeout bounds the first connection: whoever starts the program with a wrong address waits for the error.
+	// mongoFirstTimeout bounds the first connection: whoever starts the program with a wrong
+	// address waits for the error.
 	mongoFirstTimeout = 10 * time.Second
-	// mongoStartTimeout bounds making the indexes, which takes a while on a database that is large already.
+	// mongoStartTimeout bounds making the indexes, which takes a while on a database that is large
+	// already.
 	mongoStartTimeout = time.Minute
 	// mongoDatabase is the database's name if the URI has none.
 	mongoDatabase = "latchkey"
 )
 
-// OpenMongoDB connects to the deployment that the connection string names, and makes its indexes. The database is the one in the
-// URI's path, "latchkey" if there is none. Concerns and timeouts of the URI are not used: the promises of Store hang on
-// them. A database that a newer version of Latchkey has changed is refused.
+// OpenMongoDB connects to the deployment that the connection string names, and makes its indexes.
+// The database is the one in the URI's path, "latchkey" if there is none. Concerns and timeouts of
+// the URI are not used: the promises of Store hang on them. A database that a newer version of
+// Latchkey has changed is refused.
 func OpenMongoDB(ctx context.Context, uri string) (*Store, error) {
 	m, err := openMongoDB(ctx, uri)
 	if err != nil {
@@ -86,7 +92,8 @@ func openMongoDB(ctx context.Context, uri string) (*MongoDB, error) {
 	return m, nil
 }
 
-// mongoWriteConcern is majority with journal: what was acknowledged survives the loss of a minority, and of power.
+// mongoWriteConcern is majority with journal: what was acknowledged survives the loss of a
+// minority, and of power.
 func mongoWriteConcern() *writeconcern.WriteConcern {
 	w, journal := writeconcern.Majority(), true
 	w.Journal = &journal
@@ -131,7 +138,8 @@ func redactURI(err error, uri string) error {
 	return err
 }
 
-// unreachable says in a sentence why there was no server to talk to. What the driver says itself is the dump of a structure.
+// unreachable says in a sentence why there was no server to talk to. What the driver says itself is
+// the dump of a structure.
 func unreachable(err error) error {
 	var selection topology.ServerSelectionError
 	if !errors.As(err, &selection) {
@@ -174,8 +182,8 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, mongoTimeout)
 }
 
-// again repeats a change of many documents, which the driver does not, when the connection or the primary was lost.
-// It must be one that may be done twice.
+// again repeats a change of many documents, which the driver does not, when the connection or the
+// primary was lost. It must be one that may be done twice.
 func again(ctx context.Context, change func(context.Context) error) error {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -192,8 +200,9 @@ func again(ctx context.Context, change func(context.Context) error) error {
 	}
 }
 
-// passing reports whether an error is of a kind that ends by itself: the connection was lost, or the server is not the primary now.
-// Only for writes that it can recognise does a server say so with a label.
+// passing reports whether an error is of a kind that ends by itself: the connection was lost, or
+// the server is not the primary now. Only for writes that it can recognise does a server say so
+// with a label.
 func passing(err error) bool {
 	if mongo.IsTimeout(err) {
 		return false

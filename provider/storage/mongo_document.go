@@ -9,8 +9,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// encode writes a record as a BSON document. Both engines keep their records in this form, so that one set of struct
-// tags says what is kept and under which name, and a record reads the same from either.
+// encode writes a record as a BSON document. Both engines keep their records in this form, so that
+// one set of struct tags says what is kept and under which name, and a record reads the same from
+// either.
 func encode(record any) ([]byte, error) {
 	doc, err := bson.Marshal(record)
 	if err != nil {
@@ -27,8 +28,8 @@ func decode(doc []byte, record any) error {
 	return nil
 }
 
-// field is a field of a document, also of one inside it, as a column has it: a string, an int64 (a time in milliseconds, a number, or 1 for
-// true), or nil if it is absent, false or of another type.
+// field is a field of a document, also of one inside it, as a column has it: a string, an int64 (a
+// time in milliseconds, a number, or 1 for true), or nil if it is absent, false or of another type.
 func field(doc []byte, name string) any {
 	outer, inner, nested := strings.Cut(name, ".")
 	v, err := bson.Raw(doc).LookupErr(outer)
@@ -82,7 +83,8 @@ func version(doc []byte) int64 {
 	return v
 }
 
-// stamped is a copy of a document that does not have the field, with the field at its end, and with the next version.
+// stamped is a copy of a document that does not have the field, with the field at its end, and with
+// the next version.
 func stamped(doc []byte, name string, at time.Time) []byte {
 	out := make([]byte, 0, len(doc)+len(name)+10)
 	out = append(out, doc[:len(doc)-1]...)

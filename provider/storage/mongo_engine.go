@@ -28,9 +28,9 @@ const (
 // mark is the random name of one call.
 func mark() string { return rand.Text() }
 
-// purgeField is the time at which a document may go. The database removes it by its own clock, while expiry is decided by the
-// caller's; so that the two can never differ over a document that is still good, it also stays for keepExpired by the clock
-// on the wall.
+// purgeField is the time at which a document may go. The database removes it by its own clock,
+// while expiry is decided by the caller's; so that the two can never differ over a document that is
+// still good, it also stays for keepExpired by the clock on the wall.
 func purgeField(at time.Time) time.Time { return later(at, time.Now().Add(keepExpired)) }
 
 func byID(id string) bson.D { return bson.D{{Key: FieldID, Value: id}} }
@@ -73,7 +73,8 @@ func mongoRow(doc bson.Raw) (row Row, mark string) {
 	return row, mark
 }
 
-// mongoFilter is the condition that all of the matches hold. null also matches where there is no such field.
+// mongoFilter is the condition that all of the matches hold. null also matches where there is no
+// such field.
 func mongoFilter(where []Match) bson.D {
 	filter := make(bson.D, 0, len(where)+2)
 	var either bson.A
@@ -90,8 +91,9 @@ func mongoFilter(where []Match) bson.D {
 	return filter
 }
 
-// latest is a collection whose documents are read as they are now and confirmed by a majority to be: an answer that a caller
-// may act on, by revoking say, must not rest on a state that an election takes back.
+// latest is a collection whose documents are read as they are now and confirmed by a majority to
+// be: an answer that a caller may act on, by revoking say, must not rest on a state that an
+// election takes back.
 func latest(c *mongo.Collection) *mongo.Collection {
 	return c.Clone(options.Collection().SetReadConcern(readconcern.Linearizable()))
 }
@@ -166,11 +168,12 @@ func (m *MongoDB) Values(ctx context.Context, t *Table, field string, where ...M
 	return all, nil
 }
 
-// View reads from the primary, each time anew: a session with snapshots would cost more than it gives.
+// View reads from the primary, each time anew: a session with snapshots would cost more than it
+// gives.
 func (m *MongoDB) View(_ context.Context, read func(Reader) error) error { return read(m) }
 
-// Update is a compare-and-swap on the version, repeated until it decides. A refusal counts only when it was said of a
-// confirmed state.
+// Update is a compare-and-swap on the version, repeated until it decides. A refusal counts only
+// when it was said of a confirmed state.
 func (m *MongoDB) Update(ctx context.Context, t *Table, id string, c Change) (Row, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -224,8 +227,8 @@ func (m *MongoDB) Update(ctx context.Context, t *Table, id string, c Change) (Ro
 	}
 }
 
-// put stores a row as a new document, or in place of the one with version seen. It reports whether it has, and otherwise
-// whether that was because a unique value is taken.
+// put stores a row as a new document, or in place of the one with version seen. It reports whether
+// it has, and otherwise whether that was because a unique value is taken.
 func put(ctx context.Context, c *mongo.Collection, row Row, exists bool, seen int64, own string) (done, taken bool, err error) {
 	doc, err := mongoDocument(row, own)
 	if err != nil {
@@ -245,7 +248,8 @@ func put(ctx context.Context, c *mongo.Collection, row Row, exists bool, seen in
 	return done, false, err
 }
 
-// pause lets many calls that want to change one document do so one after the other. The first tries do not wait.
+// pause lets many calls that want to change one document do so one after the other. The first tries
+// do not wait.
 func pause(ctx context.Context, tries int) error {
 	if tries < 2 {
 		return ctx.Err()
@@ -278,7 +282,8 @@ func (m *MongoDB) Remove(ctx context.Context, t *Table, where ...Match) (n int, 
 	return n, err
 }
 
-// Sweep stamps the documents that match. The mark counts what an attempt whose answer was lost has stamped.
+// Sweep stamps the documents that match. The mark counts what an attempt whose answer was lost has
+// stamped.
 func (m *MongoDB) Sweep(ctx context.Context, t *Table, s Stamp, where ...Match) (n int, err error) {
 	own, filter, tries := mark(), mongoFilter(where), 0
 	unstamped := append(slices.Clone(filter), bson.E{Key: s.Field, Value: nil})
@@ -301,8 +306,8 @@ func (m *MongoDB) Sweep(ctx context.Context, t *Table, s Stamp, where ...Match) 
 	return int(count), err
 }
 
-// Count adds to the counter in the document, where many at once need not wait for each other. After a lost answer an attempt
-// may count twice, which errs on the safe side.
+// Count adds to the counter in the document, where many at once need not wait for each other. After
+// a lost answer an attempt may count twice, which errs on the safe side.
 func (m *MongoDB) Count(ctx context.Context, key string, now time.Time, window time.Duration) (int, time.Time, error) {
 	c := m.collections[&attempts.Table]
 	var counted attempt
@@ -316,7 +321,8 @@ func (m *MongoDB) Count(ctx context.Context, key string, now time.Time, window t
 	for range 3 {
 		err := c.FindOneAndUpdate(ctx, document(FieldID, key, "reset_at", document("$gt", now)), one, after).Decode(&counted)
 		if errors.Is(err, mongo.ErrNoDocuments) {
-			// There is no window, or it has ended. If another call begins the new one first, this counts in theirs.
+			// There is no window, or it has ended. If another call begins the new one first, this
+			// counts in theirs.
 			err = c.FindOneAndUpdate(ctx, document(FieldID, key, "reset_at", document("$lte", now)), begin,
 				options.FindOneAndUpdate().SetReturnDocument(options.After).SetUpsert(true)).Decode(&counted)
 		}
@@ -330,8 +336,9 @@ func (m *MongoDB) Count(ctx context.Context, key string, now time.Time, window t
 // errUnclear is returned when a document is there and not there in turn.
 var errUnclear = errors.New("the outcome is unclear")
 
-// upsert changes the document that matches filter, makes it if no one does, and reads it into a value as it is then, unless that is
-// nil. If another call makes it at the same moment, upsert tries again.
+// upsert changes the document that matches filter, makes it if no one does, and reads it into a
+// value as it is then, unless that is nil. If another call makes it at the same moment, upsert
+// tries again.
 func upsert(ctx context.Context, c *mongo.Collection, filter, change bson.D, into any) error {
 	var err error
 	for range 3 {

@@ -124,7 +124,8 @@ func decisions() map[string]decision {
 	}
 }
 
-// broken runs a test for each decision, on a store of its own behind a proxy. What the test begins with has happened already.
+// broken runs a test for each decision, on a store of its own behind a proxy. What the test begins
+// with has happened already.
 func broken(t *testing.T, run func(t *testing.T, d decision, s *storage.Store, p *storagetest.Proxy)) {
 	t.Helper()
 	t.Parallel()

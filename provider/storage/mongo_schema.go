@@ -11,16 +11,18 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 )
 
-// mongoUpgrade changes a database from one schema version to the next. It may end half way, and several instances may run it at
-// the same time: it can be done again, also to what it has changed already.
+// mongoUpgrade changes a database from one schema version to the next. It may end half way, and
+// several instances may run it at the same time: it can be done again, also to what it has changed
+// already.
 type mongoUpgrade func(context.Context, *MongoDB) error
 
-// mongoUpgrades lead from schema version 1 to the current one, which is 1 + len(mongoUpgrades). Those that were released are never
-// edited, only followed. A new database gets the current version at once; indexes are made at every start.
+// mongoUpgrades lead from schema version 1 to the current one, which is 1 + len(mongoUpgrades).
+// Those that were released are never edited, only followed. A new database gets the current version
+// at once; indexes are made at every start.
 var mongoUpgrades = []mongoUpgrade{mongoUpgradeToRows}
 
-// prepare brings the stored form up to date and makes the indexes. Making one that exists does nothing, so that several
-// instances may start at once.
+// prepare brings the stored form up to date and makes the indexes. Making one that exists does
+// nothing, so that several instances may start at once.
 func (m *MongoDB) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, mongoStartTimeout)
 	defer cancel()
@@ -98,13 +100,15 @@ func mongoIndexes(t *Table) []mongo.IndexModel {
 		models = append(models, model)
 	}
 	if t.Purged {
-		// The database's own clock removes what is long over. No answer depends on it (see purgeField).
+		// The database's own clock removes what is long over. No answer depends on it (see
+		// purgeField).
 		models = append(models, mongo.IndexModel{Keys: document(fieldPurge, 1), Options: options.Index().SetExpireAfterSeconds(0)})
 	}
 	return models
 }
 
-// mongoUpgradeToRows leads from version 1 to version 2: every record has a version, and every ID is one text.
+// mongoUpgradeToRows leads from version 1 to version 2: every record has a version, and every ID is
+// one text.
 func mongoUpgradeToRows(ctx context.Context, m *MongoDB) error {
 	for _, t := range tables {
 		err := again(ctx, func(ctx context.Context) error {

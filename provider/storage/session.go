@@ -33,7 +33,8 @@ func (s Session) Valid(now time.Time) bool {
 	return s.ID != "" && s.EndedAt.IsZero() && now.Before(s.IdleAt) && now.Before(s.ExpiresAt)
 }
 
-// keepLapsed is how long a session that ran out is kept for somebody to end it. Its clients are told only then.
+// keepLapsed is how long a session that ran out is kept for somebody to end it. Its clients are
+// told only then.
 const keepLapsed = 30 * 24 * time.Hour
 
 // openSession has Lapses until the session is ended, so that the index of these finds what ran out.
@@ -71,8 +72,9 @@ func (r Records) Session(ctx context.Context, id string) (Session, error) {
 	return load(ctx, r, "load session", sessions, id)
 }
 
-// RenewSession replaces the session's secret, authentication (SecretHash, AuthTime, AMR, ACR, Remember, LastSeen, IdleAt,
-// ExpiresAt of renewed) if it is not ended and its secret is still oldSecretHash. ErrConflict otherwise, ErrNotFound if there is none.
+// RenewSession replaces the session's secret, authentication (SecretHash, AuthTime, AMR, ACR,
+// Remember, LastSeen, IdleAt, ExpiresAt of renewed) if it is not ended and its secret is still
+// oldSecretHash. ErrConflict otherwise, ErrNotFound if there is none.
 func (s *Store) RenewSession(ctx context.Context, renewed Session, oldSecretHash string) error {
 	_, err := change(ctx, s, "renew session", sessions, renewed.ID, existing(func(there *Session) error {
 		return there.renew(renewed, oldSecretHash)
@@ -90,7 +92,8 @@ func (s *Session) renew(renewed Session, oldSecretHash string) error {
 	return nil
 }
 
-// TouchSession moves LastSeen and IdleAt of the session seen if it is not ended; it never moves them back. No error if there is none.
+// TouchSession moves LastSeen and IdleAt of the session seen if it is not ended; it never moves
+// them back. No error if there is none.
 func (s *Store) TouchSession(ctx context.Context, seen Session, lastSeen, idleAt time.Time) error {
 	_, err := changeSeen(ctx, s, "touch session", sessions, seen, existing(func(there *Session) error {
 		return there.touch(millisecond(lastSeen), millisecond(idleAt))
@@ -110,15 +113,16 @@ func (s *Session) touch(lastSeen, idleAt time.Time) error {
 	return nil
 }
 
-// EndSession marks a session ended at now and returns it. Of concurrent calls exactly one succeeds, the others get ErrConsumed
-// along with the session. ErrNotFound if there is none.
+// EndSession marks a session ended at now and returns it. Of concurrent calls exactly one succeeds,
+// the others get ErrConsumed along with the session. ErrNotFound if there is none.
 func (s *Store) EndSession(ctx context.Context, id string, now time.Time) (Session, error) {
 	return change(ctx, s, "end session", sessions, id, existing(func(there *Session) error {
 		return there.end(millisecond(now))
 	}))
 }
 
-// EndLapsedSession is EndSession for a session that ran out: ErrConflict if it is valid at now, because somebody has renewed it meanwhile.
+// EndLapsedSession is EndSession for a session that ran out: ErrConflict if it is valid at now,
+// because somebody has renewed it meanwhile.
 func (s *Store) EndLapsedSession(ctx context.Context, id string, now time.Time) (Session, error) {
 	return change(ctx, s, "end session that ran out", sessions, id, existing(func(there *Session) error {
 		if there.Valid(now) {
@@ -136,8 +140,8 @@ func (s *Session) end(now time.Time) error {
 	return nil
 }
 
-// ReachSession records that the session seen signed the person in to a client. ErrConflict if it has ended meanwhile, ErrNotFound if there
-// is none.
+// ReachSession records that the session seen signed the person in to a client. ErrConflict if it
+// has ended meanwhile, ErrNotFound if there is none.
 func (s *Store) ReachSession(ctx context.Context, seen Session, clientID string) error {
 	if seen.EndedAt.IsZero() && slices.Contains(seen.Clients, clientID) {
 		return nil
@@ -163,7 +167,8 @@ func (s *Session) reach(clientID string) error {
 	return nil
 }
 
-// LapsedSessions lists sessions that ran out at now, or before, and that nobody has ended yet, the oldest first, at most limit.
+// LapsedSessions lists sessions that ran out at now, or before, and that nobody has ended yet, the
+// oldest first, at most limit.
 func (r Records) LapsedSessions(ctx context.Context, now time.Time, limit int) ([]Session, error) {
 	return listIf(ctx, r, "list sessions that ran out", sessions, Query{Order: []string{"lapses"}, UpTo: millisecond(now), Limit: limit}, 0,
 		func(s *Session) bool { return s.EndedAt.IsZero() && !s.Valid(now) })

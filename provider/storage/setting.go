@@ -17,8 +17,8 @@ var settings = register(table[setting]{
 	version: func(s *setting) *int64 { return &s.Version },
 })
 
-// SetOnce stores a small value under a name if there is none yet, and returns what is stored. All callers, racing or
-// not, on any instance, get the same value.
+// SetOnce stores a small value under a name if there is none yet, and returns what is stored. All
+// callers, racing or not, on any instance, get the same value.
 func (s *Store) SetOnce(ctx context.Context, name string, value []byte) ([]byte, error) {
 	if there, err := s.Setting(ctx, name); err != ErrNotFound {
 		return there, err

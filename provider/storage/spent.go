@@ -22,8 +22,9 @@ var spent = register(table[spending]{
 // spentID is made of both: kinds are constants without a space.
 func spentID(kind, id string) string { return kind + " " + id }
 
-// Spend remembers that the value id of the given kind (a jti, say) was used, until expiresAt. Of any number of concurrent
-// calls exactly one succeeds, the others get ErrConsumed. An entry whose expiresAt has passed may be spent again.
+// Spend remembers that the value id of the given kind (a jti, say) was used, until expiresAt. Of
+// any number of concurrent calls exactly one succeeds, the others get ErrConsumed. An entry whose
+// expiresAt has passed may be spent again.
 func (s *Store) Spend(ctx context.Context, kind, id string, now, expiresAt time.Time) error {
 	now, expiresAt = millisecond(now), millisecond(expiresAt)
 	_, err := makeOr(ctx, s, "spend", spent, spending{ID: spentID(kind, id), ExpiresAt: expiresAt}, func(there *spending) error {

@@ -19,11 +19,13 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// SQLite is the Engine that keeps the records in one file, for one machine. Writers share transactions (see commit); readers have
-// connections of their own and never wait for a writer. Nothing is cached in the process: several processes may have
-// the same file open, and each sees what the others have committed.
+// SQLite is the Engine that keeps the records in one file, for one machine. Writers share
+// transactions (see commit); readers have connections of their own and never wait for a writer.
+// Nothing is cached in the process: several processes may have the same file open, and each sees
+// what the others have committed.
 //
-// A method whose context ends while its write waits for the disk returns the context's error; the write may still happen.
+// A method whose context ends while its write waits for the disk returns the context's error; the
+// write may still happen.
 type SQLite struct {
 	tables map[*Table]*sqlTable
 	path   string      // "" in memory
@@ -40,18 +42,20 @@ type SQLite struct {
 	closed chan struct{} // closed when the last write is through
 }
 
-// busyTimeout is how long a statement waits for another process that holds the write lock, before it fails.
+// busyTimeout is how long a statement waits for another process that holds the write lock, before
+// it fails.
 const busyTimeout = 5 * time.Second
 
-// walSwitchTimeout is how long OpenSQLite waits for another process that opens the same new file at the same moment:
-// SQLite does not wait by itself when the journal mode changes.
+// walSwitchTimeout is how long OpenSQLite waits for another process that opens the same new file at
+// the same moment: SQLite does not wait by itself when the journal mode changes.
 const walSwitchTimeout = 5 * time.Second
 
 var errClosed = errors.New("storage: the store is closed")
 
-// OpenSQLite opens the database file at path, with mode 0600 and the current schema, making or migrating it as needed.
-// A path of "" or ":memory:" is a private store in memory, which lasts until Close. A file that a newer version of
-// Latchkey has migrated, or that is not Latchkey's, is refused and left as it is.
+// OpenSQLite opens the database file at path, with mode 0600 and the current schema, making or
+// migrating it as needed. A path of "" or ":memory:" is a private store in memory, which lasts
+// until Close. A file that a newer version of Latchkey has migrated, or that is not Latchkey's, is
+// refused and left as it is.
 func OpenSQLite(ctx context.Context, path string) (*Store, error) {
 	s, err := openSQLite(ctx, path)
 	if err != nil {
@@ -105,9 +109,9 @@ func openSQLite(ctx context.Context, path string) (*SQLite, error) {
 	return s, nil
 }
 
-// createFile makes the file before SQLite does, so that there is no moment in which others can read it, and syncs the
-// folder, so that it is still there after a loss of power. SQLite gives the -wal and -shm files the same mode. It reports whether
-// the file is a new one.
+// createFile makes the file before SQLite does, so that there is no moment in which others can read
+// it, and syncs the folder, so that it is still there after a loss of power. SQLite gives the -wal
+// and -shm files the same mode. It reports whether the file is a new one.
 func createFile(path string) (made bool, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
@@ -135,8 +139,8 @@ func syncFolder(path string) error {
 	return dir.Sync()
 }
 
-// conn is one connection with its prepared statements. It is used by one goroutine at a time, and without
-// database/sql in between: the pool here is simpler, and a point read costs half.
+// conn is one connection with its prepared statements. It is used by one goroutine at a time, and
+// without database/sql in between: the pool here is simpler, and a point read costs half.
 type conn struct {
 	db         driver.Conn
 	statements map[string]statement
@@ -193,8 +197,8 @@ func (c *conn) close() error {
 	return errors.Join(err, c.db.Close())
 }
 
-// prepare finds or makes the statement and lays out its arguments: string, []byte, int64, bool, time.Time (kept in
-// milliseconds) or nil.
+// prepare finds or makes the statement and lays out its arguments: string, []byte, int64, bool,
+// time.Time (kept in milliseconds) or nil.
 func (c *conn) prepare(query string, args []any) (statement, error) {
 	st, ok := c.statements[query]
 	if !ok {
@@ -218,8 +222,8 @@ func (c *conn) prepare(query string, args []any) (statement, error) {
 	return st, nil
 }
 
-// exec runs a statement and says how many rows it changed. No context: a statement takes microseconds, and one that was
-// interrupted would undo the transaction that others share.
+// exec runs a statement and says how many rows it changed. No context: a statement takes
+// microseconds, and one that was interrupted would undo the transaction that others share.
 func (c *conn) exec(query string, args ...any) (int, error) {
 	st, err := c.prepare(query, args)
 	if err != nil {
@@ -234,7 +238,8 @@ func (c *conn) exec(query string, args ...any) (int, error) {
 	return int(n), err
 }
 
-// query calls row for each row of the answer. The slice is good during the call, what is in it for good.
+// query calls row for each row of the answer. The slice is good during the call, what is in it for
+// good.
 func (c *conn) query(row func([]driver.Value) error, query string, args ...any) error {
 	st, err := c.prepare(query, args)
 	if err != nil {
@@ -263,7 +268,8 @@ func (c *conn) query(row func([]driver.Value) error, query string, args ...any) 
 	}
 }
 
-// one reads the only row of the answer into dest, pointers to string, []byte or int64. ErrNotFound if there is none.
+// one reads the only row of the answer into dest, pointers to string, []byte or int64. ErrNotFound
+// if there is none.
 func (c *conn) one(dest []any, query string, args ...any) error {
 	found := false
 	err := c.query(func(row []driver.Value) error {
@@ -411,7 +417,8 @@ func (q *queue) signal() {
 	}
 }
 
-// take returns the writes that wait, at most limit, sleeping while there are none. Nothing is returned at the end.
+// take returns the writes that wait, at most limit, sleeping while there are none. Nothing is
+// returned at the end.
 func (q *queue) take(limit int) []*write {
 	for {
 		q.mu.Lock()

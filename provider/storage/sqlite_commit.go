@@ -16,8 +16,9 @@ type write struct {
 // maxBatch bounds a transaction, so that the first of a crowd is not kept waiting for the last.
 const maxBatch = 512
 
-// inTransaction runs fn inside the next transaction and returns when that is on the disk. With an error, nothing that fn has
-// written stays. fn may be run more than once, and must begin anew each time.
+// inTransaction runs fn inside the next transaction and returns when that is on the disk. With an
+// error, nothing that fn has written stays. fn may be run more than once, and must begin anew each
+// time.
 func inTransaction[T any](ctx context.Context, s *SQLite, fn func(*conn) (T, error)) (T, error) {
 	var none, out T
 	w := &write{ctx: ctx, done: make(chan struct{})}
@@ -40,9 +41,9 @@ func inTransaction[T any](ctx context.Context, s *SQLite, fn func(*conn) (T, err
 	}
 }
 
-// commit is the one goroutine that writes. It takes whatever waits, one write or five hundred, into one transaction with one
-// sync of the disk, and answers nobody before that. It never waits for company: while the disk is busy with one
-// transaction, the next gathers by itself.
+// commit is the one goroutine that writes. It takes whatever waits, one write or five hundred, into
+// one transaction with one sync of the disk, and answers nobody before that. It never waits for
+// company: while the disk is busy with one transaction, the next gathers by itself.
 func (s *SQLite) commit(own *conn) {
 	defer close(s.closed)
 	if !s.memory {
@@ -60,7 +61,8 @@ func (s *SQLite) commit(own *conn) {
 		if transact(c, batch) {
 			s.count(batch)
 		} else {
-			// One of them failed half way, and took back what the others had done. Each gets a transaction of its own now.
+			// One of them failed half way, and took back what the others had done. Each gets a
+			// transaction of its own now.
 			for i := range batch {
 				if !transact(c, batch[i:i+1]) {
 					panic("storage: a write alone was not answered")
@@ -86,9 +88,10 @@ func (s *SQLite) count(batch []*write) {
 	s.stats.writes.Add(int64(len(batch)))
 }
 
-// transact runs the writes in one transaction and answers them all. A write that refuses, with an answer for an error, has as a rule
-// changed nothing, and the transaction goes on without it. One that fails, or refuses after it has changed something, must
-// leave nothing: everything is undone, and of several writes none is answered, so that each can be done by itself.
+// transact runs the writes in one transaction and answers them all. A write that refuses, with an
+// answer for an error, has as a rule changed nothing, and the transaction goes on without it. One
+// that fails, or refuses after it has changed something, must leave nothing: everything is undone,
+// and of several writes none is answered, so that each can be done by itself.
 func transact(c *conn, batch []*write) (answered bool) {
 	if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
 		return reply(batch, err)
@@ -111,7 +114,8 @@ func transact(c *conn, batch []*write) (answered bool) {
 		return reply(batch, failed)
 	}
 	if _, err := c.exec("COMMIT"); err != nil {
-		// Not tried again: after a failed sync a second one that succeeds proves nothing about the first one's pages.
+		// Not tried again: after a failed sync a second one that succeeds proves nothing about the
+		// first one's pages.
 		return reply(batch, errors.Join(err, rollback(c)))
 	}
 	for _, w := range batch {
@@ -128,7 +132,8 @@ func reply(batch []*write, err error) bool {
 	return true
 }
 
-// rollback ends the transaction. On some faults, a full disk say, SQLite has done so already, and says that there is none.
+// rollback ends the transaction. On some faults, a full disk say, SQLite has done so already, and
+// says that there is none.
 func rollback(c *conn) error {
 	_, err := c.exec("ROLLBACK")
 	if err != nil {

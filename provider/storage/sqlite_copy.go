@@ -12,9 +12,10 @@ import (
 	"strings"
 )
 
-// Backup writes a consistent copy of the database to path, a new file, with mode 0600, while the store is in use. The name is there
-// only when the whole copy is on the disk and Check has found nothing wrong with it; until then it is
-// written to path.partial, of which nothing stays after an error. fs.ErrExist if there is such a file.
+// Backup writes a consistent copy of the database to path, a new file, with mode 0600, while the
+// store is in use. The name is there only when the whole copy is on the disk and Check has found
+// nothing wrong with it; until then it is written to path.partial, of which nothing stays after an
+// error. fs.ErrExist if there is such a file.
 func (s *SQLite) Backup(ctx context.Context, path string) (err error) {
 	what := "back up to " + path
 	if _, err := os.Lstat(path); err == nil {
@@ -51,7 +52,8 @@ func (s *SQLite) Backup(ctx context.Context, path string) (err error) {
 	if err := syncFile(partial); err != nil {
 		return err
 	}
-	// A link, unlike a renaming, never takes the place of a file that somebody else has made meanwhile.
+	// A link, unlike a renaming, never takes the place of a file that somebody else has made
+	// meanwhile.
 	if err := os.Link(partial, path); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return err
@@ -87,8 +89,8 @@ func syncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// Check looks at all that is in the database: its pages and indexes, and every record. It returns how
-// many records of each kind there are. An error says what is damaged; nothing is changed.
+// Check looks at all that is in the database: its pages and indexes, and every record. It returns
+// how many records of each kind there are. An error says what is damaged; nothing is changed.
 func (s *SQLite) Check(ctx context.Context) (counts map[string]int, err error) {
 	_, err = read(ctx, s, func(c *conn) (struct{}, error) {
 		var wrong []string

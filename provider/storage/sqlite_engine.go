@@ -13,8 +13,9 @@ import (
 
 var _ Engine = (*SQLite)(nil)
 
-// sqlTable is a Table as SQLite has it: the ID, the version, the purge time, a column for each field that is looked up, and
-// the document. An index of lists is a table of its own, filled by putEach and emptied by a trigger.
+// sqlTable is a Table as SQLite has it: the ID, the version, the purge time, a column for each
+// field that is looked up, and the document. An index of lists is a table of its own, filled by
+// putEach and emptied by a trigger.
 type sqlTable struct {
 	*Table
 	columns []string // that come from the document
@@ -65,8 +66,8 @@ func newSQLTable(t *Table) *sqlTable {
 	s.get = "SELECT doc FROM " + name + " WHERE id = ?"
 	s.insert = "INSERT INTO " + name + " (id, version, purge_at, doc" + columns + ") VALUES (?, ?, ?, ?" +
 		strings.Repeat(", ?", len(s.columns)) + ") ON CONFLICT (id) DO NOTHING"
-	// SQLite moves the entry of an index whenever its column is set, also to the same value. What does not change is
-	// therefore not set but asked for.
+	// SQLite moves the entry of an index whenever its column is set, also to the same value. What
+	// does not change is therefore not set but asked for.
 	s.update = "UPDATE " + name + " SET version = ?, doc = ?, purge_at = ?" + sets + " WHERE id = ? AND version = ?"
 	s.updateSame = "UPDATE " + name + " SET version = ?, doc = ?, purge_at = ? WHERE id = ? AND version = ?" + same
 	s.updateSameKeepingPurge = "UPDATE " + name + " SET version = ?, doc = ? WHERE id = ? AND version = ?" + same
@@ -174,7 +175,8 @@ func (c *conn) putEach(t *sqlTable, row Row) error {
 	return nil
 }
 
-// replaceSame writes next in place of the row with version seen, if all its columns stay as they are.
+// replaceSame writes next in place of the row with version seen, if all its columns stay as they
+// are.
 func (c *conn) replaceSame(t *sqlTable, next Row, seen int64, samePurge bool, values []any) (bool, error) {
 	args := append(make([]any, 0, 5+len(values)), next.Version, next.Doc)
 	query := t.updateSameKeepingPurge
@@ -419,9 +421,9 @@ func (s *SQLite) Update(ctx context.Context, t *Table, id string, c Change) (Row
 	})
 }
 
-// A sweep is made in steps, so that nobody waits for more than one: a step is a transaction of at most
-// so many rows, and no more after so much time. After each the sweep stands back for as long as the
-// step took: another process gets the lock of the file only when nobody has it.
+// A sweep is made in steps, so that nobody waits for more than one: a step is a transaction of at
+// most so many rows, and no more after so much time. After each the sweep stands back for as long
+// as the step took: another process gets the lock of the file only when nobody has it.
 const (
 	sweepStep  = 25
 	sweepTime  = 5 * time.Millisecond
@@ -440,7 +442,8 @@ func standBack(ctx context.Context, took time.Duration) error {
 	}
 }
 
-// sweep calls do for every row that matches, a step of them in one transaction, and returns the sum of its results.
+// sweep calls do for every row that matches, a step of them in one transaction, and returns the sum
+// of its results.
 func (s *SQLite) sweep(ctx context.Context, t *sqlTable, where []Match, do func(c *conn, id string) (int, error)) (total int, err error) {
 	// 1. As a rule there are few, and one transaction finds and changes them.
 	few := false
@@ -491,8 +494,8 @@ func (s *SQLite) sweep(ctx context.Context, t *sqlTable, where []Match, do func(
 	return total, nil
 }
 
-// matching lists the IDs of the rows that match, at most limit of them, -1 for all; conditions without an index are left to the
-// caller.
+// matching lists the IDs of the rows that match, at most limit of them, -1 for all; conditions
+// without an index are left to the caller.
 func (c *conn) matching(t *sqlTable, where []Match, limit int) (ids []string, err error) {
 	if len(where) == 1 && where[0].Field == FieldID {
 		id, _ := where[0].Value.(string)
@@ -572,9 +575,9 @@ func (s *SQLite) Purge(ctx context.Context, now time.Time) (int, error) {
 	return total, nil
 }
 
-// Ping writes, because a disk that is full or has become read-only still answers questions. It looks
-// whether the file is still there: what is written to one that was deleted or replaced is lost with
-// the process.
+// Ping writes, because a disk that is full or has become read-only still answers questions. It
+// looks whether the file is still there: what is written to one that was deleted or replaced is
+// lost with the process.
 func (s *SQLite) Ping(ctx context.Context) error {
 	if err := s.inPlace(); err != nil {
 		return err
@@ -585,7 +588,8 @@ func (s *SQLite) Ping(ctx context.Context) error {
 	return err
 }
 
-// inPlace reports, as an error, that the path names another file than the one that is open, or none.
+// inPlace reports, as an error, that the path names another file than the one that is open, or
+// none.
 func (s *SQLite) inPlace() error {
 	if s.memory {
 		return nil

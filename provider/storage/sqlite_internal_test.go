@@ -65,7 +65,8 @@ func hold(t *testing.T, s *SQLite) (release func()) {
 	return release
 }
 
-// occupy keeps the writer busy inside a transaction until release, so that the writes which follow gather behind it.
+// occupy keeps the writer busy inside a transaction until release, so that the writes which follow
+// gather behind it.
 func occupy(t *testing.T, s *SQLite) (release func()) {
 	t.Helper()
 	begun, gate, done := make(chan struct{}), make(chan struct{}), make(chan error)
@@ -98,8 +99,8 @@ func await(s *SQLite, n int) {
 	}
 }
 
-// transactions counts the commits in a write-ahead log: after a header of 32 bytes, each page has one of 24, whose second word is
-// not zero in the last page of a transaction.
+// transactions counts the commits in a write-ahead log: after a header of 32 bytes, each page has
+// one of 24, whose second word is not zero in the last page of a transaction.
 func transactions(t *testing.T, s *SQLite) int {
 	t.Helper()
 	log, err := os.ReadFile(s.path + "-wal")

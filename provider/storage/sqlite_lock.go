@@ -8,9 +8,10 @@ import (
 
 var errLocked = errors.New("locked")
 
-// LockServe makes sure that one process at most serves from this database: several would each run the timed work and
-// hold their own counters of load. Programs that only read or change records need no lock. The lock is on a file beside
-// the database and ends with release or with the process, however it ends. A store in memory is nobody else's anyway.
+// LockServe makes sure that one process at most serves from this database: several would each run
+// the timed work and hold their own counters of load. Programs that only read or change records
+// need no lock. The lock is on a file beside the database and ends with release or with the
+// process, however it ends. A store in memory is nobody else's anyway.
 func (s *SQLite) LockServe() (release func(), err error) {
 	if s.memory {
 		return func() {}, nil

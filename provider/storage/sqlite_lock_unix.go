@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// lockFile opens the file and takes the lock on it that ends with the process; errLocked if another has it.
+// lockFile opens the file and takes the lock on it that ends with the process; errLocked if another
+// has it.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 
 const errSharingViolation = syscall.Errno(32)
 
-// lockFile opens the file so that nobody else can open it until the process ends; errLocked if another has.
+// lockFile opens the file so that nobody else can open it until the process ends; errLocked if
+// another has.
 func lockFile(path string) (*os.File, error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {

@@ -17,11 +17,13 @@ const applicationID = 0x4c4b6579
 // upgrade changes a database from one schema version to the next.
 type upgrade func(*conn) error
 
-// upgrades lead from schema version 1 to the current one, which is 1 + len(upgrades). Each is applied once, in order, in one
-// transaction with the step of user_version: killed half way, it has not happened. Those that were released are never edited,
-// only followed. A new file gets the current schema at once.
+// upgrades lead from schema version 1 to the current one, which is 1 + len(upgrades). Each is
+// applied once, in order, in one transaction with the step of user_version: killed half way, it has
+// not happened. Those that were released are never edited, only followed. A new file gets the
+// current schema at once.
 //
-// A new table needs no upgrade: it is made when it is missing. A new index or unique value of an existing table does: see fillColumns.
+// A new table needs no upgrade: it is made when it is missing. A new index or unique value of an
+// existing table does: see fillColumns.
 var upgrades = []upgrade{upgradeToEvents, upgradeToRows, upgradeToSigningAudience, upgradeToLapses, upgradeToEmail}
 
 // createSchema makes what a new file needs.
@@ -67,8 +69,8 @@ func inOneTransaction(c *conn, do func() error) error {
 	return err
 }
 
-// migrate brings the schema up to date. Other processes may do so at the same time: the version is read again under the
-// write lock.
+// migrate brings the schema up to date. Other processes may do so at the same time: the version is
+// read again under the write lock.
 func migrate(ctx context.Context, c *conn, create upgrade, upgrades []upgrade) error {
 	current := 1 + len(upgrades)
 	for {
@@ -110,8 +112,8 @@ func migrateTo(c *conn, version int, step upgrade) error {
 	return nil
 }
 
-// schemaVersionAlone is schemaVersion in a transaction of its own: what it reads must be of one moment, because another process
-// may be making the schema.
+// schemaVersionAlone is schemaVersion in a transaction of its own: what it reads must be of one
+// moment, because another process may be making the schema.
 func schemaVersionAlone(c *conn, known int) (int, error) {
 	if _, err := c.exec("BEGIN"); err != nil {
 		return 0, err
@@ -144,7 +146,8 @@ func schemaVersion(c *conn, known int) (int, error) {
 	return int(version), nil
 }
 
-// fillColumns adds the columns and indexes that a table is declared to have and the file does not, and fills them from the documents.
+// fillColumns adds the columns and indexes that a table is declared to have and the file does not,
+// and fills them from the documents.
 func fillColumns(c *conn, table *Table) error {
 	t := newSQLTable(table)
 	var there []string
@@ -181,20 +184,22 @@ func fillColumns(c *conn, table *Table) error {
 	}, "SELECT id, doc FROM "+quoted(t.Name)+" ORDER BY rowid")
 }
 
-// upgradeToEvents leads to version 2, in which there are events. Their table is made by upgradeToRows.
+// upgradeToEvents leads to version 2, in which there are events. Their table is made by
+// upgradeToRows.
 func upgradeToEvents(*conn) error { return nil }
 
 // upgradeToSigningAudience leads to version 4, in which clients are found by signing_audience.
 func upgradeToSigningAudience(c *conn) error { return fillColumns(c, &clientTable.Table) }
 
-// upgradeToLapses leads to version 5, in which sessions that ran out are found by lapses. Those from before have it once they are touched.
+// upgradeToLapses leads to version 5, in which sessions that ran out are found by lapses. Those
+// from before have it once they are touched.
 func upgradeToLapses(c *conn) error { return fillColumns(c, &sessions.Table) }
 
 // upgradeToEmail leads to version 6, in which users are found by their e-mail address.
 func upgradeToEmail(c *conn) error { return fillColumns(c, &users.Table) }
 
-// upgradeToRows leads from version 2, in which each kind of record had a table of its own form, to version 3, in which all tables
-// are alike and every record has a version.
+// upgradeToRows leads from version 2, in which each kind of record had a table of its own form, to
+// version 3, in which all tables are alike and every record has a version.
 func upgradeToRows(c *conn) error {
 	old := []string{"users", "groups", "clients", "consents", "sessions", "interactions", "grants", "tokens", "spent", "attempts",
 		"logout_deliveries", "key_set", "settings"}

@@ -183,7 +183,8 @@ func TestAViewIsOfOneMoment(t *testing.T) {
 	}), storage.ErrNotFound)
 }
 
-// copyDatabase copies what is on the disk at this moment, as it would be found after a loss of power.
+// copyDatabase copies what is on the disk at this moment, as it would be found after a loss of
+// power.
 func copyDatabase(t *testing.T, from, to string) {
 	t.Helper()
 	for _, suffix := range []string{"", "-wal"} {
@@ -247,8 +248,8 @@ func TestABackupIsTheWholeDatabase(t *testing.T) {
 
 const writerVariable = "LATCHKEY_STORAGE_TEST_WRITER"
 
-// TestWriterProcess is no test but the process that the next one kills: it writes as fast as it can, and says what was
-// acknowledged.
+// TestWriterProcess is no test but the process that the next one kills: it writes as fast as it
+// can, and says what was acknowledged.
 func TestWriterProcess(t *testing.T) {
 	path := os.Getenv(writerVariable)
 	if path == "" {

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// What a Store answers besides success. ErrUnavailable wraps every fault of the store itself (no connection, a deadline, a full
-// disk, a locked file): whether the change was made is not known, and the caller must not conclude anything from it, least of
-// all that a token was reused.
+// What a Store answers besides success. ErrUnavailable wraps every fault of the store itself (no
+// connection, a deadline, a full disk, a locked file): whether the change was made is not known,
+// and the caller must not conclude anything from it, least of all that a token was reused.
 var (
 	ErrUnavailable = errors.New("storage: unavailable")
 
@@ -21,18 +21,22 @@ var (
 	ErrConflict = errors.New("storage: conflict")
 )
 
-// Store keeps the records. All methods may be called concurrently and from several instances at once. What was
-// acknowledged survives a crash and loss of power. Returned records are the caller's own copies.
+// Store keeps the records. All methods may be called concurrently and from several instances at
+// once. What was acknowledged survives a crash and loss of power. Returned records are the caller's
+// own copies.
 //
-// Every record has a Version: 1 when it is new, and one more after each change. A method that takes a record which the caller
-// has read before ("seen") wants it as it was read. It saves a read when nobody has changed the record since; if somebody has,
-// the method decides by the record as it is now.
+// Every record has a Version: 1 when it is new, and one more after each change. A method that takes
+// a record which the caller has read before ("seen") wants it as it was read. It saves a read when
+// nobody has changed the record since; if somebody has, the method decides by the record as it is
+// now.
 //
-// Times are kept to the millisecond, in UTC. "At now" means by the clock that the caller passes; what expires at a
-// time has expired when now is that time. An empty slice or map may come back as nil, and the other way round.
+// Times are kept to the millisecond, in UTC. "At now" means by the clock that the caller passes;
+// what expires at a time has expired when now is that time. An empty slice or map may come back as
+// nil, and the other way round.
 //
-// A method whose context ends, or that loses the store on the way, returns an error that is none of ErrNotFound,
-// ErrConsumed and ErrConflict; what it was to change may have been changed all the same.
+// A method whose context ends, or that loses the store on the way, returns an error that is none of
+// ErrNotFound, ErrConsumed and ErrConflict; what it was to change may have been changed all the
+// same.
 type Store struct {
 	Records // every method that only reads
 	engine  Engine
@@ -44,12 +48,14 @@ type Records struct{ reader Reader }
 // New returns a Store that keeps its records in an engine.
 func New(e Engine) *Store { return &Store{Records: Records{e}, engine: e} }
 
-// Wrap returns a Store that reaches the database of s through the engine that wrap makes of its own. It is for tests.
+// Wrap returns a Store that reaches the database of s through the engine that wrap makes of its
+// own. It is for tests.
 func (s *Store) Wrap(wrap func(Engine) Engine) *Store { return New(wrap(s.engine)) }
 
-// View calls read, which reads several records. With SQLite they are read in one transaction, which costs less than
-// reading each by itself, and are all of one moment; with MongoDB each is read as it is then. The Records must not
-// be used after read has returned, and read must not call the Store itself. View returns the error of read.
+// View calls read, which reads several records. With SQLite they are read in one transaction, which
+// costs less than reading each by itself, and are all of one moment; with MongoDB each is read as
+// it is then. The Records must not be used after read has returned, and read must not call the
+// Store itself. View returns the error of read.
 func (s *Store) View(ctx context.Context, read func(Records) error) error {
 	var said error
 	err := s.engine.View(ctx, func(r Reader) error {
@@ -62,8 +68,8 @@ func (s *Store) View(ctx context.Context, read func(Records) error) error {
 	return wrap("read", err)
 }
 
-// Purge removes what no answer depends on at now: it keeps used and expired things for a while, so that a replay is still
-// recognised as one. It returns how many records it removed.
+// Purge removes what no answer depends on at now: it keeps used and expired things for a while, so
+// that a replay is still recognised as one. It returns how many records it removed.
 func (s *Store) Purge(ctx context.Context, now time.Time) (int, error) {
 	n, err := s.engine.Purge(ctx, now)
 	return n, wrap("purge", err)
@@ -72,8 +78,8 @@ func (s *Store) Purge(ctx context.Context, now time.Time) (int, error) {
 // Ping reports whether the store can answer and is writable.
 func (s *Store) Ping(ctx context.Context) error { return wrap("ping", s.engine.Ping(ctx)) }
 
-// Check reads every record, and with SQLite looks at every page. It returns how many records of each
-// kind there are. An error says what is damaged.
+// Check reads every record, and with SQLite looks at every page. It returns how many records of
+// each kind there are. An error says what is damaged.
 func (s *Store) Check(ctx context.Context) (counts map[string]int, err error) {
 	if db := s.Embedded(); db != nil {
 		counts, err = db.Check(ctx)
@@ -83,8 +89,8 @@ func (s *Store) Check(ctx context.Context) (counts map[string]int, err error) {
 	return counts, wrap("check", err)
 }
 
-// EndEverything ends every session and revokes every grant, with their codes and tokens. It tells no
-// application.
+// EndEverything ends every session and revokes every grant, with their codes and tokens. It tells
+// no application.
 func (s *Store) EndEverything(ctx context.Context, now time.Time) (endedSessions, revoked int, err error) {
 	end := Stamp{Field: "ended_at", At: millisecond(now), PurgeAt: now.Add(keepUsed)}
 	if endedSessions, err = s.engine.Sweep(ctx, &sessions.Table, end); err == nil {
@@ -110,23 +116,24 @@ func wrap(what string, err error) error {
 	return fmt.Errorf("%s: %w: %w", what, ErrUnavailable, err)
 }
 
-// answer reports whether err is one of the answers of a Store. They are compared as they are: an error that merely wraps
-// one would be a mistake.
+// answer reports whether err is one of the answers of a Store. They are compared as they are: an
+// error that merely wraps one would be a mistake.
 func answer(err error) bool {
 	return err == ErrNotFound || err == ErrConsumed || err == ErrConflict
 }
 
 // How long records are kept beyond their use or expiry, before Purge takes them.
 const (
-	// keepUsed is for what recognises a replay: a replay that comes a day late is answered "unknown" in place of "already used",
-	// and gets nothing either way.
+	// keepUsed is for what recognises a replay: a replay that comes a day late is answered
+	// "unknown" in place of "already used", and gets nothing either way.
 	keepUsed = 24 * time.Hour
-	// keepExpired is for what may be used again once it has expired. It covers clocks that disagree between machines.
+	// keepExpired is for what may be used again once it has expired. It covers clocks that disagree
+	// between machines.
 	keepExpired = time.Hour
 )
 
-// Hash is how a secret value is stored: base64url of its SHA-256. The values are random with 256 bits, so
-// that neither salt nor stretching adds anything.
+// Hash is how a secret value is stored: base64url of its SHA-256. The values are random with 256
+// bits, so that neither salt nor stretching adds anything.
 func Hash(value string) string {
 	sum := sha256.Sum256([]byte(value))
 	return base64.RawURLEncoding.EncodeToString(sum[:])

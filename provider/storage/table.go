@@ -12,9 +12,11 @@ type table[T any] struct {
 	version func(*T) *int64
 	// purgeAt is when no answer depends on the record any more; nil: its records are kept for good.
 	purgeAt func(*T) time.Time
-	// memo remembers records that were decoded: for kinds of which there are few, which are read all the time; nil: none.
+	// memo remembers records that were decoded: for kinds of which there are few, which are read
+	// all the time; nil: none.
 	memo *memo[T]
-	// stored is what is written in place of the record, if it needs fields of its own to be found by.
+	// stored is what is written in place of the record, if it needs fields of its own to be found
+	// by.
 	stored func(*T) any
 }
 
@@ -73,8 +75,8 @@ func (t *table[T]) remembered(row Row) (r T, ok bool) {
 	return t.memo.get(row.ID, row.Doc)
 }
 
-// transition changes r, the stored record or, if there is none, the zero T. It is pure, does not write into what r refers to, and
-// does not set the version. Its error is an answer.
+// transition changes r, the stored record or, if there is none, the zero T. It is pure, does not
+// write into what r refers to, and does not set the version. Its error is an answer.
 type transition[T any] func(r *T, exists bool) error
 
 // existing is a transition of a record that must be there.
@@ -106,7 +108,8 @@ func (t *table[T]) apply(change transition[T]) func(*Row) (Row, error) {
 	}
 }
 
-// transit applies a transition to the record with this ID. With a refusal it returns the record only along with ErrConsumed.
+// transit applies a transition to the record with this ID. With a refusal it returns the record
+// only along with ErrConsumed.
 func transit[T any](ctx context.Context, s *Store, what string, t *table[T], id string, c Change) (T, error) {
 	var none T
 	row, err := s.engine.Update(ctx, &t.Table, id, c)
@@ -125,8 +128,9 @@ func change[T any](ctx context.Context, s *Store, what string, t *table[T], id s
 	return transit(ctx, s, what, t, id, Change{Apply: t.apply(do)})
 }
 
-// changeSeen applies a transition to a record that the caller has read before, as it was read: while nobody else has
-// changed it, that takes one call of the database. Whatever the transition says of seen itself counts only as a guess.
+// changeSeen applies a transition to a record that the caller has read before, as it was read:
+// while nobody else has changed it, that takes one call of the database. Whatever the transition
+// says of seen itself counts only as a guess.
 func changeSeen[T any](ctx context.Context, s *Store, what string, t *table[T], seen T, do transition[T]) (T, error) {
 	c := Change{Apply: t.apply(do), Seen: *t.version(&seen)}
 	if next := seen; c.Seen > 0 && do(&next, true) == nil {
@@ -141,7 +145,8 @@ func changeSeen[T any](ctx context.Context, s *Store, what string, t *table[T], 
 	return transit(ctx, s, what, t, t.id(&seen), c)
 }
 
-// making is the change that makes a record, or applies a transition to the one that is there already.
+// making is the change that makes a record, or applies a transition to the one that is there
+// already.
 func (t *table[T]) making(fresh *T, do func(*T) error) (Change, error) {
 	*t.version(fresh) = 1
 	row, err := t.row(fresh)
@@ -173,7 +178,8 @@ func create[T any](ctx context.Context, s *Store, what string, t *table[T], r T)
 	return wrap(what, err)
 }
 
-// replace stores r in place of the record with the version that r has; ErrConflict if there is another, ErrNotFound if there is none.
+// replace stores r in place of the record with the version that r has; ErrConflict if there is
+// another, ErrNotFound if there is none.
 func replace[T any](ctx context.Context, s *Store, what string, t *table[T], r T) error {
 	seen := *t.version(&r)
 	c := Change{Seen: seen, Apply: t.apply(existing(func(stored *T) error {

@@ -11,7 +11,8 @@ const (
 	TokenInitialAccess = "initial_access" // permits one dynamic registration (RFC 7591 §3)
 )
 
-// Token is a credential that is looked up rather than verified by its signature. The value itself is never stored.
+// Token is a credential that is looked up rather than verified by its signature. The value itself
+// is never stored.
 type Token struct {
 	Hash       string    `bson:"_id"`
 	Kind       string    `bson:"kind"`
@@ -46,8 +47,9 @@ func (r Records) Token(ctx context.Context, kind, hash string) (Token, error) {
 	return t, err
 }
 
-// ConsumeToken marks the token used at now and returns it. Of any number of concurrent calls exactly one succeeds; the others get
-// ErrConsumed along with the token. ErrNotFound if there is no token of that kind or it has expired at now unused.
+// ConsumeToken marks the token used at now and returns it. Of any number of concurrent calls
+// exactly one succeeds; the others get ErrConsumed along with the token. ErrNotFound if there is no
+// token of that kind or it has expired at now unused.
 func (s *Store) ConsumeToken(ctx context.Context, kind, hash string, now time.Time) (Token, error) {
 	return change(ctx, s, "consume token", tokens, hash, existing(func(t *Token) error { return t.consume(kind, millisecond(now)) }))
 }

@@ -19,8 +19,8 @@ import (
 // oldNoon is the clock of the databases in testdata.
 var oldNoon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
-// testdata/schema-1.db.gz was made by the program as it was with schema version 1: group, user, client and keys by its commands,
-// the rest by its store.
+// testdata/schema-1.db.gz was made by the program as it was with schema version 1: group, user,
+// client and keys by its commands, the rest by its store.
 func TestDatabaseOfSchemaVersion1OpensAndWorks(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "db")

@@ -19,8 +19,8 @@ type User struct {
 	Version      int64     `bson:"version" json:"-"`
 }
 
-// Claims are the standard claims about a person (OIDC Core §5.1). preferred_username, updated_at, groups and
-// roles are not kept here: they follow from the User and its groups.
+// Claims are the standard claims about a person (OIDC Core §5.1). preferred_username, updated_at,
+// groups and roles are not kept here: they follow from the User and its groups.
 type Claims struct {
 	Name                string   `bson:"name,omitempty" json:"name,omitempty"`
 	GivenName           string   `bson:"given_name,omitempty" json:"given_name,omitempty"`
@@ -87,13 +87,14 @@ func (r Records) UsersByEmail(ctx context.Context, email string, limit int) ([]U
 	return list(ctx, r, "load users", users, Query{Where: []Match{is("claims.email", email)}, Limit: limit})
 }
 
-// UpdateUser replaces the user whose Version is u.Version and increases it by one. ErrConflict if the stored
-// version differs or the new Username is taken, ErrNotFound if there is no such user.
+// UpdateUser replaces the user whose Version is u.Version and increases it by one. ErrConflict if
+// the stored version differs or the new Username is taken, ErrNotFound if there is no such user.
 func (s *Store) UpdateUser(ctx context.Context, u User) error {
 	return replace(ctx, s, "update user", users, u)
 }
 
-// DeleteUser removes the user with consents; sessions and grants are ended by the caller before. ErrNotFound if there is none.
+// DeleteUser removes the user with consents; sessions and grants are ended by the caller before.
+// ErrNotFound if there is none.
 func (s *Store) DeleteUser(ctx context.Context, id string) error {
 	const what = "delete user"
 	if _, err := s.User(ctx, id); err != nil {

@@ -19,7 +19,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// TestEveryCredentialIsGoodForOneThing presents each kind of credential wherever another kind is expected.
+// TestEveryCredentialIsGoodForOneThing presents each kind of credential wherever another kind is
+// expected.
 func TestEveryCredentialIsGoodForOneThing(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t, func(c *provider.Config) { c.Registration = registration.Token })
@@ -98,7 +99,8 @@ func TestEveryCredentialIsGoodForOneThing(t *testing.T) {
 		}
 		w.Forgive()
 		b := w.Browser()
-		// Bob is signed in. An ID token of alice keeps him from a code; anything else is no hint, and is ignored.
+		// Bob is signed in. An ID token of alice keeps him from a code; anything else is no hint,
+		// and is ignored.
 		if p := bob.Get(w.Request(web, "id_token_hint", value)); (p.Answer().Get("code") == "") != (kind == "ID token") {
 			t.Errorf("%s as id_token_hint: %d %s", kind, p.StatusCode, p.Header.Get("Location"))
 		}

@@ -9,8 +9,8 @@ import (
 	"latchkey/provider/oauth"
 )
 
-// clientCredentials gives a client a token for itself (RFC 6749 §4.4). No person is involved: there is no ID token, no refresh token, and
-// no scope that speaks of a person.
+// clientCredentials gives a client a token for itself (RFC 6749 §4.4). No person is involved: there
+// is no ID token, no refresh token, and no scope that speaks of a person.
 func (ep *Endpoints) clientCredentials(x exchange) (grants.TokenResponse, error) {
 	ctx, client, params := x.ctx, x.client, x.params
 	if client.Public() {

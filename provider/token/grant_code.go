@@ -12,8 +12,8 @@ import (
 	"latchkey/provider/web"
 )
 
-// redeemCode exchanges an authorization code for tokens (RFC 6749 §4.1.3, OIDC Core §3.1.3). Every check comes before the code is used,
-// and that before anything is made.
+// redeemCode exchanges an authorization code for tokens (RFC 6749 §4.1.3, OIDC Core §3.1.3). Every
+// check comes before the code is used, and that before anything is made.
 func (ep *Endpoints) redeemCode(x exchange) (grants.TokenResponse, error) {
 	ctx, client, params := x.ctx, x.client, x.params
 	unknown := oauth.Errorf(oauth.InvalidGrant, "the code is unknown or has expired, or was issued to another client")
@@ -44,8 +44,9 @@ func (ep *Endpoints) redeemCode(x exchange) (grants.TokenResponse, error) {
 	case params.Get("redirect_uri") != grant.RedirectURI:
 		return grants.TokenResponse{}, oauth.Errorf(oauth.InvalidGrant, "redirect_uri differs from the one of the authorization request")
 	}
-	// The verifier is checked before the code is used: whoever holds the code without it can then neither spend the code nor, by
-	// spending it twice, revoke the owner's grant (RFC 7636 §1, RFC 6749 §4.1.2).
+	// The verifier is checked before the code is used: whoever holds the code without it can then
+	// neither spend the code nor, by spending it twice, revoke the owner's grant (RFC 7636 §1,
+	// RFC 6749 §4.1.2).
 	if err := oauth.VerifyPKCE(grant.CodeChallenge, params.Get("code_verifier")); err != nil {
 		return grants.TokenResponse{}, err
 	}

@@ -11,9 +11,10 @@ import (
 	"latchkey/provider/web"
 )
 
-// refresh exchanges a refresh token for new tokens (RFC 6749 §6, OIDC Core §12). The refresh token is replaced each time (RFC 9700 §4.14.2). A
-// client whose answer got lost may ask again with the old one for a few seconds, and gets the same successor; later, or when the successor
-// was used already, two parties hold the token, and the grant ends.
+// refresh exchanges a refresh token for new tokens (RFC 6749 §6, OIDC Core §12). The refresh token
+// is replaced each time (RFC 9700 §4.14.2). A client whose answer got lost may ask again with the
+// old one for a few seconds, and gets the same successor; later, or when the successor was used
+// already, two parties hold the token, and the grant ends.
 func (ep *Endpoints) refresh(x exchange) (grants.TokenResponse, error) {
 	ctx, client, params := x.ctx, x.client, x.params
 	unknown := oauth.Errorf(oauth.InvalidGrant, "the refresh token is unknown, has expired or was revoked, or was issued to another client")
@@ -71,8 +72,8 @@ func (ep *Endpoints) refresh(x exchange) (grants.TokenResponse, error) {
 	return ep.Grants.Issue(ctx, issuance)
 }
 
-// withinGrace reports whether a replaced refresh token still yields its successor: it is the one before the current, so nobody has used that
-// one yet, and it was replaced only just now.
+// withinGrace reports whether a replaced refresh token still yields its successor: it is the one
+// before the current, so nobody has used that one yet, and it was replaced only just now.
 func (ep *Endpoints) withinGrace(grant storage.Grant, generation int64, now time.Time) bool {
 	return ep.Grants.RefreshGrace > 0 && generation == grant.RefreshGeneration-1 && now.Sub(grant.RefreshedAt) < ep.Grants.RefreshGrace
 }

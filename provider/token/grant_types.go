@@ -20,12 +20,13 @@ type exchange struct {
 // grantType is one row of the table of grant types.
 type grantType struct {
 	clients.GrantType
-	// exchange checks the request, uses what is used once, and makes the tokens. nil: the grant type is only registered for, and
-	// the token endpoint does not answer it.
+	// exchange checks the request, uses what is used once, and makes the tokens. nil: the grant
+	// type is only registered for, and the token endpoint does not answer it.
 	exchange func(*Endpoints, exchange) (grants.TokenResponse, error)
 }
 
-// grantTypes is the one table of grant types. The token endpoint, the metrics, discovery and the registration of clients read it.
+// grantTypes is the one table of grant types. The token endpoint, the metrics, discovery and the
+// registration of clients read it.
 var grantTypes = []grantType{
 	{clients.GrantType{Name: oauth.GrantAuthorizationCode, SelfRegistered: true}, (*Endpoints).redeemCode},
 	{clients.GrantType{Name: oauth.GrantImplicit, SelfRegistered: true}, nil}, // the authorization endpoint answers it
@@ -33,7 +34,8 @@ var grantTypes = []grantType{
 	{clients.GrantType{Name: oauth.GrantClientCredentials}, (*Endpoints).clientCredentials},
 }
 
-// GrantTypes lists the grant types that clients may be registered for, as published in grant_types_supported.
+// GrantTypes lists the grant types that clients may be registered for, as published in
+// grant_types_supported.
 func GrantTypes() []clients.GrantType {
 	out := make([]clients.GrantType, len(grantTypes))
 	for i, row := range grantTypes {

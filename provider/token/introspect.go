@@ -16,7 +16,8 @@ import (
 	"latchkey/provider/web"
 )
 
-// inactive is the whole answer about a token that is not good, or that is none of the asker's business: which of them cannot be told (RFC 7662 §2.2).
+// inactive is the whole answer about a token that is not good, or that is none of the asker's
+// business: which of them cannot be told (RFC 7662 §2.2).
 var inactive = map[string]bool{"active": false}
 
 // Introspect tells a resource server whether a token is good and what it says (RFC 7662 §2).
@@ -38,7 +39,8 @@ func (ep *Endpoints) Introspect(w http.ResponseWriter, r *http.Request) error {
 	if value == "" {
 		return oauth.Errorf(oauth.InvalidRequest, "token is missing")
 	}
-	// token_type_hint only says where to look first (RFC 7662 §2.1); each kind is recognised by itself.
+	// token_type_hint only says where to look first (RFC 7662 §2.1); each kind is recognised by
+	// itself.
 	var answer map[string]any
 	if grantID, generation, ok := ep.Grants.ParseRefreshToken(value); ok {
 		answer, err = ep.introspectRefresh(ctx, asker, grantID, generation)
@@ -94,7 +96,8 @@ func (ep *Endpoints) introspectAccess(ctx context.Context, asker clients.Client,
 	return answer, nil
 }
 
-// introspectableBy reports whether an access token is the asker's business: it was issued to it, or is for it.
+// introspectableBy reports whether an access token is the asker's business: it was issued to it, or
+// is for it.
 func introspectableBy(asker clients.Client, t grants.AccessToken) bool {
 	if t.ClientID == asker.ID {
 		return true

@@ -13,8 +13,9 @@ import (
 	"latchkey/provider/web"
 )
 
-// Revoke takes back a token that its client no longer needs (RFC 7009 §2). Whether there was such a token is not told: the answer is the
-// same for an unknown one and for another client's, which is left alone.
+// Revoke takes back a token that its client no longer needs (RFC 7009 §2). Whether there was such a
+// token is not told: the answer is the same for an unknown one and for another client's, which is
+// left alone.
 func (ep *Endpoints) Revoke(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	params, err := oauth.ParseBody(r)
@@ -64,7 +65,8 @@ func (ep *Endpoints) revokeRefresh(ctx context.Context, client clients.Client, g
 	return nil
 }
 
-// revokeAccess ends this one access token. A resource server that verifies JWTs by itself learns of it only when the token expires (RFC 7009 §3).
+// revokeAccess ends this one access token. A resource server that verifies JWTs by itself learns of
+// it only when the token expires (RFC 7009 §3).
 func (ep *Endpoints) revokeAccess(ctx context.Context, client clients.Client, value string) error {
 	t, err := ep.Grants.ReadAccessToken(ctx, value)
 	if err != nil {

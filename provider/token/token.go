@@ -8,7 +8,8 @@ import (
 	"latchkey/provider/web"
 )
 
-// Token is the token endpoint (RFC 6749 §3.2): who is the client, which grant type, and then what that says.
+// Token is the token endpoint (RFC 6749 §3.2): who is the client, which grant type, and then what
+// that says.
 func (ep *Endpoints) Token(w http.ResponseWriter, r *http.Request) (err error) {
 	ctx, grantType := r.Context(), ""
 	defer func() { ep.Web.Metrics.Token(grantType, err) }()

@@ -36,7 +36,8 @@ func (ep *Endpoints) Userinfo(w http.ResponseWriter, r *http.Request) error {
 	if t.GrantID == "" || !slices.Contains(scope, oauth.ScopeOpenID) {
 		return web.Challenge(w, oauth.Errorf(oauth.InsufficientScope, "the access token does not have scope openid"))
 	}
-	// A token that was issued for an API alone is not for this resource, whoever presents it (RFC 9068 §4, RFC 8707 §2).
+	// A token that was issued for an API alone is not for this resource, whoever presents it
+	// (RFC 9068 §4, RFC 8707 §2).
 	if !slices.Contains(t.Audience, ep.Web.Issuer) {
 		return web.Challenge(w, oauth.Errorf(oauth.InvalidToken, "the access token is for another resource; leave resource out, or ask for the issuer").
 			Because(fmt.Errorf("its audience is %q", t.Audience)))
@@ -51,7 +52,8 @@ func (ep *Endpoints) Userinfo(w http.ResponseWriter, r *http.Request) error {
 	return ep.writeUserinfo(ctx, w, holder.Client, claims)
 }
 
-// writeUserinfo writes the claims as JSON, or as the JWT that the client is registered for (OIDC Core §5.3.2).
+// writeUserinfo writes the claims as JSON, or as the JWT that the client is registered for
+// (OIDC Core §5.3.2).
 func (ep *Endpoints) writeUserinfo(ctx context.Context, w http.ResponseWriter, client clients.Client, claims map[string]any) error {
 	alg, encryption := client.UserinfoSignedResponseAlg, client.UserinfoEncryptedResponseAlg
 	if alg == "" && encryption == "" {
@@ -84,7 +86,8 @@ func (ep *Endpoints) writeUserinfo(ctx context.Context, w http.ResponseWriter, c
 	return nil
 }
 
-// refuseToken says in the words of RFC 6750 §3.1 that a token is not good; a fault of the store stays what it is.
+// refuseToken says in the words of RFC 6750 §3.1 that a token is not good; a fault of the store
+// stays what it is.
 func refuseToken(err error) error {
 	if errors.Is(err, grants.ErrNoToken) {
 		return oauth.Errorf(oauth.InvalidToken, "the access token is unknown, has expired or was revoked").Because(err)

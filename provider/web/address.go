@@ -33,9 +33,9 @@ func (s *Site) trusts(ip netip.Addr) bool {
 // maxHops bounds the proxies in a row that are believed.
 const maxHops = 20
 
-// ClientAddress is the address that limits and the log go by. X-Forwarded-For counts only when a trusted proxy sent it, and
-// then from the right: the first address that is not itself a trusted proxy. An element that cannot be read is not believed, nor is
-// anything to its left.
+// ClientAddress is the address that limits and the log go by. X-Forwarded-For counts only when a
+// trusted proxy sent it, and then from the right: the first address that is not itself a trusted
+// proxy. An element that cannot be read is not believed, nor is anything to its left.
 func (s *Site) ClientAddress(r *http.Request) string {
 	at := peer(r)
 	if !s.trusts(at) {
@@ -59,7 +59,8 @@ func (s *Site) ClientAddress(r *http.Request) string {
 	return at.String()
 }
 
-// headerList returns the elements of a header that holds a list (RFC 9110 §5.6.1), from all of its lines, without empty ones.
+// headerList returns the elements of a header that holds a list (RFC 9110 §5.6.1), from all of its
+// lines, without empty ones.
 func headerList(r *http.Request, name string) []string {
 	var out []string
 	for _, line := range r.Header.Values(name) {
@@ -72,8 +73,8 @@ func headerList(r *http.Request, name string) []string {
 	return out
 }
 
-// forwardedAddress reads an element of X-Forwarded-For as proxies write it: an IP address, in quotes or brackets or not, with a
-// port or without.
+// forwardedAddress reads an element of X-Forwarded-For as proxies write it: an IP address, in
+// quotes or brackets or not, with a port or without.
 func forwardedAddress(element string) (netip.Addr, bool) {
 	element = strings.Trim(element, `"`)
 	ip, err := netip.ParseAddr(element)
@@ -97,8 +98,8 @@ func forwardedAddress(element string) (netip.Addr, bool) {
 	return ip.Unmap().WithZone(""), true
 }
 
-// overTLS reports whether the user's browser spoke TLS: to us, or to a trusted proxy that says so. Of several proxies in a row the
-// first one, which is named first, has seen the browser.
+// overTLS reports whether the user's browser spoke TLS: to us, or to a trusted proxy that says so.
+// Of several proxies in a row the first one, which is named first, has seen the browser.
 func (s *Site) overTLS(r *http.Request) bool {
 	if r.TLS != nil {
 		return true

@@ -12,7 +12,8 @@ import (
 	"latchkey/provider/providertest"
 )
 
-// behindProxy is a provider with an https issuer, whose requests come from 192.0.2.1 or another peer.
+// behindProxy is a provider with an https issuer, whose requests come from 192.0.2.1 or another
+// peer.
 func behindProxy(t *testing.T) (w *providertest.World, ask func(peer, target string, header ...string) *http.Response) {
 	w = providertest.New(t, func(c *provider.Config) {
 		c.Issuer, c.TrustedProxies = "https://op.example", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8:ffff::/48")}

@@ -22,7 +22,8 @@ import (
 	"latchkey/templates"
 )
 
-// Handler answers a request, or returns the problem. Exactly three places write a problem: page, api and redirectError.
+// Handler answers a request, or returns the problem. Exactly three places write a problem: page,
+// api and redirectError.
 type Handler func(http.ResponseWriter, *http.Request) error
 
 // page adapts a handler whose problems a person reads.
@@ -35,8 +36,8 @@ func (s *Site) page(h Handler) http.Handler {
 	})
 }
 
-// form adapts a handler of our own forms: requests that change something must come from our own pages. It must not wrap
-// what applications post to across sites (authorize, token, logout …).
+// form adapts a handler of our own forms: requests that change something must come from our own
+// pages. It must not wrap what applications post to across sites (authorize, token, logout …).
 func (s *Site) form(h Handler) http.Handler {
 	guard := http.NewCrossOriginProtection()
 	if err := guard.AddTrustedOrigin(s.Base.Scheme + "://" + s.Base.Host); err != nil {
@@ -50,8 +51,8 @@ func (s *Site) form(h Handler) http.Handler {
 	})
 }
 
-// apiHeaders are those of every answer to a program, by their canonical names. The slices are shared between answers: Header.Set
-// and Header.Add leave them alone.
+// apiHeaders are those of every answer to a program, by their canonical names. The slices are
+// shared between answers: Header.Set and Header.Add leave them alone.
 var apiHeaders = http.Header{
 	"Cache-Control":           {"no-store"},
 	"Pragma":                  {"no-cache"},
@@ -74,8 +75,8 @@ func (s *Site) api(h Handler) http.Handler {
 	})
 }
 
-// cors adapts an api that applications in a browser may call, from the origins that are registered for them. There are no cookies
-// in play, so credentials are never allowed.
+// cors adapts an api that applications in a browser may call, from the origins that are registered
+// for them. There are no cookies in play, so credentials are never allowed.
 func (s *Site) cors(methods string, h Handler) http.Handler {
 	return s.api(func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Add("Vary", "Origin")
@@ -118,7 +119,8 @@ func (s *Site) public(h Handler) http.Handler {
 	})
 }
 
-// pageOrJSON adapts what is asked for by people and by programs alike: whoever takes HTML gets a page.
+// pageOrJSON adapts what is asked for by people and by programs alike: whoever takes HTML gets a
+// page.
 func (s *Site) pageOrJSON(h Handler) http.Handler {
 	page, api := s.page(h), s.api(h)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -144,7 +146,8 @@ func (s *Site) Render(w http.ResponseWriter, r *http.Request, status int, page t
 	return nil
 }
 
-// Language is the one of ours that suits the person best: ui_locales of the request that they are in the middle of, then what the browser says.
+// Language is the one of ours that suits the person best: ui_locales of the request that they are
+// in the middle of, then what the browser says.
 func (s *Site) Language(r *http.Request) string {
 	return s.Templates.Match(eventOf(r).locales, r.Header.Get("Accept-Language"))
 }
@@ -157,7 +160,8 @@ type PageError struct {
 	headers http.Header
 }
 
-// RefusePage makes a problem that is shown as a page. Its words are the catalogue's: what happened, why, what to do next.
+// RefusePage makes a problem that is shown as a page. Its words are the catalogue's: what happened,
+// why, what to do next.
 func RefusePage(status int, problem templates.Problem) *PageError {
 	return &PageError{status: status, page: templates.Error{Problem: problem}}
 }
@@ -168,7 +172,8 @@ func (e *PageError) Because(err error) *PageError { e.cause = err; return e }
 // With gives the values that stand in the problem's words.
 func (e *PageError) With(args templates.Args) *PageError { e.page.Args = args; return e }
 
-// BackTo shows the way to an application: its home page, or where it begins to sign in. Without an address nothing is shown.
+// BackTo shows the way to an application: its home page, or where it begins to sign in. Without an
+// address nothing is shown.
 func (e *PageError) BackTo(uri, name string) *PageError {
 	e.page.BackURL, e.page.BackName = uri, name
 	return e
@@ -216,7 +221,8 @@ func (s *Site) errorPage(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// Unavailable reports whether the problem is that the store, or the capacity to hash a password, is out of reach for now.
+// Unavailable reports whether the problem is that the store, or the capacity to hash a password, is
+// out of reach for now.
 func Unavailable(err error) bool {
 	var e *oauth.Error
 	if errors.As(err, &e) {
@@ -225,11 +231,13 @@ func Unavailable(err error) bool {
 	return errors.Is(err, storage.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, people.ErrBusy)
 }
 
-// errorJSON tells a problem to a program (RFC 6749 §5.2, RFC 6750 §3). One of the three places that write a problem.
+// errorJSON tells a problem to a program (RFC 6749 §5.2, RFC 6750 §3). One of the three places that
+// write a problem.
 func (s *Site) errorJSON(w http.ResponseWriter, r *http.Request, err error) {
 	Note(r, err)
 	if errors.Is(err, errNoCredentials) {
-		// WWW-Authenticate says what is missing. A request without a token hears no error code (RFC 6750 §3.1).
+		// WWW-Authenticate says what is missing. A request without a token hears no error code
+		// (RFC 6750 §3.1).
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
@@ -248,8 +256,9 @@ func (s *Site) errorJSON(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", "2")
 	}
 	if e.Code == oauth.InvalidClient && e.HTTPStatus() == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
-		// RFC 6749 §5.2: always for a client that tried the Authorization header, harmless for the others (RFC 9110 §11.6.1 wants it with 401).
-		// Libraries that show the challenge in place of the body say then what is wrong, too.
+		// RFC 6749 §5.2: always for a client that tried the Authorization header, harmless for the
+		// others (RFC 9110 §11.6.1 wants it with 401). Libraries that show the challenge in place
+		// of the body say then what is wrong, too.
 		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Basic realm="latchkey", charset="UTF-8", error="%s", error_description="%s"`, e.Code, quotable(e.Description)))
 	}
 	WriteJSON(w, e.HTTPStatus(), map[string]string{"error": string(e.Code), "error_description": e.Description})
@@ -275,10 +284,10 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(body)
 }
 
-// notFound answers paths that lead nowhere. The path is logged where metadata is looked for: a wrong issuer in a client's configuration is
-// found by it. Any other may hold a secret.
-// A client that looks for metadata in the wrong place, because its issuer has a slash too many or lacks a part, is told the
-// issuer as it is.
+// notFound answers paths that lead nowhere. The path is logged where metadata is looked for: a
+// wrong issuer in a client's configuration is found by it. Any other may hold a secret. A client
+// that looks for metadata in the wrong place, because its issuer has a slash too many or lacks a
+// part, is told the issuer as it is.
 func (s *Site) notFound(w http.ResponseWriter, r *http.Request) error {
 	path := r.URL.EscapedPath()
 	if strings.Contains(path, "/.well-known/") || strings.HasSuffix(path, "/openid-configuration") {
@@ -290,7 +299,8 @@ func (s *Site) notFound(w http.ResponseWriter, r *http.Request) error {
 	return RefusePage(http.StatusNotFound, templates.NotFound)
 }
 
-// methodNotAllowed answers a known path with a method it does not take, and says which it takes (RFC 9110 §15.5.6).
+// methodNotAllowed answers a known path with a method it does not take, and says which it takes
+// (RFC 9110 §15.5.6).
 func methodNotAllowed(router *mux.Router, table []Endpoint) Handler {
 	var methods []string // of any row, in the order of the table
 	for _, e := range table {

@@ -10,11 +10,13 @@ import (
 	"latchkey/provider/oauth"
 )
 
-// errNoCredentials says that a request carried no token at all: the answer then names no error (RFC 6750 §3.1).
+// errNoCredentials says that a request carried no token at all: the answer then names no error
+// (RFC 6750 §3.1).
 var errNoCredentials = errors.New("the request carries no access token")
 
-// BearerToken finds the access token of a request: in the Authorization header or in a form body, and in exactly one of them (RFC 6750 §2). In
-// a URL it would end up in logs and histories, and is refused there whatever else is sent (RFC 9700 §4.3.2).
+// BearerToken finds the access token of a request: in the Authorization header or in a form body,
+// and in exactly one of them (RFC 6750 §2). In a URL it would end up in logs and histories, and is
+// refused there whatever else is sent (RFC 9700 §4.3.2).
 func BearerToken(r *http.Request) (string, error) {
 	if r.URL.Query().Has("access_token") {
 		return "", oauth.Errorf(oauth.InvalidRequest, "an access token must not be sent in the URL; use the Authorization header (RFC 6750 section 5.3)")

@@ -16,16 +16,19 @@ import (
 	"latchkey/provider/storage"
 )
 
-// The browser holds three cookies. The session cookie is a random reference to a storage.Session, and the browser cookie is one
-// to nothing: it only ties interactions, and the memory of an earlier sign-in, to this browser. Both are sealed by gorilla/sessions, are
-// out of reach of scripts and of other hosts, and come with navigations from other sites only (SameSite=Lax). The third, readable by
-// scripts and by frames, holds a random value that changes when the session does: OIDC Session Management §3 needs such a one.
+// The browser holds three cookies. The session cookie is a random reference to a storage.Session,
+// and the browser cookie is one to nothing: it only ties interactions, and the memory of an earlier
+// sign-in, to this browser. Both are sealed by gorilla/sessions, are out of reach of scripts and of
+// other hosts, and come with navigations from other sites only (SameSite=Lax). The third, readable
+// by scripts and by frames, holds a random value that changes when the session does:
+// OIDC Session Management §3 needs such a one.
 const BrowserCookie = "latchkey_browser"
 
 // cookieLife bounds how old a sealed cookie may be; the session it refers to ends long before.
 const cookieLife = 400 * 24 * time.Hour
 
-// newCookieStore makes the envelope. The library's own defaults (SameSite=None, 30 days) are never in force.
+// newCookieStore makes the envelope. The library's own defaults (SameSite=None, 30 days) are never
+// in force.
 func newCookieStore(sealer *keys.Sealer, secure bool) *sessions.CookieStore {
 	store := sessions.NewCookieStore(sealer.Derive("cookie authentication", 64), sealer.Derive("cookie encryption", 32))
 	for _, codec := range store.Codecs {
@@ -38,8 +41,9 @@ func newCookieStore(sealer *keys.Sealer, secure bool) *sessions.CookieStore {
 	return store
 }
 
-// cookieValues writes the values of a cookie as a JSON object of strings. It reads the library's own form too, in which
-// cookies were written before. Reading a cookie takes a twentieth of the time that way, and each request reads one.
+// cookieValues writes the values of a cookie as a JSON object of strings. It reads the library's
+// own form too, in which cookies were written before. Reading a cookie takes a twentieth of the
+// time that way, and each request reads one.
 type cookieValues struct{}
 
 // Serialize writes a map[any]any whose keys and values are strings.
@@ -60,8 +64,8 @@ func (cookieValues) Serialize(src any) ([]byte, error) {
 	return json.Marshal(said)
 }
 
-// Deserialize reads what Serialize or the library's GobEncoder wrote into a *map[any]any. The form of the latter never begins
-// with a brace: it begins with the length of a description of the type.
+// Deserialize reads what Serialize or the library's GobEncoder wrote into a *map[any]any. The form
+// of the latter never begins with a brace: it begins with the length of a description of the type.
 func (cookieValues) Deserialize(src []byte, dst any) error {
 	values, ok := dst.(*map[any]any)
 	if !ok {
@@ -81,7 +85,8 @@ func (cookieValues) Deserialize(src []byte, dst any) error {
 	return nil
 }
 
-// CookieName adds the prefix that keeps other hosts of the same domain from planting the cookie (RFC 6265bis §4.1.3.2).
+// CookieName adds the prefix that keeps other hosts of the same domain from planting the cookie
+// (RFC 6265bis §4.1.3.2).
 func (s *Site) CookieName(name string) string {
 	if s.Secure {
 		return "__Host-" + name
@@ -89,7 +94,8 @@ func (s *Site) CookieName(name string) string {
 	return name
 }
 
-// Cookie reads the reference in a cookie; "" when there is none that opens. A cookie from before a change of keys looks like that.
+// Cookie reads the reference in a cookie; "" when there is none that opens. A cookie from before a
+// change of keys looks like that.
 func (s *Site) Cookie(r *http.Request, name string) string {
 	envelope, err := s.cookies.New(r, s.CookieName(name))
 	if err != nil {
@@ -99,7 +105,8 @@ func (s *Site) Cookie(r *http.Request, name string) string {
 	return ref
 }
 
-// SetCookie seals a reference into a cookie for maxAge; 0 keeps it as long as the browser runs, < 0 takes it away.
+// SetCookie seals a reference into a cookie for maxAge; 0 keeps it as long as the browser runs, < 0
+// takes it away.
 func (s *Site) SetCookie(w http.ResponseWriter, r *http.Request, name, ref string, maxAge time.Duration) error {
 	envelope := sessions.NewSession(s.cookies, s.CookieName(name))
 	envelope.Values["ref"] = ref
@@ -121,7 +128,8 @@ func (s *Site) Browser(w http.ResponseWriter, r *http.Request) (string, error) {
 	if ref := s.Cookie(r, BrowserCookie); ref != "" {
 		return ref, nil
 	}
-	// Asked for twice within one request, it is the same: the browser will only bring the last one back.
+	// Asked for twice within one request, it is the same: the browser will only bring the last one
+	// back.
 	if e := eventOf(r); e.browser != "" {
 		return e.browser, nil
 	}
@@ -133,8 +141,8 @@ func (s *Site) Browser(w http.ResponseWriter, r *http.Request) (string, error) {
 // maxKnown is how many accounts a browser is remembered to have been signed in to.
 const maxKnown = 10
 
-// KnownDevice is the reference of this browser if the account with this username was signed in here before, "" otherwise. Somebody who
-// guesses passwords elsewhere cannot lock such a browser out.
+// KnownDevice is the reference of this browser if the account with this username was signed in here
+// before, "" otherwise. Somebody who guesses passwords elsewhere cannot lock such a browser out.
 func (s *Site) KnownDevice(r *http.Request, username string) string {
 	envelope, err := s.cookies.New(r, s.CookieName(BrowserCookie))
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"latchkey/templates"
 )
 
-// CSRF is the value that a form of this browser for this purpose carries. It says nothing and is worth nothing elsewhere.
+// CSRF is the value that a form of this browser for this purpose carries. It says nothing and is
+// worth nothing elsewhere.
 func (s *Site) CSRF(browser, purpose string) string {
 	mac := hmac.New(sha256.New, s.csrfKey)
 	mac.Write([]byte(browser + "\x00" + purpose))

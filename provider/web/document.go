@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// Document is something public that is the same for everybody, with its entity tag and its header values as they are sent. Make
-// one with NewDocument or NewJSONDocument.
+// Document is something public that is the same for everybody, with its entity tag and its header
+// values as they are sent. Make one with NewDocument or NewJSONDocument.
 type Document struct {
 	body                                    []byte
 	etag, contentType, cacheControl, length []string
 }
 
-// NewDocument returns a document of the given media type that may be cached for maxAge. etag is its entity tag with quotes
-// (RFC 9110 §8.8.3). The document keeps body.
+// NewDocument returns a document of the given media type that may be cached for maxAge. etag is its
+// entity tag with quotes (RFC 9110 §8.8.3). The document keeps body.
 func NewDocument(body []byte, etag, mediaType string, maxAge time.Duration) *Document {
 	return &Document{
 		body: body, etag: []string{etag}, contentType: []string{mediaType},
@@ -45,10 +45,12 @@ func EntityTag(body []byte) string {
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
 }
 
-// Serve answers with the document, or 304 to a client that has it (RFC 9110 §13.1.2). It always returns nil.
+// Serve answers with the document, or 304 to a client that has it (RFC 9110 §13.1.2). It always
+// returns nil.
 func (d *Document) Serve(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
-	// The slices are shared between answers: header.Add makes a new one, and nothing changes one in place.
+	// The slices are shared between answers: header.Add makes a new one, and nothing changes one in
+	// place.
 	h["Content-Type"], h["Cache-Control"], h["Etag"] = d.contentType, d.cacheControl, d.etag
 	if r.Method == http.MethodGet && !conditional(r.Header) {
 		h["Content-Length"] = d.length

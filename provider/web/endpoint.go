@@ -14,20 +14,23 @@ type Audience int
 const (
 	// AudiencePage is a user whom an application or a link sent here; problems are pages.
 	AudiencePage Audience = iota
-	// AudienceForm is a user on a page of ours: what changes something must come from our own pages.
+	// AudienceForm is a user on a page of ours: what changes something must come from our own
+	// pages.
 	AudienceForm
 	// AudienceAPI is a program on a server; problems are JSON.
 	AudienceAPI
-	// AudienceCORS is a program that may run in a browser, on an origin that is registered for a client.
+	// AudienceCORS is a program that may run in a browser, on an origin that is registered for a
+	// client.
 	AudienceCORS
 	// AudiencePublic is any program on any origin: the answer is the same for all.
 	AudiencePublic
-	// AudiencePlain is whoever fetches files or asks whether the process lives. The handler writes everything itself.
+	// AudiencePlain is whoever fetches files or asks whether the process lives. The handler writes
+	// everything itself.
 	AudiencePlain
 )
 
-// Endpoint is one row of the table of endpoints. Routes, discovery, Allow, CORS, metrics and the tests that attack every address
-// range over the rows.
+// Endpoint is one row of the table of endpoints. Routes, discovery, Allow, CORS, metrics and the
+// tests that attack every address range over the rows.
 type Endpoint struct {
 	Path     string   // below the issuer, in the notation of gorilla/mux, e.g. /register/{client_id}
 	Methods  []string // without OPTIONS, which follows from Audience
@@ -38,7 +41,8 @@ type Endpoint struct {
 	Prefix   bool   // the row answers everything below Path, too
 }
 
-// methods are those that the route takes, OPTIONS included where other origins may ask (Fetch §3.2.2).
+// methods are those that the route takes, OPTIONS included where other origins may ask
+// (Fetch §3.2.2).
 func (e Endpoint) methods() []string {
 	if e.Audience == AudienceCORS || e.Audience == AudiencePublic {
 		return append(slices.Clone(e.Methods), http.MethodOptions)
@@ -75,7 +79,8 @@ func Plain(h http.Handler) Handler {
 	}
 }
 
-// Routes serves the table. What is in no row is answered by a page or by JSON, as the caller likes it.
+// Routes serves the table. What is in no row is answered by a page or by JSON, as the caller likes
+// it.
 func (s *Site) Routes(table []Endpoint) http.Handler {
 	root := mux.NewRouter()
 	root.UseEncodedPath()

@@ -8,7 +8,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// Limit counts events by key in fixed windows, in this process: so many in a window, and no more. Its memory is bounded. Make one with NewLimit.
+// Limit counts events by key in fixed windows, in this process: so many in a window, and no more.
+// Its memory is bounded. Make one with NewLimit.
 type Limit struct {
 	most   int
 	window time.Duration
@@ -23,8 +24,9 @@ type limitRow struct {
 	ends  time.Time
 }
 
-// maxLimitRows bounds the memory of a Limit. Beyond it, keys that are not counted yet share one window: an attacker with many
-// addresses does not get around the limit by having more of them than there is room for.
+// maxLimitRows bounds the memory of a Limit. Beyond it, keys that are not counted yet share one
+// window: an attacker with many addresses does not get around the limit by having more of them than
+// there is room for.
 const maxLimitRows = 10_000
 
 // maxLimitKey bounds what a row takes, in bytes. Longer keys are counted by their hash.
@@ -52,7 +54,8 @@ func (l *Limit) Wait(key string, now time.Time) time.Duration {
 	return row.ends.Sub(now)
 }
 
-// Count counts an event of the key and returns 0, or how long to wait if there were too many. What is refused is not counted.
+// Count counts an event of the key and returns 0, or how long to wait if there were too many. What
+// is refused is not counted.
 func (l *Limit) Count(key string, now time.Time) time.Duration {
 	if l.most <= 0 {
 		return 0

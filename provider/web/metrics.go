@@ -13,7 +13,8 @@ import (
 	"latchkey/provider/oauth"
 )
 
-// Metrics counts what the provider does. Labels have few values: never a client, a person or anything else that a request may choose.
+// Metrics counts what the provider does. Labels have few values: never a client, a person or
+// anything else that a request may choose.
 type Metrics struct {
 	Registry *prometheus.Registry
 	requests *prometheus.HistogramVec

@@ -19,7 +19,8 @@ type Response struct {
 	Values   [][2]string // in order; empty values are left out
 }
 
-// RedirectError tells a problem to an application through the browser (RFC 6749 §4.1.2.1). One of the three places that write a problem.
+// RedirectError tells a problem to an application through the browser (RFC 6749 §4.1.2.1). One of
+// the three places that write a problem.
 func (s *Site) RedirectError(w http.ResponseWriter, r *http.Request, to Response, state string, err error) error {
 	Note(r, err)
 	e := oauth.AsError(err)
@@ -30,7 +31,8 @@ func (s *Site) RedirectError(w http.ResponseWriter, r *http.Request, to Response
 	return s.Send(w, r, to)
 }
 
-// Send delivers a response in its mode. Redirects from a POST are 303, so that a browser never posts the person's password on (RFC 9700 §4.12).
+// Send delivers a response in its mode. Redirects from a POST are 303, so that a browser never
+// posts the person's password on (RFC 9700 §4.12).
 func (s *Site) Send(w http.ResponseWriter, r *http.Request, to Response) error {
 	target := to.Redirect.String()
 	if target == "" {
@@ -63,7 +65,8 @@ func (to Response) Location() string {
 		}
 		q.WriteString(url.QueryEscape(kv[0]) + "=" + url.QueryEscape(kv[1]))
 	}
-	// The registered URI is continued, never parsed and written anew: what the application registered stays as it is, byte for byte.
+	// The registered URI is continued, never parsed and written anew: what the application
+	// registered stays as it is, byte for byte.
 	switch {
 	case q.Len() == 0:
 		return target

@@ -46,7 +46,8 @@ func eventOf(r *http.Request) *event {
 // RequestID is the reference that a person sees and the log has.
 func RequestID(r *http.Request) string { return eventOf(r).id }
 
-// Note keeps a problem for the request's log line; the first one wins, because later ones follow from it.
+// Note keeps a problem for the request's log line; the first one wins, because later ones follow
+// from it.
 func Note(r *http.Request, err error) {
 	if e := eventOf(r); e.err == nil {
 		e.err = err
@@ -56,7 +57,8 @@ func Note(r *http.Request, err error) {
 // SetLocales records the languages that the request asks for (OIDC Core §3.1.2.1 ui_locales).
 func SetLocales(r *http.Request, locales []string) { eventOf(r).locales = locales }
 
-// Mention adds a field to the request's log line. Keys are the standards' parameter names; values must never be secrets.
+// Mention adds a field to the request's log line. Keys are the standards' parameter names; values
+// must never be secrets.
 func Mention(r *http.Request, key, value string) {
 	if value == "" {
 		return
@@ -96,9 +98,10 @@ type direct struct {
 	handler  http.Handler
 }
 
-// directRoutes lists, by path and method, the routes whose path is fixed. The router compares a request with one route after
-// the other; here it is found at once. What is not in the list is the router's: paths with variables, path prefixes,
-// methods that a path does not take, and spellings with an escape.
+// directRoutes lists, by path and method, the routes whose path is fixed. The router compares a
+// request with one route after the other; here it is found at once. What is not in the list is the
+// router's: paths with variables, path prefixes, methods that a path does not take, and spellings
+// with an escape.
 func directRoutes(router *mux.Router) map[string]map[string]direct {
 	found := map[string]map[string]direct{}
 	_ = router.Walk(func(route *mux.Route, _ *mux.Router, _ []*mux.Route) error {
@@ -111,7 +114,8 @@ func directRoutes(router *mux.Router) map[string]map[string]direct {
 			return nil //nolint:nilerr // a route for every method
 		}
 		for _, method := range methods {
-			// The router decides whether this route is the one that answers there, and not a longer or an earlier one.
+			// The router decides whether this route is the one that answers there, and not a longer
+			// or an earlier one.
 			var match, longer mux.RouteMatch
 			at := func(path string) *http.Request { return &http.Request{Method: method, URL: &url.URL{Path: path}} }
 			if !router.Match(at(template), &match) || match.Route != route || router.Match(at(template+"x"), &longer) && longer.Route == route {
@@ -127,9 +131,9 @@ func directRoutes(router *mux.Router) map[string]map[string]direct {
 	return found
 }
 
-// observe wraps the router from outside, so that what matched no route is seen too: request identifier, panics, transport,
-// log line, metrics. All routes must have been made. The router must have no middleware of its own: routes with a fixed path
-// are answered without it.
+// observe wraps the router from outside, so that what matched no route is seen too: request
+// identifier, panics, transport, log line, metrics. All routes must have been made. The router must
+// have no middleware of its own: routes with a fixed path are answered without it.
 func (s *Site) observe(router *mux.Router) http.Handler {
 	known := directRoutes(router)
 	router.Use(func(next http.Handler) http.Handler {
@@ -185,9 +189,10 @@ func (s *Site) observe(router *mux.Router) http.Handler {
 const wantsTrustedProxy = "This service is reached by https only, and this request came by http. " +
 	"If a proxy in front ends TLS, name its address in trusted_proxies and let it send X-Forwarded-Proto: https."
 
-// requireHTTPS answers a plain http request to an https issuer. What only reads is sent to the right address. Anything else is refused,
-// because a secret in it has already crossed the network in clear; and so is what a redirect would only bring back here, because a proxy
-// in front ends TLS and does not say so, or may not.
+// requireHTTPS answers a plain http request to an https issuer. What only reads is sent to the
+// right address. Anything else is refused, because a secret in it has already crossed the network
+// in clear; and so is what a redirect would only bring back here, because a proxy in front ends TLS
+// and does not say so, or may not.
 func (s *Site) requireHTTPS(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store") // browsers keep a 308 for good otherwise, longer than the fault
 	target := r.URL.EscapedPath()
@@ -205,7 +210,8 @@ func (s *Site) requireHTTPS(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, wantsTrustedProxy, http.StatusBadRequest)
 }
 
-// unheard reports whether a proxy passed the request on that is not trusted, or that does not say how the browser came.
+// unheard reports whether a proxy passed the request on that is not trusted, or that does not say
+// how the browser came.
 func (s *Site) unheard(r *http.Request) bool {
 	return proxied(r) && !(s.trusts(peer(r)) && r.Header.Get("X-Forwarded-Proto")+forwardedProto(r) != "")
 }
@@ -235,8 +241,8 @@ func (c *redirects) often(what string, now time.Time) bool {
 	return c.seen[what] > redirectsMost
 }
 
-// statusGone is what is noted of a request whose sender went away before there was an answer: what failed then failed for that reason, and is
-// nobody's fault here. Nobody ever receives it.
+// statusGone is what is noted of a request whose sender went away before there was an answer: what
+// failed then failed for that reason, and is nobody's fault here. Nobody ever receives it.
 const statusGone = 499
 
 func (s *Site) logRequest(r *http.Request, ev *event, status int, took time.Duration) {

@@ -37,7 +37,8 @@ type Config struct {
 	Checks         []Check        // of /readyz
 }
 
-// Site is what every endpoint shares: how requests come in, and how answers, pages and problems leave.
+// Site is what every endpoint shares: how requests come in, and how answers, pages and problems
+// leave.
 type Site struct {
 	Issuer    string
 	Base      *url.URL // of the issuer
@@ -74,6 +75,6 @@ func New(cfg Config) *Site {
 // URL returns the absolute URL of a path below the issuer.
 func (s *Site) URL(path string) string { return s.Issuer + path }
 
-// Now returns the time in UTC, cut to the millisecond that the store keeps, so that a value means the same before and after it
-// was stored.
+// Now returns the time in UTC, cut to the millisecond that the store keeps, so that a value means
+// the same before and after it was stored.
 func (s *Site) Now() time.Time { return s.Clock().UTC().Truncate(time.Millisecond) }

@@ -11,9 +11,9 @@ var (
 	proxyID     = regexp.MustCompile(`^[A-Za-z0-9._:=+/-]{1,128}$`)
 )
 
-// traceOf is what a request says of the trace that it belongs to, so that its log line can be joined with those of others: trace_id and
-// parent_id from traceparent (W3C Trace Context §3.2), and proxy_request_id from X-Request-Id of a trusted proxy. What has
-// another form is left out.
+// traceOf is what a request says of the trace that it belongs to, so that its log line can be
+// joined with those of others: trace_id and parent_id from traceparent (W3C Trace Context §3.2),
+// and proxy_request_id from X-Request-Id of a trusted proxy. What has another form is left out.
 func (s *Site) traceOf(r *http.Request) (attrs []slog.Attr) {
 	if value := r.Header.Get("Traceparent"); len(value) >= 55 && len(value) < 200 {
 		if m := traceParent.FindStringSubmatch(value); m != nil {

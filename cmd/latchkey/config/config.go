@@ -26,48 +26,55 @@ import (
 	"latchkey/provider/registration"
 )
 
-// Config is everything that can be configured. Each key of the file is also an environment variable: tls.cert_file is
-// LATCHKEY_TLS_CERT_FILE; lists are separated by commas there. A flag beats the environment, the environment beats the file.
+// Config is everything that can be configured. Each key of the file is also an environment
+// variable: tls.cert_file is LATCHKEY_TLS_CERT_FILE; lists are separated by commas there. A flag
+// beats the environment, the environment beats the file.
 type Config struct {
-	// Issuer is the address that people and applications know the provider by: https://id.example.com. Required.
+	// Issuer is the address that people and applications know the provider by:
+	// https://id.example.com. Required.
 	Issuer string `json:"issuer"`
 	// Name is what the pages call it. Default Latchkey.
 	Name string `json:"name"`
-	// Templates is a folder with templates and messages that take the place of those built in. Default none.
+	// Templates is a folder with templates and messages that take the place of those built in.
+	// Default none.
 	Templates string `json:"templates" path:"true"`
 	// Listen is where it answers: address and port. Default 127.0.0.1:8080.
 	Listen string `json:"listen"`
 	// Data is the folder of the database and of the master key. Default ./data.
 	Data string `json:"data"`
-	// MongoDB is the connection string of a replica set or a sharded cluster, which then holds everything in place of the
-	// embedded database. Default none.
+	// MongoDB is the connection string of a replica set or a sharded cluster, which then holds
+	// everything in place of the embedded database. Default none.
 	MongoDB string `json:"mongodb" secret:"true"`
 	// MongoDBFile is a file with that connection string.
 	MongoDBFile string `json:"mongodb_file" path:"true"`
-	// MasterKey seals private keys and client secrets, and hashes the others: base64 of 32 random bytes. Default: the file
-	// master.key in the data folder, made at the first start.
+	// MasterKey seals private keys and client secrets, and hashes the others: base64 of 32 random
+	// bytes. Default: the file master.key in the data folder, made at the first start.
 	MasterKey string `json:"master_key" secret:"true"`
 	// MasterKeyFile is a file with the master key, readable by its owner only.
 	MasterKeyFile string `json:"master_key_file" path:"true"`
-	// OldMasterKey is the master key that master_key takes the place of, until latchkey rekey has run. Default none.
+	// OldMasterKey is the master key that master_key takes the place of, until latchkey rekey has
+	// run. Default none.
 	OldMasterKey string `json:"old_master_key" secret:"true"`
 	// OldMasterKeyFile is a file with that master key.
 	OldMasterKeyFile string `json:"old_master_key_file" path:"true"`
 
 	TLS struct {
-		// CertFile is the certificate with its chain, PEM. With it, the provider speaks https itself.
+		// CertFile is the certificate with its chain, PEM. With it, the provider speaks https
+		// itself.
 		CertFile string `json:"cert_file" path:"true"`
-		// KeyFile is the certificate's private key, PEM. A changed file is taken up without a restart.
+		// KeyFile is the certificate's private key, PEM. A changed file is taken up without a
+		// restart.
 		KeyFile string `json:"key_file" path:"true"`
 	} `json:"tls"`
 
-	// TrustedProxies are the addresses of the proxies in front: only they may say with X-Forwarded-For and X-Forwarded-Proto whom
-	// they speak for. Default none.
+	// TrustedProxies are the addresses of the proxies in front: only they may say with
+	// X-Forwarded-For and X-Forwarded-Proto whom they speak for. Default none.
 	TrustedProxies []string `json:"trusted_proxies"`
-	// MetricsListen is where /metrics, /healthz and /readyz answer beside the public address. Empty: nowhere. Default 127.0.0.1:9464.
+	// MetricsListen is where /metrics, /healthz and /readyz answer beside the public address.
+	// Empty: nowhere. Default 127.0.0.1:9464.
 	MetricsListen string `json:"metrics_listen"`
-	// ShutdownDelay is how long a server that was told to stop goes on answering while /readyz says no,
-	// so that proxies learn of it in time; at most 5m. Default 5s.
+	// ShutdownDelay is how long a server that was told to stop goes on answering while /readyz says
+	// no, so that proxies learn of it in time; at most 5m. Default 5s.
 	ShutdownDelay Duration `json:"shutdown_delay"`
 
 	Log struct {
@@ -88,8 +95,8 @@ type Config struct {
 		RefreshIdle Duration `json:"refresh_idle"`
 		// RefreshAbsolute ends a grant with offline access. Default 180d.
 		RefreshAbsolute Duration `json:"refresh_absolute"`
-		// RefreshGrace is how long a replaced refresh token still yields the one that replaced it, for applications that lost
-		// the answer. Default 10s.
+		// RefreshGrace is how long a replaced refresh token still yields the one that replaced it,
+		// for applications that lost the answer. Default 10s.
 		RefreshGrace Duration `json:"refresh_grace"`
 		// SessionIdle ends a session in which nothing happens for so long. Default 2h.
 		SessionIdle Duration `json:"session_idle"`
@@ -107,28 +114,31 @@ type Config struct {
 		SigningKey Duration `json:"signing_key"`
 	} `json:"lifetimes"`
 
-	// AccessTokenSignedResponseAlg signs access tokens for APIs whose registration does not name an algorithm itself: RS256, ES256,
-	// PS256 or EdDSA. Default ES256.
+	// AccessTokenSignedResponseAlg signs access tokens for APIs whose registration does not name an
+	// algorithm itself: RS256, ES256, PS256 or EdDSA. Default ES256.
 	AccessTokenSignedResponseAlg string `json:"access_token_signed_response_alg"`
 
-	// Registration says who may register applications over HTTP: closed, token (whoever has an initial access token, see
-	// latchkey token create), or open (anybody). Default closed.
+	// Registration says who may register applications over HTTP: closed, token (whoever has an
+	// initial access token, see latchkey token create), or open (anybody). Default closed.
 	Registration string `json:"registration"`
 	// RequireSecondFactor lets nobody into any application by password alone. Default false.
 	RequireSecondFactor bool `json:"require_second_factor"`
 	// RegistrationsPerHour limits registration per client address; 0 is no limit. Default 60.
 	RegistrationsPerHour int `json:"registrations_per_hour"`
-	// RegistrationResources lists the APIs that clients which register themselves may ask for tokens for (RFC 8707), by the URIs that
-	// they send as resource: https://mcp.example.com/mcp. Default none.
+	// RegistrationResources lists the APIs that clients which register themselves may ask for
+	// tokens for (RFC 8707), by the URIs that they send as resource: https://mcp.example.com/mcp.
+	// Default none.
 	RegistrationResources []string `json:"registration_resources"`
 
 	Outbound struct {
-		// AllowLoopback lets the provider call addresses of this machine that applications registered. For demonstrations and
-		// certification runs only. Default false.
+		// AllowLoopback lets the provider call addresses of this machine that applications
+		// registered. For demonstrations and certification runs only. Default false.
 		AllowLoopback bool `json:"allow_loopback"`
-		// AllowPrivate lists networks that are not public and that the provider may call: 10.20.0.0/16. Default none.
+		// AllowPrivate lists networks that are not public and that the provider may call:
+		// 10.20.0.0/16. Default none.
 		AllowPrivate []string `json:"allow_private"`
-		// CAFile has further certificate authorities, PEM, to trust in these calls beside the system's.
+		// CAFile has further certificate authorities, PEM, to trust in these calls beside the
+		// system's.
 		CAFile string `json:"ca_file" path:"true"`
 	} `json:"outbound"`
 
@@ -139,29 +149,34 @@ type Config struct {
 		Passes int `json:"passes"`
 		// Concurrency is how many are computed at once; 0 is one per processor. Default 0.
 		Concurrency int `json:"concurrency"`
-		// AttemptsPerAccount is how many failures close an account for the rest of 15 minutes. Default 10.
+		// AttemptsPerAccount is how many failures close an account for the rest of 15 minutes.
+		// Default 10.
 		AttemptsPerAccount int `json:"attempts_per_account"`
 		// AttemptsPerAddress is the same for one client address, over all accounts. Default 100.
 		AttemptsPerAddress int `json:"attempts_per_address"`
-		// MinLength is the shortest password that may be set, in characters, from 8 to 64. Default 10.
+		// MinLength is the shortest password that may be set, in characters, from 8 to 64. Default
+		// 10.
 		MinLength int `json:"min_length"`
 		// BlocklistFile has further passwords that may not be set, one a line. Default none.
 		BlocklistFile string `json:"blocklist_file" path:"true"`
 	} `json:"passwords"`
 
 	Mail struct {
-		// Mode is off (no mails are sent, and what needs them is not offered), smtp, or folder (mails are written into files). Default off.
+		// Mode is off (no mails are sent, and what needs them is not offered), smtp, or folder
+		// (mails are written into files). Default off.
 		Mode string `json:"mode"`
 		// From is the address that mails come from: accounts@example.com.
 		From string `json:"from"`
-		// Folder is where mode folder writes mails, one file each. Default mails in the data folder.
+		// Folder is where mode folder writes mails, one file each. Default mails in the data
+		// folder.
 		Folder string `json:"folder" path:"true"`
 
 		SMTP struct {
 			// Address is the mail server's name and port: smtp.example.com:587.
 			Address string `json:"address"`
-			// Security is starttls (required of the server), tls (from the first byte, usual at port 465), or none (without a password, and
-			// for a server on this machine alone). Default starttls.
+			// Security is starttls (required of the server), tls (from the first byte, usual at
+			// port 465), or none (without a password, and for a server on this machine alone).
+			// Default starttls.
 			Security string `json:"security"`
 			// User is whom to authenticate as. Default none.
 			User string `json:"user"`
@@ -179,11 +194,12 @@ type Config struct {
 		Keep Duration `json:"keep"`
 	} `json:"audit"`
 
-	// InsecureAllowNone lets applications register for unsigned ID tokens and request objects (alg none). Only the certification
-	// suite needs it. Default false.
+	// InsecureAllowNone lets applications register for unsigned ID tokens and request objects (alg
+	// none). Only the certification suite needs it. Default false.
 	InsecureAllowNone bool `json:"insecure_allow_none"`
-	// InsecurePublicClientsWithoutPKCE lets public clients that registered themselves leave out PKCE, so that whoever sees a code can
-	// use it. Only the certification suite needs it. Default false.
+	// InsecurePublicClientsWithoutPKCE lets public clients that registered themselves leave out
+	// PKCE, so that whoever sees a code can use it. Only the certification suite needs it. Default
+	// false.
 	InsecurePublicClientsWithoutPKCE bool `json:"insecure_public_clients_without_pkce"`
 
 	file    string           // what was read, "" for none
@@ -342,11 +358,13 @@ var siblings = map[string]string{"mongodb": "mongodb_file", "mongodb_file": "mon
 // DefaultFile is read from the working directory when no other is named.
 const DefaultFile = "latchkey.yaml"
 
-// notOurs are variables that a container platform sets for a service that happens to be called latchkey, and those of the tests.
+// notOurs are variables that a container platform sets for a service that happens to be called
+// latchkey, and those of the tests.
 var notOurs = regexp.MustCompile(`^LATCHKEY_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP)\w*)?|TEST_\w+)$`)
 
-// Load reads the configuration from the file, the environment (KEY=value pairs) and flags (by key), in this order of precedence. All
-// that is wrong with it as text is returned at once; Validate says that too, with what is wrong with its meaning.
+// Load reads the configuration from the file, the environment (KEY=value pairs) and flags (by key),
+// in this order of precedence. All that is wrong with it as text is returned at once; Validate says
+// that too, with what is wrong with its meaning.
 func Load(file string, environ []string, flags map[string]string) (Config, error) {
 	c := Default()
 	c.said = map[string]Fault{}
@@ -451,7 +469,8 @@ func Load(file string, environ []string, flags map[string]string) (Config, error
 // File is the configuration file that was read, "" for none.
 func (c *Config) File() string { return c.file }
 
-// FaultOf is something wrong with the meaning of a key, or of the section with that name, and where it was set.
+// FaultOf is something wrong with the meaning of a key, or of the section with that name, and where
+// it was set.
 func (c *Config) FaultOf(key, format string, args ...any) Fault {
 	at, ok := c.said[key]
 	if !ok {
@@ -466,8 +485,8 @@ func (c *Config) FaultOf(key, format string, args ...any) Fault {
 	return at
 }
 
-// unsure says that nothing can be said about the meaning of a key, because something could not be read: the key itself, or one that may
-// have been meant by it.
+// unsure says that nothing can be said about the meaning of a key, because something could not be
+// read: the key itself, or one that may have been meant by it.
 func (c *Config) unsure(key string) bool {
 	if len(c.unread) == 0 {
 		return false
@@ -507,7 +526,8 @@ func beforeLast(s, sep string) (before string, ok bool) {
 	return s, false
 }
 
-// CheckStore says what is wrong with where things are kept; that is all that most commands need to know.
+// CheckStore says what is wrong with where things are kept; that is all that most commands need to
+// know.
 func (c *Config) CheckStore() (fs Faults) {
 	bad := func(key, format string, args ...any) {
 		if !c.unsure(key) {
@@ -562,7 +582,8 @@ func (c *Config) CheckStore() (fs Faults) {
 	return fs
 }
 
-// Validate says everything that is wrong with the configuration of a server, each with the key to fix and an example of a right value.
+// Validate says everything that is wrong with the configuration of a server, each with the key to
+// fix and an example of a right value.
 func (c *Config) Validate() error {
 	fs := append(slices.Clone(c.unread), c.CheckStore()...)
 	bad := func(key, format string, args ...any) {
@@ -756,7 +777,8 @@ func CheckIssuer(issuer string) error {
 	return nil
 }
 
-// loopbackHost reports whether a host is this machine: a loopback address or a name below localhost (RFC 6761 §6.3).
+// loopbackHost reports whether a host is this machine: a loopback address or a name below localhost
+// (RFC 6761 §6.3).
 func loopbackHost(host string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
@@ -791,8 +813,8 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p.Masked(), err
 }
 
-// ParsePrefixes reads addresses and networks, such as 10.0.0.5 and 10.0.0.0/24. What is neither is left
-// out: Validate has told of it.
+// ParsePrefixes reads addresses and networks, such as 10.0.0.5 and 10.0.0.0/24. What is neither is
+// left out: Validate has told of it.
 func ParsePrefixes(list []string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range list {
@@ -803,7 +825,8 @@ func ParsePrefixes(list []string) []netip.Prefix {
 	return out
 }
 
-// checkTLS reports whether the two files are a certificate and its key, and the key is nobody else's to read.
+// checkTLS reports whether the two files are a certificate and its key, and the key is nobody
+// else's to read.
 func checkTLS(certFile, keyFile string) error {
 	if _, err := tls.LoadX509KeyPair(certFile, keyFile); err != nil {
 		return fmt.Errorf("cert_file and key_file cannot be used: %w", err)

@@ -13,7 +13,8 @@ import (
 // maxSecretFile bounds what is read as a secret.
 const maxSecretFile = 64 << 10
 
-// ReadSecretFile reads a secret that is alone in a file. The key is named in errors, the value never.
+// ReadSecretFile reads a secret that is alone in a file. The key is named in errors, the value
+// never.
 func ReadSecretFile(key, path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -20,8 +20,8 @@ func (c *Config) PrimaryMasterKey() ([]byte, error) {
 	return keys.ReadMasterKey(c.MasterKeyPath())
 }
 
-// MasterKeys are all that the configuration names, the primary one first. A running server calls it again when the master key was
-// changed beside it, so files are read each time.
+// MasterKeys are all that the configuration names, the primary one first. A running server calls it
+// again when the master key was changed beside it, so files are read each time.
 func (c *Config) MasterKeys() ([][]byte, error) {
 	primary, err := c.PrimaryMasterKey()
 	if err != nil {
@@ -73,7 +73,8 @@ func (c *Config) WrongMasterKey(err error) error {
 
 func (c *Config) HasOldMasterKey() bool { return c.OldMasterKey != "" || c.OldMasterKeyFile != "" }
 
-// CheckMasterKey reports whether the master key can be read, as far as that can be seen without a database.
+// CheckMasterKey reports whether the master key can be read, as far as that can be seen without a
+// database.
 func (c *Config) CheckMasterKey() error {
 	if c.OldMasterKeyFile != "" {
 		if _, err := keys.ReadMasterKey(c.OldMasterKeyFile); err != nil {

@@ -30,7 +30,8 @@ func (c *Config) MongoURI() (string, error) {
 	return ReadSecretFile("mongodb_file", c.MongoDBFile)
 }
 
-// Exists reports, as an error, that there is no database yet, so that a read-only command with a mistyped path does not create one.
+// Exists reports, as an error, that there is no database yet, so that a read-only command with a
+// mistyped path does not create one.
 func (c *Config) Exists() error {
 	if c.MongoDB != "" || c.MongoDBFile != "" {
 		return nil
@@ -41,12 +42,14 @@ func (c *Config) Exists() error {
 	return nil
 }
 
-// PublishKeys is how long a replaced key stays published: for the life of every token that others verify by it, and of their caches.
+// PublishKeys is how long a replaced key stays published: for the life of every token that others
+// verify by it, and of their caches.
 func (c *Config) PublishKeys() time.Duration {
 	return time.Duration(max(c.Lifetimes.AccessToken, c.Lifetimes.IDToken)) + keys.MaxAge
 }
 
-// KeepKeys is how long a replaced key is kept: as long as an ID token is worth something as a hint, and longer than any token lasts.
+// KeepKeys is how long a replaced key is kept: as long as an ID token is worth something as a hint,
+// and longer than any token lasts.
 func (c *Config) KeepKeys() time.Duration {
 	return time.Duration(max(30*Day, c.Lifetimes.RememberedAbsolute, c.Lifetimes.SessionAbsolute))
 }

@@ -17,7 +17,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// maxYAML bounds a file that we read: far more than anybody writes, and nothing that could exhaust the machine.
+// maxYAML bounds a file that we read: far more than anybody writes, and nothing that could exhaust
+// the machine.
 const maxYAML = 8 << 20
 
 // A Fault is something wrong with a configuration or a file to apply, and where.
@@ -62,8 +63,9 @@ func (fs Faults) OrNil() error {
 	return fs
 }
 
-// yamlReader fills Go values from YAML by their json names, so that what a record is called has one spelling everywhere. It
-// notes every fault with its line and goes on, so that all of them are told at once.
+// yamlReader fills Go values from YAML by their json names, so that what a record is called has one
+// spelling everywhere. It notes every fault with its line and goes on, so that all of them are told
+// at once.
 type yamlReader struct {
 	file   string
 	faults Faults
@@ -97,7 +99,8 @@ func ReadYAMLFile(file string, stdin io.Reader, out any) (map[string]int, error)
 	return ReadYAML(name, text, out)
 }
 
-// ReadText reads a file of a bounded size, or standard input for "-", and returns its name for messages.
+// ReadText reads a file of a bounded size, or standard input for "-", and returns its name for
+// messages.
 func ReadText(file string, stdin io.Reader) (name string, text []byte, err error) {
 	name, in := file, stdin
 	if file == "-" {
@@ -119,10 +122,12 @@ func ReadText(file string, stdin io.Reader) (name string, text []byte, err error
 	return name, text, nil
 }
 
-// ReadYAML reads one document into the struct that out points to. lines has the line of each key, by dotted name: clients[2].type.
+// ReadYAML reads one document into the struct that out points to. lines has the line of each key,
+// by dotted name: clients[2].type.
 func ReadYAML(name string, text []byte, out any) (lines map[string]int, err error) {
 	defer func() {
-		// The parser has panicked on bad input in the past; whoever wrote the file should read a sentence.
+		// The parser has panicked on bad input in the past; whoever wrote the file should read a
+		// sentence.
 		if v := recover(); v != nil {
 			err = Fault{File: name, Text: fmt.Sprintf("is not YAML: %v", v)}
 		}
@@ -220,7 +225,8 @@ func (r *yamlReader) read(n *yaml.Node, v reflect.Value, key string, depth int) 
 func (r *yamlReader) readScalar(n *yaml.Node, v reflect.Value, key string) {
 	switch v.Kind() {
 	case reflect.String:
-		// The text as it stands in the file: 01234 and 1987-10-16 stay what they are, whatever YAML would make of them.
+		// The text as it stands in the file: 01234 and 1987-10-16 stay what they are, whatever YAML
+		// would make of them.
 		v.SetString(n.Value)
 	case reflect.Bool:
 		b, err := strconv.ParseBool(n.Value)
@@ -328,7 +334,8 @@ func (r *yamlReader) plain(n *yaml.Node, key string, depth int) (any, bool) {
 	return n.Value, true
 }
 
-// jsonFields maps json names to the fields of a struct, those of embedded structs included; "-" is left out.
+// jsonFields maps json names to the fields of a struct, those of embedded structs included; "-" is
+// left out.
 func jsonFields(v reflect.Value) map[string]reflect.Value {
 	out := map[string]reflect.Value{}
 	for i := range v.NumField() {

@@ -14,9 +14,9 @@ type Call struct {
 	ID    string // of the record, where there is one
 }
 
-// Intercept returns a store on the database of s that asks before each call of the engine. An error of ask is what the engine
-// answers: storage.ErrUnavailable and what wraps it for a fault, which the engine has not been called for then. What ask does
-// otherwise happens just before the call.
+// Intercept returns a store on the database of s that asks before each call of the engine. An error
+// of ask is what the engine answers: storage.ErrUnavailable and what wraps it for a fault, which
+// the engine has not been called for then. What ask does otherwise happens just before the call.
 func Intercept(s *storage.Store, ask func(context.Context, Call) error) *storage.Store {
 	return s.Wrap(func(e storage.Engine) storage.Engine {
 		return &intercepted{interceptedReader{e, ask}, e}

@@ -28,7 +28,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-// Variable names the environment variable with the connection string of a MongoDB deployment for tests.
+// Variable names the environment variable with the connection string of a MongoDB deployment for
+// tests.
 const Variable = "LATCHKEY_TEST_MONGODB"
 
 // startTimeout bounds fetching and starting a server.
@@ -37,8 +38,9 @@ const startTimeout = 3 * time.Minute
 //go:embed testdata/mongoserver
 var mongoserver embed.FS
 
-// leash keeps the standard input of the server open. It ends when that does, which is when this process ends, however it does;
-// unless something refers to the pipe, that is when the garbage collector comes by.
+// leash keeps the standard input of the server open. It ends when that does, which is when this
+// process ends, however it does; unless something refers to the pipe, that is when the garbage
+// collector comes by.
 //
 //lint:ignore U1000 nobody reads it: that it refers to the pipe is all it is for
 var leash io.WriteCloser
@@ -48,8 +50,8 @@ var server = sync.OnceValues(startMongo)
 
 var errNoMongo = errors.New("no MongoDB to test with: set " + Variable + " to the connection string of a replica set, or put mongod, or java and mvn, on the PATH")
 
-// MongoURI returns a connection string with a database of this test's own, which is dropped at its end. Without a server the
-// test is skipped, or fails if CI=true.
+// MongoURI returns a connection string with a database of this test's own, which is dropped at its
+// end. Without a server the test is skipped, or fails if CI=true.
 func MongoURI(t testing.TB) string {
 	t.Helper()
 	uri, err := server()
@@ -88,7 +90,8 @@ func SQLite(t testing.TB) *storage.Store {
 	return s
 }
 
-// MongoDB is an empty store in a database of the test's own, closed and dropped at its end. See MongoURI.
+// MongoDB is an empty store in a database of the test's own, closed and dropped at its end. See
+// MongoURI.
 func MongoDB(t testing.TB) *storage.Store {
 	t.Helper()
 	s, err := storage.OpenMongoDB(context.Background(), MongoURI(t))
@@ -154,7 +157,8 @@ func startMongo() (string, error) {
 	return startJava()
 }
 
-// startMongod starts a replica set of one node. The shell in between ends it when its standard input does; see leash.
+// startMongod starts a replica set of one node. The shell in between ends it when its standard
+// input does; see leash.
 func startMongod(mongod string) (string, error) {
 	folder, err := os.MkdirTemp("", "latchkey-mongod-")
 	if err != nil {
@@ -239,8 +243,9 @@ func startJava() (string, error) {
 	return fmt.Sprintf("mongodb://127.0.0.1:%d/?replicaSet=rs0", port), nil
 }
 
-// javaClasses fetches what the launcher needs and compiles it, once: the result is kept in the user's cache folder, under
-// a name that changes with the sources. Several test processes may do so at the same time; the first to be ready wins.
+// javaClasses fetches what the launcher needs and compiles it, once: the result is kept in the
+// user's cache folder, under a name that changes with the sources. Several test processes may do so
+// at the same time; the first to be ready wins.
 func javaClasses() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -18,7 +18,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// Proxy stands between a driver and the primary of a MongoDB deployment, and breaks what passes at chosen moments.
+// Proxy stands between a driver and the primary of a MongoDB deployment, and breaks what passes at
+// chosen moments.
 type Proxy struct {
 	t      testing.TB
 	uri    string // of the deployment
@@ -60,16 +61,19 @@ func CutBefore() Fault { return Fault{kind: cutBefore} }
 // CutAfter closes the connection when the server has done the command, in place of its answer.
 func CutAfter() Fault { return Fault{kind: cutAfter} }
 
-// CutAndForget is CutAfter on a server that then does not know the retried command again, and does it a second time.
+// CutAndForget is CutAfter on a server that then does not know the retried command again, and does
+// it a second time.
 func CutAndForget() Fault { return Fault{kind: cutAndForget} }
 
 // Stall lets the server do the command, and never answers.
 func Stall() Fault { return Fault{kind: stall} }
 
-// Refuse answers with this error code in place of the server, as one does that has just ceased to be the primary.
+// Refuse answers with this error code in place of the server, as one does that has just ceased to
+// be the primary.
 func Refuse(code int, name string) Fault { return Fault{kind: refuse, code: code, name: name} }
 
-// NoMajority lets the server do the command, and adds to its answer that no majority has confirmed it.
+// NoMajority lets the server do the command, and adds to its answer that no majority has confirmed
+// it.
 func NoMajority() Fault { return Fault{kind: noMajority} }
 
 // Always makes the fault happen to every such command from then on.
@@ -78,8 +82,8 @@ func (f Fault) Always() Fault {
 	return f
 }
 
-// NewProxy starts a proxy before the deployment that the connection string names. The test is skipped if its connections
-// are encrypted.
+// NewProxy starts a proxy before the deployment that the connection string names. The test is
+// skipped if its connections are encrypted.
 func NewProxy(t testing.TB, uri string) *Proxy {
 	t.Helper()
 	if strings.HasPrefix(uri, "mongodb+srv:") || strings.Contains(uri, "tls=true") || strings.Contains(uri, "ssl=true") {
@@ -151,7 +155,8 @@ func (p *Proxy) Left() int {
 	return n
 }
 
-// Withheld is closed once an answer of the server was kept from the driver: what it had asked for is done by then.
+// Withheld is closed once an answer of the server was kept from the driver: what it had asked for
+// is done by then.
 func (p *Proxy) Withheld() <-chan struct{} { return p.withheld }
 
 // Clear forgets the faults that have not happened yet.
@@ -179,7 +184,8 @@ func (p *Proxy) Up() {
 	p.down = false
 }
 
-// fault takes the fault that is to happen to this command; foreign says that it must look like one never seen before.
+// fault takes the fault that is to happen to this command; foreign says that it must look like one
+// never seen before.
 func (p *Proxy) fault(command string) (f Fault, foreign bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -349,7 +355,8 @@ const (
 	maxFrame = 48 << 20
 )
 
-// readFrame reads one message of the wire protocol: 16 bytes of header (length, request, response to, operation), and the rest.
+// readFrame reads one message of the wire protocol: 16 bytes of header (length, request, response
+// to, operation), and the rest.
 func readFrame(r io.Reader) ([]byte, error) {
 	var head [16]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -365,8 +372,8 @@ func readFrame(r io.Reader) ([]byte, error) {
 	return frame, err
 }
 
-// commandOf is the name of the command in a message: the first key of its document, which follows four bytes of flags and one that
-// tells the kind of section.
+// commandOf is the name of the command in a message: the first key of its document, which follows
+// four bytes of flags and one that tells the kind of section.
 func commandOf(frame []byte) string {
 	const key = 16 + 4 + 1 + 4 + 1
 	if len(frame) <= key || binary.LittleEndian.Uint32(frame[12:]) != opMsg || frame[20] != 0 {
@@ -385,7 +392,8 @@ func answerFrame(request uint32, doc []byte) []byte {
 	return append(frame, doc...)
 }
 
-// changeSession gives a message another session id, so that the server does not recognise it as a repetition.
+// changeSession gives a message another session id, so that the server does not recognise it as a
+// repetition.
 func changeSession(frame []byte) {
 	_, after, ok := bytes.Cut(frame, []byte("\x03lsid\x00"))
 	if !ok {
