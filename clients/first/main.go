@@ -49,8 +49,7 @@ func application(ctx context.Context, issuer, id, secret, base string) (http.Han
 		http.Redirect(w, r, address, http.StatusSeeOther)
 	})
 
-	// Come back with a code. All that is needed to know the person is in the ID token and at
-	// userinfo.
+	// Come back with a code. All that is needed to know the person is in the ID token and at userinfo.
 	mux.HandleFunc("GET /callback", func(w http.ResponseWriter, r *http.Request) {
 		kept := func(name string) string { c, _ := r.Cookie(name); return cmp.Or(c, &http.Cookie{}).Value }
 		if state := kept("state"); state == "" || r.FormValue("state") != state {
