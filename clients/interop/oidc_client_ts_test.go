@@ -105,7 +105,7 @@ func TestOIDCClientTSInABrowser(t *testing.T) {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "node/spa.html") })
 	s := httptest.NewServer(mux) // at 127.0.0.1, so that it is of the provider's site and frames get its cookies
 	t.Cleanup(s.Close)
-	app := l.register("Board", "--type", "spa", "--redirect-uri", s.URL+"/", "--post-logout-redirect-uri", s.URL+"/?bye")
+	app := l.register("Board", "--type", "spa", "--redirect-uri", s.URL+"/", "--insecure-silent-loopback", "--post-logout-redirect-uri", s.URL+"/?bye")
 	settings = `{"issuer": "` + l.issuer + `", "client_id": "` + app.ID + `"}`
 
 	p := newTab(t, all)

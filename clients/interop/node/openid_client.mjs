@@ -79,7 +79,7 @@ await prove('an access token verified by jose and the published keys', async () 
   const { payload, protectedHeader } = await jose.jwtVerify(tokens.access_token, keys, { issuer: settings.issuer, typ: 'at+jwt', clockTolerance: 0 });
   assert.equal(payload.sub, settings.sub);
   assert.equal(payload.client_id, web.client_id);
-  assert.equal(protectedHeader.alg, 'RS256');
+  assert.equal(protectedHeader.alg, 'ES256');
 });
 
 await prove('userinfo', async () => {
