@@ -108,6 +108,9 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		return err
 	}
 	defer s.Close()
+	if db := s.store.Embedded(); db != nil && db.Made() {
+		logger.Warn("made a new database: there is nobody in it", "file", db.Path())
+	}
 	leaveRoom(s.hasher.Concurrency())
 	p, err := s.provider()
 	if err != nil {
