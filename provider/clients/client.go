@@ -102,6 +102,9 @@ type Decisions struct {
 	RequireSecondFactor bool `bson:"require_second_factor,omitempty" json:"require_second_factor,omitempty"`
 	// AllowedGroups names the groups whose members may use it; empty: everybody.
 	AllowedGroups []string `bson:"allowed_groups,omitempty" json:"allowed_groups,omitempty"`
+	// OwnerGroups names the groups whose application owners look after it; empty: none do, only
+	// administrators.
+	OwnerGroups []string `bson:"owner_groups,omitempty" json:"owner_groups,omitempty"`
 	// Audience lists the resource identifiers that its access tokens may name (RFC 8707 §2). The
 	// first is the audience of a request that names none; empty: the issuer. For an API it lists
 	// the identifiers that the API answers to.

@@ -10,6 +10,7 @@ import (
 var clientTable = register(table[clients.Client]{
 	Table: Table{Name: "clients", Indexes: []Index{
 		{Fields: []string{"cors_origins"}, Each: true}, {Fields: []string{"signing_audience"}, Each: true},
+		{Fields: []string{"allowed_groups"}, Each: true}, {Fields: []string{"owner_groups"}, Each: true},
 	}},
 	id:      func(c *clients.Client) string { return c.ID },
 	version: func(c *clients.Client) *int64 { return &c.Version },
@@ -68,6 +69,20 @@ func (r Records) Clients(ctx context.Context, after string, limit int) ([]client
 		return nil, nil
 	}
 	return list(ctx, r, "list clients", clientTable, Query{Order: []string{FieldID}, After: after, Limit: limit})
+}
+
+// ClientsForGroup lists, by ID, the clients that name the group among their AllowedGroups, at most
+// limit, 0 for all.
+func (r Records) ClientsForGroup(ctx context.Context, group string, limit int) ([]clients.Client, error) {
+	return list(ctx, r, "list clients for group", clientTable,
+		Query{Where: []Match{is("allowed_groups", group)}, Order: []string{FieldID}, Limit: limit})
+}
+
+// ClientsOwnedBy lists, by ID, the clients that name the group among their OwnerGroups, at most
+// limit, 0 for all.
+func (r Records) ClientsOwnedBy(ctx context.Context, group string, limit int) ([]clients.Client, error) {
+	return list(ctx, r, "list clients owned by group", clientTable,
+		Query{Where: []Match{is("owner_groups", group)}, Order: []string{FieldID}, Limit: limit})
 }
 
 // OriginAllowed reports whether any client that is not disabled lists the web origin in

@@ -36,7 +36,7 @@ func subset(a, b []string) bool {
 var consents = register(table[Consent]{
 	Table: Table{Name: "consents", Indexes: []Index{
 		{Fields: []string{"user_id", "client_id"}},
-		{Fields: []string{"client_id"}},
+		{Fields: []string{"client_id", FieldID}},
 	}},
 	id:      func(c *Consent) string { return consentID(c.UserID, c.ClientID) },
 	version: func(c *Consent) *int64 { return &c.Version },
@@ -71,6 +71,44 @@ func (r Records) Consent(ctx context.Context, userID, clientID string) (Consent,
 // ConsentsOfUser lists a user's consents by ClientID.
 func (r Records) ConsentsOfUser(ctx context.Context, userID string) ([]Consent, error) {
 	return list(ctx, r, "list consents", consents, Query{Where: []Match{is("user_id", userID)}, Order: []string{"client_id"}})
+}
+
+// ConsentsOfClient lists what users have allowed a client by UserID, beginning after the given one,
+// at most limit.
+func (r Records) ConsentsOfClient(ctx context.Context, clientID, after string, limit int) ([]Consent, error) {
+	if limit < 1 {
+		return nil, nil
+	}
+	q := Query{Where: []Match{is("client_id", clientID)}, Order: []string{FieldID}, Limit: limit}
+	if after != "" {
+		q.After = consentID(after, clientID)
+	}
+	return list(ctx, r, "list consents of client", consents, q)
+}
+
+// Disconnect takes back what a user has allowed a client: the consent, and at now every grant. It
+// reports whether there was anything. The consent goes first: an answer to the client that is being
+// made at this moment makes the grant, and then looks whether the consent is there.
+func (s *Store) Disconnect(ctx context.Context, userID, clientID string, now time.Time) (bool, error) {
+	const what = "disconnect"
+	n, err := s.engine.Remove(ctx, &consents.Table, is(FieldID, consentID(userID, clientID)))
+	if err != nil {
+		return false, wrap(what, err)
+	}
+	revoked, err := s.RevokeGrants(ctx, GrantFilter{UserID: userID, ClientID: clientID}, now)
+	return n+revoked > 0, err
+}
+
+// DisconnectClient takes back what every user has allowed a client, as Disconnect does.
+func (s *Store) DisconnectClient(ctx context.Context, clientID string, now time.Time) (consented, revoked int, err error) {
+	if clientID == "" {
+		return 0, 0, errEmptyFilter
+	}
+	if consented, err = s.engine.Remove(ctx, &consents.Table, is("client_id", clientID)); err != nil {
+		return 0, 0, wrap("disconnect client", err)
+	}
+	revoked, err = s.RevokeGrants(ctx, GrantFilter{ClientID: clientID}, now)
+	return consented, revoked, err
 }
 
 // DeleteConsent forgets what a user has allowed a client. No error if there is nothing.

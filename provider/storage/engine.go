@@ -118,17 +118,25 @@ type Query struct {
 	Limit int
 }
 
-// Match is the condition that a field, or the field Or in place of it, has a value: a string, or
-// nil for records in which the field is absent. A field of a document inside the record is named
-// with a dot.
+// Match is the condition that a field, or the field Or in place of it, has a value: a string, true,
+// or nil for records in which the field is absent. A field of a document inside the record is named
+// with a dot. Of a field that is a list one text has the value, or with Prefix begins with it.
 type Match struct {
-	Field string
-	Or    string // "" for none
-	Value any
+	Field  string
+	Or     string // "" for none
+	Value  any
+	Prefix bool // only of a field that is a list
 }
 
 // is matches records in which a field has the value.
 func is(field string, value any) Match { return Match{Field: field, Value: value} }
+
+// prefixEnd is greater than every text that begins with prefix. Both engines compare texts by their
+// bytes.
+func prefixEnd(prefix any) string {
+	text, _ := prefix.(string)
+	return text + "\U0010FFFF"
+}
 
 // Stamp is a change that a database makes to many records by itself: it sets the time Field where
 // it is not set, and moves the purge time of the record back to PurgeAt if it is later. It counts

@@ -55,7 +55,7 @@ func (g Grant) Live() bool { return g.CodeHash == "" || !g.CodeUsedAt.IsZero() }
 var grants = register(table[Grant]{
 	Table: Table{Name: "grants", Indexes: []Index{
 		{Fields: []string{"user_id", "-created_at"}},
-		{Fields: []string{"client_id"}},
+		{Fields: []string{"client_id", FieldID}},
 		{Fields: []string{"session_id", "client_id"}},
 	}},
 	id:      func(g *Grant) string { return g.ID },
@@ -200,6 +200,20 @@ const maxGrants = 500
 func (r Records) GrantsOfUser(ctx context.Context, userID string, now time.Time) ([]Grant, error) {
 	return listIf(ctx, r, "list grants", grants, Query{Where: []Match{is("user_id", userID)}, Order: []string{"-created_at", FieldID}}, maxGrants,
 		func(g *Grant) bool { return g.Stands(now) && g.Live() })
+}
+
+// GrantsOfClient lists the grants of a client that stand at now and whose code was used (or that
+// never had one), the newest first, at most limit: those with an ID below before, or from the newest
+// if that is empty.
+func (r Records) GrantsOfClient(ctx context.Context, clientID, before string, now time.Time, limit int) ([]Grant, error) {
+	if limit < 1 {
+		return nil, nil
+	}
+	q := Query{Where: []Match{is("client_id", clientID)}, Order: []string{"-" + FieldID}}
+	if before != "" {
+		q.After = before
+	}
+	return listIf(ctx, r, "list grants of client", grants, q, limit, func(g *Grant) bool { return g.Stands(now) && g.Live() })
 }
 
 // ClientsOfSession lists, sorted, the distinct clients that have a grant made in this session,

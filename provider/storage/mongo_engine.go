@@ -77,16 +77,21 @@ func mongoRow(doc bson.Raw) (row Row, mark string) {
 // such field.
 func mongoFilter(where []Match) bson.D {
 	filter := make(bson.D, 0, len(where)+2)
-	var either bson.A
+	var all bson.A
 	for _, m := range where {
-		if m.Or != "" {
-			either = append(either, document("$or", bson.A{document(m.Field, m.Value), document(m.Or, m.Value)}))
-			continue
+		switch {
+		case m.Or != "":
+			all = append(all, document("$or", bson.A{document(m.Field, m.Value), document(m.Or, m.Value)}))
+		case m.Prefix:
+			// One text has to be within both bounds; without $elemMatch two texts would do.
+			bounds := document("$gte", m.Value, "$lt", prefixEnd(m.Value))
+			all = append(all, document(m.Field, document("$elemMatch", bounds)))
+		default:
+			filter = append(filter, bson.E{Key: m.Field, Value: m.Value})
 		}
-		filter = append(filter, bson.E{Key: m.Field, Value: m.Value})
 	}
-	if either != nil {
-		filter = append(filter, bson.E{Key: "$and", Value: either})
+	if all != nil {
+		filter = append(filter, bson.E{Key: "$and", Value: all})
 	}
 	return filter
 }

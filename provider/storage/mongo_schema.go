@@ -19,7 +19,7 @@ type mongoUpgrade func(context.Context, *MongoDB) error
 // mongoUpgrades lead from schema version 1 to the current one, which is 1 + len(mongoUpgrades).
 // Those that were released are never edited, only followed. A new database gets the current version
 // at once; indexes are made at every start.
-var mongoUpgrades = []mongoUpgrade{mongoUpgradeToRows}
+var mongoUpgrades = []mongoUpgrade{mongoUpgradeToRows, mongoUpgradeToAdministration}
 
 // prepare brings the stored form up to date and makes the indexes. Making one that exists does
 // nothing, so that several instances may start at once.
@@ -155,4 +155,31 @@ func mongoUpgradeToRows(ctx context.Context, m *MongoDB) error {
 		}
 	}
 	return nil
+}
+
+// mongoUpgradeToAdministration leads from version 2 to version 3: users are found by words, and
+// initial access tokens at all.
+func mongoUpgradeToAdministration(ctx context.Context, m *MongoDB) error {
+	s := New(m)
+	for after := ""; ; {
+		page, err := s.Users(ctx, after, 500)
+		if err != nil || len(page) == 0 {
+			if err != nil {
+				return err
+			}
+			break
+		}
+		for _, u := range page {
+			// What another instance has written meanwhile has the words already.
+			if err := s.UpdateUser(ctx, u); err != nil && err != ErrConflict && err != ErrNotFound {
+				return err
+			}
+		}
+		after = page[len(page)-1].Username
+	}
+	return again(ctx, func(ctx context.Context) error {
+		_, err := m.collections[&tokens.Table].UpdateMany(ctx, document("kind", TokenInitialAccess, "listed", nil),
+			document("$set", document("listed", TokenInitialAccess)))
+		return err
+	})
 }

@@ -180,6 +180,19 @@ func (r Records) OpenSessionsOfUser(ctx context.Context, userID string) ([]Sessi
 		func(s *Session) bool { return s.EndedAt.IsZero() })
 }
 
+// Sessions lists the sessions that are valid at now, the newest first, at most limit: those with an
+// ID below before, or from the newest if that is empty.
+func (r Records) Sessions(ctx context.Context, before string, now time.Time, limit int) ([]Session, error) {
+	if limit < 1 {
+		return nil, nil
+	}
+	q := Query{Order: []string{"-" + FieldID}}
+	if before != "" {
+		q.After = before
+	}
+	return listIf(ctx, r, "list sessions", sessions, q, limit, func(s *Session) bool { return s.Valid(now) })
+}
+
 // SessionsOfUser lists the user's sessions that are valid at now, last seen first.
 func (r Records) SessionsOfUser(ctx context.Context, userID string, now time.Time) ([]Session, error) {
 	all, err := listIf(ctx, r, "list sessions", sessions, Query{Where: []Match{is("user_id", userID)}}, 0,

@@ -342,7 +342,11 @@ func (t *sqlTable) where(all []Match) (conditions []string, args []any) {
 	for _, m := range all {
 		switch {
 		case slices.Contains(t.each, m.Field):
-			conditions = append(conditions, "id IN (SELECT id FROM "+quoted(eachTable(t.Name, m.Field))+" WHERE value = ?)")
+			condition := "value = ?"
+			if m.Prefix {
+				condition, args, m.Value = "value >= ? AND value < ?", append(args, m.Value), prefixEnd(m.Value)
+			}
+			conditions = append(conditions, "id IN (SELECT id FROM "+quoted(eachTable(t.Name, m.Field))+" WHERE "+condition+")")
 		case m.Field == FieldID, slices.Contains(t.columns, m.Field):
 			if m.Value == nil {
 				conditions = append(conditions, columnOf(m.Field)+" IS NULL")

@@ -24,7 +24,7 @@ type upgrade func(*conn) error
 //
 // A new table needs no upgrade: it is made when it is missing. A new index or unique value of an
 // existing table does: see fillColumns.
-var upgrades = []upgrade{upgradeToEvents, upgradeToRows, upgradeToSigningAudience, upgradeToLapses, upgradeToEmail}
+var upgrades = []upgrade{upgradeToEvents, upgradeToRows, upgradeToSigningAudience, upgradeToLapses, upgradeToEmail, upgradeToAdministration}
 
 // createSchema makes what a new file needs.
 func createSchema(c *conn) error {
@@ -197,6 +197,75 @@ func upgradeToLapses(c *conn) error { return fillColumns(c, &sessions.Table) }
 
 // upgradeToEmail leads to version 6, in which users are found by their e-mail address.
 func upgradeToEmail(c *conn) error { return fillColumns(c, &users.Table) }
+
+// upgradeToAdministration leads to version 7, in which users are found by words, groups, role and
+// state, clients by groups, grants and consents of a client in order, and initial access tokens at
+// all.
+func upgradeToAdministration(c *conn) error {
+	for _, do := range []func() error{
+		func() error { return writeAgain(c, users) },
+		func() error { return writeAgain(c, tokens) },
+		func() error { return fillColumns(c, &users.Table) },
+		func() error { return fillColumns(c, &tokens.Table) },
+		func() error { return fillColumns(c, &clientTable.Table) },
+		func() error { return makeIndexes(c, &grants.Table, "grants_client_id") },
+		func() error { return makeIndexes(c, &consents.Table, "consents_client_id") },
+	} {
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeIndexes makes the indexes that a table is declared to have, of columns that it has already,
+// and drops those that it is not declared to have any more.
+func makeIndexes(c *conn, table *Table, dropped ...string) error {
+	for _, statement := range newSQLTable(table).ddl() {
+		if _, err := c.exec(statement); err != nil {
+			return err
+		}
+	}
+	for _, name := range dropped {
+		if _, err := c.exec("DROP INDEX IF EXISTS " + quoted(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeAgain writes the documents of a table as they are written now, with the fields that are kept
+// only to find them by.
+func writeAgain[T any](c *conn, t *table[T]) error {
+	var ids []string
+	err := c.query(func(values []driver.Value) error {
+		id, _ := values[0].(string)
+		ids = append(ids, id)
+		return nil
+	}, "SELECT id FROM "+quoted(t.Name))
+	if err != nil {
+		return err
+	}
+	to := newSQLTable(&t.Table)
+	for _, id := range ids {
+		stored, err := c.get(to, id)
+		if err != nil {
+			return err
+		}
+		r, err := t.open(*stored)
+		if err != nil {
+			return err
+		}
+		row, err := t.row(&r)
+		if err != nil {
+			return err
+		}
+		if _, err := c.exec("UPDATE "+quoted(t.Name)+" SET doc = ? WHERE id = ?", row.Doc, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // upgradeToRows leads from version 2, in which each kind of record had a table of its own form, to
 // version 3, in which all tables are alike and every record has a version.

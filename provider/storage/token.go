@@ -1,7 +1,9 @@
 package storage
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 )
 
@@ -23,14 +25,28 @@ type Token struct {
 	CreatedAt  time.Time `bson:"created_at"`
 	ExpiresAt  time.Time `bson:"expires_at"`
 	ConsumedAt time.Time `bson:"consumed_at,omitempty"`
+	IssuedBy   string    `bson:"issued_by,omitempty"` // the name of the administrator who made it, if one did
 	Version    int64     `bson:"version"`
 }
 
+// listedToken has Listed if its kind is one that administrators look through.
+type listedToken struct {
+	Token  `bson:",inline"`
+	Listed string `bson:"listed,omitempty"`
+}
+
 var tokens = register(table[Token]{
-	Table:   Table{Name: "tokens"},
+	Table:   Table{Name: "tokens", Indexes: []Index{{Fields: []string{"listed"}, Sparse: true}}},
 	id:      func(t *Token) string { return t.Hash },
 	version: func(t *Token) *int64 { return &t.Version },
 	purgeAt: func(t *Token) time.Time { return t.ExpiresAt.Add(keepUsed) },
+	stored: func(t *Token) any {
+		listed := listedToken{Token: *t}
+		if t.Kind == TokenInitialAccess {
+			listed.Listed = t.Kind
+		}
+		return &listed
+	},
 })
 
 // CreateToken stores a token with Version 1. ErrConflict if the hash is taken.
@@ -65,6 +81,20 @@ func (t *Token) consume(kind string, now time.Time) error {
 	}
 	t.ConsumedAt = now
 	return nil
+}
+
+// maxListedTokens bounds InitialAccessTokens.
+const maxListedTokens = 1000
+
+// InitialAccessTokens lists tokens that permit a registration, used and expired ones too while they
+// are kept, the newest first, at most 1000.
+func (r Records) InitialAccessTokens(ctx context.Context) ([]Token, error) {
+	all, err := list(ctx, r, "list initial access tokens", tokens,
+		Query{Where: []Match{is("listed", TokenInitialAccess)}, Limit: maxListedTokens})
+	slices.SortFunc(all, func(a, b Token) int {
+		return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), cmp.Compare(a.Hash, b.Hash))
+	})
+	return all, err
 }
 
 // DeleteToken removes the token of that kind. No error if there is none.

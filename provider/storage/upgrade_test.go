@@ -52,6 +52,12 @@ func TestDatabaseOfSchemaVersion1OpensAndWorks(t *testing.T) {
 	if len(byEmail) != 1 || byEmail[0].ID != ada.ID {
 		t.Errorf("by e-mail address: %+v", byEmail)
 	}
+	found, err := s.FindUsers(ctx, storage.UserFilter{Search: "ada", Group: "staff", State: storage.UserEnabled}, "", 2)
+	must(t, err)
+	equal(t, len(found), 1)
+	permits, err := s.InitialAccessTokens(ctx)
+	must(t, err)
+	equal(t, len(permits), 2)
 	staff, err := s.Group(ctx, "staff")
 	must(t, err)
 	equal(t, []any{staff.Description, staff.Roles, staff.Version}, []any{"Who works here", []string{"editor"}, int64(1)})
@@ -162,6 +168,8 @@ func TestMongoDBOfSchemaVersion1OpensAndWorks(t *testing.T) {
 		"groups": {{{Key: "_id", Value: "staff"}, {Key: "description", Value: "Who works here"}, {Key: "created_at", Value: at}}},
 		"consents": {{{Key: "_id", Value: bson.D{{Key: "user", Value: "ada"}, {Key: "client", Value: "notes"}}}, {Key: "user_id", Value: "ada"},
 			{Key: "client_id", Value: "notes"}, {Key: "scope", Value: bson.A{"openid", "email"}}, {Key: "created_at", Value: at}, {Key: "updated_at", Value: at}}},
+		"users": {{{Key: "_id", Value: "ada"}, {Key: "username", Value: "ada"}, {Key: "groups", Value: bson.A{"staff"}},
+			{Key: "claims", Value: bson.D{{Key: "name", Value: "Ada King"}}}, {Key: "created_at", Value: at}, {Key: "updated_at", Value: at}}},
 		"sessions": {session("session-1"), session("session-2", bson.E{Key: "ended_at", Value: at})},
 		"interactions": {{{Key: "_id", Value: "interaction-1"}, {Key: "browser_hash", Value: "h"}, {Key: "return_to", Value: "/account"},
 			{Key: "created_at", Value: at}, {Key: "expires_at", Value: hour}, {Key: "version", Value: int64(1)}, {Key: "mark", Value: "M"}}},
@@ -187,6 +195,12 @@ func TestMongoDBOfSchemaVersion1OpensAndWorks(t *testing.T) {
 	again, err := storage.OpenMongoDB(ctx, uri)
 	must(t, err)
 	must(t, again.Close())
+	found, err := s.FindUsers(ctx, storage.UserFilter{Search: "king", Group: "staff", State: storage.UserEnabled}, "", 2)
+	must(t, err)
+	equal(t, len(found), 1)
+	permits, err := s.InitialAccessTokens(ctx)
+	must(t, err)
+	equal(t, len(permits), 2)
 	staff, err := s.Group(ctx, "staff")
 	must(t, err)
 	must(t, s.UpdateGroup(ctx, staff))

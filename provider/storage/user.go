@@ -12,12 +12,26 @@ type User struct {
 	PasswordHash string    `bson:"password_hash,omitempty" json:"-"` // argon2id PHC string; "" means that no password works
 	Disabled     bool      `bson:"disabled,omitempty" json:"disabled,omitempty"`
 	Groups       []string  `bson:"groups,omitempty" json:"groups,omitempty"`
+	Role         string    `bson:"role,omitempty" json:"role,omitempty"` // one of the Role constants: what the user may administer
 	Claims       Claims    `bson:"claims" json:"claims"`
 	Factors      Factors   `bson:"factors" json:"-"`
 	CreatedAt    time.Time `bson:"created_at" json:"created_at"`
 	UpdatedAt    time.Time `bson:"updated_at" json:"updated_at"`
 	Version      int64     `bson:"version" json:"-"`
 }
+
+// Roles of those who administer. A user without one administers nothing. What each may do is
+// decided in provider/admin.
+const (
+	RoleOwner            = "owner"             // everything
+	RoleAdministrator    = "administrator"     // everything but what concerns owners
+	RoleHelpDesk         = "help_desk"         // gets ordinary users back in
+	RoleAuditor          = "auditor"           // reads
+	RoleApplicationOwner = "application_owner" // the clients whose owner groups they are in
+)
+
+// Roles lists them, the mightiest first.
+var Roles = []string{RoleOwner, RoleAdministrator, RoleHelpDesk, RoleAuditor, RoleApplicationOwner}
 
 // Claims are the standard claims about a person (OIDC Core §5.1). preferred_username, updated_at,
 // groups and roles are not kept here: they follow from the User and its groups.
@@ -51,10 +65,25 @@ type Address struct {
 	Country       string `bson:"country,omitempty" json:"country,omitempty"`
 }
 
+// foundUser has Terms, so that the index of these finds a user by the beginning of a word.
+type foundUser struct {
+	User  `bson:",inline"`
+	Terms []string `bson:"terms,omitempty"`
+}
+
 var users = register(table[User]{
-	Table:   Table{Name: "users", Unique: []string{"username"}, Indexes: []Index{{Fields: []string{"claims.email"}}}},
+	Table: Table{Name: "users", Unique: []string{"username"}, Indexes: []Index{
+		{Fields: []string{"claims.email"}},
+		{Fields: []string{"role", "username"}, Sparse: true},
+		{Fields: []string{"disabled", "username"}, Sparse: true},
+		{Fields: []string{"groups"}, Each: true},
+		{Fields: []string{"terms"}, Each: true},
+	}},
 	id:      func(u *User) string { return u.ID },
 	version: func(u *User) *int64 { return &u.Version },
+	stored: func(u *User) any {
+		return &foundUser{*u, searchTerms(u.Username, u.Claims.Email, u.Claims.Name, u.Claims.GivenName, u.Claims.FamilyName, u.Claims.Nickname)}
+	},
 })
 
 // CreateUser stores a new user with Version 1. ErrConflict if the ID or the Username is taken.
@@ -105,6 +134,50 @@ func (s *Store) DeleteUser(ctx context.Context, id string) error {
 		return wrap(what, err)
 	}
 	return removeOne(ctx, s, what, users, id)
+}
+
+// UserFilter chooses users. Empty fields choose all.
+type UserFilter struct {
+	// Search is words, each of which begins a word of the user's name, username or e-mail address,
+	// in any case and with or without accents.
+	Search string
+	Group  string // that they are in
+	Role   string // that they have
+	State  string // UserEnabled or UserDisabled
+}
+
+// States of a user in a UserFilter.
+const (
+	UserEnabled  = "enabled"
+	UserDisabled = "disabled"
+)
+
+// FindUsers lists the users that match all non-empty fields of f by Username, beginning after the
+// given one, at most limit.
+func (r Records) FindUsers(ctx context.Context, f UserFilter, after string, limit int) ([]User, error) {
+	if limit < 1 {
+		return nil, nil
+	}
+	q := Query{Order: []string{"username"}, Limit: limit}
+	if after != "" {
+		q.After = after
+	}
+	for _, word := range searchWords(f.Search) {
+		q.Where = append(q.Where, Match{Field: "terms", Value: word, Prefix: true})
+	}
+	if f.Group != "" {
+		q.Where = append(q.Where, is("groups", f.Group))
+	}
+	if f.Role != "" {
+		q.Where = append(q.Where, is("role", f.Role))
+	}
+	switch f.State {
+	case UserEnabled:
+		q.Where = append(q.Where, is("disabled", nil))
+	case UserDisabled:
+		q.Where = append(q.Where, is("disabled", true))
+	}
+	return list(ctx, r, "find users", users, q)
 }
 
 // Users lists users by Username, beginning after the given one, at most limit.
