@@ -288,6 +288,12 @@ func (p *Provider) EndSessions(ctx context.Context, userID string) error {
 	return p.Sessions.EndAll(ctx, userID)
 }
 
+// EndSession signs the user of one session out, see session.Sessions.End.
+func (p *Provider) EndSession(ctx context.Context, s storage.Session) error {
+	_, err := p.Sessions.End(ctx, s)
+	return err
+}
+
 // SendMails sends what is queued until ctx is done. It returns at once where there is no mail.
 func (p *Provider) SendMails(ctx context.Context) {
 	if p.Recovery != nil {

@@ -169,6 +169,14 @@ func (s sessions) EndSessions(ctx context.Context, userID string) error {
 	return p.EndSessions(ctx, userID)
 }
 
+func (s sessions) EndSession(ctx context.Context, one storage.Session) error {
+	p, err := s.provider()
+	if err != nil {
+		return err
+	}
+	return p.EndSession(ctx, one)
+}
+
 // fetcher makes the one call to another's address that administration needs.
 type fetcher struct{ *site }
 

@@ -249,21 +249,11 @@ func (p *Pages) disconnect(w http.ResponseWriter, r *http.Request, user storage.
 		return gone(templates.ConnectionGone)
 	}
 	web.Mention(r, "client_id", clientID)
-	_, err := p.Store.Consent(ctx, user.ID, clientID)
-	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return fmt.Errorf("load consent: %w", err)
-	}
-	consented := err == nil
-	// The consent goes first: whoever answers an application at this moment makes the grant, and
-	// then looks whether the consent is there.
-	if err := p.Store.DeleteConsent(ctx, user.ID, clientID); err != nil {
-		return fmt.Errorf("delete consent: %w", err)
-	}
-	revoked, err := p.Store.RevokeGrants(ctx, storage.GrantFilter{UserID: user.ID, ClientID: clientID}, p.Web.Now())
+	had, err := p.Store.Disconnect(ctx, user.ID, clientID, p.Web.Now())
 	if err != nil {
-		return fmt.Errorf("revoke grants: %w", err)
+		return err
 	}
-	if !consented && revoked == 0 {
+	if !had {
 		return gone(templates.ConnectionGone)
 	}
 	p.record(r, user, sessionID, verbDisconnect, "client", clientID)

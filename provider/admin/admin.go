@@ -22,6 +22,9 @@ type Sessions interface {
 	// EndSessions signs the user out everywhere, revokes what they granted, and tells the
 	// applications.
 	EndSessions(ctx context.Context, userID string) error
+	// EndSession signs the user of one session out of it, and tells the applications that it
+	// reached. Grants with offline access stay.
+	EndSession(ctx context.Context, s storage.Session) error
 }
 
 // Fetcher reads what an address of another leads to: *outbound.Client does, guarded.
@@ -82,6 +85,9 @@ type Actor struct {
 	Name      string // as it is shown: a username, a client's name, ada@host of a command
 	Address   string // IP address, where there is one
 	RequestID string // of the HTTP request, where there is one
+	// Within, if not nil, reports whether a verb is within the scope of the credential that is used:
+	// of an API key, say. It narrows what the actor may do, and never widens it.
+	Within func(verb string) bool
 }
 
 func (a Actor) party() storage.EventParty {
@@ -101,6 +107,13 @@ const (
 	VerbUserFactors  = "user.reset_factors"
 	VerbUserSignOut  = "user.end_sessions"
 	VerbUserDelete   = "user.delete"
+	VerbUserRole     = "user.set_role"
+
+	VerbSessionRead   = "session.read"
+	VerbSessionEnd    = "session.end"
+	VerbGrantRead     = "grant.read"     // grants, and consents, which are for the next grant
+	VerbGrantRevoke   = "grant.revoke"   // one grant, or all of a client
+	VerbConsentRevoke = "consent.revoke" // what a user allows a client, with all grants
 
 	VerbGroupCreate = "group.create"
 	VerbGroupUpdate = "group.update"
@@ -114,9 +127,15 @@ const (
 	VerbClientDelete = "client.delete"
 
 	VerbApply  = "manifest.apply"  // a file with users, groups and clients; each change in it has an event of its own
-	VerbExport = "manifest.export" // everything but secrets; password hashes where they were asked for
+	VerbExport = "manifest.export" // everything but secrets
+
+	// VerbExportHashes is asked for beside VerbExport where password hashes are exported, and has no
+	// event of its own.
+	VerbExportHashes = "manifest.export_hashes"
 
 	VerbTokenCreate = "token.create"
+	VerbTokenRead   = "token.read"
+	VerbTokenRevoke = "token.revoke"
 	VerbKeysRotate  = "key.rotate"
 	VerbKeysRevoke  = "key.revoke"
 
@@ -124,51 +143,46 @@ const (
 
 	VerbUserRead   = "user.read"
 	VerbGroupRead  = "group.read"
+	VerbMemberRead = "group.read_members"
 	VerbClientRead = "client.read"
 	VerbKeysRead   = "key.read"
 	VerbAuditRead  = "audit.read"
 )
 
-// may decides what an actor may do: the one place for it.
-//
-// The command line has the database and the master key in its hands, and may do all; so may the
-// server itself. A client manages its own registration and nothing else. Users may administer
-// nothing: there are no roles yet.
-func may(actor Actor, verb string, object storage.EventParty) error {
-	switch actor.Kind {
-	case storage.ActorCommand, storage.ActorSystem:
-		return nil
-	case storage.ActorClient:
-		own := object.Kind == "client" && (object.ID == actor.ID || verb == VerbClientCreate && actor.ID == "")
-		if own && slices.Contains([]string{VerbClientCreate, VerbClientUpdate, VerbClientDelete}, verb) {
-			return nil
-		}
+// following is who does what follows from a change that the actor was permitted: the server itself,
+// on the same request.
+func following(actor Actor) Actor {
+	if actor.Kind == storage.ActorCommand {
+		return actor
 	}
-	return ErrForbidden
+	return Actor{Kind: storage.ActorSystem, Name: "latchkey", RequestID: actor.RequestID}
 }
 
 // permit asks whether the actor may do it, and leaves an event if not. Calls ask before they look
 // at anything, and change asks again with the object as it is.
-func (a *Admin) permit(ctx context.Context, actor Actor, verb string, object storage.EventParty) error {
-	err := may(actor, verb, object)
-	if err == nil {
+func (a *Admin) permit(ctx context.Context, actor Actor, verb string, o object) error {
+	h, err := a.holder(ctx, actor)
+	if err != nil {
+		return err
+	}
+	if err = may(h, verb, o); err == nil {
 		return nil
 	}
-	a.Audit.Note(ctx, storage.Event{Actor: actor.party(), Verb: verb, Object: object, Address: actor.Address, RequestID: actor.RequestID,
+	a.Audit.Note(ctx, storage.Event{Actor: actor.party(), Verb: verb, Object: o.EventParty, Address: actor.Address, RequestID: actor.RequestID,
 		Outcome: storage.OutcomeRefused, Reason: reasonOf(err)})
-	return &ObjectError{Err: err, Kind: object.Kind, Name: cmp.Or(object.Name, object.ID)}
+	return &ObjectError{Err: err, Kind: o.Kind, Name: cmp.Or(o.Name, o.ID)}
 }
 
 // change makes one change: it asks whether the actor may, stores the event, makes the change, and
 // settles the event. before and after are the record as encoding/json writes it, nil where there is
 // none; what is secret must not be in them. An update that would change nothing is not made and
 // leaves no event.
-func (a *Admin) change(ctx context.Context, actor Actor, verb string, object storage.EventParty, before, after any, do func() error) error {
-	if err := a.permit(ctx, actor, verb, object); err != nil {
+func (a *Admin) change(ctx context.Context, actor Actor, verb string, o object, before, after any, do func() error) error {
+	if err := a.permit(ctx, actor, verb, o); err != nil {
 		return err
 	}
 	var err error
-	event := storage.Event{Actor: actor.party(), Verb: verb, Object: object, Address: actor.Address, RequestID: actor.RequestID}
+	event := storage.Event{Actor: actor.party(), Verb: verb, Object: o.EventParty, Address: actor.Address, RequestID: actor.RequestID}
 	if event.Before, event.After, err = audit.Diff(before, after); err != nil {
 		return err
 	}
@@ -191,12 +205,13 @@ func (a *Admin) change(ctx context.Context, actor Actor, verb string, object sto
 // reasonOf is the word for an error that tells that nothing was changed; "" for one that does not.
 func reasonOf(err error) string {
 	for reason, of := range map[string][]error{
-		"conflict":  {storage.ErrConflict, ErrConflict},
-		"not_found": {storage.ErrNotFound, ErrNotFound, keys.ErrNoSuchKey},
-		"taken":     {ErrTaken},
-		"in_use":    {ErrInUse},
-		"forbidden": {ErrForbidden},
-		"used":      {storage.ErrConsumed},
+		"conflict":   {storage.ErrConflict, ErrConflict},
+		"not_found":  {storage.ErrNotFound, ErrNotFound, keys.ErrNoSuchKey},
+		"taken":      {ErrTaken},
+		"in_use":     {ErrInUse},
+		"forbidden":  {ErrForbidden},
+		"last_owner": {ErrLastOwner},
+		"used":       {storage.ErrConsumed},
 	} {
 		if slices.ContainsFunc(of, func(one error) bool { return errors.Is(err, one) }) {
 			return reason

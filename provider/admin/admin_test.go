@@ -27,9 +27,13 @@ const password = "a wonderful teapot 77"
 // whose sessions were ended.
 type office struct {
 	*admin.Admin
-	t   *testing.T
-	ctx context.Context
+	t        *testing.T
+	ctx      context.Context
+	sessions *fakeSessions
+}
 
+// fakeSessions records whose sessions were ended.
+type fakeSessions struct {
 	mu    sync.Mutex
 	ended []string // User.ID
 }
@@ -43,22 +47,27 @@ var noon = time.Now().UTC().Truncate(time.Hour)
 
 var shell = admin.Actor{Kind: storage.ActorCommand, Name: "root@host"}
 
-func (o *office) EndSessions(ctx context.Context, userID string) error {
+func (f *fakeSessions) EndSessions(ctx context.Context, userID string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.ended = append(o.ended, userID)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = append(f.ended, userID)
 	return nil
+}
+
+func (f *fakeSessions) EndSession(ctx context.Context, s storage.Session) error {
+	return f.EndSessions(ctx, s.UserID)
 }
 
 // signedOut is how often sessions were ended since the last call.
 func (o *office) signedOut() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	n := len(o.ended)
-	o.ended = nil
+	f := o.sessions
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.ended)
+	f.ended = nil
 	return n
 }
 
@@ -66,12 +75,12 @@ func newOffice(t *testing.T, s *storage.Store) *office {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
-	o := &office{t: t, ctx: ctx}
+	o := &office{t: t, ctx: ctx, sessions: &fakeSessions{}}
 	now := func() time.Time { return noon }
 	sealer, err := keys.NewSealer(make([]byte, 32))
 	must(t, err)
 	o.Admin = admin.New(admin.Config{
-		Store: s, Audit: &audit.Log{Store: s, Now: now}, Now: now, Sealer: sealer, Sessions: o, Name: "Latchkey",
+		Store: s, Audit: &audit.Log{Store: s, Now: now}, Now: now, Sealer: sealer, Sessions: o.sessions, Name: "Latchkey",
 		Hasher:   people.NewHasher(people.Params{Memory: 64, Time: 1, Threads: 1}, 4),
 		Throttle: &people.Throttle{Counters: s, Key: []byte("key"), PerAccount: 3},
 		Outbound: outbound.New(outbound.Config{}), GrantTypes: grantTypes,

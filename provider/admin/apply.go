@@ -33,10 +33,14 @@ type UserEntry struct {
 	Username     string         `json:"username"`
 	Disabled     bool           `json:"disabled,omitempty"`
 	Groups       []string       `json:"groups,omitempty"`
+	Role         string         `json:"role,omitempty"` // "" leaves what there is, RoleNone takes it away
 	Claims       storage.Claims `json:"claims,omitzero"`
 	Password     string         `json:"password,omitempty"`      // "" leaves what there is
 	PasswordHash string         `json:"password_hash,omitempty"` // argon2id string from another installation, in place of Password
 }
+
+// RoleNone is the role of a UserEntry who is to have none.
+const RoleNone = "none"
 
 // ClientEntry is a client in a Manifest.
 type ClientEntry struct {
@@ -80,10 +84,10 @@ func (p *Plan) add(phase int, c PlannedChange, write func(context.Context, Actor
 // Plan checks the whole manifest and says what is to be done about it. Faults is all that is wrong,
 // each with its path: clients[2].redirect_uris.
 func (a *Admin) Plan(ctx context.Context, actor Actor, m Manifest) (*Plan, error) {
-	if err := a.permit(ctx, actor, VerbApply, storage.EventParty{Kind: "manifest"}); err != nil {
+	if err := a.permit(ctx, actor, VerbApply, of("manifest", "")); err != nil {
 		return nil, err
 	}
-	p := &planner{Admin: a, plan: &Plan{}, groups: map[string]bool{}}
+	p := &planner{Admin: a, actor: actor, plan: &Plan{}, groups: map[string]bool{}}
 	stored, err := a.Store.Groups(ctx)
 	if err != nil {
 		return nil, err
@@ -122,6 +126,7 @@ func (a *Admin) Plan(ctx context.Context, actor Actor, m Manifest) (*Plan, error
 		path := fmt.Sprintf("clients[%d]", i)
 		p.once(path, c.ClientID, names)
 		p.known(path+".allowed_groups", c.AllowedGroups)
+		p.known(path+".owner_groups", c.OwnerGroups)
 		if err := p.faults.collect(at(path, p.client(ctx, c))); err != nil {
 			return nil, err
 		}
@@ -136,7 +141,7 @@ const applyAtOnce = 8
 // the manifest again goes on where it stopped. ErrConflict if a client was changed since the plan
 // was made.
 func (a *Admin) Apply(ctx context.Context, actor Actor, p *Plan) error {
-	if err := a.permit(ctx, actor, VerbApply, storage.EventParty{Kind: "manifest"}); err != nil {
+	if err := a.permit(ctx, actor, VerbApply, of("manifest", "")); err != nil {
 		return err
 	}
 	for _, writes := range p.phases {
@@ -155,6 +160,7 @@ func (a *Admin) Apply(ctx context.Context, actor Actor, p *Plan) error {
 // planner is a plan being made.
 type planner struct {
 	*Admin
+	actor  Actor
 	plan   *Plan
 	groups map[string]bool // that there are, or will be
 	faults Faults
@@ -230,6 +236,16 @@ func (p *planner) user(ctx context.Context, e UserEntry) error {
 	created := err != nil
 	want := have
 	want.Username, want.Disabled, want.Groups, want.Claims = e.Username, e.Disabled, sortedSet(e.Groups), e.Claims
+	switch e.Role {
+	case "":
+	case RoleNone:
+		want.Role = ""
+	default:
+		want.Role = e.Role
+		if err := faults.collect(CheckRole(e.Role)); err != nil {
+			return err
+		}
+	}
 	if e.PasswordHash != "" {
 		want.PasswordHash = e.PasswordHash
 	}
@@ -260,15 +276,31 @@ func (p *planner) user(ctx context.Context, e UserEntry) error {
 	case same(have, want) && have.PasswordHash == want.PasswordHash:
 		c.Action = ActionUnchanged
 	}
+	// What the actor may not do is refused before anything is written.
+	if c.Action != ActionUnchanged {
+		verb, o := VerbUserUpdate, userObject(have)
+		if created {
+			verb, o = VerbUserCreate, userObject(storage.User{Username: e.Username})
+		}
+		if o.gives = want.Role; o.gives == o.role {
+			o.gives = ""
+		}
+		if err := p.permit(ctx, p.actor, verb, o); err != nil {
+			return err
+		}
+	}
 	p.plan.add(1, c, func(ctx context.Context, actor Actor) error {
 		if created {
 			_, err := p.CreateUser(ctx, actor, NewUser{Username: want.Username, Claims: want.Claims, Groups: want.Groups, Disabled: want.Disabled,
-				PasswordHash: want.PasswordHash})
+				Role: want.Role, PasswordHash: want.PasswordHash})
 			return err
 		}
 		_, err := p.changeUser(ctx, actor, VerbUserUpdate, have.ID, 0, func(u *storage.User) error {
 			was := *u
 			u.Disabled, u.Groups, u.Claims = want.Disabled, want.Groups, want.Claims
+			if e.Role != "" {
+				u.Role = want.Role
+			}
 			if want.PasswordHash != have.PasswordHash {
 				u.PasswordHash = want.PasswordHash
 			}
@@ -300,13 +332,13 @@ func (p *planner) client(ctx context.Context, e ClientEntry) error {
 	var faults Faults
 	// The groups of the manifest do not exist yet: they are checked apart, and again when it is
 	// written.
-	groups := want.AllowedGroups
-	want.AllowedGroups = nil
+	allowed, owners := want.AllowedGroups, want.OwnerGroups
+	want.AllowedGroups, want.OwnerGroups = nil, nil
 	want, err = p.checkClient(ctx, have, want, p.policy(), nil)
 	if err := faults.collect(err); err != nil {
 		return err
 	}
-	want.AllowedGroups = groups
+	want.AllowedGroups, want.OwnerGroups = allowed, owners
 	secret := ""
 	if err == nil { // else it is not known how it authenticates
 		secret, err = p.settleSecret(&want, e.ClientSecret)
@@ -343,9 +375,14 @@ func (p *planner) client(ctx context.Context, e ClientEntry) error {
 // registered themselves are left out.
 func (a *Admin) Export(ctx context.Context, actor Actor, hashes bool) (Manifest, error) {
 	var m Manifest
-	object := storage.EventParty{Kind: "manifest"}
+	object := of("manifest", "")
 	if err := a.permit(ctx, actor, VerbExport, object); err != nil {
 		return m, err
+	}
+	if hashes {
+		if err := a.permit(ctx, actor, VerbExportHashes, object); err != nil {
+			return m, err
+		}
 	}
 	// Everybody's data leaves the database: that is worth an event, though nothing changes.
 	err := a.change(ctx, actor, VerbExport, object, nil, map[string]any{"password_hashes": hashes}, func() error {
@@ -361,7 +398,7 @@ func (a *Admin) Export(ctx context.Context, actor Actor, hashes bool) (Manifest,
 			return err
 		}
 		for _, u := range everybody {
-			e := UserEntry{Username: u.Username, Disabled: u.Disabled, Groups: u.Groups, Claims: u.Claims}
+			e := UserEntry{Username: u.Username, Disabled: u.Disabled, Groups: u.Groups, Role: u.Role, Claims: u.Claims}
 			if hashes {
 				e.PasswordHash = u.PasswordHash
 			}

@@ -43,8 +43,9 @@ type clientRecord struct {
 	UpdatedAt struct{} `json:"updated_at,omitzero"`
 }
 
-func clientParty(c clients.Client) storage.EventParty {
-	return storage.EventParty{Kind: "client", ID: c.ID, Name: c.Name()}
+// clientObject is a client that has been looked at.
+func clientObject(c clients.Client) object {
+	return object{EventParty: storage.EventParty{Kind: "client", ID: c.ID, Name: c.Name()}, seen: true, ownerGroups: c.OwnerGroups}
 }
 
 // policy is what an administrator may register.
@@ -76,6 +77,9 @@ func (a *Admin) checkClient(ctx context.Context, was, c clients.Client, pol clie
 		return c, err
 	}
 	if err := faults.collect(a.checkGroupsExist(ctx, "allowed_groups", newIn(was.AllowedGroups, c.AllowedGroups))); err != nil {
+		return c, err
+	}
+	if err := faults.collect(a.checkGroupsExist(ctx, "owner_groups", newIn(was.OwnerGroups, c.OwnerGroups))); err != nil {
 		return c, err
 	}
 	if err := faults.orNil(); err != nil {
@@ -196,7 +200,7 @@ func (a *Admin) HasSecret(c clients.Client, secret string) bool {
 // cannot be read again. Faults if anything is wrong with it, ErrTaken if there is one with that
 // client_id.
 func (a *Admin) CreateClient(ctx context.Context, actor Actor, n NewClient) (clients.Client, string, error) {
-	if err := a.permit(ctx, actor, VerbClientCreate, storage.EventParty{Kind: "client", ID: n.ID}); err != nil {
+	if err := a.permit(ctx, actor, VerbClientCreate, of("client", n.ID)); err != nil {
 		return n.Client, "", err
 	}
 	// 1. What is said about it.
@@ -231,7 +235,7 @@ func (a *Admin) CreateClient(ctx context.Context, actor Actor, n NewClient) (cli
 	if actor.Kind == storage.ActorClient && actor.ID == "" {
 		actor.Name = c.Name()
 	}
-	err = a.change(ctx, actor, VerbClientCreate, clientParty(c), nil, record, func() error {
+	err = a.change(ctx, actor, VerbClientCreate, clientObject(c), nil, record, func() error {
 		if n.Spend != nil {
 			if err := n.Spend(ctx); err != nil {
 				return err
@@ -263,7 +267,11 @@ func (a *Admin) UpdateClient(ctx context.Context, actor Actor, id string, n Clie
 }
 
 func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, n ClientChange) (clients.Client, string, error) {
-	if err := a.permit(ctx, actor, verb, storage.EventParty{Kind: "client", ID: id}); err != nil {
+	if err := a.permit(ctx, actor, verb, of("client", id)); err != nil {
+		return clients.Client{}, "", err
+	}
+	h, err := a.holder(ctx, actor)
+	if err != nil {
 		return clients.Client{}, "", err
 	}
 	var secret string
@@ -275,6 +283,9 @@ func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, 
 		func() (clients.Client, error) { return a.client(ctx, id) },
 		func(c *clients.Client) error {
 			was := *c
+			if err := a.permit(ctx, actor, verb, clientObject(was)); err != nil {
+				return err
+			}
 			if n.Change != nil {
 				if err := n.Change(c); err != nil {
 					return err
@@ -287,6 +298,11 @@ func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, 
 					return err
 				}
 				*c = ready
+			}
+			if h.ownedClients() {
+				if err := checkByOwner(was, *c); err != nil {
+					return err
+				}
 			}
 			brought := n.Secret
 			if brought == "" {
@@ -311,7 +327,7 @@ func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, 
 			default:
 				to.Secret = "changed"
 			}
-			return a.change(ctx, actor, verb, clientParty(before), from, to, func() error {
+			return a.change(ctx, actor, verb, clientObject(before), from, to, func() error {
 				err := a.Store.UpdateClient(ctx, *after)
 				after.Version++
 				return err
@@ -340,14 +356,14 @@ func (a *Admin) RotateSecret(ctx context.Context, actor Actor, id, brought strin
 
 // DeleteClient removes a client for good, with all that users granted it.
 func (a *Admin) DeleteClient(ctx context.Context, actor Actor, id string) error {
-	if err := a.permit(ctx, actor, VerbClientDelete, storage.EventParty{Kind: "client", ID: id}); err != nil {
+	if err := a.permit(ctx, actor, VerbClientDelete, of("client", id)); err != nil {
 		return err
 	}
 	c, err := a.client(ctx, id)
 	if err != nil {
 		return err
 	}
-	err = a.change(ctx, actor, VerbClientDelete, clientParty(c), clientRecord{Client: c}, nil,
+	err = a.change(ctx, actor, VerbClientDelete, clientObject(c), clientRecord{Client: c}, nil,
 		func() error { return a.Store.DeleteClient(ctx, id, a.timestamp()) })
 	if errors.Is(err, storage.ErrNotFound) {
 		return &ObjectError{Err: ErrNotFound, Kind: "client", Name: id}

@@ -20,6 +20,7 @@ var (
 	ErrConflict  = errors.New("admin: the object was changed by another administrator")
 	ErrInUse     = errors.New("admin: the object is needed by another one")
 	ErrForbidden = errors.New("admin: the actor may not do this")
+	ErrLastOwner = errors.New("admin: nobody else is an owner")
 )
 
 // ObjectError says which object an error is about.

@@ -11,8 +11,8 @@ import (
 	"latchkey/provider/storage"
 )
 
-func groupParty(name string) storage.EventParty {
-	return storage.EventParty{Kind: "group", ID: name, Name: name}
+func groupObject(name string) object {
+	return object{EventParty: storage.EventParty{Kind: "group", ID: name, Name: name}}
 }
 
 // CheckGroup says all that is wrong with a group, nil if nothing is. Names travel in the groups
@@ -46,10 +46,50 @@ func (a *Admin) group(ctx context.Context, name string) (storage.Group, error) {
 	return g, err
 }
 
+// groupFor is a group by name, as an object, if the actor may do this to it.
+func (a *Admin) groupFor(ctx context.Context, actor Actor, verb, name string) (object, error) {
+	o := groupObject(name)
+	if err := a.permit(ctx, actor, verb, o); err != nil {
+		return o, err
+	}
+	g, err := a.group(ctx, name)
+	if err != nil {
+		return o, err
+	}
+	if o.ownerGroups, err = a.ownerGroups(ctx, g); err != nil {
+		return o, err
+	}
+	o.seen = true
+	return o, a.permit(ctx, actor, verb, o)
+}
+
+// ownerGroups are the groups whose application owners decide who is in g: those that look after
+// every client for which membership counts. There are none if membership gives roles, which other
+// clients read, or makes somebody look after a client.
+func (a *Admin) ownerGroups(ctx context.Context, g storage.Group) ([]string, error) {
+	if len(g.Roles) > 0 {
+		return nil, nil
+	}
+	owned, err := a.Store.ClientsOwnedBy(ctx, g.Name, 1)
+	if err != nil || len(owned) > 0 {
+		return nil, err
+	}
+	used, err := a.Store.ClientsForGroup(ctx, g.Name, 0)
+	if err != nil || len(used) == 0 {
+		return nil, err
+	}
+	common := slices.Clone(used[0].OwnerGroups)
+	for _, c := range used[1:] {
+		common = slices.DeleteFunc(common, func(name string) bool { return !slices.Contains(c.OwnerGroups, name) })
+	}
+	return common, nil
+}
+
 // members is the users who are in the group, by username.
 func (a *Admin) members(ctx context.Context, name string) ([]storage.User, error) {
-	all, err := a.users(ctx)
-	return slices.DeleteFunc(all, func(u storage.User) bool { return !slices.Contains(u.Groups, name) }), err
+	return pages(ctx, func(ctx context.Context, after string, limit int) ([]storage.User, error) {
+		return a.Store.FindUsers(ctx, storage.UserFilter{Group: name}, after, limit)
+	}, func(u storage.User) string { return u.Username })
 }
 
 // checkGroupsExist says which of the groups do not exist.
@@ -68,14 +108,14 @@ func (a *Admin) checkGroupsExist(ctx context.Context, field string, names []stri
 // CreateGroup stores a new group. Faults if anything is wrong with it, ErrTaken if there is one of
 // that name.
 func (a *Admin) CreateGroup(ctx context.Context, actor Actor, g storage.Group) (storage.Group, error) {
-	if err := a.permit(ctx, actor, VerbGroupCreate, groupParty(g.Name)); err != nil {
+	if err := a.permit(ctx, actor, VerbGroupCreate, groupObject(g.Name)); err != nil {
 		return g, err
 	}
 	g.Roles, g.CreatedAt, g.Version = sortedSet(g.Roles), a.timestamp(), 1
 	if err := CheckGroup(g).orNil(); err != nil {
 		return g, err
 	}
-	err := a.change(ctx, actor, VerbGroupCreate, groupParty(g.Name), nil, g, func() error { return a.Store.CreateGroup(ctx, g) })
+	err := a.change(ctx, actor, VerbGroupCreate, groupObject(g.Name), nil, g, func() error { return a.Store.CreateGroup(ctx, g) })
 	if errors.Is(err, storage.ErrConflict) {
 		err = &ObjectError{Err: ErrTaken, Kind: "group", Name: g.Name}
 	}
@@ -84,7 +124,7 @@ func (a *Admin) CreateGroup(ctx context.Context, actor Actor, g storage.Group) (
 
 // UpdateGroup changes description and roles of a group. change and seen are as for UpdateUser.
 func (a *Admin) UpdateGroup(ctx context.Context, actor Actor, name string, seen int64, change func(*storage.Group) error) (storage.Group, error) {
-	if err := a.permit(ctx, actor, VerbGroupUpdate, groupParty(name)); err != nil {
+	if err := a.permit(ctx, actor, VerbGroupUpdate, groupObject(name)); err != nil {
 		return storage.Group{}, err
 	}
 	g, err := swap(seen, func(g storage.Group) int64 { return g.Version },
@@ -99,7 +139,7 @@ func (a *Admin) UpdateGroup(ctx context.Context, actor Actor, name string, seen 
 			return CheckGroup(*g).orNil()
 		},
 		func(before storage.Group, after *storage.Group) error {
-			return a.change(ctx, actor, VerbGroupUpdate, groupParty(name), before, *after, func() error {
+			return a.change(ctx, actor, VerbGroupUpdate, groupObject(name), before, *after, func() error {
 				err := a.Store.UpdateGroup(ctx, *after)
 				after.Version++
 				return err
@@ -113,13 +153,11 @@ func (a *Admin) UpdateGroup(ctx context.Context, actor Actor, name string, seen 
 
 // AddMember puts a user into a group. A user who is in it already stays as they are.
 func (a *Admin) AddMember(ctx context.Context, actor Actor, group, userID string) (storage.User, error) {
-	if err := a.permit(ctx, actor, VerbGroupAdd, groupParty(group)); err != nil {
+	o, err := a.groupFor(ctx, actor, VerbGroupAdd, group)
+	if err != nil {
 		return storage.User{}, err
 	}
-	if _, err := a.group(ctx, group); err != nil {
-		return storage.User{}, err
-	}
-	u, err := a.changeUser(ctx, actor, VerbGroupAdd, userID, 0, func(u *storage.User) error {
+	u, err := a.changeUserAbout(ctx, actor, VerbGroupAdd, userID, 0, o.ownerGroups, func(u *storage.User) error {
 		u.Groups = sortedSet(append(u.Groups, group))
 		return nil
 	})
@@ -131,7 +169,20 @@ func (a *Admin) AddMember(ctx context.Context, actor Actor, group, userID string
 
 // RemoveMember takes a user out of a group. A user who is not in it stays as they are.
 func (a *Admin) RemoveMember(ctx context.Context, actor Actor, group, userID string) (storage.User, error) {
-	return a.changeUser(ctx, actor, VerbGroupRemove, userID, 0, func(u *storage.User) error {
+	if err := a.permit(ctx, actor, VerbGroupRemove, groupObject(group)); err != nil {
+		return storage.User{}, err
+	}
+	// The group may be gone: its last members are taken out after it.
+	owners, err := a.ownerGroups(ctx, storage.Group{Name: group})
+	if g, groupErr := a.Store.Group(ctx, group); groupErr == nil {
+		owners, err = a.ownerGroups(ctx, g)
+	} else if !errors.Is(groupErr, storage.ErrNotFound) {
+		err = groupErr
+	}
+	if err != nil {
+		return storage.User{}, err
+	}
+	return a.changeUserAbout(ctx, actor, VerbGroupRemove, userID, 0, owners, func(u *storage.User) error {
 		u.Groups = slices.DeleteFunc(u.Groups, func(n string) bool { return n == group })
 		return nil
 	})
@@ -143,7 +194,7 @@ func (a *Admin) RemoveMember(ctx context.Context, actor Actor, group, userID str
 func (a *Admin) dropLostGroups(ctx context.Context, actor Actor, u storage.User, joined []string) error {
 	for _, name := range joined {
 		if _, err := a.Store.Group(ctx, name); errors.Is(err, storage.ErrNotFound) {
-			if _, err := a.RemoveMember(ctx, actor, name, u.ID); err != nil {
+			if _, err := a.RemoveMember(ctx, following(actor), name, u.ID); err != nil {
 				return err
 			}
 		} else if err != nil {
@@ -157,21 +208,15 @@ func (a *Admin) dropLostGroups(ctx context.Context, actor Actor, u storage.User,
 // such a client would be closed to everybody, or open to a later group of that name. It may be
 // called again after a fault, and goes on where it stopped.
 func (a *Admin) DeleteGroup(ctx context.Context, actor Actor, name string) error {
-	if err := a.permit(ctx, actor, VerbGroupDelete, groupParty(name)); err != nil {
+	if err := a.permit(ctx, actor, VerbGroupDelete, groupObject(name)); err != nil {
 		return err
 	}
 	g, err := a.group(ctx, name)
 	if err != nil {
 		return err
 	}
-	all, err := a.clients(ctx)
-	if err != nil {
+	if err := a.groupUnused(ctx, name); err != nil {
 		return err
-	}
-	for _, c := range all {
-		if slices.Contains(c.AllowedGroups, name) {
-			return &ObjectError{Err: ErrInUse, Kind: "group", Name: name, By: c.ID}
-		}
 	}
 	members, err := a.members(ctx, name)
 	if err != nil {
@@ -185,7 +230,7 @@ func (a *Admin) DeleteGroup(ctx context.Context, actor Actor, name string) error
 	for _, u := range members {
 		was.Members = append(was.Members, u.Username)
 	}
-	return a.change(ctx, actor, VerbGroupDelete, groupParty(name), was, nil, func() error {
+	return a.change(ctx, actor, VerbGroupDelete, groupObject(name), was, nil, func() error {
 		for _, step := range []func() error{
 			func() error { return a.removeMembers(ctx, actor, name) },
 			func() error { return a.Store.DeleteGroup(ctx, name) },
@@ -199,6 +244,20 @@ func (a *Admin) DeleteGroup(ctx context.Context, actor Actor, name string) error
 	})
 }
 
+// groupUnused returns ErrInUse if a client names the group.
+func (a *Admin) groupUnused(ctx context.Context, name string) error {
+	for _, find := range []func(context.Context, string, int) ([]clients.Client, error){a.Store.ClientsForGroup, a.Store.ClientsOwnedBy} {
+		some, err := find(ctx, name, 1)
+		if err != nil {
+			return err
+		}
+		if len(some) > 0 {
+			return &ObjectError{Err: ErrInUse, Kind: "group", Name: name, By: some[0].ID}
+		}
+	}
+	return nil
+}
+
 // removeMembers takes everybody out of a group.
 func (a *Admin) removeMembers(ctx context.Context, actor Actor, name string) error {
 	members, err := a.members(ctx, name)
@@ -206,7 +265,7 @@ func (a *Admin) removeMembers(ctx context.Context, actor Actor, name string) err
 		return err
 	}
 	for _, u := range members {
-		if _, err := a.RemoveMember(ctx, actor, name, u.ID); err != nil && !errors.Is(err, ErrNotFound) {
+		if _, err := a.RemoveMember(ctx, following(actor), name, u.ID); err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
 	}

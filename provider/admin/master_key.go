@@ -16,7 +16,7 @@ import (
 func (a *Admin) ChangeMasterKey(ctx context.Context, actor Actor, master []byte) (changed bool, err error) {
 	before := map[string]string{"master_key": a.Sealer.MasterKeyID()}
 	after := map[string]string{"master_key": keys.MasterKeyID(master)}
-	err = a.change(ctx, actor, VerbMasterKeyChange, storage.EventParty{Kind: "master_key"}, before, after, func() error {
+	err = a.change(ctx, actor, VerbMasterKeyChange, of("master_key", ""), before, after, func() error {
 		changed, err = a.Sealer.Rekey(ctx, master)
 		return err
 	})

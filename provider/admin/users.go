@@ -16,6 +16,7 @@ type NewUser struct {
 	Username string // in any spelling; its canonical form is stored
 	Claims   storage.Claims
 	Groups   []string
+	Role     string // one of storage.Roles, or "" for none
 	Disabled bool
 
 	// Password is what the user signs in with. Without it, and without PasswordHash, no password
@@ -32,8 +33,9 @@ type userRecord struct {
 	UpdatedAt struct{} `json:"updated_at,omitzero"`
 }
 
-func userParty(u storage.User) storage.EventParty {
-	return storage.EventParty{Kind: "user", ID: u.ID, Name: u.Username}
+// userObject is a user who has been looked at.
+func userObject(u storage.User) object {
+	return object{EventParty: storage.EventParty{Kind: "user", ID: u.ID, Name: u.Username}, seen: true, role: u.Role}
 }
 
 // user is the user with this username, in any spelling. Faults if nobody can have it, ErrNotFound
@@ -59,6 +61,18 @@ func (a *Admin) userByID(ctx context.Context, id string) (storage.User, error) {
 	return u, err
 }
 
+// userFor is the user with this subject identifier, if the actor may do this to them.
+func (a *Admin) userFor(ctx context.Context, actor Actor, verb, id string) (storage.User, error) {
+	if err := a.permit(ctx, actor, verb, of("user", id)); err != nil {
+		return storage.User{}, err
+	}
+	u, err := a.userByID(ctx, id)
+	if err == nil {
+		err = a.permit(ctx, actor, verb, userObject(u))
+	}
+	return u, err
+}
+
 // users is all users, by username.
 func (a *Admin) users(ctx context.Context) ([]storage.User, error) {
 	return pages(ctx, a.Store.Users, func(u storage.User) string { return u.Username })
@@ -79,7 +93,11 @@ func (a *Admin) checkUser(ctx context.Context, n NewUser) (storage.User, error) 
 			return storage.User{}, err
 		}
 	}
-	u := storage.User{Username: username, Claims: n.Claims, Groups: sortedSet(n.Groups), Disabled: n.Disabled, PasswordHash: n.PasswordHash}
+	u := storage.User{Username: username, Claims: n.Claims, Groups: sortedSet(n.Groups), Role: n.Role, Disabled: n.Disabled,
+		PasswordHash: n.PasswordHash}
+	if err := faults.collect(CheckRole(n.Role)); err != nil {
+		return u, err
+	}
 	if err := faults.collect(a.checkProfile(ctx, u, u.Groups)); err != nil {
 		return u, err
 	}
@@ -131,7 +149,9 @@ func (a *Admin) CheckPassword(u storage.User, password string) error {
 // CreateUser stores a new user with a new subject identifier. Faults if anything is wrong with it,
 // ErrTaken if the username is.
 func (a *Admin) CreateUser(ctx context.Context, actor Actor, n NewUser) (storage.User, error) {
-	if err := a.permit(ctx, actor, VerbUserCreate, storage.EventParty{Kind: "user", Name: n.Username}); err != nil {
+	asked := of("user", "")
+	asked.Name, asked.gives = n.Username, n.Role
+	if err := a.permit(ctx, actor, VerbUserCreate, asked); err != nil {
 		return storage.User{}, err
 	}
 	u, err := a.checkUser(ctx, n)
@@ -149,7 +169,9 @@ func (a *Admin) CreateUser(ctx context.Context, actor Actor, n NewUser) (storage
 	if u.PasswordHash != "" {
 		after.Password = "set"
 	}
-	err = a.change(ctx, actor, VerbUserCreate, userParty(u), nil, after, func() error { return a.Store.CreateUser(ctx, u) })
+	o := userObject(u)
+	o.role, o.gives = "", u.Role
+	err = a.change(ctx, actor, VerbUserCreate, o, nil, after, func() error { return a.Store.CreateUser(ctx, u) })
 	if errors.Is(err, storage.ErrConflict) {
 		return storage.User{}, &ObjectError{Err: ErrTaken, Kind: "user", Name: u.Username}
 	}
@@ -162,27 +184,44 @@ func (a *Admin) CreateUser(ctx context.Context, actor Actor, n NewUser) (storage
 // changeUser is every change of a stored user, with what follows from it. seen is the version that
 // the administrator saw, 0 for any.
 func (a *Admin) changeUser(ctx context.Context, actor Actor, verb, id string, seen int64, change func(*storage.User) error) (storage.User, error) {
-	if err := a.permit(ctx, actor, verb, storage.EventParty{Kind: "user", ID: id}); err != nil {
+	return a.changeUserAbout(ctx, actor, verb, id, seen, nil, change)
+}
+
+// changeUserAbout is changeUser for a change that concerns a group with these owner groups.
+func (a *Admin) changeUserAbout(ctx context.Context, actor Actor, verb, id string, seen int64, ownerGroups []string, change func(*storage.User) error) (storage.User, error) {
+	if err := a.permit(ctx, actor, verb, of("user", id)); err != nil {
 		return storage.User{}, err
 	}
 	var was storage.User
 	is, err := swap(seen, func(u storage.User) int64 { return u.Version },
 		func() (storage.User, error) { return a.userByID(ctx, id) },
 		func(u *storage.User) error {
+			o := userObject(*u)
+			o.ownerGroups = ownerGroups
+			if err := a.permit(ctx, actor, verb, o); err != nil {
+				return err
+			}
 			u.Groups = slices.Clone(u.Groups)
 			return change(u)
 		},
 		func(before storage.User, after *storage.User) error {
 			was = before
+			o := userObject(before)
+			o.ownerGroups = ownerGroups
+			if after.Role != before.Role {
+				o.gives = after.Role
+			}
 			after.UpdatedAt = a.timestamp()
 			from, to := userRecord{User: before}, userRecord{User: *after}
 			if before.PasswordHash != after.PasswordHash {
 				to.Password = "changed"
 			}
-			return a.change(ctx, actor, verb, userParty(before), from, to, func() error {
-				err := a.Store.UpdateUser(ctx, *after)
-				after.Version++
-				return err
+			return a.change(ctx, actor, verb, o, from, to, func() error {
+				return a.keepingAnOwner(ctx, before, after, func() error {
+					err := a.Store.UpdateUser(ctx, *after)
+					after.Version++
+					return err
+				})
 			})
 		})
 	if errors.Is(err, ErrConflict) {
@@ -235,7 +274,7 @@ func (a *Admin) UpdateUser(ctx context.Context, actor Actor, id string, seen int
 // RenameUser gives a user another username. The subject identifier stays, so applications still
 // know the user.
 func (a *Admin) RenameUser(ctx context.Context, actor Actor, id, username string) (storage.User, error) {
-	if err := a.permit(ctx, actor, VerbUserRename, storage.EventParty{Kind: "user", ID: id}); err != nil {
+	if err := a.permit(ctx, actor, VerbUserRename, of("user", id)); err != nil {
 		return storage.User{}, err
 	}
 	canonical, err := people.CanonicalUsername(username)
@@ -261,10 +300,7 @@ func (a *Admin) RenameUser(ctx context.Context, actor Actor, id, username string
 // SetPassword gives a user another password, lifts a lock-out, and ends the user's sessions. Faults
 // if the password is too weak.
 func (a *Admin) SetPassword(ctx context.Context, actor Actor, id, password string) (storage.User, error) {
-	if err := a.permit(ctx, actor, VerbUserPassword, storage.EventParty{Kind: "user", ID: id}); err != nil {
-		return storage.User{}, err
-	}
-	u, err := a.userByID(ctx, id)
+	u, err := a.userFor(ctx, actor, VerbUserPassword, id)
 	if err != nil {
 		return u, err
 	}
@@ -290,32 +326,28 @@ func (a *Admin) SetDisabled(ctx context.Context, actor Actor, id string, disable
 
 // EndSessions signs a user out everywhere, revokes what they granted, and tells the applications.
 func (a *Admin) EndSessions(ctx context.Context, actor Actor, id string) (storage.User, error) {
-	if err := a.permit(ctx, actor, VerbUserSignOut, storage.EventParty{Kind: "user", ID: id}); err != nil {
-		return storage.User{}, err
-	}
-	u, err := a.userByID(ctx, id)
+	u, err := a.userFor(ctx, actor, VerbUserSignOut, id)
 	if err != nil {
 		return u, err
 	}
-	return u, a.change(ctx, actor, VerbUserSignOut, userParty(u), nil, nil, func() error { return a.Sessions.EndSessions(ctx, u.ID) })
+	return u, a.change(ctx, actor, VerbUserSignOut, userObject(u), nil, nil, func() error { return a.Sessions.EndSessions(ctx, u.ID) })
 }
 
 // DeleteUser removes a user for good: first disabled, so that no sign-in slips in between the end
 // of the sessions and that of the account. It may be called again after a fault, and goes on where
 // it stopped.
 func (a *Admin) DeleteUser(ctx context.Context, actor Actor, id string) (storage.User, error) {
-	if err := a.permit(ctx, actor, VerbUserDelete, storage.EventParty{Kind: "user", ID: id}); err != nil {
-		return storage.User{}, err
-	}
-	u, err := a.userByID(ctx, id)
+	u, err := a.userFor(ctx, actor, VerbUserDelete, id)
 	if err != nil {
 		return u, err
 	}
-	return u, a.change(ctx, actor, VerbUserDelete, userParty(u), userRecord{User: u}, nil, func() error {
+	return u, a.change(ctx, actor, VerbUserDelete, userObject(u), userRecord{User: u}, nil, func() error {
 		_, err := swap(0, func(u storage.User) int64 { return u.Version },
 			func() (storage.User, error) { return a.userByID(ctx, id) },
 			func(u *storage.User) error { u.Disabled = true; return nil },
-			func(_ storage.User, after *storage.User) error { return a.Store.UpdateUser(ctx, *after) })
+			func(before storage.User, after *storage.User) error {
+				return a.keepingAnOwner(ctx, before, after, func() error { return a.Store.UpdateUser(ctx, *after) })
+			})
 		if errors.Is(err, ErrNotFound) {
 			return nil // another administrator was faster
 		}
@@ -335,10 +367,7 @@ func (a *Admin) DeleteUser(ctx context.Context, actor Actor, id string) (storage
 // Unlock forgets the failed sign-ins of a user, so that they can sign in at once. It returns what
 // was forgotten.
 func (a *Admin) Unlock(ctx context.Context, actor Actor, id string) (storage.User, people.Lockout, error) {
-	if err := a.permit(ctx, actor, VerbUserUnlock, storage.EventParty{Kind: "user", ID: id}); err != nil {
-		return storage.User{}, people.Lockout{}, err
-	}
-	u, err := a.userByID(ctx, id)
+	u, err := a.userFor(ctx, actor, VerbUserUnlock, id)
 	if err != nil {
 		return u, people.Lockout{}, err
 	}
@@ -354,7 +383,7 @@ func (a *Admin) Unlock(ctx context.Context, actor Actor, id string) (storage.Use
 			was = l
 		}
 	}
-	return u, was, a.change(ctx, actor, VerbUserUnlock, userParty(u), nil, nil, func() error {
+	return u, was, a.change(ctx, actor, VerbUserUnlock, userObject(u), nil, nil, func() error {
 		if second != nil {
 			if err := second.Unlock(ctx, u.Username); err != nil {
 				return err
@@ -382,15 +411,12 @@ type factorsRecord struct {
 // codes, and ends their sessions: whoever asks for it may have lost the device on which they are
 // signed in.
 func (a *Admin) ResetFactors(ctx context.Context, actor Actor, id string) (storage.User, error) {
-	if err := a.permit(ctx, actor, VerbUserFactors, storage.EventParty{Kind: "user", ID: id}); err != nil {
-		return storage.User{}, err
-	}
-	u, err := a.userByID(ctx, id)
+	u, err := a.userFor(ctx, actor, VerbUserFactors, id)
 	if err != nil {
 		return u, err
 	}
 	before := factorsRecord{len(u.Factors.Confirmed()), u.Factors.RecoveryLeft()}
-	return u, a.change(ctx, actor, VerbUserFactors, userParty(u), before, factorsRecord{}, func() error {
+	return u, a.change(ctx, actor, VerbUserFactors, userObject(u), before, factorsRecord{}, func() error {
 		if _, err := a.Store.ResetFactors(ctx, u.ID); err != nil {
 			return err
 		}
