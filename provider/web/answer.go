@@ -22,8 +22,8 @@ import (
 	"latchkey/templates"
 )
 
-// Handler answers a request, or returns the problem. Exactly three places write a problem: page,
-// api and redirectError.
+// Handler answers a request, or returns the problem. Exactly four places write a problem: page, api,
+// rest and redirectError.
 type Handler func(http.ResponseWriter, *http.Request) error
 
 // page adapts a handler whose problems a person reads.
@@ -194,7 +194,7 @@ func (e *PageError) Error() string {
 
 func (e *PageError) Unwrap() error { return e.cause }
 
-// errorPage shows a problem to a person. One of the three places that write a problem.
+// errorPage shows a problem to a person. One of the four places that write a problem.
 func (s *Site) errorPage(w http.ResponseWriter, r *http.Request, err error) {
 	Note(r, err)
 	var pe *PageError
@@ -231,7 +231,7 @@ func Unavailable(err error) bool {
 	return errors.Is(err, storage.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, people.ErrBusy)
 }
 
-// errorJSON tells a problem to a program (RFC 6749 §5.2, RFC 6750 §3). One of the three places that
+// errorJSON tells a problem to a program (RFC 6749 §5.2, RFC 6750 §3). One of the four places that
 // write a problem.
 func (s *Site) errorJSON(w http.ResponseWriter, r *http.Request, err error) {
 	Note(r, err)

@@ -22,6 +22,8 @@ const (
 	// AudienceCORS is a program that may run in a browser, on an origin that is registered for a
 	// client.
 	AudienceCORS
+	// AudienceREST is a program that administers; problems are those of RFC 9457.
+	AudienceREST
 	// AudiencePublic is any program on any origin: the answer is the same for all.
 	AudiencePublic
 	// AudiencePlain is whoever fetches files or asks whether the process lives. The handler writes
@@ -59,6 +61,8 @@ func (s *Site) adapted(e Endpoint) http.Handler {
 		return s.form(e.Handler)
 	case AudienceAPI:
 		return s.api(e.Handler)
+	case AudienceREST:
+		return s.rest(e.Handler)
 	case AudienceCORS:
 		return s.cors(strings.Join(e.Methods, ", "), e.Handler)
 	case AudiencePublic:

@@ -20,7 +20,7 @@ type Response struct {
 }
 
 // RedirectError tells a problem to an application through the browser (RFC 6749 §4.1.2.1). One of
-// the three places that write a problem.
+// the four places that write a problem.
 func (s *Site) RedirectError(w http.ResponseWriter, r *http.Request, to Response, state string, err error) error {
 	Note(r, err)
 	e := oauth.AsError(err)
