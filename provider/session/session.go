@@ -52,6 +52,9 @@ func (ss *Sessions) Current(r *http.Request) (storage.Session, bool, error) {
 		if err := ss.Store.TouchSession(r.Context(), s, now, now.Add(idle)); err != nil {
 			return storage.Session{}, false, fmt.Errorf("touch session: %w", err)
 		}
+		if day := 24 * time.Hour; now.Truncate(day).After(s.LastSeen.UTC().Truncate(day)) {
+			ss.countDay(r.Context(), storage.DayActive)
+		}
 		s.LastSeen, s.IdleAt = now, now.Add(idle)
 	}
 	return s, true, nil
@@ -118,7 +121,19 @@ func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.U
 	if err := ss.confirm(ctx, user, s); err != nil {
 		return storage.Session{}, err
 	}
+	ss.countDay(ctx, storage.DaySignIns)
+	if day := 24 * time.Hour; !had || old.UserID != user.ID || now.Truncate(day).After(old.LastSeen.UTC().Truncate(day)) {
+		ss.countDay(ctx, storage.DayActive)
+	}
 	return s, ss.setSessionCookies(w, r, s, secret)
+}
+
+// countDay counts for administrators what happens today. That one is missing there keeps nobody
+// from signing in.
+func (ss *Sessions) countDay(ctx context.Context, what string) {
+	if err := ss.Store.CountDay(ctx, what, ss.Web.Now()); err != nil && ss.Logger != nil {
+		ss.Logger.WarnContext(ctx, "what happened today was not counted", "what", what, "error", err)
+	}
 }
 
 // confirm ends the session again if the account is not any more what it was when the user proved

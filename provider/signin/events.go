@@ -48,6 +48,7 @@ func (p *Pages) recordFailure(r *http.Request, username, clientID string, thrott
 	e.ClientID = clientID
 	network := "network " + people.Network(e.Address)
 	p.Audit.Later(r.Context(), func(ctx context.Context) {
+		_ = p.Store.CountDay(ctx, storage.DayFailures, p.Web.Now()) // a number for administrators, and no more
 		account, err := people.CanonicalUsername(username)
 		var user storage.User
 		if err == nil {
