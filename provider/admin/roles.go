@@ -25,6 +25,8 @@ type object struct {
 	// ownerGroups are those of the client that the object is, or is about. Of a group they are those
 	// that every client for it has in common.
 	ownerGroups []string
+	// keyOf is the ID of the user whose API key the object is.
+	keyOf string
 }
 
 // of is an object of this kind that has not been looked at yet. id may be what it is looked up by.
@@ -88,19 +90,21 @@ func may(h holder, verb string, o object) error {
 		}
 		return ErrForbidden
 	}
-	allowed := false
+	// Whoever has a role makes and revokes keys of their own: one permits no more than they may do.
+	own := h.role != "" && o.keyOf != "" && o.keyOf == h.ID
+	allowed := own && (verb == VerbAPIKeyCreate || verb == VerbAPIKeyRevoke)
 	switch h.role {
 	case storage.RoleOwner:
 		allowed = true
 	case storage.RoleAdministrator:
 		concernsOwner := o.gives == storage.RoleOwner || o.role == storage.RoleOwner && verb != VerbGroupAdd && verb != VerbGroupRemove
-		allowed = reads(verb) || !concernsOwner && verb != VerbExportHashes && verb != VerbMasterKeyChange
+		allowed = allowed || reads(verb) || !concernsOwner && verb != VerbExportHashes && verb != VerbMasterKeyChange
 	case storage.RoleHelpDesk:
-		allowed = slices.Contains(helpDeskReads, verb) || slices.Contains(helpDeskDoes, verb) && o.role == "" && o.gives == ""
+		allowed = allowed || slices.Contains(helpDeskReads, verb) || slices.Contains(helpDeskDoes, verb) && o.role == "" && o.gives == ""
 	case storage.RoleAuditor:
-		allowed = reads(verb)
+		allowed = allowed || reads(verb)
 	case storage.RoleApplicationOwner:
-		allowed = verb == VerbGroupRead ||
+		allowed = allowed || verb == VerbGroupRead ||
 			slices.Contains(applicationOwnerDoes, verb) && (!o.seen || overlap(h.groups, o.ownerGroups))
 	}
 	if !allowed {
