@@ -20,6 +20,7 @@ import (
 	"latchkey/provider/admin"
 	"latchkey/provider/audit"
 	"latchkey/provider/clientauth"
+	"latchkey/provider/console"
 	"latchkey/provider/grants"
 	"latchkey/provider/mail"
 	"latchkey/provider/outbound"
@@ -92,6 +93,9 @@ type Config struct {
 	Logger    *slog.Logger     // default: nothing is logged
 	Now       func() time.Time // default time.Now
 
+	// Version is that of the program, for administrators to see.
+	Version string
+
 	// TrustedProxies may say with X-Forwarded-For and X-Forwarded-Proto who the client is. Default
 	// none.
 	TrustedProxies []netip.Prefix
@@ -121,6 +125,9 @@ type Config struct {
 	// RequireSecondFactor lets nobody into any application by password alone: whoever has no second
 	// factor sets one up during the sign-in.
 	RequireSecondFactor bool
+	// RequireAdministratorSecondFactor keeps the pages for administrators from those who have no
+	// second factor.
+	RequireAdministratorSecondFactor bool
 
 	// InsecurePublicWithoutPKCE lets public clients that registered themselves leave out
 	// code_challenge. Only the certification suite needs it; never on in production: an attacker
@@ -151,6 +158,7 @@ type Provider struct {
 	Admin         *admin.Admin
 	Tokens        *token.Endpoints
 	Registrations *registration.Endpoints
+	Console       *console.Console
 }
 
 // New checks the configuration and makes a Provider. It refuses an issuer that is no plain http or
@@ -204,10 +212,11 @@ func grantNames() []string {
 func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	p := &Provider{Config: cfg}
 	secrets := admin.NewSecretHasher(cfg.Sealer)
+	checks := []web.Check{{Name: "store", Ask: cfg.Store.Ping}, {Name: "keys", Ask: cfg.Keys.Ready}}
 	p.Web = web.New(web.Config{
 		Issuer: base, Store: cfg.Store, Sealer: cfg.Sealer, Templates: cfg.Templates, Logger: cfg.Logger, Clock: cfg.Now,
 		Metrics: web.NewMetrics(grantNames(), registration.NewKeyAges(cfg.Keys, cfg.Now)), TrustedProxies: cfg.TrustedProxies,
-		Checks: []web.Check{{Name: "store", Ask: cfg.Store.Ping}, {Name: "keys", Ask: cfg.Keys.Ready}},
+		Checks: checks,
 	})
 	p.ClientAuth = clientauth.New(clientauth.Config{
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Secrets: secrets, Outbound: cfg.Outbound,
@@ -260,6 +269,14 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Admin: p.Admin, Secrets: secrets, Clients: p.ClientAuth, Outbound: cfg.Outbound,
 		GrantTypes: token.GrantTypes(), Registration: cfg.Registration, RegistrationsPerHour: cfg.RegistrationsPerHour, Resources: cfg.RegistrationResources, InsecureAllowNone: cfg.InsecureAllowNone,
 	})
+	var err error
+	p.Console, err = console.New(console.Config{
+		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Admin: p.Admin, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn, Audit: cfg.Audit,
+		Logger: cfg.Logger, Ready: checks, Version: cfg.Version, Mail: cfg.Mail != nil, RequireSecondFactor: cfg.RequireAdministratorSecondFactor,
+	})
+	if err != nil {
+		return nil, err
+	}
 	// What the table says of addresses is what discovery says.
 	addresses := map[string]string{}
 	for _, e := range p.Endpoints() {

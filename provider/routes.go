@@ -69,6 +69,7 @@ func (p *Provider) Endpoints() []web.Endpoint {
 			web.Endpoint{Path: "/password/reset/done", Methods: show, Audience: web.AudienceForm, Handler: p.Recovery.ResetDone},
 		)
 	}
+	table = append(table, p.Console.Endpoints()...)
 	// RFC 8414 §3.1 puts the well-known part between host and path, OIDC Discovery §4 behind the
 	// path. Both are served.
 	for _, name := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {

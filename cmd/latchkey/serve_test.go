@@ -537,6 +537,16 @@ func TestWhatTheCommandsPrintIsStable(t *testing.T) {
 		t.Errorf("rotate-secret prints %v", secret)
 	}
 	want("token create", members(succeed(t, "", at("token", "create", "--json")...)), "expires_at initial_access_token")
+	want("api-key create", members(succeed(t, "", at("api-key", "create", "ada", "--name", "report", "--scope", "admin:people.read", "--json")...)),
+		"api_key created_at expires_at id name scope sub")
+	key := into[[]shownAPIKey](t, succeed(t, "", at("api-key", "list", "--json")...))
+	if len(key) != 1 || key[0].Name != "report" || key[0].Key != "" || !key[0].RevokedAt.IsZero() {
+		t.Errorf("%+v", key)
+	}
+	succeed(t, "", at("api-key", "revoke", key[0].ID)...)
+	if key = into[[]shownAPIKey](t, succeed(t, "", at("api-key", "list", "--json")...)); key[0].RevokedAt.IsZero() {
+		t.Errorf("%+v", key)
+	}
 	want("version", members(succeed(t, "", "version", "--json")), "commit version")
 	if list := succeed(t, "", at("user", "list", "--json")...); strings.Contains(list, "argon2") {
 		t.Errorf("a password hash was printed: %s", list)

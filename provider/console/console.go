@@ -1,0 +1,68 @@
+package console
+
+import (
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"latchkey/keys"
+	"latchkey/provider/admin"
+	"latchkey/provider/audit"
+	"latchkey/provider/grants"
+	"latchkey/provider/session"
+	"latchkey/provider/signin"
+	"latchkey/provider/storage"
+	"latchkey/provider/web"
+)
+
+// Config is what a Console needs. All fields must be set, unless they say otherwise.
+type Config struct {
+	Web      *web.Site
+	Store    *storage.Store
+	Sealer   *keys.Sealer
+	Admin    *admin.Admin
+	Grants   *grants.Grants
+	Sessions *session.Sessions
+	SignIn   *signin.Pages
+	Audit    *audit.Log
+	Logger   *slog.Logger
+	// Ready are what /readyz asks, which the pages show one by one.
+	Ready []web.Check
+	// Version is that of the program.
+	Version string
+	// Mail says that mails are sent.
+	Mail bool
+	// RequireSecondFactor keeps the pages from administrators who have no second factor.
+	RequireSecondFactor bool
+}
+
+// Console is the administration over HTTP: the API and the pages.
+type Console struct {
+	Config
+	operations []operation
+	document   *web.Document // the OpenAPI document
+
+	requests *web.Limit // by credential
+	wrong    *web.Limit // wrong credentials, by address
+}
+
+// New makes a Console.
+func New(cfg Config) (*Console, error) {
+	c := &Console{Config: cfg, requests: web.NewLimit(perCredential, limitWindow), wrong: web.NewLimit(wrongPerHost, limitWindow)}
+	c.operations = c.table()
+	text, err := c.openAPI()
+	if err != nil {
+		return nil, err
+	}
+	c.document, err = web.NewJSONDocument(text, "application/json", time.Minute)
+	return c, err
+}
+
+// Scopes lists the scopes of the API, sorted.
+func Scopes() []string { return slices.Sorted(maps.Keys(scopeAbout)) }
+
+// actor is a user as the use cases know who acts.
+func (c *Console) actor(u storage.User) admin.Actor {
+	return admin.Actor{Kind: storage.ActorUser, ID: u.ID, Name: u.Username}
+}
