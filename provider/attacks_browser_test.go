@@ -74,7 +74,7 @@ func TestFormsOfOtherSitesDoNothing(t *testing.T) {
 	target := consent.Request.URL.RequestURI()
 	for _, header := range elsewhere {
 		none("consent from "+strings.Join(header, " "), b.SendFrom(target, form, header...))
-		none("account from "+strings.Join(header, " "), b.SendFrom("/account", url.Values{"action": {"end-other-sessions"}}, header...))
+		none("account from "+strings.Join(header, " "), b.SendFrom("/account/sessions", url.Values{"action": {"end-other-sessions"}}, header...))
 		none("logout from "+strings.Join(header, " "), b.SendFrom("/logout/confirm", url.Values{}, header...))
 	}
 	none("consent with somebody else's value", b.Post(target, providertest.With(form, "csrf", herForm.Get("csrf"))))

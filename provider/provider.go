@@ -119,6 +119,12 @@ type Config struct {
 	// Passwords says which passwords users may set. Name is one that none may be made of.
 	Passwords people.PasswordPolicy
 
+	// EditableClaims are those that people may change about themselves, by their names (OIDC Core
+	// §5.1), see account.EditableClaims. nil: account.DefaultEditable.
+	EditableClaims []string
+	// MayDeleteAccount lets people delete their account.
+	MayDeleteAccount bool
+
 	// InsecureAllowNone lets a client register for unsigned ID tokens and unsigned request objects
 	// (alg none). Only the certification suite needs it; never on in production.
 	InsecureAllowNone bool
@@ -134,6 +140,12 @@ type Config struct {
 	// who intercepts a code could then use it (RFC 7636 §1).
 	InsecurePublicWithoutPKCE bool
 }
+
+// DefaultEditableClaims is Config.EditableClaims when nothing is said.
+func DefaultEditableClaims() []string { return account.DefaultEditable() }
+
+// EditableClaims are all that Config.EditableClaims may name.
+func EditableClaims() []string { return account.EditableClaims() }
 
 // DefaultAccessTokenAlg is Config.AccessTokenAlg when nothing is said.
 const DefaultAccessTokenAlg = "ES256"
@@ -195,6 +207,14 @@ func New(cfg Config) (*Provider, error) {
 	if cfg.Registration == "" {
 		cfg.Registration = registration.Closed
 	}
+	if cfg.EditableClaims == nil {
+		cfg.EditableClaims = account.DefaultEditable()
+	}
+	for _, claim := range cfg.EditableClaims {
+		if !slices.Contains(account.EditableClaims(), claim) {
+			return nil, fmt.Errorf("provider: EditableClaims must be of %s", strings.Join(account.EditableClaims(), ", "))
+		}
+	}
 	cfg.Lifetimes = cfg.orDefault()
 	return assemble(cfg, base)
 }
@@ -245,12 +265,16 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		Outbound: cfg.Outbound, Audit: cfg.Audit, InteractionTTL: cfg.InteractionTTL, RequireSecondFactor: cfg.RequireSecondFactor,
 		InsecurePublicWithoutPKCE: cfg.InsecurePublicWithoutPKCE,
 	}
-	p.Account = account.New(account.Config{
-		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn,
-		Audit: cfg.Audit, Factors: factors,
-	})
 	passwords := cfg.Passwords
 	passwords.Own = append(slices.Clone(passwords.Own), cfg.Name)
+	p.Admin = admin.New(admin.Config{
+		Store: cfg.Store, Audit: cfg.Audit, Now: cfg.Now, Keys: cfg.Keys, Sealer: cfg.Sealer, Hasher: cfg.People.Hasher, Throttle: cfg.People.Throttle,
+		Sessions: p, Outbound: cfg.Outbound, Name: cfg.Name, Passwords: cfg.Passwords, AllowNone: cfg.InsecureAllowNone, GrantTypes: token.GrantTypes(),
+	})
+	p.Account = account.New(account.Config{
+		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn, Admin: p.Admin, People: cfg.People,
+		Passwords: passwords, Audit: cfg.Audit, Factors: factors, Editable: cfg.EditableClaims, MayDelete: cfg.MayDeleteAccount,
+	})
 	if cfg.Mail != nil {
 		p.SignIn.OffersReset = true
 		p.Recovery = recovery.New(recovery.Config{
@@ -260,10 +284,6 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 			LinkTTL: cfg.LinkTTL, Logger: cfg.Logger,
 		})
 	}
-	p.Admin = admin.New(admin.Config{
-		Store: cfg.Store, Audit: cfg.Audit, Now: cfg.Now, Keys: cfg.Keys, Sealer: cfg.Sealer, Hasher: cfg.People.Hasher, Throttle: cfg.People.Throttle,
-		Sessions: p, Outbound: cfg.Outbound, Name: cfg.Name, Passwords: cfg.Passwords, AllowNone: cfg.InsecureAllowNone, GrantTypes: token.GrantTypes(),
-	})
 	p.Tokens = &token.Endpoints{Web: p.Web, Store: cfg.Store, Clients: p.ClientAuth, Grants: p.Grants}
 	p.Registrations = registration.New(registration.Config{
 		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Admin: p.Admin, Secrets: secrets, Clients: p.ClientAuth, Outbound: cfg.Outbound,

@@ -24,6 +24,7 @@ var messageFiles embed.FS
 // catalogue is the words of one language, as its file has them.
 type catalogue struct {
 	tag       language.Tag
+	name      string   // what it calls itself
 	direction string   // ltr or rtl
 	months    []string // twelve, as they stand in a date
 	messages  map[string]message
@@ -115,6 +116,7 @@ func (m *message) UnmarshalJSON(b []byte) error {
 // read puts the words of a file over those that the catalogue has.
 func (c *catalogue) read(b []byte) error {
 	var file struct {
+		Name      string             `json:"name"`
 		Direction string             `json:"direction"`
 		Months    []string           `json:"months"`
 		Messages  map[string]message `json:"messages"`
@@ -123,6 +125,9 @@ func (c *catalogue) read(b []byte) error {
 	d.DisallowUnknownFields()
 	if err := d.Decode(&file); err != nil {
 		return err
+	}
+	if file.Name != "" {
+		c.name = file.Name
 	}
 	if file.Direction != "" {
 		c.direction = file.Direction
@@ -139,7 +144,7 @@ func newCatalogue(lang string) (*catalogue, error) {
 	if err != nil || tag.String() != lang {
 		return nil, fmt.Errorf("%q is not a language tag such as fr or pt-BR", lang)
 	}
-	return &catalogue{tag: tag, direction: "ltr", messages: map[string]message{}}, nil
+	return &catalogue{tag: tag, name: lang, direction: "ltr", messages: map[string]message{}}, nil
 }
 
 // english is our own English: every message that there is, and the values that pages give it.
@@ -278,6 +283,19 @@ func (s *Set) loadMessages() error {
 // Locales lists the languages that pages can be in, as language tags (RFC 5646 §2.2), English
 // first.
 func (s *Set) Locales() []string { return slices.Clone(s.order) }
+
+// Language is one in which pages can be.
+type Language struct{ Tag, Name string } // RFC 5646 §2.2, and what it calls itself
+
+// Languages lists the languages that pages can be in, by what they call themselves.
+func (s *Set) Languages() []Language {
+	out := make([]Language, 0, len(s.order))
+	for _, tag := range s.order {
+		out = append(out, Language{tag, shown(s.languages[tag].name)})
+	}
+	slices.SortFunc(out, func(a, b Language) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
 
 // Missing lists the keys of the messages that a language has no words for; pages show those in
 // English, marked as such. Our own languages have them all, an operator's may not.

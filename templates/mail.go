@@ -68,8 +68,12 @@ func (s *Set) Mail(lang string, m Mail) (subject, text, html string, err error) 
 	return page.Subject, strings.Join(paragraphs, "\n\n") + "\n", b.String(), nil
 }
 
-// MailDate is a time as it stands in the words of a mail in this language, in UTC.
-func (s *Set) MailDate(lang string, t time.Time) string {
+// MailDate is a time as it stands in the words of a mail in this language, in the given zone; nil
+// is UTC.
+func (s *Set) MailDate(lang string, zone *time.Location, t time.Time) string {
 	v := s.view(lang, nil)
-	return v.date(t.UTC()).String()
+	if zone != nil {
+		v.zone = zone
+	}
+	return v.date(t).String()
 }

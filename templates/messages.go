@@ -145,7 +145,7 @@ func (v view) When(t time.Time) phrase {
 	}
 	switch ago := v.now.Sub(t); {
 	case ago < -time.Minute || ago >= 24*time.Hour:
-		return v.date(t.UTC())
+		return v.date(t)
 	case ago < 2*time.Minute:
 		return v.t("time.now", nil)
 	case ago < time.Hour:
@@ -155,7 +155,9 @@ func (v view) When(t time.Time) phrase {
 	}
 }
 
+// date is a time by the calendar and the clock of the page's zone.
 func (v view) date(t time.Time) phrase {
+	t = t.In(v.zone)
 	months := v.words.months
 	if months == nil {
 		months = english().months

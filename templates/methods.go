@@ -12,13 +12,10 @@ import (
 // Methods shows a person how they prove who they are. Its forms post csrf and action=add-totp;
 // action=rename or action=remove with id, the first with name; or action=recovery, to Action.
 type Methods struct {
-	Person        Person
-	Action, CSRF  string
+	Frame
 	Authenticator []Authenticator
 	Full          bool // there are as many as there can be
 	RecoveryLeft  int
-	Notice        string // what was just done: NoticeMethodRemoved and so on
-	BackURL       string
 }
 
 // Authenticator is one authenticator application.
@@ -40,17 +37,20 @@ func (Methods) file() string { return "account/methods" }
 func (Methods) Policy() Policy { return Policy{} }
 
 func methodsSamples() []sample {
+	frame := sampleFrame(NavMethods, "/account/methods")
+	renamed := frame
+	renamed.Notice = NoticeMethodRenamed
 	return []sample{
 		{"full", Methods{
-			Person: samplePerson, Action: "/account/methods", CSRF: "c", RecoveryLeft: 8, BackURL: "/account", Notice: NoticeMethodRenamed,
+			Frame: renamed, RecoveryLeft: 8,
 			Authenticator: []Authenticator{
 				{ID: "a", Name: "Phone", Added: sampleTime.Add(-900 * time.Hour), LastUsed: sampleTime.Add(-time.Hour)},
 				{ID: "b", Added: sampleTime.Add(-9 * time.Hour)},
 			},
 		}},
-		{"none", Methods{Person: samplePerson, Action: "/account/methods", CSRF: "c", BackURL: "/account"}},
+		{"none", Methods{Frame: frame}},
 		{"spent", Methods{
-			Person: samplePerson, Action: "/account/methods", CSRF: "c", Full: true, BackURL: "/account",
+			Frame: frame, Full: true,
 			Authenticator: []Authenticator{{ID: "a", Name: "Phone"}},
 		}},
 		{"empty", Methods{}},

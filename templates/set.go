@@ -120,12 +120,21 @@ func (s *Set) sources() (map[string]string, error) {
 // page is finished in a buffer before the first byte is written, so an error means that w is
 // untouched, or cannot be written to.
 func (s *Set) Render(w io.Writer, lang string, page Page) error {
+	return s.RenderIn(w, lang, nil, page)
+}
+
+// RenderIn is Render with times in the given zone; nil is UTC.
+func (s *Set) RenderIn(w io.Writer, lang string, zone *time.Location, page Page) error {
 	if page == nil {
 		return errors.New("templates: there is no page to render")
 	}
 	t := s.pages[page.file()]
 	var b bytes.Buffer
-	if err := t.ExecuteTemplate(&b, "page", s.view(lang, page)); err != nil {
+	v := s.view(lang, page)
+	if zone != nil {
+		v.zone = zone
+	}
+	if err := t.ExecuteTemplate(&b, "page", v); err != nil {
 		return fmt.Errorf("templates: %w", err)
 	}
 	_, err := w.Write(b.Bytes())
@@ -139,6 +148,7 @@ type view struct {
 	Page      Page
 	words     *catalogue
 	now       time.Time
+	zone      *time.Location // of the times on it
 	path      string
 }
 
@@ -149,12 +159,20 @@ func (s *Set) view(lang string, page Page) view {
 	}
 	return view{
 		Lang: lang, Dir: words.direction, Provider: shown(s.options.ProviderName), Page: page, words: words,
-		now: s.options.Now(), path: s.options.Path,
+		now: s.options.Now(), zone: time.UTC, path: s.options.Path,
 	}
 }
 
 // Name is the page's, for the stylesheet.
 func (v view) Name() string { return strings.ReplaceAll(path.Base(v.Page.file()), "_", "-") }
+
+// Frame is what a page of the person's own has around it; nil for any other page.
+func (v view) Frame() *Frame {
+	if page, ok := v.Page.(interface{ frame() *Frame }); ok {
+		return page.frame()
+	}
+	return nil
+}
 
 // Home is the address of the one page of ours that people open by themselves.
 func (v view) Home() string { return v.path + "/account" }

@@ -274,6 +274,8 @@ func (s *site) provider() (*provider.Provider, error) {
 		RegistrationResources: c.RegistrationResources,
 
 		InsecureAllowNone:         c.InsecureAllowNone,
+		EditableClaims:            append([]string{}, c.Account.Editable...),
+		MayDeleteAccount:          c.Account.Delete,
 		RequireSecondFactor:       c.RequireSecondFactor,
 		InsecurePublicWithoutPKCE: c.InsecurePublicClientsWithoutPKCE,
 	})

@@ -1,38 +1,57 @@
 package account
 
 import (
-	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
+	"net/url"
+	"strconv"
 	"strings"
-	"time"
 
 	"latchkey/provider/access"
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/people"
+	"latchkey/provider/signin"
 	"latchkey/provider/storage"
 	"latchkey/provider/web"
 	"latchkey/templates"
 )
 
-// Home leads to the one page of ours that a person opens by themselves.
-func (p *Pages) Home(w http.ResponseWriter, _ *http.Request) error {
-	return p.Web.SeeOther(w, "/account", "")
-}
+// Paths of a person's own pages.
+const (
+	overviewPath    = "/account"
+	profilePath     = "/account/profile"
+	methodsPath     = "/account/methods"
+	passwordPath    = "/account/password"
+	sessionsPath    = "/account/sessions"
+	connectionsPath = "/account/connections"
+	activityPath    = "/account/activity"
+	languagePath    = "/account/language"
+	dataPath        = "/account/data"
+)
 
-// notices are what the account page says after something was done, by their name in its address.
+// notices are what a page says after something was done, by their name in its address.
 var notices = map[string]string{
 	"session-ended":  templates.NoticeSessionEnded,
 	"sessions-ended": templates.NoticeSessionsEnded,
 	"disconnected":   templates.NoticeDisconnected,
+	"saved":          templates.NoticeProfileSaved,
+	"language":       templates.NoticePreferencesSaved,
+	"password":       templates.NoticePasswordSet,
+	"added":          templates.NoticeMethodAdded,
+	"renamed":        templates.NoticeMethodRenamed,
+	"removed":        templates.NoticeMethodRemoved,
+}
+
+// Home leads to where a person begins.
+func (p *Pages) Home(w http.ResponseWriter, _ *http.Request) error {
+	return p.Web.SeeOther(w, overviewPath, "")
 }
 
 // signedInPerson is who looks at a page of ours; false when nobody is signed in, or the account is
-// gone or disabled, or has a second factor that was not used yet.
+// gone or disabled, or has a second factor that was not used yet. The page that answers is in their
+// language.
 func (p *Pages) signedInPerson(r *http.Request) (storage.Session, storage.User, bool, error) {
 	session, ok, err := p.Sessions.Current(r)
 	if err != nil || !ok {
@@ -45,263 +64,175 @@ func (p *Pages) signedInPerson(r *http.Request) (storage.Session, storage.User, 
 	if err != nil {
 		return session, user, false, fmt.Errorf("load person of session: %w", err)
 	}
-	return session, user, !user.Disabled && people.Proved(session.ACR, user), nil
+	ok = !user.Disabled && people.Proved(session.ACR, user)
+	if ok {
+		web.Mention(r, "sub", user.ID)
+		web.SetReader(r, user.Claims.Locale, user.Claims.Zoneinfo)
+	}
+	return session, user, ok, nil
 }
 
-// Account shows a person what is known about them, where they are signed in, and which applications
-// they let in.
-func (p *Pages) Account(w http.ResponseWriter, r *http.Request) error {
-	query, err := oauth.ParseQuery(r.URL.RawQuery)
+// visitor is who looks at the page with this path. ok is false when nobody is signed in: the
+// browser has been led to where they are asked to, and comes back to the page.
+func (p *Pages) visitor(w http.ResponseWriter, r *http.Request, path string) (s storage.Session, u storage.User, ok bool, err error) {
+	s, u, ok, err = p.signedInPerson(r)
+	if err != nil || ok {
+		return s, u, ok, err
+	}
+	id, err := p.SignIn.BeginInteraction(w, r, storage.Interaction{ReturnTo: path})
 	if err != nil {
-		return err
+		return s, u, false, err
 	}
-	session, user, ok, err := p.signedInPerson(r)
+	return s, u, false, p.Web.SeeOther(w, "/login", id)
+}
+
+// freshPerson is visitor for a page about what proves who somebody is, or of the same weight: ok is
+// false, too, when the proof is older than signin.FreshFor.
+func (p *Pages) freshPerson(w http.ResponseWriter, r *http.Request, path string) (s storage.Session, u storage.User, ok bool, err error) {
+	s, u, ok, err = p.signedInPerson(r)
+	if err != nil || ok && p.Web.Now().Sub(s.AuthTime) <= signin.FreshFor {
+		return s, u, ok, err
+	}
+	id, err := p.SignIn.BeginInteraction(w, r, storage.Interaction{ReturnTo: path, Fresh: true})
 	if err != nil {
-		return err
+		return s, u, false, err
 	}
-	if !ok {
-		id, err := p.SignIn.BeginInteraction(w, r, storage.Interaction{ReturnTo: "/account"})
-		if err != nil {
-			return err
-		}
-		return p.Web.SeeOther(w, "/login", id)
-	}
+	return s, u, false, p.Web.SeeOther(w, "/authorize", id)
+}
+
+// frame is what the pages have around them. csrf is what their forms are for: sessionCSRF or
+// methodsCSRF.
+func (p *Pages) frame(w http.ResponseWriter, r *http.Request, user storage.User, path, csrf string) (templates.Frame, error) {
 	browser, err := p.Web.Browser(w, r)
 	if err != nil {
-		return err
+		return templates.Frame{}, err
 	}
-	page := templates.Account{
-		Person: web.Person(user), Claims: knownClaims(user), Groups: user.Groups,
-		MethodsURL: p.Web.Path + methodsPath,
-		Action:     p.Web.Path + "/account", CSRF: p.Web.CSRF(browser, "account:"+session.ID), Notice: notices[query.Get("notice")],
+	f := templates.Frame{
+		Person: web.Person(user), SignOutURL: p.Web.Path + "/logout", Action: p.Web.Path + path, CSRF: p.Web.CSRF(browser, csrf),
+		Notice: notices[r.URL.Query().Get("notice")],
 	}
-	names := clientNames{store: p.Store, known: map[string]clients.Client{}}
-	sessions, err := p.Store.SessionsOfUser(r.Context(), user.ID, p.Web.Now())
-	if err != nil {
-		return fmt.Errorf("list sessions: %w", err)
+	for _, page := range [][2]string{
+		{templates.NavOverview, overviewPath}, {templates.NavProfile, profilePath}, {templates.NavMethods, methodsPath},
+		{templates.NavPassword, passwordPath}, {templates.NavSessions, sessionsPath}, {templates.NavConnections, connectionsPath},
+		{templates.NavActivity, activityPath}, {templates.NavLanguage, languagePath}, {templates.NavData, dataPath},
+	} {
+		f.Nav = append(f.Nav, templates.FrameLink{Name: page[0], URL: p.Web.Path + page[1], Current: page[1] == path})
 	}
-	for _, s := range sessions {
-		reached, err := p.Sessions.ReachedIDs(r.Context(), s.ID)
-		if err != nil {
-			return err
-		}
-		shown := templates.AccountSession{
-			ID: s.ID, Device: device(s.UserAgent), Address: s.Address, SignedInAt: s.AuthTime, LastSeen: s.LastSeen, Current: s.ID == session.ID,
-		}
-		for _, id := range reached {
-			if c, ok, err := names.client(r.Context(), id); err != nil {
-				return err
-			} else if ok {
-				shown.Apps = append(shown.Apps, c.Name())
-			}
-		}
-		page.Sessions = append(page.Sessions, shown)
-	}
-	if page.Apps, err = p.connected(r.Context(), p.Web.Language(r), user.ID, sessions, &names); err != nil {
-		return err
-	}
-	return p.Web.Render(w, r, http.StatusOK, page)
+	return f, nil
 }
 
-// connected lists the applications that hold something of the person: a consent for the next time,
-// or a grant that works now. Grants of sessions that are over hold nothing, unless they were given
-// for the time after.
-func (p *Pages) connected(ctx context.Context, lang, userID string, sessions []storage.Session, names *clientNames) ([]templates.AccountApp, error) {
-	consents, err := p.Store.ConsentsOfUser(ctx, userID)
-	if err != nil {
-		return nil, fmt.Errorf("list consents: %w", err)
-	}
-	grants, err := p.Store.GrantsOfUser(ctx, userID, p.Web.Now())
-	if err != nil {
-		return nil, fmt.Errorf("list grants: %w", err)
-	}
-	type connection struct {
-		scope, claims, resource []string
-		since, lastUsed         time.Time
-		offline                 bool
-	}
-	all := map[string]*connection{}
-	add := func(clientID string, since time.Time, scope, claims, resource []string) *connection {
-		c := all[clientID]
-		if c == nil {
-			c = &connection{since: since}
-			all[clientID] = c
-		}
-		if since.Before(c.since) {
-			c.since = since
-		}
-		c.scope, c.claims, c.resource = union(c.scope, scope), union(c.claims, claims), union(c.resource, resource)
-		return c
-	}
-	for _, c := range consents {
-		add(c.ClientID, c.CreatedAt, c.Scope, c.Claims, c.Resource)
-	}
-	for _, g := range grants {
-		if !g.Offline && !slices.ContainsFunc(sessions, func(s storage.Session) bool { return s.ID == g.SessionID }) {
-			continue
-		}
-		c := add(g.ClientID, g.CreatedAt, g.Scope, access.RequestedClaims(oauth.AuthorizationRequest{Claims: g.Claims}), g.Resource)
-		if g.LastUsed.After(c.lastUsed) {
-			c.lastUsed = g.LastUsed
-		}
-		c.offline = c.offline || g.Offline
-	}
-	var out []templates.AccountApp
-	for id, c := range all {
-		client, ok, err := names.client(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			continue
-		}
-		out = append(out, templates.AccountApp{
-			ClientID: id, App: p.Web.App(client, clients.Redirect{}), Since: c.since, LastUsed: c.lastUsed, Offline: c.offline,
-			Scopes: p.Web.Templates.Scopes(lang, c.scope, oauth.ClaimsBeyond(c.scope, c.claims), c.resource, func(string, string) bool { return true }),
-		})
-	}
-	slices.SortFunc(out, func(a, b templates.AccountApp) int {
-		return cmp.Or(strings.Compare(strings.ToLower(a.App.Name), strings.ToLower(b.App.Name)), strings.Compare(a.ClientID, b.ClientID))
-	})
-	return out, nil
-}
+// sessionCSRF is what the forms about a session are for.
+func sessionCSRF(s storage.Session) string { return "account:" + s.ID }
 
-func union(a, b []string) []string {
-	for _, v := range b {
-		if !slices.Contains(a, v) {
-			a = append(a, v)
-		}
-	}
-	return a
-}
+// methodsCSRF is what the forms about what proves who somebody is are for. It changes with every
+// proof.
+func methodsCSRF(s storage.Session) string { return "methods:" + s.ID + ":" + s.SecretHash }
 
-// clientNames loads each client once for a page that names it many times.
-type clientNames struct {
-	store *storage.Store
-	known map[string]clients.Client
-}
-
-func (n *clientNames) client(ctx context.Context, id string) (clients.Client, bool, error) {
-	c, ok := n.known[id]
-	if !ok {
-		var err error
-		c, err = n.store.Client(ctx, id)
-		if err != nil && !errors.Is(err, storage.ErrNotFound) {
-			return c, false, fmt.Errorf("load client: %w", err)
-		}
-		n.known[id] = c
-	}
-	return c, c.ID != "", nil
-}
-
-// ChangeAccount does what a form of the account page asks for. What it names must be the person's
-// own: somebody else's is as unknown as what never existed.
-func (p *Pages) ChangeAccount(w http.ResponseWriter, r *http.Request) error {
-	form, err := oauth.ParseBody(r)
-	if err != nil {
-		return err
-	}
-	session, user, ok, err := p.signedInPerson(r)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return p.Web.SeeOther(w, "/account", "") // which asks to sign in, and does nothing else
-	}
-	if err := p.Web.CheckCSRF(r, form.Get("csrf"), "account:"+session.ID); err != nil {
-		return err
-	}
-	web.Mention(r, "sub", user.ID)
-	ctx := r.Context()
-	switch form.Get("action") {
-	case "end-session":
-		s, err := p.Store.Session(ctx, form.Get("id"))
-		if err != nil && !errors.Is(err, storage.ErrNotFound) {
-			return fmt.Errorf("load session: %w", err)
-		}
-		if err != nil || s.UserID != user.ID {
-			return gone(templates.SessionGone)
-		}
-		if s.ID == session.ID {
-			return p.signOut(w, r, session, logoutRequest{})
-		}
-		if _, err := p.Sessions.End(ctx, s); err != nil {
-			return err
-		}
-		p.record(r, user, session.ID, verbSignOut, "session", s.ID)
-		return p.backToAccount(w, "session-ended")
-	case "end-other-sessions":
-		if err := p.Sessions.EndBut(ctx, user.ID, session.ID); err != nil {
-			return err
-		}
-		p.record(r, user, session.ID, verbSignOutOthers, "user", user.ID)
-		return p.backToAccount(w, "sessions-ended")
-	case "disconnect":
-		return p.disconnect(w, r, user, session.ID, form.Get("client_id"))
-	}
-	return web.RefusePage(http.StatusBadRequest, templates.NothingChosen)
-}
-
-// disconnect takes back all that the person gave an application. It will have to ask again.
-func (p *Pages) disconnect(w http.ResponseWriter, r *http.Request, user storage.User, sessionID, clientID string) error {
-	ctx := r.Context()
-	if clientID == "" {
-		return gone(templates.ConnectionGone)
-	}
-	web.Mention(r, "client_id", clientID)
-	had, err := p.Store.Disconnect(ctx, user.ID, clientID, p.Web.Now())
-	if err != nil {
-		return err
-	}
-	if !had {
-		return gone(templates.ConnectionGone)
-	}
-	p.record(r, user, sessionID, verbDisconnect, "client", clientID)
-	return p.backToAccount(w, "disconnected")
-}
-
-func gone(what templates.Problem) *web.PageError { return web.RefusePage(http.StatusNotFound, what) }
-
-func (p *Pages) backToAccount(w http.ResponseWriter, notice string) error {
-	w.Header().Set("Location", p.Web.Path+"/account?notice="+notice)
+// done leads back to a page, which then says what was done.
+func (p *Pages) done(w http.ResponseWriter, path, notice string) error {
+	w.Header().Set("Location", p.Web.Path+path+"?notice="+notice)
 	w.WriteHeader(http.StatusSeeOther)
 	return nil
 }
 
-// knownClaims lists what applications may learn about the person, by the standard's names
-// (OIDC Core §5.1).
-func knownClaims(u storage.User) [][2]string {
-	c := u.Claims
-	yes := func(v bool) string {
-		if v {
-			return "true"
-		}
-		return ""
+func gone(what templates.Problem) *web.PageError { return web.RefusePage(http.StatusNotFound, what) }
+
+// pageSize is how many rows a list shows at once.
+const pageSize = 20
+
+// page cuts the part of a list that the request asks for: page=2 is the second. What is asked for
+// beyond the end is the end.
+func page[T any](p *Pages, r *http.Request, path string, all []T) ([]T, templates.Pager) {
+	n, err := strconv.Atoi(r.URL.Query().Get("page"))
+	last := max(1, (len(all)+pageSize-1)/pageSize)
+	if err != nil || n < 1 {
+		n = 1
 	}
-	var address string
-	if c.Address != nil {
-		address = c.Address.Formatted
-		if address == "" {
-			var lines []string
-			for _, l := range []string{c.Address.StreetAddress, strings.TrimSpace(c.Address.PostalCode + " " + c.Address.Locality), c.Address.Region, c.Address.Country} {
-				if l != "" {
-					lines = append(lines, l)
-				}
+	n = min(n, last)
+	from, to := (n-1)*pageSize, min(n*pageSize, len(all))
+	pager := templates.Pager{From: from + 1, To: to, Total: len(all)}
+	at := func(n int) string {
+		if n == 1 {
+			return p.Web.Path + path
+		}
+		return p.Web.Path + path + "?page=" + strconv.Itoa(n)
+	}
+	if n > 1 {
+		pager.NewerURL = at(n - 1)
+	}
+	if n < last {
+		pager.OlderURL = at(n + 1)
+	}
+	return all[from:to], pager
+}
+
+// Account shows what a person can open, and what is worth a look.
+func (p *Pages) Account(w http.ResponseWriter, r *http.Request) error {
+	if _, err := oauth.ParseQuery(r.URL.RawQuery); err != nil {
+		return err
+	}
+	session, user, ok, err := p.visitor(w, r, overviewPath)
+	if err != nil || !ok {
+		return err
+	}
+	frame, err := p.frame(w, r, user, overviewPath, sessionCSRF(session))
+	if err != nil {
+		return err
+	}
+	out := templates.Account{Frame: frame}
+	apps, err := p.launcher(r, user)
+	if err != nil {
+		return err
+	}
+	out.Apps, out.Pager = page(p, r, overviewPath, apps)
+	if !user.Factors.Second() {
+		out.Advice = append(out.Advice, templates.Advice{Text: templates.AdviceFactor, Link: templates.NavMethods, URL: p.Web.Path + methodsPath})
+	}
+	return p.Web.Render(w, r, http.StatusOK, out)
+}
+
+// maxLaunched bounds how many clients are looked at for what a person can open.
+const maxLaunched = 5000
+
+// launcher lists what the user may open: applications that somebody here has registered, and that
+// say where they begin.
+func (p *Pages) launcher(r *http.Request, user storage.User) ([]templates.LaunchApp, error) {
+	const step = 200
+	var out []templates.LaunchApp
+	for after, seen := "", 0; seen < maxLaunched; seen += step {
+		some, err := p.Store.Clients(r.Context(), after, step)
+		if err != nil {
+			return nil, fmt.Errorf("list clients: %w", err)
+		}
+		for _, c := range some {
+			if at := p.beginning(c); at != "" && !c.Disabled && !c.Dynamic && access.Decide(c, user).Allowed {
+				out = append(out, templates.LaunchApp{App: p.Web.App(c, clients.Redirect{}), URL: at})
 			}
-			address = strings.Join(lines, "\n")
 		}
-	}
-	var out [][2]string
-	for _, claim := range [][2]string{
-		{"preferred_username", u.Username}, {"name", c.Name}, {"given_name", c.GivenName}, {"middle_name", c.MiddleName}, {"family_name", c.FamilyName},
-		{"nickname", c.Nickname}, {"email", c.Email}, {"email_verified", yes(c.Email != "" && c.EmailVerified)},
-		{"phone_number", c.PhoneNumber}, {"phone_number_verified", yes(c.PhoneNumber != "" && c.PhoneNumberVerified)},
-		{"address", address}, {"birthdate", c.Birthdate}, {"gender", c.Gender}, {"locale", c.Locale}, {"zoneinfo", c.Zoneinfo},
-		{"profile", c.Profile}, {"picture", c.Picture}, {"website", c.Website},
-	} {
-		if claim[1] != "" {
-			out = append(out, claim)
+		if len(some) < step {
+			break
 		}
+		after = some[len(some)-1].ID
 	}
-	return out
+	sortByName(out, func(a templates.LaunchApp) (string, string) { return a.App.Name, a.URL })
+	return out, nil
+}
+
+// beginning is where a person opens the application: where it lets a sign-in begin that it has not
+// asked for (OIDC Core §4), or else its home page. "" when it has said neither.
+func (p *Pages) beginning(c clients.Client) string {
+	if c.InitiateLoginURI != "" {
+		sign := "?"
+		if strings.Contains(c.InitiateLoginURI, "?") {
+			sign = "&"
+		}
+		return c.InitiateLoginURI + sign + "iss=" + url.QueryEscape(p.Web.Issuer)
+	}
+	return c.ClientURI
+}
+
+// ChangePasswordAddress leads programs that keep passwords to where a password is changed
+// (W3C A Well-Known URL for Changing Passwords).
+func (p *Pages) ChangePasswordAddress(w http.ResponseWriter, _ *http.Request) error {
+	return p.Web.SeeOther(w, passwordPath, "")
 }

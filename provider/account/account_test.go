@@ -55,7 +55,8 @@ func TestAccount(t *testing.T) {
 		if err := w.Store.DeleteClient(ctx, "gone", w.Web.Now()); err != nil {
 			t.Fatal(err)
 		}
-		p := b.Get("/account")
+		p := b.Get("/account/profile")
+		p.Body += b.Get("/account/sessions").Body + b.Get("/account/connections").Body
 		for _, want := range []string{"Alice Example", "alice@example.com", "staff", "Firefox (Linux)", "App shop", "&lt;b&gt;Mail", s.ID, s2.ID} {
 			if !strings.Contains(p.Body, want) {
 				t.Errorf("%q is missing", want)
@@ -81,7 +82,7 @@ func TestAccount(t *testing.T) {
 		b2, s2 := w.SignedIn(alice)
 		g := w.Granted(s2, shop)
 		p := b.Change(s, url.Values{"action": {"end-session"}, "id": {s2.ID}})
-		if p.StatusCode != http.StatusSeeOther || p.Header.Get("Location") != "/account?notice=session-ended" {
+		if p.StatusCode != http.StatusSeeOther || p.Header.Get("Location") != "/account/sessions?notice=session-ended" {
 			t.Fatalf("%d %q", p.StatusCode, p.Header.Get("Location"))
 		}
 		if w.StillSignedIn(b2, s2) || !w.StillSignedIn(b, s) {
@@ -209,21 +210,21 @@ func TestAccount(t *testing.T) {
 		ref := w.Web.Cookie(b.Request("/"), web.BrowserCookie)
 		for what, csrf := range map[string]string{"none": "", "another session's": w.Web.CSRF(ref, "account:"+s2.ID), "another form's": w.Web.CSRF(ref, "logout:"+s.ID), "another browser's": w.Web.CSRF("x", "account:"+s.ID)} {
 			form.Set("csrf", csrf)
-			if p := b.Post("/account", form); p.StatusCode != 403 {
+			if p := b.Post("/account/sessions", form); p.StatusCode != 403 {
 				t.Errorf("with token %s: %d", what, p.StatusCode)
 			}
 		}
 		form.Set("csrf", w.Web.CSRF(ref, "account:"+s.ID))
 		for _, header := range []http.Header{{"Sec-Fetch-Site": {"cross-site"}}, {"Origin": {"https://evil.example"}}, {"Sec-Fetch-Site": {"same-site"}}} {
-			r, _ := http.NewRequest("POST", w.Issuer+"/account", strings.NewReader(form.Encode()))
+			r, _ := http.NewRequest("POST", w.Issuer+"/account/sessions", strings.NewReader(form.Encode()))
 			r.Header = header.Clone()
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			if p := b.Do(r); p.StatusCode != 403 {
 				t.Errorf("%v: %d", header, p.StatusCode)
 			}
 		}
-		b.Get("/account?" + form.Encode())
-		if p := w.Browser().Post("/account", form); p.StatusCode != http.StatusSeeOther || p.Header.Get("Location") != "/account" {
+		b.Get("/account/sessions?" + form.Encode())
+		if p := w.Browser().Post("/account/sessions", form); p.StatusCode != http.StatusSeeOther || p.Header.Get("Location") != "/account/sessions" {
 			t.Errorf("without a session: %d %q", p.StatusCode, p.Header.Get("Location"))
 		}
 		if !w.StillSignedIn(b2, s2) || !w.StillSignedIn(b, s) {
@@ -260,7 +261,7 @@ func TestAccount(t *testing.T) {
 		w.Granted(s2, mail, long, func(g *storage.Grant) { g.Offline = true })
 		w.Clock.Advance(3 * time.Hour) // idle for too long
 		b, _ := w.SignedIn(alice)
-		if p := b.Get("/account"); strings.Contains(p.Body, "App shop") || !strings.Contains(p.Body, "App mail") {
+		if p := b.Get("/account/connections"); strings.Contains(p.Body, "App shop") || !strings.Contains(p.Body, "App mail") {
 			t.Error(p.Body)
 		}
 	})

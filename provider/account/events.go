@@ -15,6 +15,8 @@ const (
 	verbRenameMethod  = "factor.rename"
 	verbRemoveMethod  = "factor.remove"
 	verbRecoveryCodes = "user.new_recovery_codes"
+	verbPassword      = "user.password"
+	verbExport        = "user.export"
 )
 
 // record records what a user did on these pages. session is the one in which it was done.

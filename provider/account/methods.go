@@ -7,58 +7,25 @@ import (
 
 	"latchkey/provider/oauth"
 	"latchkey/provider/people"
-	"latchkey/provider/signin"
 	"latchkey/provider/storage"
 	"latchkey/provider/web"
 	"latchkey/templates"
 )
 
-const methodsPath = "/account/methods"
-
-// methodNotices are what the page says after something was done, by their name in its address.
-var methodNotices = map[string]string{
-	"added":   templates.NoticeMethodAdded,
-	"renamed": templates.NoticeMethodRenamed,
-	"removed": templates.NoticeMethodRemoved,
-}
-
-// freshPerson is who looks at a page about what proves who somebody is. ok is false when the proof
-// is missing or older than signin.FreshFor: the browser has been led to where it is asked for, and
-// nothing else was done.
-func (p *Pages) freshPerson(w http.ResponseWriter, r *http.Request) (s storage.Session, u storage.User, ok bool, err error) {
-	s, u, ok, err = p.signedInPerson(r)
-	if err != nil || ok && p.Web.Now().Sub(s.AuthTime) <= signin.FreshFor {
-		return s, u, ok, err
-	}
-	id, err := p.SignIn.BeginInteraction(w, r, storage.Interaction{ReturnTo: methodsPath, Fresh: true})
-	if err != nil {
-		return s, u, false, err
-	}
-	return s, u, false, p.Web.SeeOther(w, "/authorize", id)
-}
-
-// methodsCSRF is the value of the forms about how a person proves who they are. It changes with
-// every proof.
-func methodsCSRF(s storage.Session) string { return "methods:" + s.ID + ":" + s.SecretHash }
-
 // Methods shows a person how they prove who they are.
 func (p *Pages) Methods(w http.ResponseWriter, r *http.Request) error {
-	query, err := oauth.ParseQuery(r.URL.RawQuery)
-	if err != nil {
+	if _, err := oauth.ParseQuery(r.URL.RawQuery); err != nil {
 		return err
 	}
-	session, user, ok, err := p.freshPerson(w, r)
+	session, user, ok, err := p.freshPerson(w, r, methodsPath)
 	if err != nil || !ok {
 		return err
 	}
-	browser, err := p.Web.Browser(w, r)
+	frame, err := p.frame(w, r, user, methodsPath, methodsCSRF(session))
 	if err != nil {
 		return err
 	}
-	page := templates.Methods{
-		Person: web.Person(user), Action: p.Web.Path + methodsPath, CSRF: p.Web.CSRF(browser, methodsCSRF(session)),
-		RecoveryLeft: user.Factors.RecoveryLeft(), Notice: methodNotices[query.Get("notice")], BackURL: p.Web.Path + "/account",
-	}
+	page := templates.Methods{Frame: frame, RecoveryLeft: user.Factors.RecoveryLeft()}
 	for _, t := range user.Factors.Confirmed() {
 		page.Authenticator = append(page.Authenticator, templates.Authenticator{ID: t.ID, Name: t.Name, Added: t.ConfirmedAt, LastUsed: t.LastUsed})
 	}
@@ -66,22 +33,9 @@ func (p *Pages) Methods(w http.ResponseWriter, r *http.Request) error {
 	return p.Web.Render(w, r, http.StatusOK, page)
 }
 
-// methodsForm reads a form of a page about how a person proves who they are. ok is false when the
-// browser has been led on.
-func (p *Pages) methodsForm(w http.ResponseWriter, r *http.Request) (f oauth.Parameters, s storage.Session, u storage.User, ok bool, err error) {
-	if f, err = oauth.ParseBody(r); err != nil {
-		return f, s, u, false, err
-	}
-	if s, u, ok, err = p.freshPerson(w, r); err != nil || !ok {
-		return f, s, u, false, err
-	}
-	web.Mention(r, "sub", u.ID)
-	return f, s, u, true, p.Web.CheckCSRF(r, f.Get("csrf"), methodsCSRF(s))
-}
-
 // ChangeMethods does what a form of the page asks for.
 func (p *Pages) ChangeMethods(w http.ResponseWriter, r *http.Request) error {
-	form, session, user, ok, err := p.methodsForm(w, r)
+	form, session, user, ok, err := p.freshForm(w, r, methodsPath)
 	if err != nil || !ok {
 		return err
 	}
@@ -123,13 +77,7 @@ func (p *Pages) methodChanged(w http.ResponseWriter, r *http.Request, u storage.
 		return fmt.Errorf("%s: %w", verb, err)
 	}
 	p.record(r, u, s.ID, verb, "factor", id)
-	return p.backToMethods(w, notice)
-}
-
-func (p *Pages) backToMethods(w http.ResponseWriter, notice string) error {
-	w.Header().Set("Location", p.Web.Path+methodsPath+"?notice="+notice)
-	w.WriteHeader(http.StatusSeeOther)
-	return nil
+	return p.done(w, methodsPath, notice)
 }
 
 func (p *Pages) showRecoveryCodes(w http.ResponseWriter, r *http.Request, user storage.User, codes []string) error {
@@ -141,7 +89,7 @@ func (p *Pages) showRecoveryCodes(w http.ResponseWriter, r *http.Request, user s
 // EnrolTOTP shows the secret of an authenticator application that is being set up, until a code of
 // it was seen.
 func (p *Pages) EnrolTOTP(w http.ResponseWriter, r *http.Request) error {
-	session, user, ok, err := p.freshPerson(w, r)
+	session, user, ok, err := p.freshPerson(w, r, methodsPath)
 	if err != nil || !ok {
 		return err
 	}
@@ -169,7 +117,7 @@ func (p *Pages) renderEnrolment(w http.ResponseWriter, r *http.Request, status i
 // ConfirmTOTP makes an authenticator application count, once a code of it was seen. What was proved
 // by that is noted in the session.
 func (p *Pages) ConfirmTOTP(w http.ResponseWriter, r *http.Request) error {
-	form, session, user, ok, err := p.methodsForm(w, r)
+	form, session, user, ok, err := p.freshForm(w, r, methodsPath)
 	if err != nil || !ok {
 		return err
 	}
@@ -202,5 +150,5 @@ func (p *Pages) ConfirmTOTP(w http.ResponseWriter, r *http.Request) error {
 	if len(codes) > 0 {
 		return p.showRecoveryCodes(w, r, user, codes)
 	}
-	return p.backToMethods(w, "added")
+	return p.done(w, methodsPath, "added")
 }

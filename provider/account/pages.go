@@ -2,6 +2,7 @@ package account
 
 import (
 	"latchkey/keys"
+	"latchkey/provider/admin"
 	"latchkey/provider/audit"
 	"latchkey/provider/grants"
 	"latchkey/provider/people"
@@ -11,16 +12,24 @@ import (
 	"latchkey/provider/web"
 )
 
-// Config is what Pages needs. All fields must be set, but the last.
+// Config is what Pages needs. All fields must be set, but Audit.
 type Config struct {
-	Web      *web.Site
-	Store    *storage.Store
-	Sealer   *keys.Sealer
-	Grants   *grants.Grants
-	Sessions *session.Sessions
-	SignIn   *signin.Pages
-	Factors  *people.Factors
-	Audit    *audit.Log // nil: sign-outs leave no events
+	Web       *web.Site
+	Store     *storage.Store
+	Sealer    *keys.Sealer
+	Grants    *grants.Grants
+	Sessions  *session.Sessions
+	SignIn    *signin.Pages
+	Admin     *admin.Admin
+	People    *people.Authenticator
+	Factors   *people.Factors
+	Passwords people.PasswordPolicy
+	Audit     *audit.Log // nil: what people do here leaves no events
+
+	// Editable are the claims that people may change about themselves, see EditableClaims.
+	Editable []string
+	// MayDelete lets people delete their account.
+	MayDelete bool
 }
 
 // Pages are a user's own pages: the account page and sign-out.

@@ -88,6 +88,8 @@ type Actor struct {
 	// Within, if not nil, reports whether a verb is within the scope of the credential that is used:
 	// of an API key, say. It narrows what the actor may do, and never widens it.
 	Within func(verb string) bool
+
+	self bool // set by the calls in which a user changes their own account, see ownAccount
 }
 
 func (a Actor) party() storage.EventParty {

@@ -66,8 +66,9 @@ func (a *Admin) holder(ctx context.Context, actor Actor) (holder, error) {
 // may decides what an actor may do: the one place for it.
 //
 // The command line has the database and the master key in its hands, and is an owner; so is the
-// server itself. A client manages its own registration and nothing else. A user may do what their
-// role permits:
+// server itself. A client manages its own registration and nothing else. A user may change and
+// delete their own account, by the calls that are meant for that; beyond it, a user may do what
+// their role permits:
 //
 //   - An owner may do everything.
 //   - An administrator may do everything but what concerns owners or could make one: change an owner
@@ -82,6 +83,9 @@ func (a *Admin) holder(ctx context.Context, actor Actor) (holder, error) {
 func may(h holder, verb string, o object) error {
 	if h.Within != nil && !h.Within(verb) {
 		return ErrForbidden
+	}
+	if ownAccount(h.Actor, o.EventParty) {
+		return nil
 	}
 	if h.Kind == storage.ActorClient {
 		own := o.Kind == "client" && (o.ID == h.ID || verb == VerbClientCreate && h.ID == "")

@@ -255,7 +255,7 @@ func TestAttacksOnSessions(t *testing.T) {
 			forms := map[string]url.Values{
 				target:                                 {"decision": {"allow"}, "csrf": {providertest.RegexpCSRF(consent.Body)}},
 				accounts.FormAction("account-current"): providertest.AccountForm(accounts, "current"),
-				"/account":                             {"action": {"end-other-sessions"}, "csrf": {providertest.RegexpCSRF(b.Get("/account").Body)}},
+				"/account/sessions":                    {"action": {"end-other-sessions"}, "csrf": {providertest.RegexpCSRF(b.Get("/account/sessions").Body)}},
 				"/logout/confirm":                      {"csrf": {providertest.RegexpCSRF(b.Get("/logout").Body)}},
 			}
 			for action, form := range forms {

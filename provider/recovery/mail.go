@@ -11,6 +11,7 @@ import (
 	"latchkey/provider/mail"
 	"latchkey/provider/people"
 	"latchkey/provider/storage"
+	"latchkey/provider/web"
 	"latchkey/templates"
 )
 
@@ -54,7 +55,7 @@ func (p *Pages) compose(ctx context.Context, m storage.Mail) (mail.Message, erro
 		for name, value := range m.Args {
 			words.Args[name] = value
 		}
-		words.Args["time"] = p.Web.Templates.MailDate(lang, m.CreatedAt)
+		words.Args["time"] = p.Web.Templates.MailDate(lang, web.Location(user.Claims.Zoneinfo), m.CreatedAt)
 	}
 	out := mail.Message{To: to, Lang: lang}
 	out.Subject, out.Text, out.HTML, err = p.Web.Templates.Mail(lang, words)

@@ -34,7 +34,7 @@ func TestAClientIsToldOfASignOutHoweverLongAgoItWasReached(t *testing.T) {
 		}
 		b.Code(other, "alice")
 	}
-	account := b.Get("/account")
+	account := b.Get("/account/sessions")
 	if !strings.Contains(account.Body, "App shop") {
 		t.Error("the account page has forgotten the application")
 	}

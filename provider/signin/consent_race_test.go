@@ -28,7 +28,7 @@ func TestNoGrantOutlivesAConsentThatIsTakenBackAtTheSameMoment(t *testing.T) {
 	alice, c := w.AddUser("alice"), w.AddClient("web", providertest.AsksConsent)
 	b := w.Browser()
 	b.Code(c, "alice", "scope", "openid offline_access")
-	account := b.Get("/account")
+	account := b.Get("/account/connections")
 	disconnect := func() {
 		var csrf string
 		for _, in := range providertest.InputTag.FindAllStringSubmatch(account.Body, -1) {
@@ -36,7 +36,7 @@ func TestNoGrantOutlivesAConsentThatIsTakenBackAtTheSameMoment(t *testing.T) {
 				csrf = a["value"]
 			}
 		}
-		b.Post("/account", url.Values{"csrf": {csrf}, "action": {"disconnect"}, "client_id": {c.ID}})
+		b.Post("/account/connections", url.Values{"csrf": {csrf}, "action": {"disconnect"}, "client_id": {c.ID}})
 	}
 	before.Store(&disconnect)
 	p := b.Open(w.Request(c, "scope", "openid offline_access"))

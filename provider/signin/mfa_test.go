@@ -72,7 +72,8 @@ func TestHalfASignInOpensNothing(t *testing.T) {
 	b, p := atFactor(t, w, c)
 	i := p.Request.URL.Query().Get("i")
 	for _, target := range []string{
-		"/authorize?i=" + i, "/consent?i=" + i, "/accounts?i=" + i, "/login?i=" + i, w.Request(c), "/account", "/account/methods", "/account/methods/totp",
+		"/authorize?i=" + i, "/consent?i=" + i, "/accounts?i=" + i, "/login?i=" + i, w.Request(c), "/account", "/account/profile", "/account/password", "/account/sessions", "/account/connections",
+		"/account/activity", "/account/language", "/account/data", "/account/methods", "/account/methods/totp",
 	} {
 		if p := b.Open(target); !p.Has("mfa-page") && !p.Has("login-page") || p.Answer().Get("code") != "" {
 			t.Errorf("%s: %d %s\n%s", target, p.StatusCode, p.Request.URL, p.Body)
@@ -82,7 +83,7 @@ func TestHalfASignInOpensNothing(t *testing.T) {
 		t.Errorf("prompt=none: %q", got)
 	}
 	for _, form := range []url.Values{{"action": {"add-totp"}}, {"action": {"recovery"}}, {"action": {"end-other-sessions"}}} {
-		for _, target := range []string{"/account", "/account/methods", "/account/methods/totp"} {
+		for _, target := range []string{"/account/sessions", "/account/password", "/account/data", "/account/profile", "/account/methods", "/account/methods/totp"} {
 			if p := b.Post(target, form); p.StatusCode != http.StatusSeeOther {
 				t.Errorf("%s %v: %d", target, form, p.StatusCode)
 			}

@@ -135,7 +135,7 @@ func (s *Site) pageOrJSON(h Handler) http.Handler {
 // Render writes a finished page, with the policy that the page declares.
 func (s *Site) Render(w http.ResponseWriter, r *http.Request, status int, page templates.Page) error {
 	var b bytes.Buffer
-	if err := s.Templates.Render(&b, s.Language(r), page); err != nil {
+	if err := s.Templates.RenderIn(&b, s.Language(r), eventOf(r).zone, page); err != nil {
 		return fmt.Errorf("render page: %w", err)
 	}
 	setPolicy(w.Header(), page.Policy())

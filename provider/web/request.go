@@ -24,8 +24,9 @@ type event struct {
 	id      string
 	route   string
 	err     error
-	locales []string // ui_locales of the authorization or logout request (OIDC Core §3.1.2.1)
-	browser string   // the reference that this request gave the browser, never written to the log
+	locales []string       // ui_locales of the authorization or logout request (OIDC Core §3.1.2.1)
+	zone    *time.Location // of the person who reads the page; nil is UTC
+	browser string         // the reference that this request gave the browser, never written to the log
 	attrs   []slog.Attr
 
 	room [fixedAttrs + 8]slog.Attr // the fields that every line has, and then, while there is room, attrs

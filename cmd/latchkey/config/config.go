@@ -189,6 +189,16 @@ type Config struct {
 		} `json:"smtp"`
 	} `json:"mail"`
 
+	Account struct {
+		// Editable lists the claims that people may change about themselves: name, given_name,
+		// middle_name, family_name, nickname, gender, birthdate, phone_number, profile, picture,
+		// website, address, locale, zoneinfo. Default name, given_name, middle_name, family_name,
+		// nickname, locale, zoneinfo.
+		Editable []string `json:"editable"`
+		// Delete lets people delete their account. Default false.
+		Delete bool `json:"delete"`
+	} `json:"account"`
+
 	Audit struct {
 		// Keep is how long events of the audit log are kept. Default 400d.
 		Keep Duration `json:"keep"`
@@ -225,6 +235,7 @@ func Default() Config {
 	l.MailLink = Duration(d.LinkTTL)
 	l.SigningKey = 90 * Day
 	c.Passwords.MinLength = people.MinPassword
+	c.Account.Editable = provider.DefaultEditableClaims()
 	c.Mail.Mode, c.Mail.SMTP.Security = mailOff, string(mail.StartTLS)
 	c.AccessTokenSignedResponseAlg = provider.DefaultAccessTokenAlg
 	c.Registration, c.RegistrationsPerHour = string(registration.Closed), 60
@@ -572,6 +583,11 @@ func (c *Config) CheckStore() (fs Faults) {
 	}
 	if c.Passwords.MemoryKiB > 4<<20 || c.Passwords.Passes > 100 || c.Passwords.Concurrency < 0 || c.Passwords.Concurrency > 1024 {
 		bad("passwords", "cost too much to compute; memory_kib 19456, passes 2, concurrency 0 are usual")
+	}
+	for _, claim := range c.Account.Editable {
+		if !slices.Contains(provider.EditableClaims(), claim) {
+			bad("account.editable", "%q is not one of %s", claim, strings.Join(provider.EditableClaims(), ", "))
+		}
 	}
 	if c.Passwords.MinLength < 8 || c.Passwords.MinLength > 64 {
 		bad("passwords.min_length", "must be from 8 to 64, such as 10")
