@@ -21,7 +21,7 @@ func TestAuditListsWhatCommandsDidAndFiltersIt(t *testing.T) {
 	run("user", "create", "ada", "--email", "ada@example.com", "--password-stdin")
 	run("group", "add", "staff", "ada")
 	run("client", "create", "--id", "notes", "--name", "Notes", "--redirect-uri", "https://notes.example.com/cb", "--group", "staff")
-	if r := latchkey(t, "", nil, "group", "delete", "staff", "--data", data); r.code != exitFailed || !strings.Contains(r.stderr, "the application notes is for the group staff") {
+	if r := latchkey(t, "", nil, "group", "delete", "staff", "--data", data); r.code != exitFailed || !strings.Contains(r.stderr, "the application notes names the group staff") {
 		t.Errorf("a group that is needed: %s", r.stderr)
 	}
 	run("user", "update", "ada", "--email", "ada@example.org")

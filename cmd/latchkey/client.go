@@ -58,6 +58,7 @@ var clientFlags = []struct {
 	{"request-uri", "a `URI` of a request object; may be repeated", func(c *clients.Client) any { return &c.RequestURIs }},
 
 	{"group", "a `GROUP` whose members may use it; may be repeated (default: everybody)", func(c *clients.Client) any { return &c.AllowedGroups }},
+	{"owner-group", "a `GROUP` whose application owners look after it; may be repeated (default: only administrators do)", func(c *clients.Client) any { return &c.OwnerGroups }},
 	{"audience", "an API `URI` that its access tokens may be for; may be repeated. For an API: its own names", func(c *clients.Client) any { return &c.Audience }},
 	{"origin", "a web `ORIGIN` that may call the provider from a browser, or that its callback leads on to; may be repeated", func(c *clients.Client) any { return &c.Origins }},
 	{"skip-consent", "people are not asked for consent: it is the operator's own application", func(c *clients.Client) any { return &c.SkipConsent }},
@@ -390,9 +391,14 @@ func (sh *shell) clientDelete() *cobra.Command {
 }
 
 func (sh *shell) tokenCommand() *cobra.Command {
+	return commandGroup("token", "Initial access tokens, for applications that register themselves: create, list, revoke",
+		sh.tokenCreate(), sh.tokenList(), sh.tokenRevoke())
+}
+
+func (sh *shell) tokenCreate() *cobra.Command {
 	var valid string
 	var ttl config.Duration
-	return commandGroup("token", "Initial access tokens, for applications that register themselves", sh.siteCommand(siteCommand{
+	return sh.siteCommand(siteCommand{
 		use:   "create",
 		short: "Create an initial access token: it permits one application to register itself",
 		long: `Create an initial access token (RFC 7591 §3). It permits one registration at the registration endpoint, which has to be on:
@@ -422,5 +428,44 @@ registration: token.`,
 			}
 			return sh.done("Good for one registration, for %v. It is not shown again.", ttl)
 		},
-	}))
+	})
+}
+
+// shownToken is an initial access token as it is printed. Its value is not known any more.
+type shownToken struct {
+	ID        string    `json:"id"`
+	State     string    `json:"state"` // active, used or expired
+	IssuedBy  string    `json:"issued_by,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+	UsedAt    time.Time `json:"used_at,omitzero"`
+}
+
+func (sh *shell) tokenList() *cobra.Command {
+	return list(sh, "List initial access tokens, also those that were used or have expired within a day",
+		[]string{"ID", "STATE", "ISSUED BY", "CREATED", "EXPIRES"},
+		func(ctx context.Context, s *site) ([]shownToken, error) {
+			all, err := s.admin.InitialAccessTokens(ctx, s.actor)
+			var out []shownToken
+			for _, t := range all {
+				shown := shownToken{t.Hash, "active", t.IssuedBy, t.CreatedAt, t.ExpiresAt, t.ConsumedAt}
+				if !t.ConsumedAt.IsZero() {
+					shown.State = "used"
+				} else if !s.now().Before(t.ExpiresAt) {
+					shown.State = "expired"
+				}
+				out = append(out, shown)
+			}
+			return out, err
+		},
+		func(t shownToken) []string {
+			return []string{t.ID, t.State, t.IssuedBy, t.CreatedAt.Format(time.RFC3339), t.ExpiresAt.Format(time.RFC3339)}
+		})
+}
+
+func (sh *shell) tokenRevoke() *cobra.Command {
+	return act(sh, "revoke ID", "one ID, as latchkey token list shows it", "Revoke an initial access token before it is used",
+		func(ctx context.Context, s *site, id string) (string, error) {
+			return "The token permits no registration any more.", s.admin.RevokeInitialAccessToken(ctx, s.actor, id)
+		})
 }

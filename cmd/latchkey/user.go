@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,7 @@ func (sh *shell) userCommand() *cobra.Command {
 type claimFlags struct {
 	storage.Claims
 	groups []string
+	role   string
 }
 
 func (f *claimFlags) register(cmd *cobra.Command) {
@@ -40,6 +42,15 @@ func (f *claimFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.Zoneinfo, "zoneinfo", "", "time zone `NAME`, such as Europe/Berlin")
 	flags.StringVar(&f.Picture, "picture", "", "`URL` of a picture")
 	flags.StringArrayVar(&f.groups, "group", nil, `a `+"`GROUP`"+` that they belong to; may be repeated. The groups replace those before; "" for none`)
+	flags.StringVar(&f.role, "role", "", "what they administer: `ROLE` is "+strings.Join(storage.Roles, ", ")+", or none")
+}
+
+// givenRole is the role that was given, ok if one was.
+func (f *claimFlags) givenRole(given []string) (role string, ok bool) {
+	if f.role == admin.RoleNone {
+		return "", slices.Contains(given, "role")
+	}
+	return f.role, slices.Contains(given, "role")
 }
 
 // apply sets what was given and leaves the rest.
@@ -103,6 +114,7 @@ func (sh *shell) userCreate() *cobra.Command {
 		run: func(ctx context.Context, s *site, args []string) error {
 			n := admin.NewUser{Username: args[0]}
 			f.apply(given, &n.Claims, &n.Groups)
+			n.Role, _ = f.givenRole(given)
 			if !without {
 				// All else is checked before a person is asked to think of a password.
 				if err := s.admin.CheckUser(ctx, n); err != nil {
@@ -130,10 +142,10 @@ func (sh *shell) userCreate() *cobra.Command {
 }
 
 func (sh *shell) userList() *cobra.Command {
-	return list(sh, "List all people", []string{"USERNAME", "NAME", "EMAIL", "GROUPS", "STATE"},
+	return list(sh, "List all people", []string{"USERNAME", "NAME", "EMAIL", "GROUPS", "ROLE", "STATE"},
 		func(ctx context.Context, s *site) ([]storage.User, error) { return s.admin.Users(ctx, s.actor) },
 		func(u storage.User) []string {
-			return []string{u.Username, u.Claims.Name, u.Claims.Email, strings.Join(u.Groups, " "), userState(u)}
+			return []string{u.Username, u.Claims.Name, u.Claims.Email, strings.Join(u.Groups, " "), u.Role, userState(u)}
 		})
 }
 
@@ -182,7 +194,7 @@ func (sh *shell) printUser(u shownUser) error {
 		return sh.printJSON(u)
 	}
 	rows := [][]string{{"username", u.Username}, {"sub", u.ID}, {"state", userState(u.User)}}
-	for _, r := range [][2]string{{"name", u.Claims.Name}, {"email", u.Claims.Email}, {"groups", strings.Join(u.Groups, " ")}} {
+	for _, r := range [][2]string{{"name", u.Claims.Name}, {"email", u.Claims.Email}, {"groups", strings.Join(u.Groups, " ")}, {"role", u.Role}} {
 		if r[1] != "" {
 			rows = append(rows, r[:])
 		}
@@ -209,10 +221,11 @@ func (sh *shell) userUpdate() *cobra.Command {
 	var f claimFlags
 	var given []string
 	return sh.siteCommand(siteCommand{
-		use:     "update USERNAME",
-		short:   "Change what is known about a person; what is not named stays",
-		example: `  latchkey user update ada --email ada@example.org --email-verified`,
-		args:    exactArgs(1, oneUsername), json: true,
+		use:   "update USERNAME",
+		short: "Change what is known about a person; what is not named stays",
+		example: `  latchkey user update ada --email ada@example.org --email-verified
+  latchkey user update ada --role administrator`,
+		args: exactArgs(1, oneUsername), json: true,
 		flags: f.register,
 		before: func(cmd *cobra.Command, args []string) error {
 			given = changedFlags(cmd)
@@ -222,6 +235,13 @@ func (sh *shell) userUpdate() *cobra.Command {
 			u, err := s.admin.User(ctx, s.actor, args[0])
 			if err != nil {
 				return err
+			}
+			// The role is a change of its own, with an event of its own; nothing else is done if it is
+			// refused.
+			if role, ok := f.givenRole(given); ok {
+				if u, err = s.admin.SetRole(ctx, s.actor, u.ID, role); err != nil {
+					return err
+				}
 			}
 			u, err = s.admin.UpdateUser(ctx, s.actor, u.ID, 0, func(u *storage.User) error {
 				f.apply(given, &u.Claims, &u.Groups)

@@ -50,8 +50,12 @@ func inWords(err error) error {
 		return fmt.Errorf("there is a %s %q already", object.Kind, name)
 	case errors.Is(err, admin.ErrConflict):
 		return fmt.Errorf("%s was changed by another administrator at the same time; try again", name)
+	case errors.Is(err, admin.ErrForbidden):
+		return fmt.Errorf("you may not do this to the %s %q", object.Kind, name)
+	case errors.Is(err, admin.ErrLastOwner):
+		return fmt.Errorf("%[1]s is the last owner; make somebody else one first: latchkey user update USERNAME --role owner", name)
 	case errors.Is(err, admin.ErrInUse):
-		return fmt.Errorf("the application %[1]s is for the group %[2]s; change that first: latchkey client update %[1]s --group …", object.By, name)
+		return fmt.Errorf("the application %[1]s names the group %[2]s; change that first: latchkey client update %[1]s --group … or --owner-group …", object.By, name)
 	}
 	return err
 }
@@ -59,7 +63,7 @@ func inWords(err error) error {
 // faultInWords is one line about what is wrong with a field.
 func faultInWords(f admin.Fault) string {
 	field := strings.TrimPrefix(f.Field, "claims.")
-	if f.Reason == admin.Unknown && (field == "groups" || field == "allowed_groups") {
+	if f.Reason == admin.Unknown && (field == "groups" || field == "allowed_groups" || field == "owner_groups") {
 		return fmt.Sprintf("there is no group %q; make it with: latchkey group create %s", f.Value, f.Value)
 	}
 	text := f.Text

@@ -609,9 +609,21 @@ func TestWhoMayNotChangesNothingAndIsInTheLog(t *testing.T) {
 				admin.VerbUserUnlock:   func() error { _, _, err := o.Unlock(o.ctx, actor, ada.ID); return err },
 				admin.VerbUserFactors:  func() error { _, err := o.ResetFactors(o.ctx, actor, ada.ID); return err },
 				admin.VerbUserSignOut:  func() error { _, err := o.Admin.EndSessions(o.ctx, actor, ada.ID); return err },
-				admin.VerbUserDelete:   func() error { _, err := o.DeleteUser(o.ctx, actor, ada.ID); return err },
-				admin.VerbUserRead:     func() error { _, err := o.Users(o.ctx, actor); return err },
-				admin.VerbGroupCreate:  func() error { _, err := o.CreateGroup(o.ctx, actor, storage.Group{Name: "g"}); return err },
+				admin.VerbUserRole:     func() error { _, err := o.SetRole(o.ctx, actor, ada.ID, storage.RoleAuditor); return err },
+				admin.VerbSessionRead:  func() error { _, err := o.SessionsOfUser(o.ctx, actor, ada.ID); return err },
+				admin.VerbSessionEnd:   func() error { _, err := o.EndSession(o.ctx, actor, "s"); return err },
+				admin.VerbGrantRead:    func() error { _, err := o.ConsentsOfUser(o.ctx, actor, ada.ID); return err },
+				admin.VerbGrantRevoke:  func() error { _, err := o.RevokeGrant(o.ctx, actor, "g"); return err },
+				admin.VerbMemberRead:   func() error { _, err := o.Members(o.ctx, actor, "staff", "", 1); return err },
+				admin.VerbTokenRead:    func() error { _, err := o.InitialAccessTokens(o.ctx, actor); return err },
+				admin.VerbTokenRevoke:  func() error { return o.RevokeInitialAccessToken(o.ctx, actor, "t") },
+				admin.VerbConsentRevoke: func() error {
+					_, _, err := o.DisconnectClient(o.ctx, actor, "notes", false)
+					return err
+				},
+				admin.VerbUserDelete:  func() error { _, err := o.DeleteUser(o.ctx, actor, ada.ID); return err },
+				admin.VerbUserRead:    func() error { _, err := o.Users(o.ctx, actor); return err },
+				admin.VerbGroupCreate: func() error { _, err := o.CreateGroup(o.ctx, actor, storage.Group{Name: "g"}); return err },
 				admin.VerbGroupUpdate: func() error {
 					_, err := o.UpdateGroup(o.ctx, actor, "staff", 0, func(*storage.Group) error { return nil })
 					return err

@@ -241,7 +241,12 @@ func (a *Admin) CreateClient(ctx context.Context, actor Actor, n NewClient) (cli
 				return err
 			}
 		}
-		return a.Store.CreateClient(ctx, c)
+		if err := a.Store.CreateClient(ctx, c); err != nil {
+			return err
+		}
+		return a.takeBackIfGroupsLost(ctx, clients.Client{}, c, func(ctx context.Context) error {
+			return a.Store.DeleteClient(ctx, c.ID, a.timestamp())
+		})
 	})
 	if errors.Is(err, storage.ErrConflict) {
 		return c, "", &ObjectError{Err: ErrTaken, Kind: "client", Name: c.ID}
@@ -330,7 +335,12 @@ func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, 
 			return a.change(ctx, actor, verb, clientObject(before), from, to, func() error {
 				err := a.Store.UpdateClient(ctx, *after)
 				after.Version++
-				return err
+				if err != nil {
+					return err
+				}
+				return a.takeBackIfGroupsLost(ctx, before, *after, func(ctx context.Context) error {
+					return a.restoreGroups(ctx, before, *after)
+				})
 			})
 		})
 	switch {
@@ -342,6 +352,48 @@ func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, 
 		return c, "", err
 	}
 	return c, secret, nil
+}
+
+// takeBackIfGroupsLost looks, when a client is stored, for the groups that it has come to name: one
+// may have been deleted at the same moment. The client is then made what it was, and the answer is
+// that there is no such group.
+func (a *Admin) takeBackIfGroupsLost(ctx context.Context, was, is clients.Client, takeBack func(context.Context) error) error {
+	var faults Faults
+	for _, names := range []struct {
+		field string
+		added []string
+	}{{"allowed_groups", newIn(was.AllowedGroups, is.AllowedGroups)}, {"owner_groups", newIn(was.OwnerGroups, is.OwnerGroups)}} {
+		if err := faults.collect(a.checkGroupsExist(ctx, names.field, names.added)); err != nil {
+			return err
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), followWithin)
+	defer cancel()
+	if err := takeBack(ctx); err != nil && !errors.Is(err, storage.ErrNotFound) && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("take back the groups of client %s: %w", is.ID, err)
+	}
+	return faults
+}
+
+// restoreGroups puts back which groups a client names, unless another administrator has changed
+// that since.
+func (a *Admin) restoreGroups(ctx context.Context, was, is clients.Client) error {
+	_, err := swap(0, func(c clients.Client) int64 { return c.Version },
+		func() (clients.Client, error) { return a.client(ctx, is.ID) },
+		func(c *clients.Client) error {
+			if slices.Equal(c.AllowedGroups, is.AllowedGroups) {
+				c.AllowedGroups = was.AllowedGroups
+			}
+			if slices.Equal(c.OwnerGroups, is.OwnerGroups) {
+				c.OwnerGroups = was.OwnerGroups
+			}
+			return nil
+		},
+		func(_ clients.Client, c *clients.Client) error { return a.Store.UpdateClient(ctx, *c) })
+	return err
 }
 
 // RotateSecret gives a client another secret, brought or new, and returns it. The old one stops

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,13 +97,23 @@ func (a *Admin) members(ctx context.Context, name string) ([]storage.User, error
 func (a *Admin) checkGroupsExist(ctx context.Context, field string, names []string) error {
 	var faults Faults
 	for _, name := range names {
-		if _, err := a.Store.Group(ctx, name); errors.Is(err, storage.ErrNotFound) {
-			faults = append(faults, Fault{Field: field, Reason: Unknown, Value: name, Text: "is not the name of a group"})
-		} else if err != nil {
+		switch stands, err := a.groupStands(ctx, name); {
+		case err != nil:
 			return err
+		case !stands:
+			faults = append(faults, Fault{Field: field, Reason: Unknown, Value: name, Text: "is not the name of a group"})
 		}
 	}
 	return faults.orNil()
+}
+
+// groupStands reports whether there is a group of that name that is not about to go.
+func (a *Admin) groupStands(ctx context.Context, name string) (bool, error) {
+	g, err := a.Store.Group(ctx, name)
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && !g.Deleting, err
 }
 
 // CreateGroup stores a new group. Faults if anything is wrong with it, ErrTaken if there is one of
@@ -135,7 +146,7 @@ func (a *Admin) UpdateGroup(ctx context.Context, actor Actor, name string, seen 
 			if err := change(g); err != nil {
 				return err
 			}
-			g.Name, g.CreatedAt, g.Version, g.Roles = was.Name, was.CreatedAt, was.Version, sortedSet(g.Roles)
+			g.Name, g.CreatedAt, g.Version, g.Deleting, g.Roles = was.Name, was.CreatedAt, was.Version, was.Deleting, sortedSet(g.Roles)
 			return CheckGroup(*g).orNil()
 		},
 		func(before storage.Group, after *storage.Group) error {
@@ -145,8 +156,11 @@ func (a *Admin) UpdateGroup(ctx context.Context, actor Actor, name string, seen 
 				return err
 			})
 		})
-	if errors.Is(err, ErrConflict) {
+	switch {
+	case errors.Is(err, ErrConflict):
 		err = &ObjectError{Err: ErrConflict, Kind: "group", Name: name}
+	case errors.Is(err, storage.ErrNotFound): // deleted at the same time
+		err = &ObjectError{Err: ErrNotFound, Kind: "group", Name: name}
 	}
 	return g, err
 }
@@ -161,8 +175,11 @@ func (a *Admin) AddMember(ctx context.Context, actor Actor, group, userID string
 		u.Groups = sortedSet(append(u.Groups, group))
 		return nil
 	})
-	if err == nil && !slices.Contains(u.Groups, group) {
-		_, err = a.group(ctx, group) // it was deleted at the same time
+	if err == nil {
+		// It may be deleted at the same time: dropLostGroups has taken the user out of it then.
+		if stands, standErr := a.groupStands(ctx, group); standErr != nil || !stands {
+			err = cmp.Or[error](standErr, &ObjectError{Err: ErrNotFound, Kind: "group", Name: group})
+		}
 	}
 	return u, err
 }
@@ -193,12 +210,12 @@ func (a *Admin) RemoveMember(ctx context.Context, actor Actor, group, userID str
 // after the group is gone, so one of the two sees the other.
 func (a *Admin) dropLostGroups(ctx context.Context, actor Actor, u storage.User, joined []string) error {
 	for _, name := range joined {
-		if _, err := a.Store.Group(ctx, name); errors.Is(err, storage.ErrNotFound) {
+		if stands, err := a.groupStands(ctx, name); err != nil {
+			return err
+		} else if !stands {
 			if _, err := a.RemoveMember(ctx, following(actor), name, u.ID); err != nil {
 				return err
 			}
-		} else if err != nil {
-			return err
 		}
 	}
 	return nil
@@ -231,6 +248,14 @@ func (a *Admin) DeleteGroup(ctx context.Context, actor Actor, name string) error
 		was.Members = append(was.Members, u.Username)
 	}
 	return a.change(ctx, actor, VerbGroupDelete, groupObject(name), was, nil, func() error {
+		// The group is marked before it is decided that no client names it. A client that is given the
+		// group at this moment looks for the mark when that is stored: one of the two sees the other.
+		if err := a.markGroup(ctx, name, true); err != nil {
+			return err
+		}
+		if err := a.groupUnused(ctx, name); err != nil {
+			return cmp.Or(a.markGroup(ctx, name, false), err)
+		}
 		for _, step := range []func() error{
 			func() error { return a.removeMembers(ctx, actor, name) },
 			func() error { return a.Store.DeleteGroup(ctx, name) },
@@ -242,6 +267,18 @@ func (a *Admin) DeleteGroup(ctx context.Context, actor Actor, name string) error
 		}
 		return nil
 	})
+}
+
+// markGroup says that a group is about to go, or is not any more. No error if it has gone.
+func (a *Admin) markGroup(ctx context.Context, name string, deleting bool) error {
+	_, err := swap(0, func(g storage.Group) int64 { return g.Version },
+		func() (storage.Group, error) { return a.group(ctx, name) },
+		func(g *storage.Group) error { g.Deleting = deleting; return nil },
+		func(_ storage.Group, g *storage.Group) error { return a.Store.UpdateGroup(ctx, *g) })
+	if errors.Is(err, ErrNotFound) || errors.Is(err, storage.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // groupUnused returns ErrInUse if a client names the group.

@@ -224,10 +224,12 @@ func (a *Admin) changeUserAbout(ctx context.Context, actor Actor, verb, id strin
 				})
 			})
 		})
-	if errors.Is(err, ErrConflict) {
+	switch {
+	case errors.Is(err, ErrConflict):
 		return is, &ObjectError{Err: ErrConflict, Kind: "user", Name: id}
-	}
-	if err != nil {
+	case errors.Is(err, storage.ErrNotFound): // deleted at the same time
+		return is, &ObjectError{Err: ErrNotFound, Kind: "user", Name: id}
+	case err != nil:
 		return is, err
 	}
 	// What follows from a change that was made is done, whoever has gone away meanwhile, and

@@ -120,6 +120,13 @@ type Decisions struct {
 	Disabled                bool `bson:"disabled,omitempty" json:"disabled,omitempty"`
 }
 
+// clockSlack is how far the clocks of two instances may differ.
+const clockSlack = time.Minute
+
+// RegisteredBy reports whether the client was there at that time. What was given to a client of the
+// same client_id that was deleted before is not this one's.
+func (c Client) RegisteredBy(at time.Time) bool { return !at.Before(c.CreatedAt.Add(-clockSlack)) }
+
 // Client is a registered application.
 type Client struct {
 	ID        string `bson:"_id" json:"client_id"`

@@ -92,8 +92,8 @@ func (c *Client) checkDecisions() error {
 		return invalid("without_pkce is only for clients that authenticate (RFC 9700 section 2.1.1)")
 	case c.EitherSecretMethod && c.TokenEndpointAuthMethod != oauth.AuthClientSecretBasic && c.TokenEndpointAuthMethod != oauth.AuthClientSecretPost:
 		return invalid("either_secret_method is only for clients that are registered for client_secret_basic or client_secret_post")
-	case len(c.Origins) > maxList || len(c.Audience) > maxList || len(c.AllowedGroups) > maxList:
-		return invalid("origins, audience and allowed_groups may have %d values at most", maxList)
+	case len(c.Origins) > maxList || len(c.Audience) > maxList || len(c.AllowedGroups) > maxList || len(c.OwnerGroups) > maxList:
+		return invalid("origins, audience, allowed_groups and owner_groups may have %d values at most", maxList)
 	}
 	for i, o := range c.Origins {
 		if u, err := parseURI(o); err != nil || checkEndpoint(o, Policy{}) != nil || Origin(o) != o || u.Path != "" {
@@ -105,9 +105,14 @@ func (c *Client) checkDecisions() error {
 			return invalid("audience number %d must be an absolute URI without a fragment, such as https://api.example.com (RFC 8707 section 2)", i+1)
 		}
 	}
-	for _, g := range c.AllowedGroups {
-		if g == "" || CheckText(g) != nil {
-			return invalid("allowed_groups must be names of groups")
+	for _, names := range []struct {
+		member string
+		list   []string
+	}{{"allowed_groups", c.AllowedGroups}, {"owner_groups", c.OwnerGroups}} {
+		for _, g := range names.list {
+			if g == "" || CheckText(g) != nil {
+				return invalid("%s must be names of groups", names.member)
+			}
 		}
 	}
 	if err := CheckText(c.RefusalContact); err != nil {

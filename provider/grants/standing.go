@@ -24,7 +24,7 @@ func (gs *Grants) Standing(ctx context.Context, from storage.Records, client cli
 	if client.Disabled {
 		return storage.User{}, oauth.Errorf(oauth.InvalidClient, "the client is disabled")
 	}
-	if grant.ClientID != client.ID {
+	if grant.ClientID != client.ID || !client.RegisteredBy(grant.CreatedAt) {
 		return storage.User{}, oauth.Errorf(oauth.InvalidGrant, "the grant belongs to another client")
 	}
 	if !grant.Stands(now) {

@@ -293,7 +293,8 @@ func (p *Pages) evaluate(r *http.Request, client clients.Client, redirect client
 		}
 	}
 	if at.SignedIn && i.ReturnTo == "" && !client.SkipConsent {
-		if at.Consent, err = p.Store.Consent(r.Context(), at.User.ID, client.ID); err == nil && at.Consent.Appearance != client.Identity() {
+		if at.Consent, err = p.Store.Consent(r.Context(), at.User.ID, client.ID); err == nil &&
+			(at.Consent.Appearance != client.Identity() || !client.RegisteredBy(at.Consent.UpdatedAt)) {
 			at.Consent = storage.Consent{} // it was given to what the client was then
 		}
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {

@@ -11,6 +11,7 @@ type Group struct {
 	Description string    `bson:"description,omitempty" json:"description,omitempty"`
 	Roles       []string  `bson:"roles,omitempty" json:"roles,omitempty"` // values of the roles claim
 	CreatedAt   time.Time `bson:"created_at" json:"created_at"`
+	Deleting    bool      `bson:"deleting,omitempty" json:"-"` // it is about to go: nothing new may name it
 	Version     int64     `bson:"version" json:"-"`
 }
 

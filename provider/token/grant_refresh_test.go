@@ -268,6 +268,10 @@ func TestRefreshAsksAgainWhatStillStands(t *testing.T) {
 			a.Disabled = true
 			return w.Store.UpdateClient(ctx, a)
 		}, 401, oauth.InvalidClient},
+		{"the client took the place of one that was deleted", func(w *providertest.World, a clients.Client, u storage.User, g string) error {
+			a.CreatedAt = w.Web.Now().Add(2 * time.Minute) // and the grant slipped through at that moment
+			return w.Store.UpdateClient(ctx, a)
+		}, 400, oauth.InvalidGrant},
 		{"the client lost the grant type", func(w *providertest.World, a clients.Client, u storage.User, g string) error {
 			a.GrantTypes = []string{"authorization_code"}
 			return w.Store.UpdateClient(ctx, a)
