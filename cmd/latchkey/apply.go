@@ -1,10 +1,16 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,14 +20,10 @@ import (
 	"latchkey/provider/admin"
 )
 
-// manifest is the file that apply reads and export writes: groups, people and clients by the names
-// that the standards and the --json outputs have for them. It is an admin.Manifest that may name
-// where a secret is, in place of the secret.
-type manifest struct {
-	Groups  []admin.GroupEntry `json:"groups,omitempty"`
-	People  []manifestPerson   `json:"people,omitempty"`
-	Clients []manifestClient   `json:"clients,omitempty"`
-}
+// manifestSections are the lists of the file that apply reads and export writes: groups, people and
+// clients by the names that the standards and the --json outputs have for them. Entries are those of
+// an admin.Manifest, and may name where a secret is, in place of the secret.
+var manifestSections = []string{"groups", "people", "clients"}
 
 type manifestPerson struct {
 	admin.UserEntry
@@ -42,6 +44,8 @@ func (sh *shell) applyCommand() *cobra.Command {
 		short: "Create and update groups, people and applications from one YAML or JSON file",
 		long: `Create and update groups, people and applications from one YAML or JSON file; - is standard input. Everything is checked before
 anything is written. What the file says is then the case; people, groups and applications that it does not mention stay. A second time nothing changes.
+A file of more than 8 MiB is read entry by entry, however large it is; its entries begin with "- ", as export writes them, or it is JSON.
+A password is verified each time, which takes as long as a sign-in; a password_hash is compared.
 
   groups:
     - {name: staff, description: Everybody here}
@@ -50,6 +54,7 @@ anything is written. What the file says is then the case; people, groups and app
     - username: ada
       groups: [staff, admins]
       claims: {name: Ada Example, email: ada@example.com, email_verified: true}
+      # sub: 8d0f…                  # what applications know them by, to keep it when they come from elsewhere
       password_file: ada.txt        # or password, password_env, password_hash
   clients:
     - client_id: notes
@@ -65,113 +70,232 @@ anything is written. What the file says is then the case; people, groups and app
 			cmd.Flags().BoolVar(&dry, "dry-run", false, "only say what would be done")
 		},
 		run: func(ctx context.Context, s *site, args []string) error {
-			var m manifest
-			lines, err := config.ReadYAMLFile(args[0], sh.stdin, &m)
+			entries, err := config.OpenEntries(args[0], sh.stdin, manifestSections...)
 			if err != nil {
 				return err
 			}
-			r := manifestReader{file: args[0], lines: lines, env: sh.env}
-			p, err := r.plan(ctx, s, m)
-			if err != nil {
-				return err
+			defer entries.Close()
+			r := &manifestReader{Entries: entries, stdin: args[0] == "-", env: sh.env}
+			out := sh.changes(dry)
+			if dry {
+				err = s.admin.Plan(ctx, s.actor, r, out.tell)
+			} else {
+				err = s.admin.Apply(ctx, s.actor, r, out.tell)
 			}
-			if !dry {
-				if err := s.admin.Apply(ctx, s.actor, p); err != nil {
-					return err
-				}
-			}
-			return sh.printChanges(p.Changes, dry)
+			return errors.Join(r.inLines(err), out.end())
 		},
 	})
 }
 
-// bring makes the database what the manifest says, and returns what became of each entry.
-func (s *site) bring(ctx context.Context, m admin.Manifest) ([]admin.PlannedChange, error) {
-	p, err := s.admin.Plan(ctx, s.actor, m)
-	if err != nil {
-		return nil, err
-	}
-	return p.Changes, s.admin.Apply(ctx, s.actor, p)
+// changes prints what becomes of each entry of a manifest, as it comes.
+type changes struct {
+	*shell
+	dry   bool
+	count map[string]int // by action
 }
 
-func (sh *shell) printChanges(changes []admin.PlannedChange, dry bool) error {
-	if dry {
-		for i := range changes {
-			changes[i].ClientSecret = ""
+func (sh *shell) changes(dry bool) *changes { return &changes{sh, dry, map[string]int{}} }
+
+func (c *changes) told() int {
+	return c.count[admin.ActionCreated] + c.count[admin.ActionUpdated] + c.count[admin.ActionUnchanged]
+}
+
+func (c *changes) tell(p admin.PlannedChange) error {
+	first := c.told() == 0
+	c.count[p.Action]++
+	if c.dry {
+		p.ClientSecret = ""
+	}
+	if !c.json {
+		line := fmt.Sprintf("%-9s   %-6s   %s", p.Action, p.Kind, printable(p.Name))
+		if p.ClientSecret != "" {
+			line += "   client_secret " + p.ClientSecret
 		}
-	}
-	if sh.json {
-		return sh.printJSON(append([]admin.PlannedChange{}, changes...))
-	}
-	var rows [][]string
-	for _, c := range changes {
-		row := []string{c.Action, c.Kind, c.Name}
-		if c.ClientSecret != "" {
-			row = append(row, "client_secret "+c.ClientSecret)
-		}
-		rows = append(rows, row)
-	}
-	if err := sh.table(rows); err != nil {
+		_, err := fmt.Fprintln(c.stdout, line)
 		return err
 	}
-	if dry {
-		sh.notef("Nothing was written: this is what would be done.\n")
+	text, err := indented(p, "  ")
+	if err != nil {
+		return err
 	}
+	before := ",\n  "
+	if first {
+		before = "[\n  "
+	}
+	_, err = fmt.Fprint(c.stdout, before, text)
+	return err
+}
+
+func (c *changes) end() error {
+	n := c.told()
+	var err error
+	switch {
+	case c.json && n == 0:
+		_, err = fmt.Fprintln(c.stdout, "[]")
+	case c.json:
+		_, err = fmt.Fprintln(c.stdout, "\n]")
+	case n > 1:
+		c.notef("%d created, %d updated, %d unchanged.\n", c.count[admin.ActionCreated], c.count[admin.ActionUpdated], c.count[admin.ActionUnchanged])
+	}
+	if c.dry {
+		c.notef("Nothing was written: this is what would be done.\n")
+	}
+	return err
+}
+
+// indented is a value as printJSON writes it, in lines that begin with prefix, but for the first.
+func indented(v any, prefix string) (string, error) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent(prefix, "  ")
+	err := e.Encode(v)
+	return strings.TrimSuffix(b.String(), "\n"), err
+}
+
+// manifestReader reads the entries of a file, with the secrets that they name, and turns faults into
+// lines of the file.
+type manifestReader struct {
+	*config.Entries
+	stdin      bool
+	env        []string
+	faults     config.Faults // in what the file says, whatever is stored
+	unreadable bool          // one of them is that an entry cannot be read
+}
+
+// mostFaults is how many faults of the file are told at once.
+const mostFaults = 100
+
+func (r *manifestReader) bad(lines map[string]int, at, format string, args ...any) {
+	r.faults = append(r.faults, config.Fault{File: r.Name, Line: lineOf(lines, at), Key: at, Text: fmt.Sprintf(format, args...)})
+}
+
+// lineOf is the line of a key, or of what it is in.
+func lineOf(lines map[string]int, at string) int {
+	for {
+		if line := lines[at]; line > 0 {
+			return line
+		}
+		i := strings.LastIndex(at, ".")
+		if i < 0 {
+			return 0
+		}
+		at = at[:i]
+	}
+}
+
+// entries reads the entries of a section. After one that cannot be read the others are only looked
+// at for more of the kind.
+func entries[E any](r *manifestReader, section string, yield func(E) error, read func(e config.Entry) (E, map[string]int, error)) error {
+	return r.Each(section, func(e config.Entry) error {
+		value, _, err := read(e)
+		if err := r.note(err); err != nil {
+			return err
+		}
+		if len(r.faults) > mostFaults {
+			return r.faults
+		}
+		if r.unreadable {
+			return nil
+		}
+		return yield(value)
+	})
+}
+
+// note keeps what is wrong with an entry, and returns any other error.
+func (r *manifestReader) note(err error) error {
+	var faults config.Faults
+	var one config.Fault
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &faults):
+	case errors.As(err, &one):
+		faults = config.Faults{one}
+	default:
+		return err
+	}
+	r.faults, r.unreadable = append(r.faults, faults...), true
 	return nil
 }
 
-// manifestReader turns a file into a plan, and faults into lines of the file.
-type manifestReader struct {
-	file   string
-	lines  map[string]int
-	env    []string
-	faults config.Faults
-}
-
-func (r *manifestReader) bad(at, format string, args ...any) {
-	line := r.lines[at]
-	for cut := at; line == 0; line = r.lines[cut] {
-		i := strings.LastIndex(cut, ".")
-		if i < 0 {
-			break
-		}
-		cut = cut[:i]
-	}
-	name := r.file
-	if name == "-" {
-		name = "standard input"
-	}
-	r.faults = append(r.faults, config.Fault{File: name, Line: line, Key: at, Text: fmt.Sprintf(format, args...)})
-}
-
-// plan reads the secrets that the manifest names, and checks all of it. It writes nothing.
-func (r *manifestReader) plan(ctx context.Context, s *site, m manifest) (*admin.Plan, error) {
-	full := admin.Manifest{Groups: m.Groups}
-	for i, p := range m.People {
-		p.Password = r.secret(fmt.Sprintf("people[%d]", i), "password", p.Password, p.PasswordEnv, p.PasswordFile)
-		full.People = append(full.People, p.UserEntry)
-	}
-	for i, c := range m.Clients {
-		c.ClientSecret = r.secret(fmt.Sprintf("clients[%d]", i), "client_secret", c.ClientSecret, c.ClientSecretEnv, c.ClientSecretFile)
-		full.Clients = append(full.Clients, c.ClientEntry)
-	}
-	p, err := s.admin.Plan(ctx, s.actor, full)
+// inLines gives the faults of entries their lines.
+func (r *manifestReader) inLines(err error) error {
 	var faults admin.Faults
-	if err != nil && !errors.As(err, &faults) {
-		return nil, err
+	var unread config.Faults
+	switch {
+	case errors.As(err, &faults):
+	case errors.As(err, &unread):
+		return unread
+	default:
+		return err
 	}
+	// 1. The entries that have faults are read once more, for their lines.
+	lines := map[string]int{}
+	wanted := map[string]bool{}
+	for _, f := range faults {
+		path, _, _ := strings.Cut(f.Field, "]")
+		wanted[path+"]"] = true
+	}
+	for _, section := range manifestSections {
+		_ = r.Each(section, func(e config.Entry) error {
+			if wanted[e.Path] {
+				some, _ := e.Read(map[string]any{"groups": new(admin.GroupEntry), "people": new(manifestPerson), "clients": new(manifestClient)}[section])
+				maps.Copy(lines, some)
+			}
+			return nil
+		})
+	}
+	// 2. In the order of the file.
+	all := r.faults
 	for _, f := range faults {
 		text := f.Text
 		if f.Value != "" {
 			text = fmt.Sprintf("%q %s", f.Value, text)
 		}
-		r.bad(f.Field, "%s", text)
+		all = append(all, config.Fault{File: r.Name, Line: lineOf(lines, f.Field), Key: f.Field, Text: text})
 	}
-	return p, r.faults.OrNil()
+	slices.SortStableFunc(all, func(a, b config.Fault) int { return cmp.Compare(a.Line, b.Line) })
+	return all
+}
+
+// EachGroup yields the groups of the file.
+func (r *manifestReader) EachGroup(yield func(admin.GroupEntry) error) error {
+	return entries(r, "groups", yield, func(e config.Entry) (g admin.GroupEntry, lines map[string]int, err error) {
+		lines, err = e.Read(&g)
+		return g, lines, err
+	})
+}
+
+// EachUser yields the people of the file.
+func (r *manifestReader) EachUser(yield func(admin.UserEntry) error) error {
+	return entries(r, "people", yield, func(e config.Entry) (admin.UserEntry, map[string]int, error) {
+		var p manifestPerson
+		lines, err := e.Read(&p)
+		p.Password = r.secret(lines, e.Path, "password", p.Password, p.PasswordEnv, p.PasswordFile)
+		return p.UserEntry, lines, err
+	})
+}
+
+// EachClient yields the applications of the file.
+func (r *manifestReader) EachClient(yield func(admin.ClientEntry) error) error {
+	err := entries(r, "clients", yield, func(e config.Entry) (admin.ClientEntry, map[string]int, error) {
+		var c manifestClient
+		lines, err := e.Read(&c)
+		c.ClientSecret = r.secret(lines, e.Path, "client_secret", c.ClientSecret, c.ClientSecretEnv, c.ClientSecretFile)
+		return c.ClientEntry, lines, err
+	})
+	if err != nil {
+		return err
+	}
+	if len(r.faults) > 0 { // this is the last section: what is wrong with the file is known
+		return r.faults
+	}
+	return nil
 }
 
 // secret is what was given in one of three ways; "" if in none.
-func (r *manifestReader) secret(at, key, value, envVar, file string) string {
+func (r *manifestReader) secret(lines map[string]int, at, key, value, envVar, file string) string {
 	given := 0
 	for _, s := range []string{value, envVar, file} {
 		if s != "" {
@@ -180,23 +304,23 @@ func (r *manifestReader) secret(at, key, value, envVar, file string) string {
 	}
 	switch {
 	case given > 1:
-		r.bad(at, "has more than one of %[1]s, %[1]s_env and %[1]s_file; keep one of them", key)
+		r.bad(lines, at, "has more than one of %[1]s, %[1]s_env and %[1]s_file; keep one of them", key)
 	case envVar != "":
 		for _, kv := range r.env {
 			if k, v, ok := strings.Cut(kv, "="); ok && k == envVar && v != "" {
 				return v
 			}
 		}
-		r.bad(at+"."+key+"_env", "the environment has no %s", envVar)
+		r.bad(lines, at+"."+key+"_env", "the environment has no %s", envVar)
 	case file != "":
-		if r.file != "-" {
-			file = config.RelativeTo(r.file, file)
+		if !r.stdin {
+			file = config.RelativeTo(r.Name, file)
 		}
 		v, err := config.ReadSecretFile(key+"_file", file)
 		if err == nil {
 			return v
 		}
-		r.bad(at+"."+key+"_file", "%v", err)
+		r.bad(lines, at+"."+key+"_file", "%v", err)
 	default:
 		return value
 	}
@@ -208,7 +332,8 @@ func (sh *shell) exportCommand() *cobra.Command {
 	return sh.siteCommand(siteCommand{
 		use:   "export",
 		short: "Write all groups, people and applications in the form that apply reads",
-		long: `Write all groups, people and applications in the form that apply reads: YAML, or JSON with --json. Secrets are not in it: people get
+		long: `Write all groups, people and applications in the form that apply reads: YAML, or JSON with --json. People keep their sub where it
+is applied, and are who they were to applications (but for pairwise identifiers, which belong to a database). Secrets are not in it: people get
 their passwords along only with --with-password-hashes, and applications get new secrets where it is applied. Applications that registered themselves
 are left out.`,
 		args: exactArgs(0, ""), json: true,
@@ -216,27 +341,104 @@ are left out.`,
 			cmd.Flags().BoolVar(&hashes, "with-password-hashes", false, "also write the hashes of passwords; keep that file as you keep the database")
 		},
 		run: func(ctx context.Context, s *site, _ []string) error {
-			m, err := s.admin.Export(ctx, s.actor, hashes)
-			if err != nil {
-				return err
-			}
+			buffered := bufio.NewWriterSize(sh.stdout, 64<<10)
+			var out exporter = &yamlExport{out: buffered}
 			if sh.json {
-				return sh.printJSON(m)
+				out = &jsonExport{out: buffered}
 			}
-			text, err := json.Marshal(m)
-			if err != nil {
-				return err
+			err := s.admin.Export(ctx, s.actor, hashes, out)
+			if err == nil {
+				err = out.end()
 			}
-			var n yaml.Node
-			if err := yaml.Unmarshal(text, &n); err != nil {
-				return fmt.Errorf("write YAML: %w", err)
-			}
-			blockStyle(&n)
-			e := yaml.NewEncoder(sh.stdout)
-			e.SetIndent(2)
-			return errors.Join(e.Encode(&n), e.Close())
+			return errors.Join(err, buffered.Flush())
 		},
 	})
+}
+
+// exporter writes entries as they come.
+type exporter interface {
+	admin.Exported
+	end() error
+}
+
+// yamlExport writes the YAML that apply reads entry by entry.
+type yamlExport struct {
+	out     io.Writer
+	section string
+}
+
+func (x *yamlExport) Group(e admin.GroupEntry) error   { return x.entry("groups", e) }
+func (x *yamlExport) User(e admin.UserEntry) error     { return x.entry("people", e) }
+func (x *yamlExport) Client(e admin.ClientEntry) error { return x.entry("clients", e) }
+
+func (x *yamlExport) entry(section string, e any) error {
+	text, err := json.Marshal(map[string]any{section: []any{e}})
+	if err != nil {
+		return err
+	}
+	var n yaml.Node
+	if err := yaml.Unmarshal(text, &n); err != nil {
+		return fmt.Errorf("write YAML: %w", err)
+	}
+	blockStyle(&n)
+	var b bytes.Buffer
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := errors.Join(enc.Encode(&n), enc.Close()); err != nil {
+		return err
+	}
+	text = b.Bytes()
+	if section == x.section { // its first line is there already
+		_, text, _ = bytes.Cut(text, []byte("\n"))
+	}
+	x.section = section
+	_, err = x.out.Write(text)
+	return err
+}
+
+func (x *yamlExport) end() error {
+	if x.section != "" {
+		return nil
+	}
+	_, err := fmt.Fprintln(x.out, "{}")
+	return err
+}
+
+// jsonExport writes JSON.
+type jsonExport struct {
+	out     io.Writer
+	section string
+}
+
+func (x *jsonExport) Group(e admin.GroupEntry) error   { return x.entry("groups", e) }
+func (x *jsonExport) User(e admin.UserEntry) error     { return x.entry("people", e) }
+func (x *jsonExport) Client(e admin.ClientEntry) error { return x.entry("clients", e) }
+
+func (x *jsonExport) entry(section string, e any) error {
+	text, err := indented(e, "    ")
+	if err != nil {
+		return err
+	}
+	before := ",\n    "
+	if section != x.section {
+		before = "{\n  "
+		if x.section != "" {
+			before = "\n  ],\n  "
+		}
+		before += fmt.Sprintf("%q: [\n    ", section)
+	}
+	x.section = section
+	_, err = fmt.Fprint(x.out, before, text)
+	return err
+}
+
+func (x *jsonExport) end() error {
+	last := "\n  ]\n}\n"
+	if x.section == "" {
+		last = "{}\n"
+	}
+	_, err := fmt.Fprint(x.out, last)
+	return err
 }
 
 // blockStyle takes away what JSON looks like; texts stay in quotes where they need them.

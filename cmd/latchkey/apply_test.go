@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -183,7 +185,72 @@ func FuzzManifest(f *testing.F) {
 	f.Add([]byte(testManifest))
 	f.Add([]byte(`{"clients": [{"client_id": "a", "jwks": {"keys": [{"kty": "RSA", "n": 0x10}]}}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var m manifest
-		_, _ = config.ReadYAML("fuzz", text, &m)
+		e, err := config.OpenEntries("-", bytes.NewReader(text), manifestSections...)
+		if err != nil {
+			return
+		}
+		r := &manifestReader{Entries: e, stdin: true}
+		_ = r.EachGroup(func(admin.GroupEntry) error { return nil })
+		_ = r.EachUser(func(admin.UserEntry) error { return nil })
+		_ = r.EachClient(func(admin.ClientEntry) error { return nil })
 	})
+}
+
+// A file that is larger than what is read as a whole. What is in it is far more than its entries
+// take in memory one by one.
+func TestApplyReadsAFileOfAnySize(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	b.WriteString("# made by hand\ngroups:\n  - name: staff\npeople:\n")
+	long := strings.Repeat("x", 1900)
+	for i := range 600 {
+		fmt.Fprintf(&b, "  # number %[1]d\n  - username: p%06[1]d\n    groups: [staff]\n    claims:\n", i)
+		for _, claim := range []string{"profile", "picture", "website"} {
+			fmt.Fprintf(&b, "      %s: https://example.com/%s\n", claim, long)
+		}
+		b.WriteString("      address:\n")
+		for _, claim := range []string{"formatted", "street_address", "locality", "region", "country"} {
+			fmt.Fprintf(&b, "        %s: %s\n", claim, long)
+		}
+	}
+	b.WriteString("clients: []\n")
+	if b.Len() < 8<<20 {
+		t.Fatalf("%d bytes are read as a whole", b.Len())
+	}
+	file := writeFile(t, "large.yaml", b.String())
+	data := t.TempDir()
+	r := latchkey(t, "", nil, "apply", file, "--data", data)
+	if r.code != exitOK || !strings.Contains(r.stderr, "601 created, 0 updated, 0 unchanged") {
+		t.Fatalf("exit %d: %s", r.code, r.stderr)
+	}
+	for _, format := range [][]string{nil, {"--json"}} {
+		exported := succeed(t, "", append([]string{"export", "--data", data}, format...)...)
+		if len(exported) < 8<<20 {
+			t.Fatalf("%d bytes are read as a whole", len(exported))
+		}
+		r = latchkey(t, exported, nil, "apply", "-", "--data", data)
+		if r.code != exitOK || !strings.Contains(r.stderr, "0 created, 0 updated, 601 unchanged") {
+			t.Errorf("%v: exit %d: %s", format, r.code, r.stderr)
+		}
+		copied := t.TempDir()
+		if r = latchkey(t, exported, nil, "apply", "-", "--data", copied); r.code != exitOK {
+			t.Errorf("%v: exit %d: %s", format, r.code, r.stderr)
+		}
+		if again := succeed(t, "", append([]string{"export", "--data", copied}, format...)...); again != exported {
+			t.Errorf("%v: the copy differs", format)
+		}
+	}
+	for name, bad := range map[string]string{
+		"people[599].claims.email":  strings.Replace(b.String(), "p000599\n    groups: [staff]\n    claims:", "p000599\n    claims:\n      email: none", 1),
+		"people[599].user":          strings.Replace(b.String(), "p000599\n", "p000599\n    user: x\n", 1),
+		`"p000598" is there twice`:  strings.Replace(b.String(), "username: p000599", "username: p000598", 1),
+		"there is no such key here": strings.Replace(b.String(), "people:", "persons:", 1),
+		"found unexpected end":      strings.Replace(b.String(), "p000599", `"p000599`, 1),
+	} {
+		rewrite(t, file, bad, 0o600)
+		r := latchkey(t, "", nil, "apply", file, "--data", data)
+		if r.code == exitOK || !strings.Contains(r.stderr, name) || !strings.Contains(r.stderr, "large.yaml:") {
+			t.Errorf("%s: exit %d: %.300s", name, r.code, r.stderr)
+		}
+	}
 }

@@ -426,7 +426,7 @@ func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string
 		admin.ClientEntry{ClientID: "api", Type: clients.TypeAPI, ClientSecret: clients.NewSecret(),
 			Metadata: clients.Metadata{ClientName: "API"}, Decisions: clients.Decisions{Audience: []string{o.apiURL(), o.flaskURL()}}})
 
-	_, err = s.bring(ctx, m)
+	err = s.admin.Apply(ctx, s.actor, m, func(admin.PlannedChange) error { return nil })
 	return secrets, err
 }
 

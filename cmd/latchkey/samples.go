@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -182,11 +183,8 @@ speaks https. Their client secrets are derived from the environment variable SAM
 				if err := read(open.Config); err != nil {
 					return err
 				}
-				changes, err := open.bring(ctx, s.manifest())
-				if err != nil {
-					return err
-				}
-				return sh.printChanges(changes, false)
+				out := sh.changes(false)
+				return errors.Join(open.admin.Apply(ctx, open.actor, s.manifest(), out.tell), out.end())
 			})
 		},
 	}

@@ -300,6 +300,9 @@ func (sh *shell) onSite(cmd *cobra.Command, create bool, run func(context.Contex
 	if err != nil {
 		return err
 	}
+	if db := s.store.Embedded(); db != nil {
+		db.Yield() // to the server that may be running
+	}
 	s.actor = sh.actor()
 	err = inWords(run(cmd.Context(), s))
 	if closing := s.Close(); err == nil {

@@ -261,16 +261,25 @@ const pageSize = 500
 // pages reads every record, a page after the other. key is what the next page begins after.
 func pages[T any](ctx context.Context, page func(ctx context.Context, after string, limit int) ([]T, error), key func(T) string) ([]T, error) {
 	all := []T{}
-	after := ""
-	for {
+	err := everyPage(ctx, page, key, func(one T) error {
+		all = append(all, one)
+		return nil
+	})
+	return all, err
+}
+
+// everyPage calls each for every record, of which it holds a page at a time.
+func everyPage[T any](ctx context.Context, page func(ctx context.Context, after string, limit int) ([]T, error), key func(T) string, each func(T) error) error {
+	for after := ""; ; {
 		some, err := page(ctx, after, pageSize)
-		if err != nil {
-			return nil, err
+		if err != nil || len(some) == 0 {
+			return err
 		}
-		if len(some) == 0 {
-			return all, nil
+		for _, one := range some {
+			if err := each(one); err != nil {
+				return err
+			}
 		}
-		all = append(all, some...)
 		after = key(some[len(some)-1])
 	}
 }

@@ -645,8 +645,8 @@ func TestWhoMayNotChangesNothingAndIsInTheLog(t *testing.T) {
 					return err
 				},
 				admin.VerbAuditRead: func() error { _, err := o.Events(o.ctx, actor, storage.EventFilter{}, "", 1); return err },
-				admin.VerbApply:     func() error { _, err := o.Plan(o.ctx, actor, admin.Manifest{}); return err },
-				admin.VerbExport:    func() error { _, err := o.Export(o.ctx, actor, true); return err },
+				admin.VerbApply:     func() error { return o.Plan(o.ctx, actor, admin.Manifest{}, nil) },
+				admin.VerbExport:    func() error { return o.Export(o.ctx, actor, true, nil) },
 			} {
 				if err := call(); !errors.Is(err, admin.ErrForbidden) {
 					t.Errorf("%s, %s: %v", name, verb, err)
@@ -765,20 +765,23 @@ func TestApply(t *testing.T) {
 				{ClientID: "notes", Metadata: web("").Metadata, Decisions: clients.Decisions{AllowedGroups: []string{"staff"}, SkipConsent: true}},
 			},
 		}
+		var changes []admin.PlannedChange
+		tell := func(c admin.PlannedChange) error {
+			changes = append(changes, c)
+			return nil
+		}
 		apply := func() string {
 			t.Helper()
-			p, err := o.Plan(o.ctx, shell, m)
-			must(t, err)
-			must(t, o.Apply(o.ctx, shell, p))
+			changes = nil
+			must(t, o.Apply(o.ctx, shell, m, tell))
 			var out []string
-			for _, c := range p.Changes {
+			for _, c := range changes {
 				out = append(out, c.Name+" "+c.Action)
 			}
 			return strings.Join(out, ", ")
 		}
-		p, err := o.Plan(o.ctx, shell, m)
-		must(t, err)
-		if secret := p.Changes[4].ClientSecret; len(secret) != 64 {
+		must(t, o.Plan(o.ctx, shell, m, tell))
+		if secret := changes[4].ClientSecret; len(secret) != 64 {
 			t.Errorf("secret %q", secret)
 		}
 		if all, err := o.Users(o.ctx, shell); err != nil || len(all) != 0 {
@@ -816,32 +819,128 @@ func TestApply(t *testing.T) {
 			t.Error("a secret is in the audit log")
 		}
 
-		exported, err := o.Export(o.ctx, shell, true)
-		must(t, err)
+		var exported export
+		must(t, o.Export(o.ctx, shell, true, &exported))
 		if len(exported.Groups) != 2 || len(exported.People) != 2 || len(exported.Clients) != 1 || exported.People[0].PasswordHash == "" {
 			t.Errorf("%+v", exported)
 		}
 		o.lastIs(`command root@host manifest.export manifest done {"password_hashes":true}`)
-
-		// A client that changed between plan and apply.
-		m.Clients[0].ClientName = "Third"
-		p, err = o.Plan(o.ctx, shell, m)
-		must(t, err)
-		_, _, err = o.RotateSecret(o.ctx, shell, "notes", "")
-		must(t, err)
-		want(t, o.Apply(o.ctx, shell, p), admin.ErrConflict)
+		changes = nil
+		must(t, o.Plan(o.ctx, shell, exported.Manifest, tell))
+		if i := slices.IndexFunc(changes, func(c admin.PlannedChange) bool { return c.Action != admin.ActionUnchanged }); i >= 0 {
+			t.Errorf("what was exported is not the case: %+v", changes[i])
+		}
 	})
+}
+
+// untold is for who need not know what became of each entry.
+func untold(admin.PlannedChange) error { return nil }
+
+// export keeps what is exported.
+type export struct{ admin.Manifest }
+
+func (x *export) Group(e admin.GroupEntry) error   { x.Groups = append(x.Groups, e); return nil }
+func (x *export) User(e admin.UserEntry) error     { x.People = append(x.People, e); return nil }
+func (x *export) Client(e admin.ClientEntry) error { x.Clients = append(x.Clients, e); return nil }
+
+func TestPeopleKeepTheirSubjectIdentifierWhereTheyAreExportedTo(t *testing.T) {
+	each(t, func(t *testing.T, o *office) {
+		must(t, o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{{Username: "ada", Sub: "auth0|5f7c"}, {Username: "bob"}}}, untold))
+		ada, err := o.User(o.ctx, shell, "ada")
+		must(t, err)
+		if ada.ID != "auth0|5f7c" {
+			t.Errorf("sub %q", ada.ID)
+		}
+		var out export
+		must(t, o.Export(o.ctx, shell, false, &out))
+		if out.People[0].Sub != ada.ID || len(out.People[1].Sub) < 20 {
+			t.Errorf("%+v", out.People)
+		}
+		err = o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{
+			{Username: "ada", Sub: "another"},       // nobody gets another one
+			{Username: "eve", Sub: ada.ID},          // it is somebody's
+			{Username: "mallory", Sub: "two words"}, // it is none
+			{Username: "carol", Sub: "same"}, {Username: "dan", Sub: "same"},
+		}}, untold)
+		if got := fields(err); got != "people[0].sub invalid, people[1].sub duplicate, people[2].sub invalid, people[4].sub duplicate" {
+			t.Error(got)
+		}
+		if all, err := o.Users(o.ctx, shell); err != nil || len(all) != 2 {
+			t.Errorf("something was written: %v, %v", all, err)
+		}
+	})
+}
+
+func TestApplyEndsSessionsThatItCouldNotEndTheTimeBefore(t *testing.T) {
+	each(t, func(t *testing.T, o *office) {
+		m := admin.Manifest{People: []admin.UserEntry{{Username: "ada"}, {Username: "bob", Password: password}}}
+		apply := func() (out []string, err error) {
+			err = o.Apply(o.ctx, shell, m, func(c admin.PlannedChange) error {
+				out = append(out, c.Name+" "+c.Action)
+				return nil
+			})
+			return out, err
+		}
+		_, err := apply()
+		must(t, err)
+		o.signedOut()
+		m.People[0].Disabled, m.People[1].Password = true, "another "+password
+		sessions := o.Sessions
+		o.Sessions = unable{sessions}
+		if out, err := apply(); err == nil || len(out) > 0 {
+			t.Errorf("%v, %v", out, err)
+		}
+		o.Sessions = sessions
+		out, err := apply()
+		if err != nil || strings.Join(out, ", ") != "ada updated, bob updated" || o.signedOut() != 2 {
+			t.Errorf("%v, %v", out, err)
+		}
+		out, err = apply()
+		if err != nil || strings.Join(out, ", ") != "ada unchanged, bob unchanged" || o.signedOut() != 0 {
+			t.Errorf("%v, %v", out, err)
+		}
+	})
+}
+
+// unable ends no sessions.
+type unable struct{ admin.Sessions }
+
+func (unable) EndSessions(context.Context, string) error { return storage.ErrUnavailable }
+
+func TestSecretThatWasMadeIsToldThoughAnotherEntryFails(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t, storagetest.SQLite(t))
+	o.withKeys()
+	s := o.Store
+	o.Store = storagetest.Intercept(s, func(_ context.Context, c storagetest.Call) error {
+		if c.Do == "update" && c.Table == "clients" && c.ID == "a" {
+			return storage.ErrUnavailable
+		}
+		return nil
+	})
+	var told []string
+	err := o.Apply(o.ctx, shell, admin.Manifest{Clients: []admin.ClientEntry{{ClientID: "a", Metadata: web("").Metadata}, {ClientID: "b", Metadata: web("").Metadata}}},
+		func(c admin.PlannedChange) error {
+			told = append(told, c.Name)
+			if len(c.ClientSecret) != 64 {
+				t.Errorf("secret %q", c.ClientSecret)
+			}
+			return nil
+		})
+	if !errors.Is(err, storage.ErrUnavailable) || strings.Join(told, " ") != "b" {
+		t.Errorf("%v, %v", told, err)
+	}
 }
 
 func TestPlanNamesAllFaultsWithTheirPath(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, storagetest.SQLite(t))
-	_, err := o.Plan(o.ctx, shell, admin.Manifest{
+	err := o.Plan(o.ctx, shell, admin.Manifest{
 		Groups: []admin.GroupEntry{{Name: "a,b"}, {Name: "x"}, {Name: "x"}},
 		People: []admin.UserEntry{{Username: "two words"}, {Username: "ada", Groups: []string{"none"}, Password: "short"}, {Username: "eve", PasswordHash: "x", Claims: storage.Claims{Email: "x"}}},
 		Clients: []admin.ClientEntry{{}, {ClientID: "c", Metadata: clients.Metadata{RedirectURIs: []string{"a", "b"}}, Decisions: clients.Decisions{AllowedGroups: []string{"none"}}},
 			{ClientID: "d", Metadata: web("").Metadata, ClientSecret: "short"}},
-	})
+	}, untold)
 	const all = "groups[0].name invalid, groups[2] duplicate, people[0].username invalid, people[1].groups unknown, people[1].password weak, " +
 		"people[2].claims.email invalid, people[2].password_hash invalid, clients[0].client_id missing, clients[1].allowed_groups unknown, " +
 		"clients[1].redirect_uris invalid, clients[1].redirect_uris invalid, clients[2].client_secret invalid"

@@ -2,9 +2,11 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -31,6 +33,7 @@ type GroupEntry struct {
 // UserEntry is a user in a Manifest.
 type UserEntry struct {
 	Username     string         `json:"username"`
+	Sub          string         `json:"sub,omitempty"` // "": a new user gets a random one, a stored one keeps theirs
 	Disabled     bool           `json:"disabled,omitempty"`
 	Groups       []string       `json:"groups,omitempty"`
 	Role         string         `json:"role,omitempty"` // "" leaves what there is, RoleNone takes it away
@@ -68,118 +71,229 @@ type PlannedChange struct {
 	ClientSecret string `json:"client_secret,omitempty"`
 }
 
-// Plan is what a Manifest comes to, checked against what is stored. Nothing is written yet.
-type Plan struct {
-	Changes []PlannedChange
-	phases  [3][]func(ctx context.Context, actor Actor) error // groups, users, clients: in this order
+// Entries is where a manifest comes from, entry by entry: a Manifest, or a file that is too large
+// to be held. Each section is read several times, and comes out the same each time. An error of
+// yield ends a section and is returned.
+type Entries interface {
+	EachGroup(yield func(GroupEntry) error) error
+	EachUser(yield func(UserEntry) error) error
+	EachClient(yield func(ClientEntry) error) error
 }
 
-func (p *Plan) add(phase int, c PlannedChange, write func(context.Context, Actor) error) {
-	p.Changes = append(p.Changes, c)
-	if c.Action != ActionUnchanged {
-		p.phases[phase] = append(p.phases[phase], write)
-	}
-}
-
-// Plan checks the whole manifest and says what is to be done about it. Faults is all that is wrong,
-// each with its path: clients[2].redirect_uris.
-func (a *Admin) Plan(ctx context.Context, actor Actor, m Manifest) (*Plan, error) {
-	if err := a.permit(ctx, actor, VerbApply, of("manifest", "")); err != nil {
-		return nil, err
-	}
-	p := &planner{Admin: a, actor: actor, plan: &Plan{}, groups: map[string]bool{}}
-	stored, err := a.Store.Groups(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, g := range stored {
-		p.groups[g.Name] = true
-	}
-	names := map[string]bool{}
-	for i, g := range m.Groups {
-		path := fmt.Sprintf("groups[%d]", i)
-		p.once(path, g.Name, names)
-		p.groups[g.Name] = true
-		if err := p.faults.collect(at(path, p.group(ctx, g))); err != nil {
-			return nil, err
-		}
-	}
-	clear(names)
-	for i, u := range m.People {
-		path := fmt.Sprintf("people[%d]", i)
-		username, err := people.CanonicalUsername(u.Username)
-		if err != nil {
-			if err := p.faults.collect(at(path, usernameFault("username", "", err))); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		p.once(path, username, names)
-		p.known(path+".groups", u.Groups)
-		u.Username = username
-		if err := p.faults.collect(at(path, p.user(ctx, u))); err != nil {
-			return nil, err
-		}
-	}
-	clear(names)
-	for i, c := range m.Clients {
-		path := fmt.Sprintf("clients[%d]", i)
-		p.once(path, c.ClientID, names)
-		p.known(path+".allowed_groups", c.AllowedGroups)
-		p.known(path+".owner_groups", c.OwnerGroups)
-		if err := p.faults.collect(at(path, p.client(ctx, c))); err != nil {
-			return nil, err
-		}
-	}
-	return p.plan, p.faults.orNil()
-}
-
-// applyAtOnce bounds the writes of a phase that run at the same time. None depends on another.
-const applyAtOnce = 8
-
-// Apply does what the plan says: groups first, then users, then clients. A fault ends it; applying
-// the manifest again goes on where it stopped. ErrConflict if a client was changed since the plan
-// was made.
-func (a *Admin) Apply(ctx context.Context, actor Actor, p *Plan) error {
-	if err := a.permit(ctx, actor, VerbApply, of("manifest", "")); err != nil {
-		return err
-	}
-	for _, writes := range p.phases {
-		g, phase := errgroup.WithContext(ctx)
-		g.SetLimit(applyAtOnce)
-		for _, write := range writes {
-			g.Go(func() error { return write(phase, actor) })
-		}
-		if err := g.Wait(); err != nil {
+func each[T any](all []T, yield func(T) error) error {
+	for _, one := range all {
+		if err := yield(one); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// planner is a plan being made.
+// EachGroup yields the groups.
+func (m Manifest) EachGroup(yield func(GroupEntry) error) error { return each(m.Groups, yield) }
+
+// EachUser yields the users.
+func (m Manifest) EachUser(yield func(UserEntry) error) error { return each(m.People, yield) }
+
+// EachClient yields the clients.
+func (m Manifest) EachClient(yield func(ClientEntry) error) error { return each(m.Clients, yield) }
+
+// Bounds of a manifest that is applied. Memory depends on them, not on the length of the manifest.
+const (
+	applyAtOnce = 64  // entries that are looked at or written at the same time; their writes share transactions
+	applyBatch  = 256 // entries that are read ahead
+	maxFaults   = 100 // that are told at once
+)
+
+// Plan checks the whole manifest and tells what would become of each entry, in order. Nothing is
+// written. Faults is all that is wrong, each with its path: clients[2].redirect_uris.
+func (a *Admin) Plan(ctx context.Context, actor Actor, m Entries, tell func(PlannedChange) error) error {
+	return a.manifest(ctx, actor, m, false, tell)
+}
+
+// Apply checks the whole manifest as Plan does, and then makes groups, users and clients what it
+// says, in this order. tell hears of each entry, in order, after it was written. Faults if anything
+// is wrong; nothing was written then. Any other error ends it half way: applying the manifest again
+// goes on where it stopped. ErrConflict if a client was changed by another administrator meanwhile.
+func (a *Admin) Apply(ctx context.Context, actor Actor, m Entries, tell func(PlannedChange) error) error {
+	if err := a.manifest(ctx, actor, m, true, func(PlannedChange) error { return nil }); err != nil {
+		return err
+	}
+	p, err := a.newPlanner(ctx, actor)
+	if err != nil {
+		return err
+	}
+	p.write = true
+	return p.sections(ctx, m, tell)
+}
+
+// manifest checks a manifest. passwordsLater leaves passwords that may be set to whoever writes.
+func (a *Admin) manifest(ctx context.Context, actor Actor, m Entries, passwordsLater bool, tell func(PlannedChange) error) error {
+	if err := a.permit(ctx, actor, VerbApply, of("manifest", "")); err != nil {
+		return err
+	}
+	p, err := a.newPlanner(ctx, actor)
+	if err != nil {
+		return err
+	}
+	p.passwordsLater = passwordsLater
+	switch err := p.sections(ctx, m, tell); {
+	case err == nil, errors.Is(err, errEnoughFaults):
+		return p.faults.orNil()
+	case len(p.faults) > 0: // all that is wrong, with the file that it comes from, too
+		return errors.Join(err, p.faults)
+	default:
+		return err
+	}
+}
+
+// errEnoughFaults ends a check that has found more than anybody reads.
+var errEnoughFaults = errors.New("admin: enough faults")
+
+// planner goes through a manifest.
 type planner struct {
 	*Admin
-	actor  Actor
-	plan   *Plan
-	groups map[string]bool // that there are, or will be
-	faults Faults
+	actor          Actor
+	write          bool // what differs; else it is only looked at
+	passwordsLater bool
+
+	groups    map[string]bool // that there are, or will be
+	passwords chan struct{}   // one element for each password that is computed: more would only wait, and be turned away
+	faults    Faults          // where nothing is written
 }
 
-// once notes a name of one section, and a fault if it was there before.
-func (p *planner) once(path, name string, seen map[string]bool) {
-	if seen[name] {
-		p.faults = append(p.faults, Fault{Field: path, Reason: Duplicate, Value: name, Text: "is there twice"})
+func (a *Admin) newPlanner(ctx context.Context, actor Actor) (*planner, error) {
+	p := &planner{Admin: a, actor: actor, groups: map[string]bool{}, passwords: make(chan struct{}, 1)}
+	if a.Hasher != nil {
+		p.passwords = make(chan struct{}, a.Hasher.Concurrency())
 	}
-	seen[name] = true
+	stored, err := a.Store.Groups(ctx)
+	for _, g := range stored {
+		p.groups[g.Name] = true
+	}
+	return p, err
 }
 
-func (p *planner) known(path string, groups []string) {
+func (p *planner) sections(ctx context.Context, m Entries, tell func(PlannedChange) error) error {
+	err := section(ctx, p, "groups", m.EachGroup, tell, func(e GroupEntry) (string, Faults) {
+		p.groups[e.Name] = true
+		return e.Name, nil
+	}, p.group)
+	if err != nil {
+		return err
+	}
+	subs := names{}
+	err = section(ctx, p, "people", m.EachUser, tell, func(e UserEntry) (string, Faults) {
+		faults := p.known("groups", e.Groups)
+		if e.Sub != "" && subs.again(e.Sub) {
+			faults = append(faults, Fault{Field: "sub", Reason: Duplicate, Value: e.Sub, Text: "is there twice"})
+		}
+		if canonical, err := people.CanonicalUsername(e.Username); err == nil {
+			return canonical, faults
+		}
+		return "", faults // p.user says what is wrong with it
+	}, p.user)
+	if err != nil {
+		return err
+	}
+	return section(ctx, p, "clients", m.EachClient, tell, func(e ClientEntry) (string, Faults) {
+		return e.ClientID, append(p.known("allowed_groups", e.AllowedGroups), p.known("owner_groups", e.OwnerGroups)...)
+	}, p.client)
+}
+
+// names is a set of names, by digests: a million of them are to fit.
+type names map[[16]byte]struct{}
+
+// again notes a name, and reports whether it was there before.
+func (n names) again(name string) bool {
+	sum := sha256.Sum256([]byte(name))
+	digest := [16]byte(sum[:16])
+	_, there := n[digest]
+	n[digest] = struct{}{}
+	return there
+}
+
+// settled is what became of an entry.
+type settled struct {
+	PlannedChange
+	faults Faults
+	err    error
+}
+
+// section goes through a section of the manifest. look sees the entries one by one, and returns the
+// name that no other entry of the section may have; do sees many at the same time.
+func section[E any](ctx context.Context, p *planner, name string, entries func(func(E) error) error, tell func(PlannedChange) error,
+	look func(E) (string, Faults), do func(context.Context, E) (PlannedChange, error)) error {
+	seen, next := names{}, 0
+	batch, results := make([]E, 0, applyBatch), make([]settled, 0, applyBatch)
+	flush := func() error {
+		var work errgroup.Group
+		work.SetLimit(applyAtOnce)
+		for i := range batch {
+			work.Go(func() error {
+				c, err := do(ctx, batch[i])
+				results[i].PlannedChange = c
+				results[i].err = results[i].faults.collect(err)
+				return nil
+			})
+		}
+		_ = work.Wait()
+		var ended error
+		for i, r := range results {
+			path := fmt.Sprintf("%s[%d]", name, next-len(results)+i)
+			faults := at(path, r.faults.orNil())
+			switch {
+			case r.err != nil:
+				if ended == nil {
+					ended = fmt.Errorf("%s: %w", path, r.err)
+				}
+				continue
+			case faults != nil && p.write: // it was good a moment ago
+				if ended == nil {
+					ended = faults
+				}
+				continue
+			case faults != nil:
+				_ = p.faults.collect(faults)
+				continue
+			}
+			// Also of those behind one that failed: a secret that was made is told once.
+			if err := tell(r.PlannedChange); err != nil {
+				return err
+			}
+		}
+		batch, results = batch[:0], results[:0]
+		if ended == nil && len(p.faults) >= maxFaults {
+			ended = errEnoughFaults
+		}
+		return ended
+	}
+	err := entries(func(e E) error {
+		unique, faults := look(e)
+		if unique != "" && seen.again(unique) {
+			faults = append(Faults{{Reason: Duplicate, Value: unique, Text: "is there twice"}}, faults...)
+		}
+		batch, results = append(batch, e), append(results, settled{faults: faults})
+		next++
+		if len(batch) < applyBatch {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil && p.write || errors.Is(err, errEnoughFaults) {
+		return err
+	}
+	return errors.Join(err, flush())
+}
+
+// known says which of the groups there are not, neither stored nor in the manifest.
+func (p *planner) known(field string, groups []string) (faults Faults) {
 	for _, g := range groups {
 		if !p.groups[g] {
-			p.faults = append(p.faults, Fault{Field: path, Reason: Unknown, Value: g, Text: "is not the name of a group, neither here nor in the database"})
+			faults = append(faults, Fault{Field: field, Reason: Unknown, Value: g, Text: "is not the name of a group, neither here nor in the database"})
 		}
 	}
+	return faults
 }
 
 // same reports whether two records are written alike, so that an empty list equals none.
@@ -189,53 +303,55 @@ func same(a, b any) bool {
 	return errX == nil && errY == nil && string(x) == string(y)
 }
 
-func (p *planner) group(ctx context.Context, e GroupEntry) error {
+func (p *planner) group(ctx context.Context, e GroupEntry) (PlannedChange, error) {
+	c := PlannedChange{Kind: "group", Name: e.Name, Action: ActionCreated}
 	want := storage.Group{Name: e.Name, Description: e.Description, Roles: sortedSet(e.Roles)}
 	if err := CheckGroup(want).orNil(); err != nil {
-		return err
+		return c, err
 	}
 	have, err := p.Store.Group(ctx, e.Name)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return err
+		return c, err
 	}
-	c := PlannedChange{Kind: "group", Name: e.Name, Action: ActionCreated}
 	if err == nil {
 		c.Action = ActionUpdated
 		if have.Description == want.Description && same(sortedSet(have.Roles), want.Roles) {
 			c.Action = ActionUnchanged
 		}
 	}
-	p.plan.add(0, c, func(ctx context.Context, actor Actor) error {
-		if c.Action == ActionCreated {
-			_, err := p.CreateGroup(ctx, actor, want)
-			return err
-		}
-		_, err := p.UpdateGroup(ctx, actor, want.Name, 0, func(g *storage.Group) error {
+	switch {
+	case !p.write || c.Action == ActionUnchanged:
+		return c, nil
+	case c.Action == ActionCreated:
+		_, err = p.CreateGroup(ctx, p.actor, want)
+	default:
+		_, err = p.UpdateGroup(ctx, p.actor, want.Name, 0, func(g *storage.Group) error {
 			g.Description, g.Roles = want.Description, want.Roles
 			return nil
 		})
-		return err
-	})
-	return nil
+	}
+	return c, err
 }
 
-func (p *planner) user(ctx context.Context, e UserEntry) error {
-	faults := CheckClaims(e.Claims)
-	switch {
-	case e.Password != "" && e.PasswordHash != "":
-		faults = append(faults, Fault{Field: "password_hash", Reason: Unwanted, Text: "excludes password; give one of them"})
-	case e.PasswordHash != "":
-		if err := p.Hasher.CheckHash(e.PasswordHash); err != nil {
-			faults = append(faults, Fault{Field: "password_hash", Reason: Invalid, Text: err.Error()})
-		}
+func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) {
+	c := PlannedChange{Kind: "person", Name: e.Username, Action: ActionUpdated}
+	username, err := people.CanonicalUsername(e.Username)
+	if err != nil {
+		return c, usernameFault("username", "", err)
 	}
-	have, err := p.Store.UserByUsername(ctx, e.Username)
+	e.Username, c.Name = username, username
+	// 1. What is there, and what is to be.
+	have, err := p.Store.UserByUsername(ctx, username)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return err
+		return c, err
 	}
 	created := err != nil
 	want := have
-	want.Username, want.Disabled, want.Groups, want.Claims = e.Username, e.Disabled, sortedSet(e.Groups), e.Claims
+	want.Username, want.Disabled, want.Groups, want.Claims = username, e.Disabled, sortedSet(e.Groups), e.Claims
+	faults := CheckClaims(e.Claims)
+	if err := faults.collect(p.checkSub(ctx, e.Sub, have)); err != nil {
+		return c, err
+	}
 	switch e.Role {
 	case "":
 	case RoleNone:
@@ -243,87 +359,136 @@ func (p *planner) user(ctx context.Context, e UserEntry) error {
 	default:
 		want.Role = e.Role
 		if err := faults.collect(CheckRole(e.Role)); err != nil {
-			return err
+			return c, err
 		}
 	}
-	if e.PasswordHash != "" {
+	// 2. The password.
+	switch {
+	case e.Password != "" && e.PasswordHash != "":
+		faults = append(faults, Fault{Field: "password_hash", Reason: Unwanted, Text: "excludes password; give one of them"})
+	case e.PasswordHash != "":
+		if err := p.Hasher.CheckHash(e.PasswordHash); err != nil {
+			faults = append(faults, Fault{Field: "password_hash", Reason: Invalid, Text: err.Error()})
+		}
 		want.PasswordHash = e.PasswordHash
-	}
-	if e.Password != "" && e.PasswordHash == "" {
-		right := false
-		if have.PasswordHash != "" {
-			right, _, err = p.Hasher.Verify(ctx, have.PasswordHash, e.Password)
-			right = right && err == nil // a hash that cannot be read is replaced
-		}
-		if !right {
-			if err := faults.collect(p.CheckPassword(want, e.Password)); err != nil {
-				return err
-			}
-			if len(faults) == 0 {
-				if want.PasswordHash, err = p.Hasher.Hash(ctx, e.Password); err != nil {
-					return err
-				}
-			}
+	case e.Password != "":
+		if want.PasswordHash, err = p.hashOf(ctx, want, e.Password); faults.collect(err) != nil {
+			return c, err
 		}
 	}
 	if err := faults.orNil(); err != nil {
-		return err
+		return c, err
 	}
-	c := PlannedChange{Kind: "person", Name: e.Username, Action: ActionUpdated}
+	// 3. The difference. One whose sessions are still to be ended, because of a change before, is not
+	// what the manifest says yet.
 	switch {
 	case created:
 		c.Action = ActionCreated
-	case same(have, want) && have.PasswordHash == want.PasswordHash:
+	case same(have, want) && have.PasswordHash == want.PasswordHash && !have.SignOutDue:
 		c.Action = ActionUnchanged
+		return c, nil
 	}
-	// What the actor may not do is refused before anything is written.
-	if c.Action != ActionUnchanged {
-		verb, o := VerbUserUpdate, userObject(have)
-		if created {
-			verb, o = VerbUserCreate, userObject(storage.User{Username: e.Username})
-		}
-		if o.gives = want.Role; o.gives == o.role {
-			o.gives = ""
-		}
-		if err := p.permit(ctx, p.actor, verb, o); err != nil {
-			return err
-		}
+	// 4. What the actor may not do is refused before anything is written.
+	verb, o := VerbUserUpdate, userObject(have)
+	if created {
+		verb, o = VerbUserCreate, userObject(storage.User{Username: username})
 	}
-	p.plan.add(1, c, func(ctx context.Context, actor Actor) error {
-		if created {
-			_, err := p.CreateUser(ctx, actor, NewUser{Username: want.Username, Claims: want.Claims, Groups: want.Groups, Disabled: want.Disabled,
-				Role: want.Role, PasswordHash: want.PasswordHash})
-			return err
+	if o.gives = want.Role; o.gives == o.role {
+		o.gives = ""
+	}
+	if err := p.permit(ctx, p.actor, verb, o); err != nil {
+		return c, err
+	}
+	switch {
+	case !p.write:
+		return c, nil
+	case created:
+		_, err = p.CreateUser(ctx, p.actor, NewUser{ID: e.Sub, Username: want.Username, Claims: want.Claims, Groups: want.Groups,
+			Disabled: want.Disabled, Role: want.Role, PasswordHash: want.PasswordHash})
+		return c, err
+	}
+	_, err = p.changeUser(ctx, p.actor, VerbUserUpdate, have.ID, 0, func(u *storage.User) error {
+		was := *u
+		u.Disabled, u.Groups, u.Claims = want.Disabled, want.Groups, want.Claims
+		if e.Role != "" {
+			u.Role = want.Role
 		}
-		_, err := p.changeUser(ctx, actor, VerbUserUpdate, have.ID, 0, func(u *storage.User) error {
-			was := *u
-			u.Disabled, u.Groups, u.Claims = want.Disabled, want.Groups, want.Claims
-			if e.Role != "" {
-				u.Role = want.Role
-			}
-			if want.PasswordHash != have.PasswordHash {
-				u.PasswordHash = want.PasswordHash
-			}
-			return p.checkProfile(ctx, *u, newIn(was.Groups, u.Groups))
-		})
-		return err
+		if want.PasswordHash != have.PasswordHash {
+			u.PasswordHash = want.PasswordHash
+		}
+		return p.checkProfile(ctx, *u, newIn(was.Groups, u.Groups))
 	})
-	return nil
+	return c, err
 }
 
-func (p *planner) client(ctx context.Context, e ClientEntry) error {
+// hashOf is the hash of a password that a manifest gives to a user: the one that the user has, if it
+// is the password's.
+func (p *planner) hashOf(ctx context.Context, u storage.User, password string) (string, error) {
+	weak := p.CheckPassword(u, password)
+	if p.passwordsLater && (weak == nil || u.PasswordHash == "") {
+		return u.PasswordHash, weak
+	}
+	p.passwords <- struct{}{}
+	defer func() { <-p.passwords }()
+	if u.PasswordHash != "" {
+		right, _, err := p.Hasher.Verify(ctx, u.PasswordHash, password)
+		if ctx.Err() != nil || errors.Is(err, people.ErrBusy) {
+			return "", err
+		}
+		if right && err == nil { // a hash that cannot be read is replaced
+			return u.PasswordHash, nil
+		}
+	}
+	if weak != nil {
+		return "", weak
+	}
+	if !p.write {
+		return "another one", nil // not computed: nobody writes it
+	}
+	return p.Hasher.Hash(ctx, password)
+}
+
+// checkSub says why the user of an entry cannot have the subject identifier that the entry gives.
+// have is the user, the zero User if there is none yet.
+func (a *Admin) checkSub(ctx context.Context, sub string, have storage.User) error {
+	bad := func(reason Reason, text string) error {
+		return Faults{{Field: "sub", Reason: reason, Value: sub, Text: text}}
+	}
+	switch {
+	case sub == "" || sub == have.ID:
+		return nil
+	case len(sub) > maxSub || strings.ContainsFunc(sub, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return Faults{{Field: "sub", Reason: Invalid, Text: fmt.Sprintf("must be at most %d characters of printable ASCII without blanks (OIDC Core §2)", maxSub)}}
+	case have.ID != "":
+		return bad(Invalid, "is not what this person has, "+have.ID+"; nobody gets another sub")
+	}
+	switch other, err := a.Store.User(ctx, sub); {
+	case errors.Is(err, storage.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	default:
+		return bad(Duplicate, "belongs to "+other.Username+"; if that is the same person: latchkey user rename")
+	}
+}
+
+// maxSub is the longest subject identifier (OIDC Core §2).
+const maxSub = 255
+
+func (p *planner) client(ctx context.Context, e ClientEntry) (PlannedChange, error) {
+	c := PlannedChange{Kind: "client", Name: e.ClientID, Action: ActionUpdated}
 	if e.ClientID == "" {
-		return Faults{{Field: "client_id", Reason: Missing, Text: "is missing; without it the client could not be found again"}}
+		return c, Faults{{Field: "client_id", Reason: Missing, Text: "is missing; without it the client could not be found again"}}
 	}
 	have, err := p.Store.Client(ctx, e.ClientID)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
-		return err
+		return c, err
 	}
 	created := err != nil
 	if e.Type == "" {
 		e.Type = clients.TypeWeb
 	}
-	set := func(c *clients.Client) error { //nolint:unparam // UpdateClient asks for an error
+	set := func(c *clients.Client) error {
 		c.ID, c.Type, c.Metadata, c.Decisions = e.ClientID, e.Type, clients.WithDefaults(e.Type, e.Metadata), e.Decisions
 		return nil
 	}
@@ -336,20 +501,19 @@ func (p *planner) client(ctx context.Context, e ClientEntry) error {
 	want.AllowedGroups, want.OwnerGroups = nil, nil
 	want, err = p.checkClient(ctx, have, want, p.policy(), nil)
 	if err := faults.collect(err); err != nil {
-		return err
+		return c, err
 	}
 	want.AllowedGroups, want.OwnerGroups = allowed, owners
 	secret := ""
 	if err == nil { // else it is not known how it authenticates
 		secret, err = p.settleSecret(&want, e.ClientSecret)
 		if err := faults.collect(err); err != nil {
-			return err
+			return c, err
 		}
 	}
 	if err := faults.orNil(); err != nil {
-		return err
+		return c, err
 	}
-	c := PlannedChange{Kind: "client", Name: e.ClientID, Action: ActionUpdated}
 	switch {
 	case created:
 		c.Action = ActionCreated
@@ -359,61 +523,63 @@ func (p *planner) client(ctx context.Context, e ClientEntry) error {
 	if e.ClientSecret == "" {
 		c.ClientSecret = secret
 	}
-	p.plan.add(2, c, func(ctx context.Context, actor Actor) error {
-		if created {
-			_, _, err := p.CreateClient(ctx, actor, NewClient{Client: want, Secret: secret})
-			return err
-		}
-		_, _, err := p.UpdateClient(ctx, actor, want.ID, ClientChange{Seen: have.Version, Change: set, Secret: secret})
-		return err
-	})
-	return nil
+	switch {
+	case !p.write || c.Action == ActionUnchanged:
+		return c, nil
+	case created:
+		_, _, err = p.CreateClient(ctx, p.actor, NewClient{Client: want, Secret: secret})
+	default:
+		_, _, err = p.UpdateClient(ctx, p.actor, want.ID, ClientChange{Seen: have.Version, Change: set, Secret: secret})
+	}
+	return c, err
 }
 
-// Export returns groups, users and clients in the form that Plan reads. Secrets are not in it;
-// hashes puts the hashes of passwords in, which are to be kept as the database is. Clients that
-// registered themselves are left out.
-func (a *Admin) Export(ctx context.Context, actor Actor, hashes bool) (Manifest, error) {
-	var m Manifest
+// Exported takes what is exported, in this order.
+type Exported interface {
+	Group(e GroupEntry) error
+	User(e UserEntry) error
+	Client(e ClientEntry) error
+}
+
+// Export gives groups, users and clients to out, in the form that Plan reads, a page of the database
+// after the other. Secrets are not in it; hashes puts the hashes of passwords in, which are to be
+// kept as the database is. Clients that registered themselves are left out.
+func (a *Admin) Export(ctx context.Context, actor Actor, hashes bool, out Exported) error {
 	object := of("manifest", "")
 	if err := a.permit(ctx, actor, VerbExport, object); err != nil {
-		return m, err
+		return err
 	}
 	if hashes {
 		if err := a.permit(ctx, actor, VerbExportHashes, object); err != nil {
-			return m, err
+			return err
 		}
 	}
 	// Everybody's data leaves the database: that is worth an event, though nothing changes.
-	err := a.change(ctx, actor, VerbExport, object, nil, map[string]any{"password_hashes": hashes}, func() error {
+	return a.change(ctx, actor, VerbExport, object, nil, map[string]any{"password_hashes": hashes}, func() error {
 		groups, err := a.Store.Groups(ctx)
 		if err != nil {
 			return err
 		}
 		for _, g := range groups {
-			m.Groups = append(m.Groups, GroupEntry{Name: g.Name, Description: g.Description, Roles: g.Roles})
+			if err := out.Group(GroupEntry{Name: g.Name, Description: g.Description, Roles: g.Roles}); err != nil {
+				return err
+			}
 		}
-		everybody, err := a.users(ctx)
-		if err != nil {
-			return err
-		}
-		for _, u := range everybody {
-			e := UserEntry{Username: u.Username, Disabled: u.Disabled, Groups: u.Groups, Role: u.Role, Claims: u.Claims}
+		err = everyPage(ctx, a.Store.Users, func(u storage.User) string { return u.Username }, func(u storage.User) error {
+			e := UserEntry{Username: u.Username, Sub: u.ID, Disabled: u.Disabled, Groups: u.Groups, Role: u.Role, Claims: u.Claims}
 			if hashes {
 				e.PasswordHash = u.PasswordHash
 			}
-			m.People = append(m.People, e)
-		}
-		all, err := a.clients(ctx)
+			return out.User(e)
+		})
 		if err != nil {
 			return err
 		}
-		for _, c := range all {
-			if !c.Dynamic {
-				m.Clients = append(m.Clients, ClientEntry{ClientID: c.ID, Type: c.Type, Metadata: c.Metadata, Decisions: c.Decisions})
+		return everyPage(ctx, a.Store.Clients, func(c clients.Client) string { return c.ID }, func(c clients.Client) error {
+			if c.Dynamic {
+				return nil
 			}
-		}
-		return nil
+			return out.Client(ClientEntry{ClientID: c.ID, Type: c.Type, Metadata: c.Metadata, Decisions: c.Decisions})
+		})
 	})
-	return m, err
 }

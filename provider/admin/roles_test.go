@@ -229,9 +229,7 @@ func TestLastOwnerStays(t *testing.T) {
 			"disable": func() error { _, err := o.SetDisabled(o.ctx, shell, boss.ID, true); return err },
 			"delete":  func() error { _, err := o.DeleteUser(o.ctx, shell, boss.ID); return err },
 			"apply": func() error {
-				p, err := o.Plan(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{{Username: "boss", Role: admin.RoleNone}}})
-				must(t, err)
-				return o.Apply(o.ctx, shell, p)
+				return o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{{Username: "boss", Role: admin.RoleNone}}}, untold)
 			},
 		} {
 			if err := call(); !errors.Is(err, admin.ErrLastOwner) {
@@ -378,21 +376,20 @@ func TestAdministratorPlansNothingAboutAnOwner(t *testing.T) {
 			"unmake an owner":   {Username: "boss", Role: storage.RoleAdministrator},
 			"take over by hash": {Username: "boss", Password: "another long passphrase"},
 		} {
-			if _, err := o.Plan(o.ctx, ada, admin.Manifest{People: []admin.UserEntry{e}}); !errors.Is(err, admin.ErrForbidden) {
+			if err := o.Plan(o.ctx, ada, admin.Manifest{People: []admin.UserEntry{e}}, untold); !errors.Is(err, admin.ErrForbidden) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		_, err := o.Export(o.ctx, ada, true)
+		err := o.Export(o.ctx, ada, true, nil)
 		want(t, err, admin.ErrForbidden)
-		m, err := o.Export(o.ctx, ada, false)
-		must(t, err)
-		p, err := o.Plan(o.ctx, ada, m)
-		must(t, err)
-		for _, c := range p.Changes {
+		var m export
+		must(t, o.Export(o.ctx, ada, false, &m))
+		must(t, o.Plan(o.ctx, ada, m.Manifest, func(c admin.PlannedChange) error {
 			if c.Action != admin.ActionUnchanged {
 				t.Errorf("%+v", c)
 			}
-		}
+			return nil
+		}))
 		if m.People[1].Role != storage.RoleOwner || m.People[0].Role != storage.RoleAdministrator {
 			t.Errorf("%+v", m.People)
 		}

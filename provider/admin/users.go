@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 // NewUser is a user who is to be created.
 type NewUser struct {
+	ID       string // the subject identifier that the user has had elsewhere; "": a new one
 	Username string // in any spelling; its canonical form is stored
 	Claims   storage.Claims
 	Groups   []string
@@ -101,6 +103,9 @@ func (a *Admin) checkUser(ctx context.Context, n NewUser) (storage.User, error) 
 	if err := faults.collect(a.checkProfile(ctx, u, u.Groups)); err != nil {
 		return u, err
 	}
+	if err := faults.collect(a.checkSub(ctx, n.ID, storage.User{})); err != nil {
+		return u, err
+	}
 	switch {
 	case n.Password != "" && n.PasswordHash != "":
 		faults = append(faults, Fault{Field: "password_hash", Reason: Unwanted, Text: "excludes password; give one of them"})
@@ -146,7 +151,7 @@ func (a *Admin) CheckPassword(u storage.User, password string) error {
 	return err
 }
 
-// CreateUser stores a new user with a new subject identifier. Faults if anything is wrong with it,
+// CreateUser stores a new user. Faults if anything is wrong with it,
 // ErrTaken if the username is.
 func (a *Admin) CreateUser(ctx context.Context, actor Actor, n NewUser) (storage.User, error) {
 	asked := of("user", "")
@@ -163,7 +168,7 @@ func (a *Admin) CreateUser(ctx context.Context, actor Actor, n NewUser) (storage
 			return storage.User{}, err
 		}
 	}
-	u.ID, u.CreatedAt, u.Version = newID(), a.timestamp(), 1
+	u.ID, u.CreatedAt, u.Version = cmp.Or(n.ID, newID()), a.timestamp(), 1
 	u.UpdatedAt = u.CreatedAt
 	after := userRecord{User: u}
 	if u.PasswordHash != "" {
@@ -212,6 +217,7 @@ func (a *Admin) changeUserAbout(ctx context.Context, actor Actor, verb, id strin
 				o.gives = after.Role
 			}
 			after.UpdatedAt = a.timestamp()
+			after.SignOutDue = before.SignOutDue || after.PasswordHash != before.PasswordHash || after.Disabled && !before.Disabled
 			from, to := userRecord{User: before}, userRecord{User: *after}
 			if before.PasswordHash != after.PasswordHash {
 				to.Password = "changed"
@@ -242,12 +248,44 @@ func (a *Admin) changeUserAbout(ctx context.Context, actor Actor, verb, id strin
 			return is, err
 		}
 	}
-	if newPassword || is.Disabled && (!was.Disabled || verb == VerbUserDisable) {
+	if is.SignOutDue || is.Disabled && verb == VerbUserDisable {
 		if err := a.Sessions.EndSessions(ctx, is.ID); err != nil {
-			return is, fmt.Errorf("end the sessions of user %s: %w", is.ID, err)
+			return is, fmt.Errorf("%s was changed, but is not signed out everywhere; do it again, or latchkey user sign-out: %w", is.Username, err)
+		}
+	}
+	if is.SignOutDue {
+		if is, err = a.signedOut(ctx, is); err != nil {
+			return is, err
 		}
 	}
 	return is, a.dropLostGroups(ctx, actor, is, newIn(was.Groups, is.Groups))
+}
+
+// signedOut notes that the sessions of a user have been ended after a change. If the user was
+// changed once more meanwhile, in a way that ends sessions, that is left to whoever did it.
+func (a *Admin) signedOut(ctx context.Context, u storage.User) (storage.User, error) {
+	first := true
+	is, err := swap(0, func(u storage.User) int64 { return u.Version },
+		func() (storage.User, error) {
+			if first { // as a rule nobody has changed it since
+				return u, nil
+			}
+			return a.userByID(ctx, u.ID)
+		},
+		func(now *storage.User) error {
+			first = false
+			now.SignOutDue = now.PasswordHash != u.PasswordHash || now.Disabled != u.Disabled
+			return nil
+		},
+		func(_ storage.User, after *storage.User) error {
+			err := a.Store.UpdateUser(ctx, *after)
+			after.Version++
+			return err
+		})
+	if errors.Is(err, ErrNotFound) || errors.Is(err, storage.ErrNotFound) {
+		return u, nil // deleted meanwhile
+	}
+	return is, err
 }
 
 // followWithin bounds the end of a user's sessions, which may be many.

@@ -38,6 +38,7 @@ type SQLite struct {
 	memory bool          // the one connection in idle is the writer's too
 
 	queue  queue
+	yields atomic.Bool
 	stats  struct{ committed, failed, writes atomic.Int64 }
 	closed chan struct{} // closed when the last write is through
 }
@@ -368,6 +369,11 @@ func (s *SQLite) Close() error {
 	}
 	return nil
 }
+
+// Yield makes the database stand back after each transaction for as long as that took, and keep
+// transactions short. SQLite's lock knows no queue: a process that has many changes to make takes it
+// again at once, and keeps the others from making theirs. It is for commands beside a server.
+func (s *SQLite) Yield() { s.yields.Store(true) }
 
 // Path is the absolute path of the database file, "" for a store in memory.
 func (s *SQLite) Path() string { return s.path }

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // write is one change that waits to be committed along with others.
@@ -15,6 +16,9 @@ type write struct {
 
 // maxBatch bounds a transaction, so that the first of a crowd is not kept waiting for the last.
 const maxBatch = 512
+
+// yieldBatch bounds it in a process that stands back for others.
+const yieldBatch = 64
 
 // inTransaction runs fn inside the next transaction and returns when that is on the disk. With an
 // error, nothing that fn has written stays. fn may be run more than once, and must begin anew each
@@ -50,10 +54,15 @@ func (s *SQLite) commit(own *conn) {
 		defer own.close()
 	}
 	for {
-		batch := s.queue.take(maxBatch)
+		most := maxBatch
+		if s.yields.Load() {
+			most = yieldBatch
+		}
+		batch := s.queue.take(most)
 		if len(batch) == 0 {
 			return
 		}
+		began := time.Now()
 		c := own
 		if s.memory {
 			c = <-s.idle
@@ -72,6 +81,9 @@ func (s *SQLite) commit(own *conn) {
 		}
 		if s.memory {
 			s.idle <- c
+		}
+		if s.yields.Load() && !s.queue.isClosed() {
+			_ = s.pause(context.Background(), time.Since(began))
 		}
 	}
 }

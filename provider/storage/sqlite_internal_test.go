@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func openFile(t *testing.T, path string) *SQLite {
@@ -473,6 +474,41 @@ func TestNothingIsListedByAConditionWithoutAnIndex(t *testing.T) {
 		}
 		if _, err := s.Values(t.Context(), &grants.Table, "client_id", m); err == nil || answer(err) {
 			t.Errorf("values by %+v: %v", m, err)
+		}
+	}
+}
+
+// A process that makes many changes beside a server must not take the lock again at once.
+func TestYieldingDatabaseStandsBackAfterEachTransaction(t *testing.T) {
+	t.Parallel()
+	s, err := openSQLite(t.Context(), filepath.Join(t.TempDir(), "latchkey.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	paused := make(chan time.Duration, 1)
+	s.pause = func(_ context.Context, took time.Duration) error {
+		paused <- took
+		return nil
+	}
+	store := New(s)
+	set := func(name string) {
+		t.Helper()
+		if _, err := store.SetOnce(t.Context(), name, []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("a")
+	select {
+	case <-paused:
+		t.Error("it stood back unasked")
+	default:
+	}
+	s.Yield()
+	for _, name := range []string{"b", "c"} {
+		set(name)
+		if took := <-paused; took <= 0 {
+			t.Errorf("stood back after %v", took)
 		}
 	}
 }

@@ -15,6 +15,7 @@ type User struct {
 	Role         string    `bson:"role,omitempty" json:"role,omitempty"` // one of the Role constants: what the user may administer
 	Claims       Claims    `bson:"claims" json:"claims"`
 	Factors      Factors   `bson:"factors" json:"-"`
+	SignOutDue   bool      `bson:"sign_out_due,omitempty" json:"-"` // a change was made that ends all sessions, and they have not been ended yet
 	CreatedAt    time.Time `bson:"created_at" json:"created_at"`
 	UpdatedAt    time.Time `bson:"updated_at" json:"updated_at"`
 	Version      int64     `bson:"version" json:"-"`

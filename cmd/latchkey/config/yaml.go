@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,6 +72,7 @@ type yamlReader struct {
 	faults Faults
 	lines  map[string]int // of each key that was read, by its dotted name
 	nodes  int            // read so far; aliases of aliases make many of few
+	above  int            // lines of the file above the text that was parsed
 }
 
 // maxNodes bounds what a file may expand to.
@@ -125,37 +127,71 @@ func ReadText(file string, stdin io.Reader) (name string, text []byte, err error
 // ReadYAML reads one document into the struct that out points to. lines has the line of each key,
 // by dotted name: clients[2].type.
 func ReadYAML(name string, text []byte, out any) (lines map[string]int, err error) {
-	defer func() {
-		// The parser has panicked on bad input in the past; whoever wrote the file should read a
-		// sentence.
-		if v := recover(); v != nil {
-			err = Fault{File: name, Text: fmt.Sprintf("is not YAML: %v", v)}
-		}
-	}()
 	r := &yamlReader{file: name, lines: map[string]int{}}
-	loader := yaml.NewDecoder(bytes.NewReader(text))
-	var doc, more yaml.Node
-	if err := loader.Decode(&doc); errors.Is(err, io.EOF) {
+	n, err := parseYAML(name, text, 0)
+	if err != nil {
+		return nil, err
+	}
+	if n == nil {
 		return r.lines, nil // an empty file says nothing
-	} else if err != nil {
-		return nil, Fault{File: name, Text: "is not YAML: " + strings.TrimPrefix(err.Error(), "yaml: ")}
-	}
-	if err := loader.Decode(&more); !errors.Is(err, io.EOF) {
-		return nil, Fault{File: name, Text: "has more than one document; there must be one"}
-	}
-	n := &doc
-	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
-		n = n.Content[0]
-	}
-	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
-		return r.lines, nil
 	}
 	r.read(n, reflect.ValueOf(out).Elem(), "", 0)
 	return r.lines, r.faults.OrNil()
 }
 
+// parseYAML parses one document; nil if there is nothing in it. above is how many lines of the file
+// there are above the text.
+func parseYAML(name string, text []byte, above int) (n *yaml.Node, err error) {
+	defer func() {
+		// The parser has panicked on bad input in the past; whoever wrote the file should read a
+		// sentence.
+		if v := recover(); v != nil {
+			err = Fault{File: name, Line: above, Text: fmt.Sprintf("is not YAML: %v", v)}
+		}
+	}()
+	loader := yaml.NewDecoder(bytes.NewReader(text))
+	var doc, more yaml.Node
+	if err := loader.Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, nil //nolint:nilnil // as the comment says
+	} else if err != nil {
+		return nil, notYAML(name, text, above, err)
+	}
+	if err := loader.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, Fault{File: name, Line: above, Text: "has more than one document; there must be one"}
+	}
+	n = &doc
+	if n.Kind == yaml.DocumentNode && len(n.Content) == 1 {
+		n = n.Content[0]
+	}
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
+		return nil, nil //nolint:nilnil // as the comment says
+	}
+	return n, nil
+}
+
+// parserLine is where the parser's sentence says which line it means.
+var parserLine = regexp.MustCompile(`^(?:while [^:]*: )?line (\d+)(?:, column \d+)?: `)
+
+// notYAML is the parser's error with the line of the file, and what is usually wrong.
+func notYAML(name string, text []byte, above int, err error) error {
+	sentence := strings.TrimPrefix(err.Error(), "yaml: ")
+	f := Fault{File: name, Line: above}
+	if m := parserLine.FindStringSubmatch(sentence); m != nil {
+		line, _ := strconv.Atoi(m[1])
+		f.Line, sentence = above+line, strings.TrimPrefix(sentence, m[0])
+	}
+	for i, line := range strings.Split(string(text), "\n") {
+		if strings.Contains(line[:len(line)-len(strings.TrimLeft(line, " \t"))], "\t") {
+			f.Line, sentence = above+i+1, "a tab begins the line; YAML is indented by blanks alone"
+			break
+		}
+	}
+	f.Text = "is not YAML: " + sentence
+	return f
+}
+
 func (r *yamlReader) fault(n *yaml.Node, key, format string, args ...any) {
-	r.faults = append(r.faults, Fault{r.file, n.Line, key, fmt.Sprintf(format, args...)})
+	r.faults = append(r.faults, Fault{r.file, r.above + n.Line, key, fmt.Sprintf(format, args...)})
 }
 
 // read stores what a node says in v.
@@ -166,13 +202,17 @@ func (r *yamlReader) read(n *yaml.Node, v reflect.Value, key string, depth int) 
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
-	r.lines[key] = n.Line
+	r.lines[key] = r.above + n.Line
 	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" {
 		return // not said
 	}
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
+	}
+	if node, ok := v.Addr().Interface().(*yaml.Node); ok { // to be read later
+		*node = *n
+		return
 	}
 	if raw, ok := v.Addr().Interface().(*json.RawMessage); ok {
 		value, ok := r.plain(n, key, depth)
@@ -258,6 +298,10 @@ func kindName(k reflect.Kind) string {
 }
 
 func (r *yamlReader) readStruct(n *yaml.Node, v reflect.Value, key string, depth int) {
+	r.readFields(n, jsonFields(v), key, depth)
+}
+
+func (r *yamlReader) readFields(n *yaml.Node, fields map[string]reflect.Value, key string, depth int) {
 	if n.Kind != yaml.MappingNode {
 		what := key
 		if what == "" {
@@ -266,7 +310,6 @@ func (r *yamlReader) readStruct(n *yaml.Node, v reflect.Value, key string, depth
 		r.fault(n, "", "%s must be a mapping of names to values", what)
 		return
 	}
-	fields := jsonFields(v)
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, value := n.Content[i], n.Content[i+1]
