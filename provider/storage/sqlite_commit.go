@@ -10,6 +10,7 @@ import (
 type write struct {
 	ctx  context.Context
 	run  func(*conn) error
+	one  bool // it changes something by its last statement alone
 	err  error
 	done chan struct{}
 }
@@ -24,8 +25,19 @@ const yieldBatch = 64
 // error, nothing that fn has written stays. fn may be run more than once, and must begin anew each
 // time.
 func inTransaction[T any](ctx context.Context, s *SQLite, fn func(*conn) (T, error)) (T, error) {
+	return join(ctx, s, false, fn)
+}
+
+// inOneStatement is inTransaction for a fn that changes something by one statement and returns
+// after it. SQLite itself undoes a statement that fails, so that no savepoint is needed, which would
+// cost a copy of every page that is changed.
+func inOneStatement[T any](ctx context.Context, s *SQLite, fn func(*conn) (T, error)) (T, error) {
+	return join(ctx, s, true, fn)
+}
+
+func join[T any](ctx context.Context, s *SQLite, one bool, fn func(*conn) (T, error)) (T, error) {
 	var none, out T
-	w := &write{ctx: ctx, done: make(chan struct{})}
+	w := &write{ctx: ctx, one: one, done: make(chan struct{})}
 	w.run = func(c *conn) (err error) {
 		out, err = fn(c)
 		return err
@@ -70,8 +82,7 @@ func (s *SQLite) commit(own *conn) {
 		if transact(c, batch) {
 			s.count(batch)
 		} else {
-			// One of them failed half way, and took back what the others had done. Each gets a
-			// transaction of its own now.
+			// One of them ended the transaction of all. Each gets a transaction of its own now.
 			for i := range batch {
 				if !transact(c, batch[i:i+1]) {
 					panic("storage: a write alone was not answered")
@@ -100,10 +111,10 @@ func (s *SQLite) count(batch []*write) {
 	s.stats.writes.Add(int64(len(batch)))
 }
 
-// transact runs the writes in one transaction and answers them all. A write that refuses, with an
-// answer for an error, has as a rule changed nothing, and the transaction goes on without it. One
-// that fails, or refuses after it has changed something, must leave nothing: everything is undone,
-// and of several writes none is answered, so that each can be done by itself.
+// transact runs the writes in one transaction and answers them all. One that fails, or refuses after
+// it has changed something, undoes itself and nothing else. It reports false, and answers nobody, if
+// a write has ended the transaction for all, as SQLite does on a full disk say: each can then be
+// done by itself.
 func transact(c *conn, batch []*write) (answered bool) {
 	if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
 		return reply(batch, err)
@@ -112,18 +123,13 @@ func transact(c *conn, batch []*write) (answered bool) {
 		if w.err = w.ctx.Err(); w.err != nil {
 			continue // nobody waits for it any more, and nothing has been done
 		}
-		c.changed = 0
-		if w.err = w.run(c); w.err == nil || (answer(w.err) && c.changed == 0) {
-			continue
+		if err := attemptWrite(c, w, len(batch) > 1); err != nil {
+			err = errors.Join(err, rollback(c))
+			if len(batch) > 1 {
+				return false
+			}
+			return reply(batch, err)
 		}
-		failed := w.err
-		if err := rollback(c); err != nil {
-			return reply(batch, errors.Join(failed, err))
-		}
-		if len(batch) > 1 {
-			return false
-		}
-		return reply(batch, failed)
 	}
 	if _, err := c.exec("COMMIT"); err != nil {
 		// Not tried again: after a failed sync a second one that succeeds proves nothing about the
@@ -134,6 +140,44 @@ func transact(c *conn, batch []*write) (answered bool) {
 		close(w.done)
 	}
 	return true
+}
+
+// attemptWrite runs a write, and notes its error. A write of several statements that has company
+// runs within a savepoint, so that the transaction can go on without it. The error that is returned
+// is one with which the transaction cannot go on.
+func attemptWrite(c *conn, w *write, company bool) error {
+	within := company && !w.one
+	if within {
+		if _, err := c.exec("SAVEPOINT own"); err != nil {
+			return err
+		}
+	}
+	c.changed = 0
+	w.err = w.run(c)
+	refused := answer(w.err) && c.changed == 0 // as a rule, one that refuses has changed nothing
+	switch {
+	case !within && (w.err == nil || refused):
+		return nil
+	case !within && company && c.changed == 0 && c.inTransaction():
+		return nil // its one statement failed
+	case !within:
+		return w.err
+	case w.err != nil && !refused:
+		if _, err := c.exec("ROLLBACK TO own"); err != nil {
+			return err
+		}
+	}
+	_, err := c.exec("RELEASE own")
+	return err
+}
+
+// inTransaction reports whether a transaction is open. Some faults end it.
+func (c *conn) inTransaction() bool {
+	if _, err := c.exec("BEGIN"); err != nil {
+		return true // there cannot be two
+	}
+	_, _ = c.exec("ROLLBACK")
+	return false
 }
 
 func reply(batch []*write, err error) bool {

@@ -393,7 +393,11 @@ func (s *SQLite) Update(ctx context.Context, t *Table, id string, c Change) (Row
 	if c.Next != nil {
 		values = table.values(c.Next.Doc)
 	}
-	return inTransaction(ctx, s, func(conn *conn) (Row, error) {
+	apply := inOneStatement[Row]
+	if len(table.each) > 0 {
+		apply = inTransaction[Row]
+	}
+	return apply(ctx, s, func(conn *conn) (Row, error) {
 		if c.Next != nil && (c.Seen == 0 || len(table.each) == 0) {
 			var done bool
 			var err error
@@ -569,7 +573,7 @@ func (s *SQLite) Purge(ctx context.Context, now time.Time) (int, error) {
 			}
 			var err error
 			began := time.Now()
-			n, err = inTransaction(ctx, s, func(c *conn) (int, error) { return c.exec(s.tables[t].purge, now, sweepStep) })
+			n, err = inOneStatement(ctx, s, func(c *conn) (int, error) { return c.exec(s.tables[t].purge, now, sweepStep) })
 			if err != nil {
 				return total, err
 			}
@@ -586,7 +590,7 @@ func (s *SQLite) Ping(ctx context.Context) error {
 	if err := s.inPlace(); err != nil {
 		return err
 	}
-	_, err := inTransaction(ctx, s, func(c *conn) (int, error) {
+	_, err := inOneStatement(ctx, s, func(c *conn) (int, error) {
 		return c.exec("INSERT INTO pings (one, count) VALUES (1, 1) ON CONFLICT DO UPDATE SET count = count + 1")
 	})
 	return err

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -174,6 +175,61 @@ func TestAFailingWriteHarmsNoOther(t *testing.T) {
 		case i%2 == 0 && i > 0 && (err != nil || loadErr != nil):
 			t.Errorf("write %d: %v; its row: %v", i, err, loadErr)
 		}
+	}
+}
+
+// In a batch of many writes one that fails costs the others nothing: none is run again, and they
+// share their transaction as if it were not there.
+func TestFailingWriteInABatchUndoesOnlyItself(t *testing.T) {
+	t.Parallel()
+	s := openFile(t, filepath.Join(t.TempDir(), "db"))
+	before := transactions(t, s)
+	const n = 50
+	var runs atomic.Int64
+	release := occupy(t, s)
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			if i%5 == 4 { // a write of one statement, which SQLite refuses
+				_, errs[i] = inOneStatement(t.Context(), s, func(c *conn) (int, error) {
+					runs.Add(1)
+					return c.exec("INSERT INTO settings (id, version, doc) VALUES (?, 'no number', x'0500000000')", fmt.Sprint(i))
+				})
+				return
+			}
+			errs[i] = set(t.Context(), s, func(c *conn) error {
+				runs.Add(1)
+				if _, err := c.exec("INSERT INTO settings (id, version, doc) VALUES (?, 1, x'0500000000')", fmt.Sprint(i)); err != nil {
+					return err
+				}
+				switch i % 5 {
+				case 1:
+					return errors.New("broken")
+				case 2:
+					return ErrConflict
+				case 3: // SQLite refuses a statement
+					_, err := c.exec("INSERT INTO settings (id, version, doc) VALUES (?, 'no number', x'0500000000')", fmt.Sprint("more ", i))
+					return err
+				}
+				return nil
+			})
+		})
+	}
+	await(s, n)
+	release()
+	wg.Wait()
+	for i, err := range errs {
+		_, loadErr := New(s).Setting(t.Context(), fmt.Sprint(i))
+		if failed := i%5 > 0; failed != (err != nil) || failed != (loadErr == ErrNotFound) {
+			t.Errorf("write %d: %v; its row: %v", i, err, loadErr)
+		}
+	}
+	if got := runs.Load(); got != n {
+		t.Errorf("%d writes were run %d times", n, got)
+	}
+	if got := transactions(t, s) - before; got != 1 {
+		t.Errorf("they took %d transactions, want 1", got)
 	}
 }
 
