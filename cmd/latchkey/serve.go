@@ -333,6 +333,9 @@ func (s *site) work(ctx context.Context, p *provider.Provider) *sync.WaitGroup {
 	})
 	wg.Go(func() {
 		every(ctx, purgeEvery, func() error {
+			if err := s.store.CheckClock(ctx, s.now()); err != nil {
+				return err
+			}
 			began := time.Now()
 			n, err := s.store.Purge(ctx, s.now())
 			s.counts.purged.Add(float64(n))

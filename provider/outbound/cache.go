@@ -85,13 +85,13 @@ func (c *Cache[T]) Get(ctx context.Context, key string, now time.Time, lacking f
 
 // due reports whether an address should be looked at.
 func (c *Cache[T]) due(e cached[T], now time.Time, lacking func(T) bool) bool {
-	fresh := e.good && now.Sub(e.fetched) < c.c.Fresh && (lacking == nil || !lacking(e.value))
+	fresh := e.good && now.Sub(e.fetched).Abs() < c.c.Fresh && (lacking == nil || !lacking(e.value))
 	resting := now.Sub(e.tried) < c.c.Cooldown && !now.Before(e.tried)
 	return !fresh && !resting
 }
 
 func (c *Cache[T]) result(e cached[T], now time.Time) (T, error) {
-	if !e.good || e.err != nil && now.Sub(e.fetched) >= c.c.Keep {
+	if !e.good || e.err != nil && now.Sub(e.fetched).Abs() >= c.c.Keep {
 		var none T
 		return none, fmt.Errorf("fetch: %w", e.err)
 	}

@@ -170,7 +170,11 @@ func (ss *Sessions) endLapsedUntil(ctx context.Context) {
 	tick := time.NewTicker(lapsedPoll)
 	defer tick.Stop()
 	for {
-		if _, err := ss.EndLapsed(ctx); err != nil && ctx.Err() == nil {
+		err := ss.Store.CheckClock(ctx, ss.Web.Now())
+		if err == nil {
+			_, err = ss.EndLapsed(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			ss.Logger.LogAttrs(ctx, slog.LevelError, "end sessions that ran out", slog.String("reason", err.Error()))
 		}
 		select {

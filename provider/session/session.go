@@ -47,7 +47,7 @@ func (ss *Sessions) Current(r *http.Request) (storage.Session, bool, error) {
 	}
 	// Seen within the last minute is near enough: a write on every request would cost more than it
 	// tells.
-	if now.Sub(s.LastSeen) >= time.Minute {
+	if now.Sub(s.LastSeen).Abs() >= time.Minute { // Abs: the clock may have been put back
 		idle, _ := ss.sessionLife(s.Remember)
 		if err := ss.Store.TouchSession(r.Context(), s, now, now.Add(idle)); err != nil {
 			return storage.Session{}, false, fmt.Errorf("touch session: %w", err)

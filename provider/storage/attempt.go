@@ -9,7 +9,8 @@ import (
 type attempt struct {
 	Key     string    `bson:"_id"`
 	Count   int       `bson:"count"`
-	ResetAt time.Time `bson:"reset_at"` // the end of the window
+	ResetAt time.Time `bson:"reset_at"`         // the end of the window
+	Window  int64     `bson:"window,omitempty"` // its length in milliseconds; 0 in records of 0.1.0
 	Version int64     `bson:"version"`
 }
 
@@ -22,10 +23,17 @@ var attempts = register(table[attempt]{
 
 // count adds one. A window that has ended begins anew.
 func (a *attempt) count(now time.Time, window time.Duration) {
-	if !now.Before(a.ResetAt) {
+	if a.Window = window.Milliseconds(); a.over(now) {
 		a.Count, a.ResetAt = 0, now.Add(window)
 	}
 	a.Count++
+}
+
+// over reports whether there is no window at now. One that ends later than a window that begins now
+// was begun by a clock that was ahead: it must not last until that time has come. Clocks of several
+// machines may differ a little.
+func (a *attempt) over(now time.Time) bool {
+	return !now.Before(a.ResetAt) || a.Window > 0 && a.ResetAt.Sub(now) > time.Duration(a.Window)*time.Millisecond+clockSkew
 }
 
 // CountAttempt adds one to the counter of key and returns the count, this one included, and when
@@ -57,7 +65,7 @@ func (s *Store) ForgiveAttempts(ctx context.Context, key string, n int) error {
 // time if there is no window at now.
 func (r Records) Attempts(ctx context.Context, key string, now time.Time) (count int, resetAt time.Time, err error) {
 	a, err := load(ctx, r, "look up attempts", attempts, key)
-	if err == ErrNotFound || (err == nil && !millisecond(now).Before(a.ResetAt)) {
+	if err == ErrNotFound || (err == nil && a.over(millisecond(now))) {
 		return 0, time.Time{}, nil
 	}
 	return a.Count, a.ResetAt, err

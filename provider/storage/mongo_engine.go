@@ -320,15 +320,17 @@ func (m *MongoDB) Count(ctx context.Context, key string, now time.Time, window t
 	fresh.count(now, window)
 	one := document("$inc", document("count", 1, fieldVersion, int64(1)))
 	begin := document(
-		"$set", document("count", fresh.Count, "reset_at", fresh.ResetAt, fieldPurge, purgeField(attempts.purgeAt(&fresh))),
+		"$set", document("count", fresh.Count, "reset_at", fresh.ResetAt, "window", fresh.Window, fieldPurge, purgeField(attempts.purgeAt(&fresh))),
 		"$inc", document(fieldVersion, int64(1)))
 	after := options.FindOneAndUpdate().SetReturnDocument(options.After)
+	latest := fresh.ResetAt.Add(clockSkew) // see attempt.over
+	over := bson.A{document("reset_at", document("$lte", now)), document("reset_at", document("$gt", latest))}
 	for range 3 {
-		err := c.FindOneAndUpdate(ctx, document(FieldID, key, "reset_at", document("$gt", now)), one, after).Decode(&counted)
+		err := c.FindOneAndUpdate(ctx, document(FieldID, key, "reset_at", document("$gt", now, "$lte", latest)), one, after).Decode(&counted)
 		if errors.Is(err, mongo.ErrNoDocuments) {
 			// There is no window, or it has ended. If another call begins the new one first, this
 			// counts in theirs.
-			err = c.FindOneAndUpdate(ctx, document(FieldID, key, "reset_at", document("$lte", now)), begin,
+			err = c.FindOneAndUpdate(ctx, document(FieldID, key, "$or", over), begin,
 				options.FindOneAndUpdate().SetReturnDocument(options.After).SetUpsert(true)).Decode(&counted)
 		}
 		if !mongo.IsDuplicateKeyError(err) {

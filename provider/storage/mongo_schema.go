@@ -2,7 +2,9 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -31,6 +33,13 @@ func (m *MongoDB) prepare(ctx context.Context) error {
 	if err := m.client.Ping(first, readpref.Primary()); err != nil {
 		return unreachable(err)
 	}
+	var announced bson.D
+	if err := m.db.RunCommand(ctx, document("buildInfo", 1)).Decode(&announced); err != nil {
+		return fmt.Errorf("ask the server what it is: %w", err)
+	}
+	if err := supportedServer(announced); err != nil {
+		return err
+	}
 	if err := m.migrate(ctx, mongoUpgrades); err != nil {
 		return err
 	}
@@ -46,6 +55,33 @@ func (m *MongoDB) prepare(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("make indexes of %s: %w", t.Name, err)
 		}
+	}
+	return nil
+}
+
+// mongoOldest is the oldest version of MongoDB that is supported.
+const mongoOldest = 5
+
+// supportedServer returns an error for a server whose answer to buildInfo tells that it is not known
+// to do what the store rests on: an update of one document that is atomic, and that is done once
+// when the driver repeats it after a lost answer.
+func supportedServer(announced bson.D) error {
+	version := ""
+	for _, e := range announced {
+		name := strings.ToLower(e.Key)
+		switch {
+		case strings.HasPrefix(name, "ferretdb"):
+			return errors.New("this server is FerretDB, which speaks MongoDB's protocol and is not supported: as released, a code could be redeemed twice there. " +
+				"Use MongoDB itself, or the embedded database")
+		case strings.HasPrefix(name, "documentdb"), strings.HasPrefix(name, "cosmos"):
+			return fmt.Errorf("this server announces %s: it speaks MongoDB's protocol and is not supported. Use MongoDB itself, or the embedded database", e.Key)
+		case name == "version":
+			version, _ = e.Value.(string)
+		}
+	}
+	major, _, _ := strings.Cut(version, ".")
+	if n, err := strconv.Atoi(major); err != nil || n < mongoOldest {
+		return fmt.Errorf("this server announces version %q; MongoDB %d or later is supported", version, mongoOldest)
 	}
 	return nil
 }

@@ -75,5 +75,5 @@ func (ep *Endpoints) refresh(x exchange) (grants.TokenResponse, error) {
 // withinGrace reports whether a replaced refresh token still yields its successor: it is the one
 // before the current, so nobody has used that one yet, and it was replaced only just now.
 func (ep *Endpoints) withinGrace(grant storage.Grant, generation int64, now time.Time) bool {
-	return ep.Grants.RefreshGrace > 0 && generation == grant.RefreshGeneration-1 && now.Sub(grant.RefreshedAt) < ep.Grants.RefreshGrace
+	return ep.Grants.RefreshGrace > 0 && generation == grant.RefreshGeneration-1 && now.Sub(grant.RefreshedAt).Abs() < ep.Grants.RefreshGrace
 }

@@ -89,6 +89,14 @@ func TestRefreshTokenReuse(t *testing.T) {
 		providertest.MustRefuse(t, w.Renew(spa, one.Str("refresh_token")), http.StatusBadRequest, oauth.InvalidGrant)
 		providertest.MustRefuse(t, w.Renew(spa, two.Str("refresh_token")), http.StatusBadRequest, oauth.InvalidGrant)
 	})
+	t.Run("a clock that is put back makes the grace no longer", func(t *testing.T) {
+		one := w.Tokens(spa, alice, providertest.Offline)
+		two := w.Renew(spa, one.Str("refresh_token"))
+		w.Clock.Advance(-w.RefreshGrace)
+		defer w.Clock.Advance(w.RefreshGrace)
+		providertest.MustRefuse(t, w.Renew(spa, one.Str("refresh_token")), http.StatusBadRequest, oauth.InvalidGrant)
+		providertest.MustRefuse(t, w.Renew(spa, two.Str("refresh_token")), http.StatusBadRequest, oauth.InvalidGrant)
+	})
 	t.Run("once the successor was used it is reuse, grace or not", func(t *testing.T) {
 		one := w.Tokens(spa, alice, providertest.Offline)
 		two := w.Renew(spa, one.Str("refresh_token"))

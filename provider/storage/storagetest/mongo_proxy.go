@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -206,7 +207,8 @@ func (p *Proxy) fault(command string) (f Fault, foreign bool) {
 	return f, foreign
 }
 
-// primary dials the primary as of now: there may have been an election since the last time.
+// primary dials the primary as of now: there may have been an election since the last time. A mongos
+// names none, and is dialled itself.
 func (p *Proxy) primary() (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -217,7 +219,22 @@ func (p *Proxy) primary() (net.Conn, error) {
 		return nil, err
 	}
 	var d net.Dialer
-	return d.DialContext(ctx, "tcp", hello.Primary)
+	return d.DialContext(ctx, "tcp", cmp.Or(hello.Primary, firstHost(p.uri)))
+}
+
+// firstHost is the first host of a connection string, with its port.
+func firstHost(uri string) string {
+	_, rest, _ := strings.Cut(uri, "://")
+	hosts, _, _ := strings.Cut(rest, "/")
+	hosts, _, _ = strings.Cut(hosts, "?")
+	if i := strings.LastIndex(hosts, "@"); i >= 0 {
+		hosts = hosts[i+1:]
+	}
+	host, _, _ := strings.Cut(hosts, ",")
+	if _, _, err := net.SplitHostPort(host); err != nil {
+		return net.JoinHostPort(strings.Trim(host, "[]"), "27017")
+	}
+	return host
 }
 
 // pair is one connection through the proxy.
