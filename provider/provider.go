@@ -15,6 +15,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"latchkey/keys"
 	"latchkey/provider/account"
 	"latchkey/provider/admin"
@@ -92,6 +94,9 @@ type Config struct {
 	Audit     *audit.Log       // default: events are kept in Store for audit.DefaultKeep
 	Logger    *slog.Logger     // default: nothing is logged
 	Now       func() time.Time // default time.Now
+
+	// Tracer gets a span for each request. nil: nobody traces.
+	Tracer trace.Tracer
 
 	// Version is that of the program, for administrators to see.
 	Version string
@@ -236,7 +241,7 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	p.Web = web.New(web.Config{
 		Issuer: base, Store: cfg.Store, Sealer: cfg.Sealer, Templates: cfg.Templates, Logger: cfg.Logger, Clock: cfg.Now,
 		Metrics: web.NewMetrics(grantNames(), registration.NewKeyAges(cfg.Keys, cfg.Now)), TrustedProxies: cfg.TrustedProxies,
-		Checks: checks,
+		Checks: checks, Tracer: cfg.Tracer,
 	})
 	p.ClientAuth = clientauth.New(clientauth.Config{
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Secrets: secrets, Outbound: cfg.Outbound,

@@ -112,6 +112,11 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		logger.Warn("made a new database: there is nobody in it", "file", db.Path())
 	}
 	leaveRoom(s.hasher.Concurrency())
+	endTraces := func() {}
+	if c.Traces.Endpoint != "" {
+		s.tracer, endTraces = newTracer(c, logger)
+	}
+	defer endTraces()
 	p, err := s.provider()
 	if err != nil {
 		return err

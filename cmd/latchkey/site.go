@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 
 	"latchkey/cmd/latchkey/config"
 	"latchkey/keys"
@@ -40,7 +41,8 @@ type site struct {
 	admin     *admin.Admin
 	actor     admin.Actor // who runs the command
 	counts    counts
-	release   func() // of the lock that one server on a file has, nil for commands
+	tracer    trace.Tracer // nil: nobody traces
+	release   func()       // of the lock that one server on a file has, nil for commands
 }
 
 // openStore opens the database that the configuration names.
@@ -246,6 +248,7 @@ func (s *site) provider() (*provider.Provider, error) {
 		Logger:    s.logger,
 		Now:       s.now,
 
+		Tracer:    s.tracer,
 		Mail:      transport,
 		Passwords: s.passwords,
 

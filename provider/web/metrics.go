@@ -58,11 +58,7 @@ type requestLabels struct {
 
 // observe counts one answered request.
 func (m *Metrics) observe(route, method string, status int, took time.Duration) {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodPatch:
-	default:
-		method = "other"
-	}
+	method = knownMethod(method)
 	labels := requestLabels{route, method, status}
 	o, ok := m.observed.Load(labels)
 	if !ok {
@@ -89,4 +85,15 @@ func (m *Metrics) grantLabel(grantType string) string {
 		return grantType
 	}
 	return "other"
+}
+
+// knownMethod is a method that some route takes, or other: made-up ones are not to fill what is kept
+// by method.
+func knownMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions, http.MethodPatch:
+	default:
+		return "other"
+	}
+	return method
 }

@@ -149,7 +149,8 @@ func (s *Site) observe(router *mux.Router) http.Handler {
 		begun := time.Now()
 		ev := &event{id: rand.Text()[:12], route: "unmatched"}
 		ev.attrs = ev.room[fixedAttrs:fixedAttrs]
-		r = r.WithContext(context.WithValue(r.Context(), eventKey{}, ev))
+		ctx, span := s.startSpan(context.WithValue(r.Context(), eventKey{}, ev), r)
+		r = r.WithContext(ctx)
 		w := &statusWriter{ResponseWriter: rw}
 		defer func() {
 			if v := recover(); v != nil {
@@ -163,6 +164,7 @@ func (s *Site) observe(router *mux.Router) http.Handler {
 				}
 			}
 			s.logRequest(r, ev, w.status, time.Since(begun))
+			endSpan(span, r, ev, w.status)
 		}()
 		w.Header().Set("X-Request-Id", ev.id)
 		if r.URL.Opaque != "" { // "GET x:y HTTP/1.1": no browser and no application asks like that

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gorilla/sessions"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/singleflight"
 
 	"latchkey/keys"
@@ -23,7 +24,7 @@ type Check struct {
 	Ask  func(context.Context) error
 }
 
-// Config is what a Site needs. All fields must be set, but TrustedProxies and Checks.
+// Config is what a Site needs. All fields must be set, but Tracer, TrustedProxies and Checks.
 type Config struct {
 	Issuer    *url.URL // without trailing slash, query or fragment
 	Store     *storage.Store
@@ -33,6 +34,7 @@ type Config struct {
 	Clock     func() time.Time
 	Metrics   *Metrics
 
+	Tracer         trace.Tracer   // gets a span for each request; nil: none
 	TrustedProxies []netip.Prefix // may say with X-Forwarded-For and X-Forwarded-Proto who the client is
 	Checks         []Check        // of /readyz
 }
@@ -52,6 +54,7 @@ type Site struct {
 
 	TrustedProxies []netip.Prefix
 
+	tracer  trace.Tracer // nil: none
 	checks  []Check
 	asking  singleflight.Group // of checks
 	cookies *sessions.CookieStore
@@ -66,7 +69,7 @@ func New(cfg Config) *Site {
 	s := &Site{
 		Issuer: cfg.Issuer.String(), Base: cfg.Issuer, Path: strings.TrimSuffix(cfg.Issuer.EscapedPath(), "/"),
 		Secure: cfg.Issuer.Scheme == "https", Store: cfg.Store, Templates: cfg.Templates, Logger: cfg.Logger, Clock: cfg.Clock,
-		Metrics: cfg.Metrics, TrustedProxies: cfg.TrustedProxies, checks: cfg.Checks, csrfKey: cfg.Sealer.Derive("csrf", 32),
+		Metrics: cfg.Metrics, TrustedProxies: cfg.TrustedProxies, tracer: cfg.Tracer, checks: cfg.Checks, csrfKey: cfg.Sealer.Derive("csrf", 32),
 	}
 	s.cookies = newCookieStore(cfg.Sealer, s.Secure)
 	return s

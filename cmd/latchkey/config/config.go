@@ -84,6 +84,14 @@ type Config struct {
 		Level string `json:"level"`
 	} `json:"log"`
 
+	Traces struct {
+		// Endpoint is where the spans of requests are sent, by OTLP over HTTP in JSON:
+		// http://127.0.0.1:4318/v1/traces. Default none.
+		Endpoint string `json:"endpoint"`
+		// Percent is how many of a hundred traces are sent, 1 to 100. Default 100.
+		Percent int `json:"percent"`
+	} `json:"traces"`
+
 	Lifetimes struct {
 		// Code is how long an authorization code is good, at most 10m. Default 60s.
 		Code Duration `json:"code"`
@@ -226,6 +234,7 @@ func Default() Config {
 	c.Data = "data"
 	c.MetricsListen = "127.0.0.1:9464"
 	c.ShutdownDelay = Duration(5 * time.Second)
+	c.Traces.Percent = 100
 	c.Log.Format, c.Log.Level = "text", "info"
 	l, d := &c.Lifetimes, provider.DefaultLifetimes()
 	l.Code, l.AccessToken, l.IDToken = Duration(d.CodeTTL), Duration(d.AccessTokenTTL), Duration(d.IDTokenTTL)
@@ -622,6 +631,14 @@ func (c *Config) Validate() error {
 	}
 	if err := CheckListen(c.Listen); err != nil {
 		bad("listen", "%v", err)
+	}
+	if e := c.Traces.Endpoint; e != "" {
+		if u, err := url.Parse(e); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+			bad("traces.endpoint", "must be the whole URL of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces")
+		}
+	}
+	if c.Traces.Percent < 1 || c.Traces.Percent > 100 {
+		bad("traces.percent", "must be from 1 to 100; leave traces.endpoint out to send none")
 	}
 	if c.MetricsListen != "" {
 		if err := CheckListen(c.MetricsListen); err != nil {
