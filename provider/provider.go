@@ -24,6 +24,7 @@ import (
 	"latchkey/provider/clientauth"
 	"latchkey/provider/console"
 	"latchkey/provider/grants"
+	"latchkey/provider/letters"
 	"latchkey/provider/mail"
 	"latchkey/provider/outbound"
 	"latchkey/provider/people"
@@ -51,6 +52,7 @@ type Lifetimes struct {
 	RememberedMax   time.Duration // SessionAbsolute of such a session
 	InteractionTTL  time.Duration // how long a user may take to sign in
 	LinkTTL         time.Duration // how long the link of a mail works
+	InvitationTTL   time.Duration // how long that of an invitation works
 }
 
 // DefaultLifetimes returns the lifetimes that hold unless others are configured.
@@ -60,7 +62,7 @@ func DefaultLifetimes() Lifetimes {
 		CodeTTL: time.Minute, AccessTokenTTL: 10 * time.Minute, IDTokenTTL: 10 * time.Minute,
 		RefreshIdle: 30 * day, RefreshAbsolute: 180 * day, RefreshGrace: 10 * time.Second,
 		SessionIdle: 2 * time.Hour, SessionAbsolute: 12 * time.Hour, RememberedIdle: 14 * day, RememberedMax: 30 * day,
-		InteractionTTL: time.Hour, LinkTTL: 30 * time.Minute,
+		InteractionTTL: time.Hour, LinkTTL: 30 * time.Minute, InvitationTTL: 7 * day,
 	}
 }
 
@@ -74,6 +76,7 @@ func (l Lifetimes) orDefault() Lifetimes {
 		SessionIdle:  cmp.Or(l.SessionIdle, d.SessionIdle), SessionAbsolute: cmp.Or(l.SessionAbsolute, d.SessionAbsolute),
 		RememberedIdle: cmp.Or(l.RememberedIdle, d.RememberedIdle), RememberedMax: cmp.Or(l.RememberedMax, d.RememberedMax),
 		InteractionTTL: cmp.Or(l.InteractionTTL, d.InteractionTTL), LinkTTL: cmp.Or(l.LinkTTL, d.LinkTTL),
+		InvitationTTL: cmp.Or(l.InvitationTTL, d.InvitationTTL),
 	}
 }
 
@@ -124,6 +127,9 @@ type Config struct {
 	// Passwords says which passwords users may set. Name is one that none may be made of.
 	Passwords people.PasswordPolicy
 
+	// LostWait is how long people wait for a way back who have lost everything that they sign in
+	// with: mails at their addresses are then all that they need. 0: there is no such way.
+	LostWait time.Duration
 	// EditableClaims are those that people may change about themselves, by their names (OIDC Core
 	// §5.1), see account.EditableClaims. nil: account.DefaultEditable.
 	EditableClaims []string
@@ -171,7 +177,8 @@ type Provider struct {
 	Sessions      *session.Sessions
 	SignIn        *signin.Pages
 	Account       *account.Pages
-	Recovery      *recovery.Pages // nil without Mail
+	Letters       *letters.Letters // nil without Mail
+	Recovery      *recovery.Pages  // nil without Mail
 	Admin         *admin.Admin
 	Tokens        *token.Endpoints
 	Registrations *registration.Endpoints
@@ -276,19 +283,24 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		Store: cfg.Store, Audit: cfg.Audit, Now: cfg.Now, Keys: cfg.Keys, Sealer: cfg.Sealer, Hasher: cfg.People.Hasher, Throttle: cfg.People.Throttle,
 		Sessions: p, Outbound: cfg.Outbound, Name: cfg.Name, Passwords: cfg.Passwords, AllowNone: cfg.InsecureAllowNone, GrantTypes: token.GrantTypes(),
 	})
-	p.Account = account.New(account.Config{
-		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn, Admin: p.Admin, People: cfg.People,
-		Passwords: passwords, Audit: cfg.Audit, Factors: factors, Editable: cfg.EditableClaims, MayDelete: cfg.MayDeleteAccount,
-	})
+	mailLimit := &people.Throttle{Counters: cfg.Store, Key: cfg.Sealer.Derive("recovery limits", 32),
+		PerAccount: mailsPerAccount, PerAddress: mailsPerAddress, Window: time.Hour}
 	if cfg.Mail != nil {
+		p.Letters = letters.New(letters.Config{
+			Web: p.Web, Store: cfg.Store, Transport: cfg.Mail, Audit: cfg.Audit, Logger: cfg.Logger, LinkTTL: cfg.LinkTTL, InvitationTTL: cfg.InvitationTTL,
+		})
 		p.SignIn.OffersReset = true
+		p.SignIn.Letters = p.Letters
 		p.Recovery = recovery.New(recovery.Config{
-			Web: p.Web, Store: cfg.Store, Sessions: p.Sessions, People: cfg.People, Passwords: passwords, Transport: cfg.Mail, Audit: cfg.Audit,
-			Limit: &people.Throttle{Counters: cfg.Store, Key: cfg.Sealer.Derive("recovery limits", 32),
-				PerAccount: mailsPerAccount, PerAddress: mailsPerAddress, Window: time.Hour},
-			LinkTTL: cfg.LinkTTL, Logger: cfg.Logger,
+			Web: p.Web, Store: cfg.Store, Sessions: p.Sessions, People: cfg.People, Factors: factors.Throttle, Passwords: passwords, Letters: p.Letters,
+			Audit: cfg.Audit, Limit: mailLimit, LostWait: cfg.LostWait,
 		})
 	}
+	p.Account = account.New(account.Config{
+		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn, Admin: p.Admin, People: cfg.People,
+		Passwords: passwords, Audit: cfg.Audit, Factors: factors, Letters: p.Letters, MailLimit: mailLimit,
+		Editable: cfg.EditableClaims, MayDelete: cfg.MayDeleteAccount,
+	})
 	p.Tokens = &token.Endpoints{Web: p.Web, Store: cfg.Store, Clients: p.ClientAuth, Grants: p.Grants}
 	p.Registrations = registration.New(registration.Config{
 		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Admin: p.Admin, Secrets: secrets, Clients: p.ClientAuth, Outbound: cfg.Outbound,

@@ -80,9 +80,27 @@ func (p *Provider) Endpoints() []web.Endpoint {
 			web.Endpoint{Path: "/password/reset", Methods: show, Audience: web.AudienceForm, Handler: p.Recovery.ShowReset},
 			web.Endpoint{Path: "/password/reset", Methods: post, Audience: web.AudienceForm, Handler: p.Recovery.Reset},
 			web.Endpoint{Path: "/password/reset/done", Methods: show, Audience: web.AudienceForm, Handler: p.Recovery.ResetDone},
+			web.Endpoint{Path: "/invitation", Methods: show, Audience: web.AudienceForm, Handler: p.Recovery.ShowInvitation},
+			web.Endpoint{Path: "/invitation", Methods: post, Audience: web.AudienceForm, Handler: p.Recovery.AcceptInvitation},
+			web.Endpoint{Path: "/account/address", Methods: show, Audience: web.AudienceForm, Handler: p.Account.ShowAddress},
+			web.Endpoint{Path: "/account/address", Methods: post, Audience: web.AudienceForm, Handler: p.Account.AskAddress},
+			web.Endpoint{Path: "/account/address/confirm", Methods: show, Audience: web.AudienceForm, Handler: p.Account.ShowConfirmAddress},
+			web.Endpoint{Path: "/account/address/confirm", Methods: post, Audience: web.AudienceForm, Handler: p.Account.ConfirmAddress},
 		)
 	}
 	table = append(table, p.Console.Endpoints()...)
+	if p.Recovery != nil && p.LostWait > 0 {
+		table = append(table,
+			web.Endpoint{Path: "/recovery", Methods: show, Audience: web.AudienceForm, Handler: p.Recovery.ShowLost},
+			web.Endpoint{Path: "/recovery", Methods: post, Audience: web.AudienceForm, Handler: p.Recovery.Lost},
+			web.Endpoint{Path: "/recovery/begin", Methods: show, Audience: web.AudienceForm, Handler: p.Recovery.ShowBegin},
+			web.Endpoint{Path: "/recovery/begin", Methods: post, Audience: web.AudienceForm, Handler: p.Recovery.Begin},
+			web.Endpoint{Path: "/recovery/stop", Methods: show, Audience: web.AudienceForm, Handler: p.Recovery.ShowStop},
+			web.Endpoint{Path: "/recovery/stop", Methods: post, Audience: web.AudienceForm, Handler: p.Recovery.Stop},
+			web.Endpoint{Path: "/recovery/finish", Methods: show, Audience: web.AudienceForm, Handler: p.Recovery.ShowFinish},
+			web.Endpoint{Path: "/recovery/finish", Methods: post, Audience: web.AudienceForm, Handler: p.Recovery.Finish},
+		)
+	}
 	// RFC 8414 §3.1 puts the well-known part between host and path, OIDC Discovery §4 behind the
 	// path. Both are served.
 	for _, name := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {

@@ -34,6 +34,7 @@ const (
 	ClientUnknown      Problem = "client-unknown"     // no such client_id, or a disabled one
 	RedirectUnknown    Problem = "redirect-unknown"   // the redirect_uri is not registered
 	NothingChosen      Problem = "nothing-chosen"     // a form came without the value of its button
+	LinkOther          Problem = "link-other"         // the link of a mail is for another account
 	LinkGone           Problem = "link-gone"          // the link of a mail was used, replaced, or is too old
 	SessionGone        Problem = "gone.session"       // the session that was to be ended is not there
 	ConnectionGone     Problem = "gone.connection"    // the application that was to be disconnected is not there
@@ -47,7 +48,7 @@ const (
 // problems lists them all, for the tests.
 var problems = []Problem{
 	BadRequest, NotFound, MethodNotAllowed, Unavailable, Internal, TooMany, ForeignForm, CookieMissing, FormExpired,
-	SignInEnded, OtherBrowser, ClientUnknown, RedirectUnknown, NothingChosen, LinkGone, SessionGone, ConnectionGone,
+	SignInEnded, OtherBrowser, ClientUnknown, RedirectUnknown, NothingChosen, LinkGone, LinkOther, SessionGone, ConnectionGone,
 	MethodGone,
 	LogoutHintInvalid, LogoutClientDiffer, LogoutRedirect, SignedOutExpired,
 }

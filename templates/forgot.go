@@ -9,7 +9,9 @@ type Forgot struct {
 	Username       string // what was typed before
 	Error          string // ForgotIncomplete or LoginThrottled; "" at first
 	ThrottledUntil time.Time
-	BackURL        string // back to the sign-in; "" when there is none to go back to
+	BackURL        string        // back to the sign-in; "" when there is none to go back to
+	LostURL        string        // for who has lost more than the password; "" when there is no such way
+	LostWait       time.Duration // not 0: this is that way, and how long it takes
 }
 
 // ForgotIncomplete is what Forgot.Error says of an empty field.
@@ -34,12 +36,13 @@ func (ForgotSent) Policy() Policy { return Policy{} }
 
 func forgotSamples() []sample {
 	return []sample{
-		{"first", Forgot{Action: "/password/forgot", CSRF: "c", BackURL: "/login?i=1"}},
+		{"first", Forgot{Action: "/password/forgot", CSRF: "c", BackURL: "/login?i=1", LostURL: "/recovery"}},
 		{"incomplete", Forgot{Action: "/password/forgot", CSRF: "c", Error: ForgotIncomplete}},
 		{"throttled", Forgot{
 			Action: "/password/forgot", CSRF: "c", Username: "ada", Error: LoginThrottled,
 			ThrottledUntil: sampleTime.Add(20 * time.Minute),
 		}},
+		{"lost", Forgot{Action: "/recovery", CSRF: "c", LostWait: 72 * time.Hour}},
 		{"empty", Forgot{}},
 	}
 }

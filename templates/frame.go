@@ -22,6 +22,7 @@ type FrameLink struct {
 const (
 	NavOverview    = "overview.title"
 	NavProfile     = "account.profile"
+	NavAddress     = "address.title"
 	NavMethods     = "methods.title"
 	NavPassword    = "password.title"
 	NavSessions    = "sessions.title"

@@ -14,8 +14,9 @@ var mailSource string
 
 var mailTemplate = template.Must(template.New("mail").Parse(mailSource))
 
-// Mail is what a mail says. Its words are the messages mail.KIND.subject, .text, .button and .note;
-// the last two may be missing.
+// Mail is what a mail says. Its words are the messages mail.KIND.subject, .text, .button and .note.
+// The last two may be missing; a mail without a link and without a note of its own has
+// mail.notice.note.
 type Mail struct {
 	Kind   string
 	Person string        // how to greet
@@ -27,11 +28,27 @@ type Mail struct {
 // Kinds of Mail.
 const (
 	MailReset           = "reset"            // a link to choose a new password
-	MailPasswordChanged = "password-changed" // with "time" and "address"
+	MailInvite          = "invite"           // a link to choose a first password
+	MailAddress         = "address"          // a link to confirm the address that it goes to
+	MailLost            = "lost"             // a link to begin the way back without anything
+	MailLostBegun       = "lost-begun"       // a link to stop that way
+	MailLostReady       = "lost-ready"       // a link to end it
+	MailPasswordChanged = "password-changed" // with "time" and "address", as all that follow
+	MailAddressAsked    = "address-asked"
+	MailAddressChanged  = "address-changed"
+	MailAddressTaken    = "address-taken" // without "time" and "address"
+	MailNewDevice       = "new-device"    // with "device", too
+	MailFactorAdded     = "factor-added"
+	MailFactorRemoved   = "factor-removed"
+	MailCodesNew        = "codes-new"
+	MailDeleted         = "deleted"
 )
 
 // mailKinds lists them all, for the tests.
-var mailKinds = []string{MailReset, MailPasswordChanged}
+var mailKinds = []string{
+	MailReset, MailInvite, MailAddress, MailLost, MailLostBegun, MailLostReady, MailPasswordChanged, MailAddressAsked,
+	MailAddressChanged, MailAddressTaken, MailNewDevice, MailFactorAdded, MailFactorRemoved, MailCodesNew, MailDeleted,
+}
 
 // Mail writes a mail in a language that Match returned: subject, the text, and the same as HTML.
 // There is no picture and nothing else that is fetched when somebody reads it.
@@ -52,8 +69,12 @@ func (s *Set) Mail(lang string, m Mail) (subject, text, html string, err error) 
 	if part("subject") == "" || part("text") == "" {
 		return "", "", "", fmt.Errorf("templates: there is no mail %q", m.Kind)
 	}
+	note := part("note")
+	if note == "" && part("button") == "" {
+		note = word("mail.notice.note")
+	}
 	page := struct{ Lang, Dir, Subject, Hello, Text, Link, Button, Note, From string }{
-		v.Lang, v.Dir, part("subject") + " – " + v.Provider, word("mail.hello"), part("text"), m.Link, part("button"), part("note"), word("mail.from"),
+		v.Lang, v.Dir, part("subject") + " – " + v.Provider, word("mail.hello"), part("text"), m.Link, part("button"), note, word("mail.from"),
 	}
 	var b bytes.Buffer
 	if err := mailTemplate.Execute(&b, page); err != nil {

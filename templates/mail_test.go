@@ -9,7 +9,7 @@ import (
 func TestMailsAreCompleteInEveryLanguage(t *testing.T) {
 	t.Parallel()
 	s := newSet(t)
-	used := map[string]bool{"mail.hello": true, "mail.from": true}
+	used := map[string]bool{"mail.hello": true, "mail.from": true, "mail.notice.note": true}
 	for _, kind := range mailKinds {
 		for _, part := range []string{"subject", "text", "button", "note"} {
 			used["mail."+kind+"."+part] = true
@@ -24,7 +24,7 @@ func TestMailsAreCompleteInEveryLanguage(t *testing.T) {
 		for _, kind := range mailKinds {
 			link := "https://id.example/password/reset?link=abc"
 			subject, text, body, err := s.Mail(lang, Mail{Kind: kind, Person: "Ada Lovelace", Link: link, Valid: 30 * time.Minute,
-				Args: Args{"username": "ada", "time": s.MailDate(lang, nil, testNow), "address": "192.0.2.7"}})
+				Args: Args{"username": "ada", "time": s.MailDate(lang, nil, testNow), "address": "192.0.2.7", "device": "Firefox (Linux)"}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -125,7 +125,7 @@ func TestEveryMessageIsUsed(t *testing.T) {
 	}
 	for key := range english().messages {
 		chosen := false // by a value: a scope, a claim, a reason, a state
-		for _, prefix := range []string{"scope.", "claim.", "refused.reason.", "logged-out.", "problem.", "password.refused.", "mail.", "activity."} {
+		for _, prefix := range []string{"scope.", "claim.", "refused.reason.", "logged-out.", "problem.", "password.refused.", "mail.", "activity.", "reset.", "invitation.", "lost-", "confirm."} {
 			chosen = chosen || strings.HasPrefix(key, prefix)
 		}
 		if !chosen && !strings.Contains(all.String(), `"`+key+`"`) {

@@ -267,6 +267,7 @@ func (s *site) provider() (*provider.Provider, error) {
 			RememberedMax:   time.Duration(c.Lifetimes.RememberedAbsolute),
 			InteractionTTL:  time.Duration(c.Lifetimes.Interaction),
 			LinkTTL:         time.Duration(c.Lifetimes.MailLink),
+			InvitationTTL:   time.Duration(c.Lifetimes.Invitation),
 		},
 
 		AccessTokenAlg: c.AccessTokenSignedResponseAlg,
@@ -279,6 +280,7 @@ func (s *site) provider() (*provider.Provider, error) {
 		InsecureAllowNone:         c.InsecureAllowNone,
 		EditableClaims:            append([]string{}, c.Account.Editable...),
 		MayDeleteAccount:          c.Account.Delete,
+		LostWait:                  time.Duration(c.Account.RecoveryWait),
 		RequireSecondFactor:       c.RequireSecondFactor,
 		InsecurePublicWithoutPKCE: c.InsecurePublicClientsWithoutPKCE,
 	})

@@ -19,7 +19,7 @@ const oneUsername = "one username"
 
 func (sh *shell) userCommand() *cobra.Command {
 	return commandGroup("user", "People: create, list, change, disable, unlock, delete",
-		sh.userCreate(), sh.userList(), sh.userShow(), sh.userUpdate(), sh.userRename(), sh.userSetPassword(),
+		sh.userCreate(), sh.userList(), sh.userShow(), sh.userUpdate(), sh.userRename(), sh.userSetPassword(), sh.userInvite(),
 		sh.userDisable(), sh.userEnable(), sh.userUnlock(), sh.userMethods(), sh.userResetMethods(), sh.userSignOut(), sh.userDelete())
 }
 
@@ -424,4 +424,15 @@ func (sh *shell) userDelete() *cobra.Command {
 			}
 			return err
 		})
+}
+
+func (sh *shell) userInvite() *cobra.Command {
+	cmd := sh.actOnUser("invite", "Send a person a mail with a link by which they choose a password",
+		"The mail with the link for %s leaves once a server runs that sends mails.",
+		func(ctx context.Context, s *site, u storage.User) error {
+			_, err := s.admin.Invite(ctx, s.actor, u.ID)
+			return err
+		})
+	cmd.Example = "  latchkey user create ada --email ada@example.com --no-password\n  latchkey user invite ada"
+	return cmd
 }

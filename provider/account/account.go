@@ -42,6 +42,8 @@ var notices = map[string]string{
 	"added":          templates.NoticeMethodAdded,
 	"renamed":        templates.NoticeMethodRenamed,
 	"removed":        templates.NoticeMethodRemoved,
+	"sent":           templates.NoticeAddressSent,
+	"confirmed":      templates.NoticeAddressDone,
 }
 
 // Home leads to where a person begins.
@@ -112,10 +114,13 @@ func (p *Pages) frame(w http.ResponseWriter, r *http.Request, user storage.User,
 		Notice: notices[r.URL.Query().Get("notice")],
 	}
 	for _, page := range [][2]string{
-		{templates.NavOverview, overviewPath}, {templates.NavProfile, profilePath}, {templates.NavMethods, methodsPath},
+		{templates.NavOverview, overviewPath}, {templates.NavProfile, profilePath}, {templates.NavAddress, addressPath}, {templates.NavMethods, methodsPath},
 		{templates.NavPassword, passwordPath}, {templates.NavSessions, sessionsPath}, {templates.NavConnections, connectionsPath},
 		{templates.NavActivity, activityPath}, {templates.NavLanguage, languagePath}, {templates.NavData, dataPath},
 	} {
+		if page[1] == addressPath && p.Letters == nil {
+			continue // nothing can be confirmed without mails
+		}
 		f.Nav = append(f.Nav, templates.FrameLink{Name: page[0], URL: p.Web.Path + page[1], Current: page[1] == path})
 	}
 	return f, nil
@@ -187,6 +192,9 @@ func (p *Pages) Account(w http.ResponseWriter, r *http.Request) error {
 	out.Apps, out.Pager = page(p, r, overviewPath, apps)
 	if !user.Factors.Second() {
 		out.Advice = append(out.Advice, templates.Advice{Text: templates.AdviceFactor, Link: templates.NavMethods, URL: p.Web.Path + methodsPath})
+	}
+	if p.Letters != nil && user.Claims.Email != "" && !user.Claims.EmailVerified {
+		out.Advice = append(out.Advice, templates.Advice{Text: templates.AdviceEmail, Link: templates.NavAddress, URL: p.Web.Path + addressPath})
 	}
 	return p.Web.Render(w, r, http.StatusOK, out)
 }

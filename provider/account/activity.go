@@ -13,6 +13,7 @@ import (
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
+	"latchkey/provider/web"
 	"latchkey/templates"
 )
 
@@ -94,7 +95,7 @@ func (p *Pages) deviceOf(ctx context.Context, id string, known map[string]string
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return "", fmt.Errorf("load session: %w", err)
 	}
-	known[id] = device(s.UserAgent)
+	known[id] = web.Device(s.UserAgent)
 	return known[id], nil
 }
 

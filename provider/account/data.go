@@ -63,6 +63,9 @@ func (p *Pages) deleteAccount(w http.ResponseWriter, r *http.Request, session st
 	if err != nil && !errors.Is(err, admin.ErrNotFound) {
 		return err
 	}
+	if err := p.Letters.Notice(r, user, templates.MailDeleted, nil); err != nil {
+		web.Note(r, err) // the account is gone all the same
+	}
 	if err := p.Sessions.ClearCookies(w, r); err != nil {
 		return err
 	}

@@ -8,8 +8,6 @@ const SignedOutTTL = signedOutTTL
 
 type SignedOut = signedOut
 
-var Device = device
-
 func (p *Pages) OpenSignedOut(r *http.Request, sealed string) (SignedOut, bool) {
 	return p.openSignedOut(r, sealed)
 }

@@ -5,6 +5,7 @@ import (
 	"latchkey/provider/admin"
 	"latchkey/provider/audit"
 	"latchkey/provider/grants"
+	"latchkey/provider/letters"
 	"latchkey/provider/people"
 	"latchkey/provider/session"
 	"latchkey/provider/signin"
@@ -12,7 +13,7 @@ import (
 	"latchkey/provider/web"
 )
 
-// Config is what Pages needs. All fields must be set, but Audit.
+// Config is what Pages needs. All fields must be set, but Audit and Letters.
 type Config struct {
 	Web       *web.Site
 	Store     *storage.Store
@@ -25,6 +26,11 @@ type Config struct {
 	Factors   *people.Factors
 	Passwords people.PasswordPolicy
 	Audit     *audit.Log // nil: what people do here leaves no events
+
+	// Letters are mails to people; nil: there are none.
+	Letters *letters.Letters
+	// MailLimit bounds the mails that a person can have sent to addresses that they type.
+	MailLimit *people.Throttle
 
 	// Editable are the claims that people may change about themselves, see EditableClaims.
 	Editable []string

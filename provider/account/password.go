@@ -79,6 +79,7 @@ func (p *Pages) ChangePassword(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("set the password: %w", err)
 	}
 	p.Audit.Settle(ctx, e, storage.OutcomeDone, "")
+	p.tell(r, user, verbPassword)
 
 	// What follows from it.
 	if out.Others {

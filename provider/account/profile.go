@@ -75,12 +75,12 @@ func EditableClaims() []string {
 	for _, f := range fields {
 		out = append(out, f.claim)
 	}
-	return out
+	return append(out, "email") // has a page of its own, and needs mail
 }
 
 // DefaultEditable is what people may change about themselves unless it is configured.
 func DefaultEditable() []string {
-	return []string{"name", "given_name", "middle_name", "family_name", "nickname", "locale", "zoneinfo"}
+	return []string{"name", "given_name", "middle_name", "family_name", "nickname", "email", "locale", "zoneinfo"}
 }
 
 // editable are the fields that the person may change on the profile page.

@@ -44,7 +44,7 @@ func (p *Pages) ShowSessions(w http.ResponseWriter, r *http.Request) error {
 	names := clientNames{store: p.Store, known: map[string]clients.Client{}}
 	for _, s := range shown {
 		row := templates.AccountSession{
-			ID: s.ID, Device: device(s.UserAgent), Address: s.Address, SignedInAt: s.AuthTime, LastSeen: s.LastSeen, Current: s.ID == session.ID,
+			ID: s.ID, Device: web.Device(s.UserAgent), Address: s.Address, SignedInAt: s.AuthTime, LastSeen: s.LastSeen, Current: s.ID == session.ID,
 		}
 		reached, err := p.Sessions.ReachedIDs(r.Context(), s.ID)
 		if err != nil {

@@ -125,7 +125,7 @@ func reads(verb string) bool {
 
 var (
 	helpDeskReads = []string{VerbUserRead, VerbGroupRead, VerbMemberRead, VerbClientRead, VerbSessionRead, VerbGrantRead}
-	helpDeskDoes  = []string{VerbUserPassword, VerbUserFactors, VerbUserUnlock, VerbUserSignOut, VerbSessionEnd}
+	helpDeskDoes  = []string{VerbUserPassword, VerbUserInvite, VerbUserFactors, VerbUserUnlock, VerbUserSignOut, VerbSessionEnd}
 
 	applicationOwnerDoes = []string{VerbClientRead, VerbClientUpdate, VerbClientSecret, VerbClientDelete, VerbGrantRead, VerbGrantRevoke,
 		VerbConsentRevoke, VerbMemberRead, VerbGroupAdd, VerbGroupRemove}

@@ -48,8 +48,13 @@ func NewQueue(store *storage.Store, transport Transport, compose func(context.Co
 // Put queues a mail that is given up after life. When it returns without an error, the mail is
 // stored. The caller sets what it is about.
 func (q *Queue) Put(ctx context.Context, m storage.Mail, life time.Duration) error {
+	return q.PutAt(ctx, m, q.now(), life)
+}
+
+// PutAt is Put for a mail that is not sent before due.
+func (q *Queue) PutAt(ctx context.Context, m storage.Mail, due time.Time, life time.Duration) error {
 	now := q.now()
-	m.ID, m.CreatedAt, m.NextAt, m.ExpiresAt = storage.NewID(now), now, now, now.Add(life)
+	m.ID, m.CreatedAt, m.NextAt, m.ExpiresAt = storage.NewID(now), now, due, due.Add(life)
 	if err := q.store.CreateMail(ctx, m); err != nil {
 		return fmt.Errorf("queue a mail: %w", err)
 	}

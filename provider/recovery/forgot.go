@@ -6,9 +6,9 @@ import (
 	"net/url"
 	"strings"
 
+	"latchkey/provider/letters"
 	"latchkey/provider/oauth"
 	"latchkey/provider/people"
-	"latchkey/provider/storage"
 	"latchkey/provider/web"
 	"latchkey/templates"
 )
@@ -25,11 +25,19 @@ func (p *Pages) ShowForgot(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return p.renderForgot(w, r, http.StatusOK, p.forgotPage(query.Get("i")))
+	return p.renderForgot(w, r, http.StatusOK, p.resetPage(query.Get("i")))
 }
 
-func (p *Pages) forgotPage(interaction string) templates.Forgot {
-	page := templates.Forgot{Action: p.Web.Path + "/password/forgot"}
+func (p *Pages) resetPage(interaction string) templates.Forgot {
+	page := p.forgotPage("/password/forgot", interaction)
+	if p.LostWait > 0 {
+		page.LostURL = strings.Replace(page.Action, "/password/forgot", "/recovery", 1)
+	}
+	return page
+}
+
+func (p *Pages) forgotPage(path, interaction string) templates.Forgot {
+	page := templates.Forgot{Action: p.Web.Path + path}
 	if interaction != "" && len(interaction) <= maxInteraction {
 		page.BackURL = p.Web.Path + "/login?i=" + url.QueryEscape(interaction)
 		page.Action += "?i=" + url.QueryEscape(interaction)
@@ -49,6 +57,12 @@ func (p *Pages) renderForgot(w http.ResponseWriter, r *http.Request, status int,
 // Forgot queues a mail for what was typed, and says the same to everybody. It does not look whether
 // there is such an account.
 func (p *Pages) Forgot(w http.ResponseWriter, r *http.Request) error {
+	return p.ask(w, r, letters.AskedReset, p.resetPage)
+}
+
+// ask queues a mail of this kind for what was typed. What could not be sent is shown again by
+// again.
+func (p *Pages) ask(w http.ResponseWriter, r *http.Request, kind string, again func(interaction string) templates.Forgot) error {
 	form, err := oauth.ParseBody(r)
 	if err != nil {
 		return err
@@ -60,7 +74,7 @@ func (p *Pages) Forgot(w http.ResponseWriter, r *http.Request) error {
 	if err := p.Web.CheckCSRF(r, form.Get("csrf"), forgotPurpose); err != nil {
 		return err
 	}
-	page := p.forgotPage(query.Get("i"))
+	page := again(query.Get("i"))
 	typed := strings.TrimSpace(form.Get("username"))
 	if typed == "" || len(typed) > maxTyped {
 		page.Error = templates.ForgotIncomplete
@@ -78,12 +92,10 @@ func (p *Pages) Forgot(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	err = p.Mails.Put(r.Context(), storage.Mail{Kind: kindAsked, Account: typed, Lang: p.Web.Language(r),
-		Args: map[string]string{"address": address, "request_id": web.RequestID(r)}}, p.LinkTTL)
-	if err != nil {
+	if err := p.Letters.Ask(r, kind, typed); err != nil {
 		return err
 	}
-	return p.Web.Render(w, r, http.StatusOK, templates.ForgotSent{Valid: p.LinkTTL, BackURL: page.BackURL})
+	return p.Web.Render(w, r, http.StatusOK, templates.ForgotSent{Valid: p.Letters.LinkTTL, BackURL: page.BackURL})
 }
 
 // counted is what a name or address is counted as: one form for all of its spellings.

@@ -1,10 +1,10 @@
 package recovery
 
 import (
-	"log/slog"
 	"time"
 
 	"latchkey/provider/audit"
+	"latchkey/provider/letters"
 	"latchkey/provider/mail"
 	"latchkey/provider/people"
 	"latchkey/provider/session"
@@ -12,42 +12,31 @@ import (
 	"latchkey/provider/web"
 )
 
-// Config is what Pages needs. All fields must be set, but Audit.
+// Config is what Pages needs. All fields must be set, but the last two.
 type Config struct {
 	Web       *web.Site
 	Store     *storage.Store
 	Sessions  *session.Sessions
 	People    *people.Authenticator
+	Factors   *people.Throttle // of second factors
 	Limit     *people.Throttle // of mails asked for: its counters must not be those of sign-ins
 	Passwords people.PasswordPolicy
-	Transport mail.Transport
+	Letters   *letters.Letters
 	Audit     *audit.Log    // nil: no events
-	LinkTTL   time.Duration // how long a link works
-	Logger    *slog.Logger
+	LostWait  time.Duration // how long who has lost everything waits for a way back; 0: there is none
 }
 
-// Pages are the pages of recovery, and the queue of its mails.
+// Pages are the pages of recovery and of invitations.
 type Pages struct {
 	Config
-	Mails *mail.Queue
+	Mails *mail.Queue // what is queued, and sends it
 }
 
 // New makes Pages.
-func New(c Config) *Pages {
-	p := &Pages{Config: c}
-	p.Mails = mail.NewQueue(c.Store, c.Transport, p.compose, c.Web.Now, c.Logger)
-	return p
-}
+func New(c Config) *Pages { return &Pages{Config: c, Mails: c.Letters.Queue} }
 
-// Kinds of storage.Mail that this package queues.
+// Verbs of the events of this package.
 const (
-	kindAsked   = "reset-asked"      // somebody asked for a link, for Account
-	kindReset   = "reset"            // a link for the user
-	kindChanged = "password-changed" // the user's password was changed
-)
-
-// Verbs and reasons of the events of this package.
-const (
-	verbAsked = "user.reset_mail"
-	verbReset = "user.password"
+	verbReset    = "user.password"
+	verbRecovery = "user.recovery"
 )

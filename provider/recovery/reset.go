@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
+	"latchkey/provider/letters"
 	"latchkey/provider/oauth"
 	"latchkey/provider/people"
 	"latchkey/provider/storage"
@@ -14,82 +14,73 @@ import (
 	"latchkey/templates"
 )
 
-// linkCookie holds the link that this browser has opened, so that it does not stay in the address.
-// It is sealed, and lasts for the browser's run.
-const linkCookie = "latchkey_link"
-
-// ShowReset opens the link of a mail. The link leaves the address at once: the browser keeps it in
-// a cookie, and the page asks before anything is done, since programs that check mails follow links
-// too.
+// ShowReset opens the link of a mail that lets its reader choose a password. The link leaves the
+// address at once: the browser keeps it in a cookie, and the page asks before anything is done,
+// since programs that check mails follow links too.
 func (p *Pages) ShowReset(w http.ResponseWriter, r *http.Request) error {
-	query, err := oauth.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return err
-	}
-	if link := query.Get("link"); link != "" {
-		if _, _, err := p.holder(r, link); err != nil {
-			return err
-		}
-		if err := p.Web.SetCookie(w, r, linkCookie, link, p.LinkTTL); err != nil {
-			return err
-		}
-		return p.Web.SeeOther(w, "/password/reset", "")
-	}
-	link := p.Web.Cookie(r, linkCookie)
-	_, user, err := p.holder(r, link)
-	if err != nil {
-		return err
-	}
-	return p.renderReset(w, r, http.StatusOK, link, user, templates.Reset{})
+	return p.show(w, r, storage.LinkReset)
 }
 
-func (p *Pages) renderReset(w http.ResponseWriter, r *http.Request, status int, link string, user storage.User, page templates.Reset) error {
+// Reset sets the password, by the link that this browser has opened.
+func (p *Pages) Reset(w http.ResponseWriter, r *http.Request) error {
+	return p.reset(w, r, storage.LinkReset)
+}
+
+// ShowInvitation opens the link of an invitation.
+func (p *Pages) ShowInvitation(w http.ResponseWriter, r *http.Request) error {
+	return p.show(w, r, storage.LinkInvite)
+}
+
+// AcceptInvitation sets the first password of an account.
+func (p *Pages) AcceptInvitation(w http.ResponseWriter, r *http.Request) error {
+	return p.reset(w, r, storage.LinkInvite)
+}
+
+// ShowFinish opens the link that ends the waiting time of who has lost everything.
+func (p *Pages) ShowFinish(w http.ResponseWriter, r *http.Request) error {
+	return p.show(w, r, storage.LinkLostReady)
+}
+
+// Finish sets the password of who has lost everything, and removes their second factors.
+func (p *Pages) Finish(w http.ResponseWriter, r *http.Request) error {
+	return p.reset(w, r, storage.LinkLostReady)
+}
+
+// words are the words of the page that a link of the purpose opens.
+var words = map[string]string{
+	storage.LinkReset: templates.ResetForgotten, storage.LinkInvite: templates.ResetInvited, storage.LinkLostReady: templates.ResetLost,
+}
+
+func (p *Pages) show(w http.ResponseWriter, r *http.Request, purpose string) error {
+	if _, err := oauth.ParseQuery(r.URL.RawQuery); err != nil {
+		return err
+	}
+	_, user, done, err := p.Letters.Open(w, r, purpose)
+	if err != nil || done {
+		return err
+	}
+	return p.renderReset(w, r, http.StatusOK, purpose, user, templates.Reset{})
+}
+
+func (p *Pages) renderReset(w http.ResponseWriter, r *http.Request, status int, purpose string, user storage.User, page templates.Reset) error {
 	browser, err := p.Web.Browser(w, r)
 	if err != nil {
 		return err
 	}
-	page.Person, page.Action, page.MinLength = web.Person(user), p.Web.Path+"/password/reset", p.Passwords.Least()
-	page.CSRF = p.Web.CSRF(browser, "reset:"+link)
+	web.SetReader(r, user.Claims.Locale, user.Claims.Zoneinfo)
+	page.Words, page.Person, page.Action, page.MinLength = words[purpose], web.Person(user), p.Web.Path+letters.Paths[purpose], p.Passwords.Least()
+	page.CSRF = p.Web.CSRF(browser, p.Letters.CSRF(r, purpose))
 	return p.Web.Render(w, r, status, page)
 }
 
-func errLinkGone() *web.PageError { return web.RefusePage(http.StatusGone, templates.LinkGone) }
-
-// holder is the link and whom it is for, if it can be used now.
-func (p *Pages) holder(r *http.Request, value string) (storage.Link, storage.User, error) {
-	if value == "" || len(value) > 200 {
-		return storage.Link{}, storage.User{}, errLinkGone()
-	}
-	link, err := p.Store.Link(r.Context(), storage.LinkReset, storage.Hash(value))
-	if errors.Is(err, storage.ErrNotFound) || err == nil && (!link.UsedAt.IsZero() || !p.Web.Now().Before(link.ExpiresAt)) {
-		return link, storage.User{}, errLinkGone()
-	}
-	if err != nil {
-		return link, storage.User{}, fmt.Errorf("load link: %w", err)
-	}
-	user, err := p.Store.User(r.Context(), link.UserID)
-	if errors.Is(err, storage.ErrNotFound) || err == nil && (user.Disabled || stateOf(user) != link.State) {
-		return link, user, errLinkGone()
-	}
-	if err != nil {
-		return link, user, fmt.Errorf("load user: %w", err)
-	}
-	web.Mention(r, "sub", user.ID)
-	return link, user, nil
-}
-
-// Reset sets the password, by the link that this browser has opened. All sessions end, a lock-out
-// is lifted, and the person is told.
-func (p *Pages) Reset(w http.ResponseWriter, r *http.Request) error {
+// reset sets a password by the link that this browser has opened. All sessions end, a lock-out is
+// lifted, and the person is told.
+func (p *Pages) reset(w http.ResponseWriter, r *http.Request, purpose string) error {
 	form, err := oauth.ParseBody(r)
 	if err != nil {
 		return err
 	}
-	value := p.Web.Cookie(r, linkCookie)
-	if err := p.Web.CheckCSRF(r, form.Get("csrf"), "reset:"+value); err != nil {
-		return err
-	}
-	link, user, err := p.holder(r, value)
+	link, user, err := p.Letters.Opened(r, purpose, form.Get("csrf"))
 	if err != nil {
 		return err
 	}
@@ -106,7 +97,7 @@ func (p *Pages) Reset(w http.ResponseWriter, r *http.Request) error {
 		page.Error, page.ErrorN = weak.Reason, weak.N
 	}
 	if page.Error != "" {
-		return p.renderReset(w, r, http.StatusBadRequest, value, user, page)
+		return p.renderReset(w, r, http.StatusBadRequest, purpose, user, page)
 	}
 	ctx := r.Context()
 	hash, err := p.People.Hasher.Hash(ctx, password)
@@ -137,12 +128,15 @@ func (p *Pages) Reset(w http.ResponseWriter, r *http.Request) error {
 	if err := p.People.Throttle.Unlock(ctx, user.Username); err != nil {
 		return err
 	}
-	err = p.Mails.Put(ctx, storage.Mail{Kind: kindChanged, UserID: user.ID, To: link.Address, Lang: p.Web.Language(r),
-		Args: map[string]string{"address": p.Web.ClientAddress(r)}}, noticeLife)
-	if err != nil {
+	if purpose == storage.LinkLostReady {
+		if err := p.Factors.Unlock(ctx, user.Username); err != nil {
+			return err
+		}
+	}
+	if err := p.Letters.Notice(r, user, templates.MailPasswordChanged, nil, link.Address); err != nil {
 		return err
 	}
-	if err := p.Web.SetCookie(w, r, linkCookie, "", -time.Second); err != nil {
+	if err := p.Letters.Close(w, r); err != nil {
 		return err
 	}
 	return p.Web.SeeOther(w, "/password/reset/done", "")
@@ -152,18 +146,17 @@ func (p *Pages) Reset(w http.ResponseWriter, r *http.Request) error {
 // has shown that it is theirs.
 func (p *Pages) use(r *http.Request, link storage.Link, user storage.User, hash string) error {
 	ctx := r.Context()
-	_, err := p.Store.UseLink(ctx, storage.LinkReset, link.Hash, p.Web.Now())
-	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrConsumed) {
-		return errLinkGone()
-	}
-	if err != nil {
-		return fmt.Errorf("use link: %w", err)
+	if err := p.Letters.Use(ctx, link); err != nil {
+		return err
 	}
 	user.PasswordHash, user.UpdatedAt = hash, p.Web.Now()
-	user.Claims.EmailVerified = user.Claims.EmailVerified || link.Address == user.Claims.Email
-	err = p.Store.UpdateUser(ctx, user)
+	user.Claims.EmailVerified = user.Claims.EmailVerified || link.Address != "" && link.Address == user.Claims.Email
+	if link.Purpose == storage.LinkLostReady {
+		user.Factors = storage.Factors{}
+	}
+	err := p.Store.UpdateUser(ctx, user)
 	if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrNotFound) {
-		return errLinkGone().Because(err) // somebody has changed the account at this very moment
+		return letters.ErrLinkGone().Because(err) // somebody has changed the account at this very moment
 	}
 	if err != nil {
 		return fmt.Errorf("set the password: %w", err)

@@ -8,6 +8,8 @@ import (
 
 	"latchkey/provider/people"
 	"latchkey/provider/storage"
+	"latchkey/provider/web"
+	"latchkey/templates"
 )
 
 // Verbs of the events of this package.
@@ -37,7 +39,24 @@ func (p *Pages) recordSignIn(r *http.Request, user storage.User, session storage
 	e := p.Web.Event(r, user, verbSignIn)
 	e.Object = storage.EventParty{Kind: "session", ID: session.ID}
 	e.SessionID, e.ClientID = session.ID, clientID
+	p.tellOfNewDevice(r, user)
 	p.Audit.Note(r.Context(), e)
+}
+
+// tellOfNewDevice writes to a user who signs in with a browser that was not used for the account
+// before. The first sign-in of all is none to be told of. It runs before the sign-in is recorded
+// and the browser remembered.
+func (p *Pages) tellOfNewDevice(r *http.Request, user storage.User) {
+	if p.Letters == nil || p.Web.KnownDevice(r, user.Username) != "" {
+		return
+	}
+	before, err := p.Store.Events(r.Context(), storage.EventFilter{Actor: user.ID, VerbPrefix: verbSignIn}, "", 1)
+	if err == nil && len(before) > 0 {
+		err = p.Letters.Notice(r, user, templates.MailNewDevice, map[string]string{"device": web.Device(r.UserAgent())})
+	}
+	if err != nil {
+		web.Note(r, err) // the sign-in stands
+	}
 }
 
 // recordFailure records a sign-in that was refused, and the lock-out that it may have brought. It

@@ -7,6 +7,7 @@ import (
 	"latchkey/provider/audit"
 	"latchkey/provider/clientauth"
 	"latchkey/provider/grants"
+	"latchkey/provider/letters"
 	"latchkey/provider/outbound"
 	"latchkey/provider/people"
 	"latchkey/provider/session"
@@ -28,6 +29,8 @@ type Pages struct {
 	Factors  *people.Factors
 	Outbound *outbound.Client
 	Audit    *audit.Log // nil: sign-ins leave no events
+
+	Letters *letters.Letters // tells of sign-ins in another browser; nil: nobody is told
 
 	InteractionTTL time.Duration // how long a user may take to sign in
 

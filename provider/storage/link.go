@@ -7,7 +7,13 @@ import (
 
 // Purposes of a Link. A link of one purpose is never found as one of another.
 const (
-	LinkReset = "reset" // sets a new password
+	LinkReset     = "reset"      // sets a new password
+	LinkInvite    = "invite"     // sets a first password
+	LinkAddress   = "address"    // makes Address that of the user
+	LinkLost      = "lost"       // begins the way back for who has lost everything
+	LinkLostWait  = "lost-wait"  // no link: that way was begun, and the time to wait ends with ExpiresAt; used: it was stopped
+	LinkLostStop  = "lost-stop"  // stops it
+	LinkLostReady = "lost-ready" // ends it: sets a new password and removes second factors
 )
 
 // Link is what a mail let its reader do, once. A user has one link for each purpose: a new one
@@ -32,12 +38,19 @@ var links = register(table[Link]{
 	purgeAt: func(l *Link) time.Time { return l.ExpiresAt.Add(keepUsed) },
 })
 
-func linkID(purpose, userID string) string { return purpose + " " + userID }
+// linkID leaves room for as many links that stop something as there are addresses to be told.
+func linkID(l Link) string {
+	id := l.Purpose + " " + l.UserID
+	if l.Purpose == LinkLostStop {
+		id += " " + Hash(l.Address)
+	}
+	return id
+}
 
 // ReplaceLink stores a link in place of any that the user had for the same purpose, used or not.
 // The caller leaves ID and Version out.
 func (s *Store) ReplaceLink(ctx context.Context, l Link) error {
-	l.ID = linkID(l.Purpose, l.UserID)
+	l.ID = linkID(l)
 	_, err := makeOr(ctx, s, "replace link", links, l, func(there *Link) error {
 		*there = l
 		return nil
@@ -55,6 +68,17 @@ func (r Records) Link(ctx context.Context, purpose, hash string) (Link, error) {
 		return Link{}, ErrNotFound
 	}
 	return found[0], nil
+}
+
+// LinkOf returns the link that a user has for a purpose, used and expired ones too, or ErrNotFound.
+func (r Records) LinkOf(ctx context.Context, purpose, userID string) (Link, error) {
+	return load(ctx, r, "load link", links, linkID(Link{Purpose: purpose, UserID: userID}))
+}
+
+// DropLink removes the link that a user has for a purpose. No error if there is none.
+func (s *Store) DropLink(ctx context.Context, purpose, userID string) error {
+	_, err := s.engine.Remove(ctx, &links.Table, is(FieldID, linkID(Link{Purpose: purpose, UserID: userID})))
+	return wrap("drop link", err)
 }
 
 // UseLink marks the link used at now and returns it. Of any number of concurrent calls exactly one

@@ -58,3 +58,27 @@ func TestALinkIsUsedOnce(t *testing.T) {
 		})
 	})
 }
+
+func TestAUsersLinkIsFoundAndDropped(t *testing.T) {
+	contract(t, func(t *testing.T, s *storage.Store) {
+		now := time.Now().UTC().Truncate(time.Millisecond)
+		for _, address := range []string{"a@example.com", "b@example.com"} {
+			for _, purpose := range []string{storage.LinkLostWait, storage.LinkLostStop} {
+				must(t, s.ReplaceLink(t.Context(), storage.Link{Hash: purpose + address, Purpose: purpose, UserID: "u", Address: address, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}))
+			}
+		}
+		// One for each address can stop something; of other purposes there is one.
+		for hash, there := range map[string]bool{"a@example.com": true, "b@example.com": true} {
+			_, err := s.Link(t.Context(), storage.LinkLostStop, storage.LinkLostStop+hash)
+			equal(t, err == nil, there)
+		}
+		got, err := s.LinkOf(t.Context(), storage.LinkLostWait, "u")
+		must(t, err)
+		equal(t, got.Address, "b@example.com")
+		for range 2 { // the second time there is nothing
+			must(t, s.DropLink(t.Context(), storage.LinkLostWait, "u"))
+		}
+		_, err = s.LinkOf(t.Context(), storage.LinkLostWait, "u")
+		want(t, err, storage.ErrNotFound)
+	})
+}

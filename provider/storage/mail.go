@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// MailInvite is the kind of a Mail with the link of an invitation, see Mail.
+const MailInvite = "invite"
+
 // Mail is a mail that is to be sent. It holds what the mail is about, not its text: that is written
 // when it is sent, so that no link that is worth anything lies in the store.
 type Mail struct {

@@ -7,18 +7,20 @@ import (
 
 // User is a person who can sign in.
 type User struct {
-	ID           string    `bson:"_id" json:"sub"` // the sub claim of public clients; random, never given to anybody else (OIDC Core §2)
-	Username     string    `bson:"username" json:"username"`
-	PasswordHash string    `bson:"password_hash,omitempty" json:"-"` // argon2id PHC string; "" means that no password works
-	Disabled     bool      `bson:"disabled,omitempty" json:"disabled,omitempty"`
-	Groups       []string  `bson:"groups,omitempty" json:"groups,omitempty"`
-	Role         string    `bson:"role,omitempty" json:"role,omitempty"` // one of the Role constants: what the user may administer
-	Claims       Claims    `bson:"claims" json:"claims"`
-	Factors      Factors   `bson:"factors" json:"-"`
-	SignOutDue   bool      `bson:"sign_out_due,omitempty" json:"-"` // a change was made that ends all sessions, and they have not been ended yet
-	CreatedAt    time.Time `bson:"created_at" json:"created_at"`
-	UpdatedAt    time.Time `bson:"updated_at" json:"updated_at"`
-	Version      int64     `bson:"version" json:"-"`
+	ID           string   `bson:"_id" json:"sub"` // the sub claim of public clients; random, never given to anybody else (OIDC Core §2)
+	Username     string   `bson:"username" json:"username"`
+	PasswordHash string   `bson:"password_hash,omitempty" json:"-"` // argon2id PHC string; "" means that no password works
+	Disabled     bool     `bson:"disabled,omitempty" json:"disabled,omitempty"`
+	Groups       []string `bson:"groups,omitempty" json:"groups,omitempty"`
+	Role         string   `bson:"role,omitempty" json:"role,omitempty"` // one of the Role constants: what the user may administer
+	Claims       Claims   `bson:"claims" json:"claims"`
+	Factors      Factors  `bson:"factors" json:"-"`
+	SignOutDue   bool     `bson:"sign_out_due,omitempty" json:"-"` // a change was made that ends all sessions, and they have not been ended yet
+	// FormerAddresses were the user's, and are still told of what happens to the account.
+	FormerAddresses []FormerAddress `bson:"former_addresses,omitempty" json:"-"`
+	CreatedAt       time.Time       `bson:"created_at" json:"created_at"`
+	UpdatedAt       time.Time       `bson:"updated_at" json:"updated_at"`
+	Version         int64           `bson:"version" json:"-"`
 }
 
 // Roles of those who administer. A user without one administers nothing. What each may do is
@@ -33,6 +35,12 @@ const (
 
 // Roles lists them, the mightiest first.
 var Roles = []string{RoleOwner, RoleAdministrator, RoleHelpDesk, RoleAuditor, RoleApplicationOwner}
+
+// FormerAddress is an e-mail address that was a user's until lately.
+type FormerAddress struct {
+	Address string    `bson:"address"`
+	Until   time.Time `bson:"until"` // it is told nothing any more from then on
+}
 
 // Claims are the standard claims about a person (OIDC Core §5.1). preferred_username, updated_at,
 // groups and roles are not kept here: they follow from the User and its groups.

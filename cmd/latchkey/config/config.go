@@ -118,6 +118,8 @@ type Config struct {
 		Interaction Duration `json:"interaction"`
 		// MailLink is how long the link of a mail works, from 5m to 1d. Default 30m.
 		MailLink Duration `json:"mail_link"`
+		// Invitation is how long the link of an invitation works, from 1h to 30d. Default 7d.
+		Invitation Duration `json:"invitation"`
 		// SigningKey is how long a key signs before the next one takes over. Default 90d.
 		SigningKey Duration `json:"signing_key"`
 	} `json:"lifetimes"`
@@ -199,12 +201,16 @@ type Config struct {
 
 	Account struct {
 		// Editable lists the claims that people may change about themselves: name, given_name,
-		// middle_name, family_name, nickname, gender, birthdate, phone_number, profile, picture,
-		// website, address, locale, zoneinfo. Default name, given_name, middle_name, family_name,
-		// nickname, locale, zoneinfo.
+		// middle_name, family_name, nickname, email (by a link in a mail), gender, birthdate,
+		// phone_number, profile, picture, website, address, locale, zoneinfo. Default name,
+		// given_name, middle_name, family_name, nickname, email, locale, zoneinfo.
 		Editable []string `json:"editable"`
 		// Delete lets people delete their account. Default false.
 		Delete bool `json:"delete"`
+		// RecoveryWait is how long people wait who have lost everything that they sign in with,
+		// until a mail lets them choose a password and removes their second factors: from 1h to
+		// 30d. 0s: there is no such way. Default 0s.
+		RecoveryWait Duration `json:"recovery_wait"`
 	} `json:"account"`
 
 	Audit struct {
@@ -242,6 +248,7 @@ func Default() Config {
 	l.SessionIdle, l.SessionAbsolute = Duration(d.SessionIdle), Duration(d.SessionAbsolute)
 	l.RememberedIdle, l.RememberedAbsolute, l.Interaction = Duration(d.RememberedIdle), Duration(d.RememberedMax), Duration(d.InteractionTTL)
 	l.MailLink = Duration(d.LinkTTL)
+	l.Invitation = Duration(d.InvitationTTL)
 	l.SigningKey = 90 * Day
 	c.Passwords.MinLength = people.MinPassword
 	c.Account.Editable = provider.DefaultEditableClaims()
@@ -597,6 +604,12 @@ func (c *Config) CheckStore() (fs Faults) {
 		if !slices.Contains(provider.EditableClaims(), claim) {
 			bad("account.editable", "%q is not one of %s", claim, strings.Join(provider.EditableClaims(), ", "))
 		}
+	}
+	if w := c.Account.RecoveryWait; w != 0 && (w < Duration(time.Hour) || w > 30*Day) {
+		bad("account.recovery_wait", "must be from 1h to 30d, such as 3d, or 0s for no such way")
+	}
+	if i := c.Lifetimes.Invitation; i < Duration(time.Hour) || i > 30*Day {
+		bad("lifetimes.invitation", "must be from 1h to 30d, such as 7d")
 	}
 	if c.Passwords.MinLength < 8 || c.Passwords.MinLength > 64 {
 		bad("passwords.min_length", "must be from 8 to 64, such as 10")

@@ -1,13 +1,13 @@
-package account
+package web
 
 import (
 	"strings"
 )
 
-// device names what a User-Agent header stands for, in words of every language by which a person
+// Device names what a User-Agent header stands for, in words of every language by which a person
 // recognises their own devices: "Firefox (Windows)"; "" when it is nothing known. The header says
 // whatever its sender likes, so nothing is decided by it.
-func device(userAgent string) string {
+func Device(userAgent string) string {
 	browser, system := "", ""
 	// The order matters: most browsers also name those that they want to be taken for.
 	for _, b := range [][2]string{
