@@ -133,7 +133,7 @@ clients:
   - {client_id: x, client_name: X, redirect_uris: ["https://x.example.com/cb"], client_secret: short}
 `, 0o600)
 		r := apply()
-		if r.code != exitFailed {
+		if r.code != exitRefused {
 			t.Fatalf("exit %d", r.code)
 		}
 		for _, want := range []string{"site.yaml:3:", "site.yaml:5: people[0].groups", "site.yaml:5: people[0].password", "site.yaml:6:", "site.yaml:7:", "site.yaml:8:", "site.yaml:9:", "site.yaml:10:",
@@ -150,7 +150,7 @@ clients:
 		rewrite(t, file, "clients:\n  - client_id: x\n    redirect_uri: https://x.example.com/cb\n    allowed_group: [a]\npeople:\n  - username: a\n    claims: {mail: x}\n", 0o600)
 		r := apply()
 		for _, want := range []string{"site.yaml:3: clients[0].redirect_uri", "did you mean redirect_uris", "site.yaml:4: clients[0].allowed_group", "site.yaml:7: people[0].claims.mail", "did you mean email"} {
-			if r.code != exitFailed || !strings.Contains(r.stderr, want) {
+			if r.code != exitRefused || !strings.Contains(r.stderr, want) {
 				t.Errorf("exit %d, nothing about %q in %s", r.code, want, r.stderr)
 			}
 		}

@@ -21,7 +21,7 @@ func TestAuditListsWhatCommandsDidAndFiltersIt(t *testing.T) {
 	run("user", "create", "ada", "--email", "ada@example.com", "--password-stdin")
 	run("group", "add", "staff", "ada")
 	run("client", "create", "--id", "notes", "--name", "Notes", "--redirect-uri", "https://notes.example.com/cb", "--group", "staff")
-	if r := latchkey(t, "", nil, "group", "delete", "staff", "--data", data); r.code != exitFailed || !strings.Contains(r.stderr, "the application notes names the group staff") {
+	if r := latchkey(t, "", nil, "group", "delete", "staff", "--data", data); r.code != exitConflict || !strings.Contains(r.stderr, "the application notes names the group staff") {
 		t.Errorf("a group that is needed: %s", r.stderr)
 	}
 	run("user", "update", "ada", "--email", "ada@example.org")
@@ -147,7 +147,7 @@ func TestAllThatIsWrongWithAClientIsToldAtOnce(t *testing.T) {
 		"--backchannel-logout-uri", "http://a.example.com/", "--group", "nothing", "--data", t.TempDir())
 	for _, want := range []string{"client_id must be", "redirect_uris number 1 ", "redirect_uris number 2 ", "backchannel_logout_uri ",
 		`there is no group "nothing"; make it with: latchkey group create nothing`} {
-		if r.code != exitFailed || !strings.Contains(r.stderr, "latchkey: "+want) {
+		if r.code != exitRefused || !strings.Contains(r.stderr, "latchkey: "+want) {
 			t.Errorf("exit %d, nothing about %q in\n%s", r.code, want, r.stderr)
 		}
 	}

@@ -115,10 +115,10 @@ func tryBackup(ctx context.Context, c config.Config, file, folder string) (_ *si
 	}
 	s, err := open(ctx, trial, slog.New(slog.DiscardHandler), false)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s cannot be used: %w", file, err)
+		return nil, nil, errors.New(file + " cannot be used: " + err.Error()) // not for want of a database: that is another exit code
 	}
 	if counts, err = s.check(ctx); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("%s cannot be used: %w", file, err), s.Close())
+		return nil, nil, errors.Join(errors.New(file+" cannot be used: "+err.Error()), s.Close())
 	}
 	return s, counts, nil
 }

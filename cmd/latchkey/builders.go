@@ -1,9 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"latchkey/provider/admin"
 )
 
 // What most commands have in common: they work on the database that flags and configuration name,
@@ -84,6 +92,66 @@ func act(sh *shell, use, what, short string, do func(context.Context, *site, str
 			}
 			return sh.done("%s", done)
 		}})
+}
+
+// destroy is act for what cannot be undone: at a terminal it asks first.
+func destroy(sh *shell, use, what, short, question string, do func(context.Context, *site, string) (done string, err error)) *cobra.Command {
+	var yes bool
+	return sh.siteCommand(siteCommand{use: use, short: short, args: exactArgs(1, what),
+		flags: func(cmd *cobra.Command) {
+			cmd.Flags().BoolVar(&yes, "yes", false, "do not ask; away from a terminal nobody is asked")
+		},
+		run: func(ctx context.Context, s *site, args []string) error {
+			if !yes {
+				if err := sh.confirm(ctx, fmt.Sprintf(question, printable(args[0]))); err != nil {
+					return err
+				}
+			}
+			done, err := do(ctx, s, args[0])
+			if err != nil {
+				return err
+			}
+			return sh.done("%s", done)
+		}})
+}
+
+var errDeclined = errors.New("nothing was changed")
+
+// confirm asks whoever sits at the terminal. Nobody there: it is confirmed.
+func (sh *shell) confirm(ctx context.Context, question string) error {
+	f, ok := sh.stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	sh.notef("%s [y/N] ", question)
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(f).ReadString('\n') // an end is a no
+		answer <- line
+	}()
+	select {
+	case line := <-answer:
+		if a := strings.ToLower(strings.TrimSpace(line)); a == "y" || a == "yes" {
+			return nil
+		}
+		return errDeclined
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ifMissing is the flag of commands that create something.
+func ifMissing(cmd *cobra.Command, flag *bool) {
+	cmd.Flags().BoolVar(flag, "if-missing", false, "if there is one already, leave it as it is and succeed")
+}
+
+// thereAlready reports whether create --if-missing has found one, and says so.
+func (sh *shell) thereAlready(ifMissing bool, err error) bool {
+	if !ifMissing || !errors.Is(err, admin.ErrTaken) {
+		return false
+	}
+	sh.notef("It is there already, and stays as it is.\n")
+	return true
 }
 
 // needsChange insists that a command that changes something was told what: some flag of its own.

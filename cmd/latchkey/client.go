@@ -164,6 +164,7 @@ func (e *clientEdit) broughtSecret(ctx context.Context) (string, error) {
 
 func (sh *shell) clientCreate() *cobra.Command {
 	var typ, id string
+	var missing bool
 	e := &clientEdit{sh: sh}
 	return sh.siteCommand(siteCommand{
 		use:   "create",
@@ -184,11 +185,15 @@ The client secret is printed once and cannot be read again.`,
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&typ, "type", clients.TypeWeb, "`TYPE`: "+strings.Join(clients.Types, ", "))
 			cmd.Flags().StringVar(&id, "id", "", "client `ID` (default: a random one)")
+			ifMissing(cmd, &missing)
 			e.register(cmd)
 		},
 		before: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains(clients.Types, typ) {
 				return usage("--type must be one of %s", strings.Join(clients.Types, ", "))
+			}
+			if missing && id == "" {
+				return usage("--if-missing needs --id: a random one is never there")
 			}
 			return e.read(cmd)
 		},
@@ -206,9 +211,16 @@ The client secret is printed once and cannot be read again.`,
 				return err
 			}
 			c, secret, err := s.admin.CreateClient(ctx, s.actor, n)
+			if sh.thereAlready(missing, err) {
+				if c, err = s.admin.Client(ctx, s.actor, id); err != nil {
+					return err
+				}
+				return sh.printClient(c)
+			}
 			if err != nil {
 				return err
 			}
+			sh.warnUseless(c)
 			return sh.printNewClient(s, c, secret)
 		},
 	})
@@ -249,6 +261,19 @@ func (sh *shell) printNewClient(s *site, c clients.Client, secret string) error 
 		sh.printf("\nThe secret is not shown again. If it gets lost: latchkey client rotate-secret %s\n", c.ID)
 	}
 	return nil
+}
+
+// warnUseless says what the client cannot do, where that is rarely what was meant.
+func (sh *shell) warnUseless(c clients.Client) {
+	scopes := strings.Fields(c.Scope)
+	switch {
+	case c.Type == clients.TypeAPI && len(c.Audience) == 0:
+		sh.notef("This API has no audience: no access token is for it. Name its address: latchkey client update %s --audience https://api.example.com\n", c.ID)
+	case c.Type == clients.TypeService && len(c.Audience) == 0:
+		sh.notef("This service has no audience: it gets tokens for no API. Name one: latchkey client update %s --audience https://api.example.com\n", c.ID)
+	case len(c.RedirectURIs) > 0 && len(scopes) > 0 && !slices.Contains(scopes, "openid"):
+		sh.notef("Its scopes are without openid: it gets no ID token, and cannot tell who has signed in. If it should: latchkey client update %s --scope %q\n", c.ID, "openid "+c.Scope)
+	}
 }
 
 // warnAlwaysAsks says that people are asked although the client is not to ask.
@@ -384,7 +409,8 @@ func (sh *shell) clientRotateSecret() *cobra.Command {
 }
 
 func (sh *shell) clientDelete() *cobra.Command {
-	return act(sh, "delete CLIENT_ID", oneClientID, "Delete an application for good, and revoke all that it was given",
+	return destroy(sh, "delete CLIENT_ID", oneClientID, "Delete an application for good, and revoke all that it was given",
+		"Delete the application %s for good? Nobody can sign in to it any more.",
 		func(ctx context.Context, s *site, id string) (string, error) {
 			return id + " is deleted, and all that it was given is revoked.", s.admin.DeleteClient(ctx, s.actor, id)
 		})

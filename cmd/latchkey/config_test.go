@@ -39,7 +39,7 @@ func TestWhatCannotBeReadHidesNothingElseThatIsWrong(t *testing.T) {
 			t.Errorf("nothing says %q in\n%s", want, r.stderr)
 		}
 	}
-	if lines := strings.Count(r.stderr, "\n"); r.code != exitFailed || lines != 7 {
+	if lines := strings.Count(r.stderr, "\n"); r.code != exitRefused || lines != 7 {
 		t.Errorf("exit %d, %d lines:\n%s", r.code, lines, r.stderr)
 	}
 	t.Run("what was misspelt is not missing as well", func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestNoCommandPrintsASecret(t *testing.T) {
 		}
 	}
 	r := latchkey(t, "", []string{"LATCHKEY_MASTER_KEY=notakey-pa55word", "LATCHKEY_ISSUER=http://localhost:8080"}, "config", "check")
-	if r.code != exitFailed || !strings.Contains(r.stderr, "LATCHKEY_MASTER_KEY") || strings.Contains(r.stderr, "pa55word") {
+	if r.code != exitRefused || !strings.Contains(r.stderr, "LATCHKEY_MASTER_KEY") || strings.Contains(r.stderr, "pa55word") {
 		t.Errorf("a bad key: exit %d %s", r.code, r.stderr)
 	}
 }

@@ -26,6 +26,7 @@ func (sh *shell) printGroup(g storage.Group) error {
 
 func (sh *shell) groupCreate() *cobra.Command {
 	var g storage.Group
+	var missing bool
 	return sh.siteCommand(siteCommand{
 		use:     "create NAME",
 		short:   "Create a group",
@@ -34,10 +35,14 @@ func (sh *shell) groupCreate() *cobra.Command {
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&g.Description, "description", "", "a `SENTENCE` for administrators")
 			cmd.Flags().StringArrayVar(&g.Roles, "role", nil, "a `ROLE` that members have; may be repeated")
+			ifMissing(cmd, &missing)
 		},
 		run: func(ctx context.Context, s *site, args []string) error {
 			g.Name = args[0]
 			made, err := s.admin.CreateGroup(ctx, s.actor, g)
+			if sh.thereAlready(missing, err) {
+				made, err = s.admin.Group(ctx, s.actor, g.Name)
+			}
 			if err != nil {
 				return err
 			}
@@ -160,7 +165,7 @@ func (sh *shell) groupRemove() *cobra.Command {
 }
 
 func (sh *shell) groupDelete() *cobra.Command {
-	return act(sh, "delete NAME", oneName, "Delete a group; its members lose its roles",
+	return destroy(sh, "delete NAME", oneName, "Delete a group; its members lose its roles", "Delete the group %s for good? Its members lose its roles.",
 		func(ctx context.Context, s *site, name string) (string, error) {
 			return "The group " + name + " is deleted.", s.admin.DeleteGroup(ctx, s.actor, name)
 		})

@@ -15,14 +15,56 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/cmd/latchkey/config"
+	"latchkey/keys"
+	"latchkey/provider/admin"
+	"latchkey/provider/storage"
 )
 
-// Exit codes.
+// Exit codes. What a script may want to tell apart has one of its own.
 const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
+	exitOK          = 0
+	exitFailed      = 1 // all else
+	exitUsage       = 2 // flags and arguments
+	exitNotFound    = 3 // what was named is not there
+	exitConflict    = 4 // it is there already, in use, or was changed by somebody else meanwhile
+	exitRefused     = 5 // what was given is not good, or not allowed; nothing was changed
+	exitUnavailable = 6 // the database cannot be opened or does not answer
 )
+
+// codeOf is the exit code of an error.
+func codeOf(err error) int {
+	switch {
+	case errors.As(err, new(usageError)):
+		return exitUsage
+	case errors.Is(err, storage.ErrUnavailable), errors.As(err, new(unavailableError)):
+		return exitUnavailable
+	case errors.Is(err, admin.ErrNotFound), errors.Is(err, keys.ErrNoSuchKey):
+		return exitNotFound
+	case errors.Is(err, admin.ErrTaken), errors.Is(err, admin.ErrConflict), errors.Is(err, admin.ErrInUse), errors.Is(err, admin.ErrLastOwner):
+		return exitConflict
+	case errors.As(err, new(admin.Faults)), errors.As(err, new(config.Faults)), errors.As(err, new(config.Fault)), errors.Is(err, admin.ErrForbidden), errors.Is(err, errDeclined):
+		return exitRefused
+	}
+	return exitFailed
+}
+
+// unavailableError is that the database could not be opened.
+type unavailableError struct{ error }
+
+func (e unavailableError) Unwrap() error { return e.error }
+
+// worded is an error with the words of the command line.
+type worded struct {
+	text string
+	err  error
+}
+
+func (e worded) Error() string { return e.text }
+func (e worded) Unwrap() error { return e.err }
+
+func inOtherWords(err error, format string, args ...any) error {
+	return worded{fmt.Sprintf(format, args...), err}
+}
 
 // shell is what the process was given. Commands read and write nothing else.
 type shell struct {
@@ -68,7 +110,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		fmt.Fprintf(stderr, "See: %s --help\n", cmd.CommandPath())
 		return exitUsage
 	}
-	return exitFailed
+	return codeOf(err)
 }
 
 // flagFault says what is wrong with a flag, without the words of the function that read it.
@@ -93,6 +135,8 @@ func (sh *shell) rootCommand() *cobra.Command {
 		Use:     "latchkey",
 		Short:   "A single sign-on provider: OpenID Connect and OAuth 2.0 in one program",
 		Long: `Latchkey lets people sign in once, on one page, to every application that is registered here.
+
+Exit codes: 1 failed, 2 wrong use, 3 not found, 4 taken, in use or changed by somebody else, 5 refused, 6 the database is not available.
 
 Try it:    latchkey demo
 Run it:    latchkey init, then latchkey serve

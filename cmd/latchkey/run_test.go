@@ -26,7 +26,7 @@ func TestAWrongTurnIsAnsweredInOneLine(t *testing.T) {
 		{[]string{"demo", "--port", "abc"}, exitUsage, `latchkey: invalid argument "abc" for "--port" flag: it is a whole number`},
 		{[]string{"user", "create", "x", "--email-verified=perhaps"}, exitUsage, `latchkey: invalid argument "perhaps" for "--email-verified" flag: it is true or false`},
 		{[]string{"usr"}, exitUsage, `latchkey: unknown command "usr" for "latchkey"; did you mean user`},
-		{[]string{"serve", "--issuer", "http://localhost:99999"}, exitFailed, "latchkey: --issuer: must have a port from 1 to 65535 or none, such as https://id.example.com"},
+		{[]string{"serve", "--issuer", "http://localhost:99999"}, exitRefused, "latchkey: --issuer: must have a port from 1 to 65535 or none, such as https://id.example.com"},
 		{[]string{"healthcheck", "--listen", "127.0.0.1:1"}, exitFailed, "latchkey: nothing answers at 127.0.0.1:1; is latchkey serve running, and does it listen there? (connection refused)"},
 		{[]string{"backup", there, "--data", data}, exitFailed, "latchkey: " + there + " is there already and stays as it is; name a new file"},
 		{[]string{"backup", filepath.Join(there, "x"), "--data", data}, exitFailed, "latchkey: back up to " + filepath.Join(there, "x") + ": open " + filepath.Join(there, "x") + ".partial: not a directory"},
@@ -56,7 +56,7 @@ func TestADatabaseThatDoesNotOpenIsSaidInOneLine(t *testing.T) {
 	}
 	rewrite(t, filepath.Join(data, "latchkey.db"), strings.Repeat("what is this ", 1000), 0o600)
 	r = latchkey(t, "", nil, "user", "list", "--data", data)
-	if r.code != exitFailed || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, "put a backup in its place") {
+	if r.code != exitUnavailable || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, "put a backup in its place") {
 		t.Errorf("no database: exit %d\n%s", r.code, r.stderr)
 	}
 }
@@ -70,7 +70,7 @@ func TestAMongoDBThatDoesNotAnswerIsSaidInOneLine(t *testing.T) {
 	} {
 		r := latchkey(t, "", nil, args...)
 		const want = "latchkey: open MongoDB: no server that takes writes answered within 10s (127.0.0.1:1: connection refused); is the address right, and is it a replica set or a sharded cluster that runs?\n"
-		if r.code != exitFailed || r.stderr != want {
+		if r.code != exitUnavailable || r.stderr != want {
 			t.Errorf("%s: exit %d\n%s", args[0], r.code, r.stderr)
 		}
 	}

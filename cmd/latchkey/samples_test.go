@@ -302,8 +302,8 @@ func TestTheSamplesSayWhatIsMissing(t *testing.T) {
 		{[]string{samplesSecretEnv + "=short"}, []string{"--issuer", "https://id.example.com", "--domain", "example.com"}, exitFailed, "32 characters"},
 		{[]string{samplesSecretEnv + "=" + samplesSecret}, []string{"--issuer", "https://id.example.com"}, exitUsage, "--domain"},
 		{[]string{samplesSecretEnv + "=" + samplesSecret}, []string{"--issuer", "https://id.example.com", "--domain", "https://example.com/"}, exitUsage, "--domain"},
-		{[]string{samplesSecretEnv + "=" + samplesSecret}, []string{"--domain", "example.com"}, exitFailed, "issuer"},
-		{[]string{samplesSecretEnv + "=" + samplesSecret}, []string{"--issuer", "https://id.example.com", "--domain", "example.com", "--listen", "9000"}, exitFailed, "--listen"},
+		{[]string{samplesSecretEnv + "=" + samplesSecret}, []string{"--domain", "example.com"}, exitRefused, "issuer"},
+		{[]string{samplesSecretEnv + "=" + samplesSecret}, []string{"--issuer", "https://id.example.com", "--domain", "example.com", "--listen", "9000"}, exitRefused, "--listen"},
 	} {
 		r := latchkey(t, "", c.env, append([]string{"samples", "serve"}, c.args...)...)
 		if r.code != c.code || !strings.Contains(r.stderr, c.want) || strings.Contains(r.stderr, samplesSecret) {

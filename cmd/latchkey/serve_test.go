@@ -579,7 +579,7 @@ func TestCommandsAskedForInTheWrongWayExitWith2AndSayHow(t *testing.T) {
 			args = append(args, "--data", data)
 		}
 		succeed(t, "", "group", "list", "--data", seeded(t, data))
-		if r := latchkey(t, "", nil, args...); r.code != exitFailed || r.stderr == "" {
+		if r := latchkey(t, "", nil, args...); r.code == exitOK || r.code == exitUsage || r.stderr == "" {
 			t.Errorf("latchkey %s: exit %d, %q", strings.Join(args, " "), r.code, r.stderr)
 		}
 	}
@@ -593,7 +593,7 @@ func TestAPasswordIsJudgedBeforeItIsSet(t *testing.T) {
 	data := t.TempDir()
 	for password, why := range map[string]string{"tiny-1": "10", "password123": "", "ada-ada-ada": ""} {
 		r := latchkey(t, password+"\n", nil, "user", "create", "ada", "--password-stdin", "--data", data)
-		if r.code != exitFailed || !strings.Contains(r.stderr, why) || strings.Contains(r.stderr, password) {
+		if r.code != exitRefused || !strings.Contains(r.stderr, why) || strings.Contains(r.stderr, password) {
 			t.Errorf("%q: exit %d, %s", password, r.code, r.stderr)
 		}
 	}
@@ -601,7 +601,7 @@ func TestAPasswordIsJudgedBeforeItIsSet(t *testing.T) {
 		t.Errorf("an empty standard input: exit %d", r.code)
 	}
 	succeed(t, testPassword, "user", "create", "ada", "--password-stdin", "--data", data)
-	if r := latchkey(t, testPassword, nil, "user", "create", "ADA", "--password-stdin", "--data", data); r.code != exitFailed || !strings.Contains(r.stderr, "taken") {
+	if r := latchkey(t, testPassword, nil, "user", "create", "ADA", "--password-stdin", "--data", data); r.code != exitConflict || !strings.Contains(r.stderr, "taken") {
 		t.Errorf("twice: %d %s", r.code, r.stderr)
 	}
 }

@@ -52,16 +52,23 @@ func openStore(ctx context.Context, c *config.Config) (*storage.Store, error) {
 		return nil, err
 	}
 	if uri != "" {
-		return storage.OpenMongoDB(ctx, uri)
+		s, err := storage.OpenMongoDB(ctx, uri)
+		if err != nil {
+			return nil, unavailableError{err}
+		}
+		return s, nil
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
 	}
 	db, err := storage.OpenSQLite(ctx, c.DatabaseFile())
 	if err != nil && (strings.Contains(err.Error(), "is not a database") || strings.Contains(err.Error(), "malformed")) {
-		return nil, fmt.Errorf("%w; it is damaged, or something else: put a backup in its place, with latchkey restore", err)
+		err = fmt.Errorf("%w; it is damaged, or something else: put a backup in its place, with latchkey restore", err)
 	}
-	return db, err
+	if err != nil {
+		return nil, unavailableError{err}
+	}
+	return db, nil
 }
 
 // masterKey finds the master key, or makes one for a database that has no use for an earlier one. A
@@ -120,7 +127,7 @@ func openServer(ctx context.Context, c config.Config, logger *slog.Logger) (*sit
 func open(ctx context.Context, c config.Config, logger *slog.Logger, create bool) (_ *site, err error) {
 	if !create {
 		if err := c.Exists(); err != nil {
-			return nil, err
+			return nil, unavailableError{err}
 		}
 	}
 	s := &site{Config: c, logger: logger, now: time.Now, counts: newCounts()}

@@ -92,7 +92,7 @@ func notEmpty(list []string) (out []string) {
 func (sh *shell) userCreate() *cobra.Command {
 	var f claimFlags
 	var given []string
-	var fromStdin, without bool
+	var fromStdin, without, missing bool
 	return sh.siteCommand(siteCommand{
 		use:   "create USERNAME",
 		short: "Create a person",
@@ -102,6 +102,7 @@ func (sh *shell) userCreate() *cobra.Command {
 		flags: func(cmd *cobra.Command) {
 			f.register(cmd)
 			cmd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
+			ifMissing(cmd, &missing)
 			cmd.Flags().BoolVar(&without, "no-password", false, "the person cannot sign in until a password is set")
 		},
 		before: func(cmd *cobra.Command, _ []string) error {
@@ -115,11 +116,16 @@ func (sh *shell) userCreate() *cobra.Command {
 			n := admin.NewUser{Username: args[0]}
 			f.apply(given, &n.Claims, &n.Groups)
 			n.Role, _ = f.givenRole(given)
-			if !without {
-				// All else is checked before a person is asked to think of a password.
-				if err := s.admin.CheckUser(ctx, n); err != nil {
+			if err := s.admin.CheckUser(ctx, n); sh.thereAlready(missing, err) {
+				u, err := s.admin.User(ctx, s.actor, args[0])
+				if err != nil {
 					return err
 				}
+				return sh.printUser(shownUser{User: u})
+			} else if err != nil {
+				return err
+			}
+			if !without { // all else was checked before a person is asked to think of a password
 				var err error
 				if n.Password, err = sh.readPassword(ctx, fromStdin, "Password for "+args[0]); err != nil {
 					return err
@@ -416,13 +422,17 @@ func (sh *shell) userSignOut() *cobra.Command {
 }
 
 func (sh *shell) userDelete() *cobra.Command {
-	return sh.actOnUser("delete", "Delete a person for good, and end their sessions", "%s is deleted.",
-		func(ctx context.Context, s *site, u storage.User) error {
-			_, err := s.admin.DeleteUser(ctx, s.actor, u.ID)
-			if errors.Is(err, admin.ErrNotFound) {
-				return nil // another administrator was faster
+	return destroy(sh, "delete USERNAME", oneUsername, "Delete a person for good, and end their sessions",
+		"Delete %s for good? Whoever gets that name later is somebody else to applications.",
+		func(ctx context.Context, s *site, name string) (string, error) {
+			u, err := s.admin.User(ctx, s.actor, name)
+			if err != nil {
+				return "", err
 			}
-			return err
+			if _, err := s.admin.DeleteUser(ctx, s.actor, u.ID); err != nil && !errors.Is(err, admin.ErrNotFound) { // another administrator was faster
+				return "", err
+			}
+			return u.Username + " is deleted.", nil
 		})
 }
 

@@ -24,7 +24,7 @@ func inWords(err error) error {
 		for _, f := range faults {
 			lines = append(lines, faultInWords(f))
 		}
-		return errors.New(strings.Join(lines, "\n"))
+		return worded{strings.Join(lines, "\n"), err}
 	}
 	var object *admin.ObjectError
 	if !errors.As(err, &object) {
@@ -35,27 +35,27 @@ func inWords(err error) error {
 	case errors.Is(err, admin.ErrNotFound):
 		switch object.Kind {
 		case "user":
-			return fmt.Errorf("there is no person with the username %q", name)
+			return inOtherWords(err, "there is no person with the username %q", name)
 		case "client":
-			return fmt.Errorf("there is no application with the client_id %q", name)
+			return inOtherWords(err, "there is no application with the client_id %q", name)
 		}
-		return fmt.Errorf("there is no %s %q", object.Kind, name)
+		return inOtherWords(err, "there is no %s %q", object.Kind, name)
 	case errors.Is(err, admin.ErrTaken):
 		switch object.Kind {
 		case "user":
-			return fmt.Errorf("the username %q is taken", name)
+			return inOtherWords(err, "the username %q is taken", name)
 		case "client":
-			return fmt.Errorf("the client_id %q is taken", name)
+			return inOtherWords(err, "the client_id %q is taken", name)
 		}
-		return fmt.Errorf("there is a %s %q already", object.Kind, name)
+		return inOtherWords(err, "there is a %s %q already", object.Kind, name)
 	case errors.Is(err, admin.ErrConflict):
-		return fmt.Errorf("%s was changed by another administrator at the same time; try again", name)
+		return inOtherWords(err, "%s was changed by another administrator at the same time; try again", name)
 	case errors.Is(err, admin.ErrForbidden):
-		return fmt.Errorf("you may not do this to the %s %q", object.Kind, name)
+		return inOtherWords(err, "you may not do this to the %s %q", object.Kind, name)
 	case errors.Is(err, admin.ErrLastOwner):
-		return fmt.Errorf("%[1]s is the last owner; make somebody else one first: latchkey user update USERNAME --role owner", name)
+		return inOtherWords(err, "%[1]s is the last owner; make somebody else one first: latchkey user update USERNAME --role owner", name)
 	case errors.Is(err, admin.ErrInUse):
-		return fmt.Errorf("the application %[1]s names the group %[2]s; change that first: latchkey client update %[1]s --group … or --owner-group …", object.By, name)
+		return inOtherWords(err, "the application %[1]s names the group %[2]s; change that first: latchkey client update %[1]s --group … or --owner-group …", object.By, name)
 	}
 	return err
 }
