@@ -219,11 +219,11 @@ func (c *catalogue) faults() []error {
 	return out
 }
 
-// lacks lists the messages that the catalogue has no words for.
+// lacks lists the messages that the catalogue has no words for, and should have.
 func (c *catalogue) lacks() []string {
 	var out []string
 	for key := range english().messages {
-		if c.messages[key] == nil {
+		if c.messages[key] == nil && speaks(c.tag.String(), key) {
 			out = append(out, key)
 		}
 	}

@@ -22,7 +22,8 @@
 // messages by key. A value stands in a message by its name, such as {app}. A message that depends
 // on a number has one text for each plural form of the language (CLDR), and {n} is the number. A
 // page asks for a message by its key and never has words of its own; Error names a Problem. No
-// language lacks a message, a plural form or a value: the tests see to it.
+// language lacks a message, a plural form or a value: the tests see to it. Messages whose key begins
+// with admin. are on pages for administrators, which are in English and German alone.
 //
 // # What people and applications say about themselves
 //

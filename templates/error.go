@@ -43,6 +43,13 @@ const (
 	LogoutClientDiffer Problem = "logout.client"      // client_id and id_token_hint name two applications
 	LogoutRedirect     Problem = "logout.redirect"    // the post_logout_redirect_uri is not registered
 	SignedOutExpired   Problem = "signed-out-expired" // the signed-out page is of an earlier sign-out
+
+	NotAdministrator    Problem = "not-administrator"    // whoever is signed in administers nothing
+	AdministratorFactor Problem = "administrator-factor" // whoever administers needs a second factor
+	NotForThisRole      Problem = "not-for-this-role"    // the role does not include it
+	ObjectGone          Problem = "object-gone"          // what was to be looked at or changed is not there
+	ObjectChanged       Problem = "object-changed"       // somebody else was faster, or it is needed
+	SetUpGone           Problem = "set-up-gone"          // the set-up link was used, or is too old
 )
 
 // problems lists them all, for the tests.
@@ -50,7 +57,7 @@ var problems = []Problem{
 	BadRequest, NotFound, MethodNotAllowed, Unavailable, Internal, TooMany, ForeignForm, CookieMissing, FormExpired,
 	SignInEnded, OtherBrowser, ClientUnknown, RedirectUnknown, NothingChosen, LinkGone, LinkOther, SessionGone, ConnectionGone,
 	MethodGone,
-	LogoutHintInvalid, LogoutClientDiffer, LogoutRedirect, SignedOutExpired,
+	LogoutHintInvalid, LogoutClientDiffer, LogoutRedirect, SignedOutExpired, NotAdministrator, AdministratorFactor, NotForThisRole, ObjectGone, ObjectChanged, SetUpGone,
 }
 
 // key is that of the problem's message for a part of the page, "" if it has none.

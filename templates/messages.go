@@ -57,7 +57,7 @@ func (v view) message(m Message) phrase {
 	if forms == nil {
 		words = english()
 		if forms = words.messages[m.Key]; forms == nil {
-			return phrase{{Text: m.Key, Lang: "zxx"}}
+			return phrase{{Text: shown(m.Key), Lang: "zxx"}}
 		}
 		lang = "en"
 	}

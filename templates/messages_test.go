@@ -123,9 +123,20 @@ func TestEveryMessageIsUsed(t *testing.T) {
 			all.Write(readFile(t, name))
 		}
 	}
+	// Pages for administrators are put together in provider/console.
+	files, err = filepath.Glob("../provider/console/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, name := range files {
+		if !strings.HasSuffix(name, "_test.go") {
+			all.Write(readFile(t, name))
+		}
+	}
 	for key := range english().messages {
 		chosen := false // by a value: a scope, a claim, a reason, a state
-		for _, prefix := range []string{"scope.", "claim.", "refused.reason.", "logged-out.", "problem.", "password.refused.", "mail.", "activity.", "reset.", "invitation.", "lost-", "confirm."} {
+		for _, prefix := range []string{"scope.", "claim.", "refused.reason.", "logged-out.", "problem.", "password.refused.", "mail.", "activity.", "reset.", "invitation.", "lost-", "confirm.",
+			"admin.confirm.", "admin.key.state.", "admin.key.use.", "admin.mail.state.", "admin.outcome.", "admin.role.", "admin.rule.", "admin.scope.", "admin.state.", "admin.type.", "admin.health."} {
 			chosen = chosen || strings.HasPrefix(key, prefix)
 		}
 		if !chosen && !strings.Contains(all.String(), `"`+key+`"`) {

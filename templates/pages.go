@@ -42,6 +42,7 @@ var pages = []struct {
 	{RecoveryCodes{}.file(), recoveryCodesSamples},
 	{LogoutConfirm{}.file(), logoutConfirmSamples},
 	{LoggedOut{}.file(), loggedOutSamples},
+	{Console{}.file(), consoleSamples},
 	{Error{}.file(), errorSamples},
 }
 

@@ -154,7 +154,7 @@ type view struct {
 
 func (s *Set) view(lang string, page Page) view {
 	words, ok := s.languages[lang]
-	if !ok {
+	if _, console := page.(Console); !ok || console && !slices.Contains(consoleLanguages, lang) {
 		lang, words = "en", s.languages["en"]
 	}
 	return view{

@@ -123,6 +123,9 @@ func everyPage(t *testing.T, check func(t *testing.T, lang string, page Page, ou
 	s := newSet(t)
 	for _, lang := range s.order {
 		for _, p := range pages {
+			if p.file == (Console{}).file() && !slices.Contains(consoleLanguages, lang) {
+				continue // it is in English then
+			}
 			for _, c := range p.samples() {
 				t.Run(p.file+" "+c.name+" "+lang, func(t *testing.T) {
 					t.Parallel()
@@ -145,7 +148,7 @@ func TestPagesLookAsReviewed(t *testing.T) {
 	for _, p := range pages {
 		for i, c := range p.samples() {
 			for _, lang := range s.order {
-				if lang != "en" && (i > 0 || lang != "de" && s.languages[lang].direction != "rtl") {
+				if lang != "en" && (p.file == (Console{}).file() && !slices.Contains(consoleLanguages, lang) || i > 0 || lang != "de" && s.languages[lang].direction != "rtl") {
 					continue
 				}
 				name := filepath.Join("testdata", strings.Join([]string{path.Base(p.file), c.name, lang, "html"}, "."))
@@ -219,6 +222,7 @@ func TestEveryPageHasTheIdsThatAutomationKnows(t *testing.T) {
 		"account/recovery": {"recovery-page"},
 		"recovery/forgot":  {"forgot-page", "username", "forgot-submit"}, "recovery/forgot_sent": {"forgot-sent"},
 		"recovery/reset": {"reset-page", "new-password", "repeat-password", "reset-submit"}, "recovery/reset_done": {"reset-done", "reset-sign-in"},
+		"console/console":  {"content"},
 		"signin/form_post": {"form-post"}, "signin/check_session": nil,
 	}
 	everyPage(t, func(t *testing.T, _ string, page Page, out string) {
@@ -254,7 +258,7 @@ func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 		if h := tagged(all, "h1"); len(h) != 1 {
 			t.Errorf("%d h1", len(h))
 		}
-		if title := tagged(all, "title"); len(title) != 1 || !strings.HasSuffix(title[0].text, " – Latchkey") {
+		if title := find(all, func(e *element) bool { return e.tag == "title" && !slices.Contains(e.within, "svg") }); len(title) != 1 || !strings.HasSuffix(title[0].text, " – Latchkey") {
 			t.Errorf("title: %v", title)
 		}
 		labels := map[string]bool{}
@@ -355,7 +359,7 @@ func TestNoPageNeedsMoreThanItsPolicyAllows(t *testing.T) {
 					t.Errorf("a %v", e.attr)
 				}
 			case "form":
-				if e.attr["method"] != "post" {
+				if get := e.attr["method"] == "get" && page.file() == (Console{}).file(); e.attr["method"] != "post" && !get {
 					t.Errorf("form %v", e.attr)
 				}
 			}
@@ -367,7 +371,7 @@ func TestEveryFormOfOursCarriesItsCSRFValue(t *testing.T) {
 	t.Parallel()
 	everyPage(t, func(t *testing.T, _ string, page Page, out string) {
 		all := parse(t, out)
-		forms, values := len(tagged(all, "form")), len(find(all, func(e *element) bool { return e.tag == "input" && e.attr["name"] == "csrf" }))
+		forms, values := len(find(all, func(e *element) bool { return e.tag == "form" && e.attr["method"] == "post" })), len(find(all, func(e *element) bool { return e.tag == "input" && e.attr["name"] == "csrf" }))
 		if page.file() == "signin/form_post" {
 			forms = 0 // it goes to the application, which must not learn one
 		}
@@ -458,6 +462,9 @@ func TestEveryEndingHasAButton(t *testing.T) {
 	everyPage(t, func(t *testing.T, _ string, page Page, out string) {
 		if _, frame := page.(CheckSession); frame {
 			return
+		}
+		if _, console := page.(Console); console {
+			return // most of its pages end nothing
 		}
 		if _, framed := page.(interface{ frame() *Frame }); framed {
 			return // the way on stands beside it
@@ -557,7 +564,13 @@ func TestOperatorsReplaceTemplatesAndWords(t *testing.T) {
 	if out := render(t, own, "eo", Login{}); !strings.Contains(out, "<h1>Ensaluti</h1>") {
 		t.Error(out)
 	}
-	if m := own.Missing("eo"); len(m) != len(english().messages)-2+1 || !slices.Contains(m, "months") || slices.Contains(m, "time.hours-ago") {
+	needed := 0 // pages for administrators do without an operator's language
+	for key := range english().messages {
+		if speaks("eo", key) {
+			needed++
+		}
+	}
+	if m := own.Missing("eo"); len(m) != needed-2+1 || !slices.Contains(m, "months") || slices.Contains(m, "time.hours-ago") {
 		t.Errorf("missing: %v", m)
 	}
 	if m := own.Missing("en"); len(m) != 0 {
