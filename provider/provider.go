@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -310,6 +311,7 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	p.Console, err = console.New(console.Config{
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Admin: p.Admin, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn, Audit: cfg.Audit,
 		Logger: cfg.Logger, Ready: checks, Version: cfg.Version, Mail: cfg.Mail != nil, RequireSecondFactor: cfg.RequireAdministratorSecondFactor,
+		Handler: sync.OnceValue(p.Handler),
 	})
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package console
 import (
 	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
@@ -35,12 +36,15 @@ type Config struct {
 	Mail bool
 	// RequireSecondFactor keeps the pages from administrators who have no second factor.
 	RequireSecondFactor bool
+	// Handler serves the whole provider: for a relying party inside.
+	Handler func() http.Handler
 }
 
 // Console is the administration over HTTP: the API and the pages.
 type Console struct {
 	Config
 	operations []operation
+	recipes    []recipe
 	document   *web.Document // the OpenAPI document
 
 	requests *web.Limit // by credential
@@ -50,6 +54,10 @@ type Console struct {
 // New makes a Console.
 func New(cfg Config) (*Console, error) {
 	c := &Console{Config: cfg, requests: web.NewLimit(perCredential, limitWindow), wrong: web.NewLimit(wrongPerHost, limitWindow)}
+	var err error
+	if c.recipes, err = readRecipes(); err != nil {
+		return nil, err
+	}
 	c.operations = c.table()
 	text, err := c.openAPI()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 const (
 	TokenAccess        = "access"         // opaque access token
 	TokenInitialAccess = "initial_access" // permits one dynamic registration (RFC 7591 §3)
+	TokenSetUp         = "set_up"         // makes whoever has it the first owner
 )
 
 // Token is a credential that is looked up rather than verified by its signature. The value itself
