@@ -80,7 +80,7 @@ Scopes: ` + strings.Join(console.Scopes(), ", ") + `.`,
 			}
 			sh.printf("%s\n", value)
 			if u.Role == "" {
-				sh.notef("%s has no role and may administer nothing; role in a file for latchkey apply gives one.\n", u.Username)
+				sh.notef("%s has no role and may administer nothing; latchkey user update %s --role gives one.\n", u.Username, u.Username)
 			}
 			return sh.done("Good until %s. It is not shown again.", k.ExpiresAt.Format("2006-01-02 15:04 MST"))
 		},

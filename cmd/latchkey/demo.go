@@ -68,15 +68,16 @@ var demoGroups = []admin.GroupEntry{
 
 var demoPeople = []struct {
 	username string
+	role     string // what they administer
 	groups   []string
 	claims   storage.Claims
 	note     string
 }{
-	{"alice", []string{"staff"}, storage.Claims{Name: "Alice Example", GivenName: "Alice", FamilyName: "Example", Email: "alice@example.com", EmailVerified: true},
+	{"alice", "", []string{"staff"}, storage.Claims{Name: "Alice Example", GivenName: "Alice", FamilyName: "Example", Email: "alice@example.com", EmailVerified: true},
 		"an ordinary user: the API's /admin answers 403"},
-	{"bob", []string{"admins", "staff"}, storage.Claims{Name: "Bob Example", GivenName: "Bob", FamilyName: "Example", Email: "bob@example.com", EmailVerified: true},
-		"an administrator: the API's /admin answers 200, and asks for a new sign-in after five minutes"},
-	{"carol", nil, storage.Claims{Name: "Carol Example", GivenName: "Carol", FamilyName: "Example", Email: "carol@example.com", EmailVerified: true},
+	{"bob", storage.RoleOwner, []string{"admins", "staff"}, storage.Claims{Name: "Bob Example", GivenName: "Bob", FamilyName: "Example", Email: "bob@example.com", EmailVerified: true},
+		"administers the provider, too; the API's /admin answers 200, and asks for a new sign-in after five minutes"},
+	{"carol", "", nil, storage.Claims{Name: "Carol Example", GivenName: "Carol", FamilyName: "Example", Email: "carol@example.com", EmailVerified: true},
 		"a guest: may not use Ledger"},
 }
 
@@ -84,6 +85,7 @@ var demoPeople = []struct {
 type demoInfo struct {
 	Issuer       string     `json:"issuer"`
 	Account      string     `json:"account"` // URL of the page where people see their sessions
+	Admin        string     `json:"admin"`   // URL of the pages for administrators
 	Applications []demoSite `json:"applications"`
 	APIs         []demoSite `json:"apis"`
 	People       []demoWho  `json:"people"`
@@ -397,7 +399,7 @@ func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string
 	}
 	for _, p := range demoPeople {
 		if _, err := s.store.UserByUsername(ctx, p.username); errors.Is(err, storage.ErrNotFound) {
-			m.People = append(m.People, admin.UserEntry{Username: p.username, Groups: p.groups, Claims: p.claims,
+			m.People = append(m.People, admin.UserEntry{Username: p.username, Role: p.role, Groups: p.groups, Claims: p.claims,
 				Password: passwords[p.username]})
 		} else if err != nil {
 			return nil, err
@@ -487,7 +489,7 @@ func (o demoOptions) apis(withFlask bool) []demoSite {
 }
 
 func (o demoOptions) info(passwords map[string]string, flaskHint string) demoInfo {
-	info := demoInfo{Issuer: o.issuer(), Account: o.issuer() + "/account", APIs: o.apis(flaskHint == ""), FlaskHint: flaskHint,
+	info := demoInfo{Issuer: o.issuer(), Account: o.issuer() + "/account", Admin: o.issuer() + "/admin", APIs: o.apis(flaskHint == ""), FlaskHint: flaskHint,
 		CommandLine: "go run ./clients/cli/whoami --issuer " + o.issuer() + " --client-id whoami"}
 	for _, a := range demoApps {
 		info.Applications = append(info.Applications, demoSite{a.name, a.url(o), a.id, a.note})
@@ -543,7 +545,8 @@ func (sh *shell) printDemo(info demoInfo, o demoOptions) error {
 		kept = "Everything is kept in " + o.data + "."
 	}
 	sh.printf("\nLatchkey is running. %s Ctrl-C ends it.\n\n", kept)
-	rows := [][]string{{"  Provider", info.Issuer, "where people sign in; their own page is /account"}}
+	rows := [][]string{{"  Provider", info.Issuer, "where people sign in; their own page is /account"},
+		{"  Administration", info.Admin, "people, groups, applications, sessions, keys, audit log; as bob"}}
 	for _, a := range slices.Concat(info.Applications, info.APIs) {
 		rows = append(rows, []string{"  " + a.Name, a.URL, a.Note})
 	}
@@ -569,9 +572,10 @@ Try this
   3. Open %s as carol: she is told why she may not, and whom to ask.
   4. Sign out everywhere, and look at the others.
   5. From a terminal: %s
+  6. Administer at %s as bob: register an application, and let it be tried there.
 
 What is refused, and why, is reported below.
 
-`, first.Name, second.Name, last.Name, info.Applications[2].Name, info.CommandLine)
+`, first.Name, second.Name, last.Name, info.Applications[2].Name, info.CommandLine, info.Admin)
 	return nil
 }

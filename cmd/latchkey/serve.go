@@ -145,6 +145,11 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 	for _, w := range slices.Concat(c.Warnings(), s.masterKeyWarnings(), config.CertificateWarnings(&c, time.Now())) {
 		logger.Warn(w)
 	}
+	if link, err := p.Console.SetUpLink(ctx); err != nil {
+		logger.Warn("no set-up link was made", "error", err)
+	} else if link != "" {
+		logger.Warn("nobody administers yet: whoever opens this link, once and within a day, becomes the owner", "link", link)
+	}
 	number, _ := version()
 	logger.Info("ready", "issuer", c.Issuer, "listen", c.Listen, "metrics_listen", c.MetricsListen, "version", number)
 	debug.FreeOSMemory() // the start leaves several times of what idling needs

@@ -242,8 +242,10 @@ func (s *site) provider() (*provider.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
+	number, _ := version()
 	return provider.New(provider.Config{
 		Issuer:    issuer,
+		Version:   number,
 		Name:      c.Name,
 		Store:     s.store,
 		Keys:      s.ring,
@@ -290,6 +292,8 @@ func (s *site) provider() (*provider.Provider, error) {
 		LostWait:                  time.Duration(c.Account.RecoveryWait),
 		RequireSecondFactor:       c.RequireSecondFactor,
 		InsecurePublicWithoutPKCE: c.InsecurePublicClientsWithoutPKCE,
+
+		RequireAdministratorSecondFactor: c.RequireAdministratorSecondFactor,
 	})
 }
 

@@ -133,6 +133,9 @@ type Config struct {
 	Registration string `json:"registration"`
 	// RequireSecondFactor lets nobody into any application by password alone. Default false.
 	RequireSecondFactor bool `json:"require_second_factor"`
+	// RequireAdministratorSecondFactor keeps the pages below /admin from administrators who have no
+	// second factor. Default false.
+	RequireAdministratorSecondFactor bool `json:"require_administrator_second_factor"`
 	// RegistrationsPerHour limits registration per client address; 0 is no limit. Default 60.
 	RegistrationsPerHour int `json:"registrations_per_hour"`
 	// RegistrationResources lists the APIs that clients which register themselves may ask for
