@@ -26,6 +26,7 @@ import (
 	"latchkey/clients/cli"
 	"latchkey/clients/flaskapi"
 	"latchkey/clients/localhost"
+	"latchkey/clients/mailbox"
 	"latchkey/clients/spa"
 	"latchkey/clients/webapp"
 	"latchkey/cmd/latchkey/config"
@@ -38,6 +39,7 @@ import (
 const (
 	portProvider = 0
 	portBoard    = 4
+	portMailbox  = 5
 	portAPI      = 10
 	portFlask    = 11
 	portsEnd     = 12
@@ -84,8 +86,9 @@ var demoPeople = []struct {
 // demoInfo is what the demonstration prints.
 type demoInfo struct {
 	Issuer       string     `json:"issuer"`
-	Account      string     `json:"account"` // URL of the page where people see their sessions
+	Account      string     `json:"account"` // URL of the page where people look after themselves
 	Admin        string     `json:"admin"`   // URL of the pages for administrators
+	Mailbox      string     `json:"mailbox"` // URL of the page with every mail; nobody guesses it
 	Applications []demoSite `json:"applications"`
 	APIs         []demoSite `json:"apis"`
 	People       []demoWho  `json:"people"`
@@ -158,6 +161,10 @@ func (o demoOptions) kept(name string) string {
 	return filepath.Join(o.data, name)
 }
 
+// demoWait is how long whoever has lost everything waits in the demonstration: long enough to see
+// the mails, and to stop it.
+const demoWait = 2 * time.Minute
+
 // config is the provider's configuration for the demonstration. It may call loopback addresses,
 // because the applications are there.
 func (o demoOptions) config(data string) config.Config {
@@ -167,6 +174,8 @@ func (o demoOptions) config(data string) config.Config {
 	c.Data, c.MongoDB, c.MetricsListen = data, o.mongodb, ""
 	c.Log.Level = "info"
 	c.Outbound.AllowLoopback = true
+	c.Mail.Mode, c.Mail.From, c.Mail.Folder = "folder", "accounts@id.localhost", filepath.Join(data, "mails")
+	c.Account.Delete, c.Account.RecoveryWait = true, config.Duration(demoWait)
 	return c
 }
 
@@ -181,7 +190,7 @@ func (sh *shell) demo(ctx context.Context, o demoOptions) (err error) {
 		}
 	}()
 	for offset := range portsEnd {
-		used := offset <= portBoard || offset == portAPI
+		used := offset <= portMailbox || offset == portAPI
 		if !used {
 			continue
 		}
@@ -268,10 +277,13 @@ func (sh *shell) demo(ctx context.Context, o demoOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	box := mailbox.New(c.Mail.Folder)
+	apps[portMailbox] = box
 	for offset, h := range apps {
 		start(offset, h)
 	}
 	info := o.info(passwords, f.hint)
+	info.Mailbox = o.address("mail", portMailbox) + box.Path()
 	if err := checkDemo(ctx, info); err != nil {
 		return err
 	}
@@ -504,6 +516,7 @@ func (o demoOptions) info(passwords map[string]string, flaskHint string) demoInf
 // checkDemo asks everybody for an answer, as a browser would, before anything is promised.
 func checkDemo(ctx context.Context, info demoInfo) error {
 	urls := []string{info.Issuer + "/.well-known/openid-configuration", info.Issuer + "/readyz"}
+	urls = append(urls, info.Mailbox)
 	for _, a := range info.Applications {
 		urls = append(urls, a.URL+"/")
 	}
@@ -545,11 +558,12 @@ func (sh *shell) printDemo(info demoInfo, o demoOptions) error {
 		kept = "Everything is kept in " + o.data + "."
 	}
 	sh.printf("\nLatchkey is running. %s Ctrl-C ends it.\n\n", kept)
-	rows := [][]string{{"  Provider", info.Issuer, "where people sign in; their own page is /account"},
+	rows := [][]string{{"  Provider", info.Issuer, "where people sign in; their own pages are below /account"},
 		{"  Administration", info.Admin, "people, groups, applications, sessions, keys, audit log; as bob"}}
 	for _, a := range slices.Concat(info.Applications, info.APIs) {
 		rows = append(rows, []string{"  " + a.Name, a.URL, a.Note})
 	}
+	rows = append(rows, []string{"  Mailbox", info.Mailbox, "every mail of the provider, for who has this address"})
 	if err := sh.table(rows); err != nil {
 		return err
 	}
@@ -571,8 +585,9 @@ Try this
   2. Call the API's /admin as alice, and as bob; as bob again after five minutes: you are asked to sign in once more.
   3. Open %s as carol: she is told why she may not, and whom to ask.
   4. Sign out everywhere, and look at the others.
-  5. From a terminal: %s
-  6. Administer at %s as bob: register an application, and let it be tried there.
+  5. Forget a password, change your address, or say that you have lost everything: the mails are in the mailbox.
+  6. From a terminal: %s
+  7. Administer at %s as bob: register an application, and let it be tried there.
 
 What is refused, and why, is reported below.
 

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"html"
 	"io"
 	"net/http"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"latchkey/provider/storage/storagetest"
 )
@@ -95,6 +98,29 @@ func TestTheDemonstrationKeepsWhatItIsToldToKeepAndNothingElse(t *testing.T) {
 		t.Error("a throw-away demonstration has the passwords of another")
 	}
 	r2.stop()
+}
+
+func TestTheDemonstrationsMailboxHasTheMailsForWhoKnowsItsAddress(t *testing.T) {
+	t.Parallel()
+	r, info := demonstration(t, "--port", strconv.Itoa(freePorts(t, portsEnd)))
+	defer r.stop()
+	p := newPerson(t)
+	p.open(info.Issuer+"/password/forgot").press("forgot-submit", "username", "alice").must("forgot-sent")
+	// The mail is on its way in another process: the page is asked until it is there.
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		if p.open(info.Mailbox); strings.Contains(p.body, "/password/reset?link=") {
+			break
+		}
+	}
+	link := regexp.MustCompile(`href="(http[^"]+/password/reset[^"]+)"`).FindStringSubmatch(p.body)
+	if link == nil {
+		t.Fatalf("no mail: %s", p.body)
+	}
+	p.open(html.UnescapeString(link[1])).must("reset-page")
+	p.open(strings.Split(info.Mailbox, "/")[0] + "//" + strings.Split(info.Mailbox, "/")[2] + "/")
+	if strings.Contains(p.body, "link=") {
+		t.Error("the mails are at an address that everybody knows")
+	}
 }
 
 func TestTheDemonstrationReportsRefusalsAndNothingElse(t *testing.T) {
