@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"latchkey/cmd/latchkey/config"
+	"latchkey/provider/console"
 	"latchkey/provider/storage"
 )
 
@@ -20,6 +21,7 @@ import (
 const (
 	verbBackup  = "database.backup"
 	verbRestore = "database.restore"
+	verbVerify  = "database.verify"
 )
 
 var errOnlyEmbedded = errors.New("only the embedded database is backed up and restored by this command; use MongoDB's own tools, mongodump for one")
@@ -57,7 +59,7 @@ for one.`,
 // noted does something with the database as a whole, and leaves an event.
 func (s *site) noted(ctx context.Context, verb string, do func() error) error {
 	event, err := s.audit.Begin(ctx, storage.Event{Actor: storage.EventParty{Kind: s.actor.Kind, ID: s.actor.ID, Name: s.actor.Name},
-		Verb: verb, Object: storage.EventParty{Kind: "database"}})
+		Verb: verb, Object: databaseParty(verb)})
 	if err != nil {
 		return err
 	}
@@ -69,12 +71,38 @@ func (s *site) noted(ctx context.Context, verb string, do func() error) error {
 	return nil
 }
 
+// databaseParty is the database as the object of an event. What shows that a backup is good names
+// it, so that administrators see when that was.
+func databaseParty(verb string) storage.EventParty {
+	o := storage.EventParty{Kind: "database"}
+	if verb != verbBackup {
+		o.Name = console.BackupObject
+	}
+	return o
+}
+
+// proven leaves an event in the installation that a backup of it was shown to be good. Where there
+// is no installation beside the backup, there is none.
+func (sh *shell) proven(ctx context.Context, c config.Config) error {
+	if c.Exists() != nil {
+		return nil
+	}
+	s, err := open(ctx, c, slog.New(slog.DiscardHandler), false)
+	if err != nil {
+		return nil //nolint:nilerr // the backup is good all the same, which is what was asked
+	}
+	s.actor = sh.actor()
+	err = s.noted(ctx, verbVerify, func() error { return nil })
+	return errors.Join(err, s.Close())
+}
+
 func (sh *shell) backupVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Restore a backup in a place of its own, and say whether everything in it can be used",
 		Long: `Restore a backup in a temporary folder, with the master key of the configuration, and look at everything: every page and record is
-read, every key is opened, a token is signed and verified. The backup is only read, and so is everything else.`,
+read, every key is opened, a token is signed and verified. The backup is only read. The installation that the configuration names,
+if it is there, gets an event that says so: administrators see when a restore was last proven.`,
 		Example: "  latchkey backup verify /var/backups/latchkey-monday.db",
 		Args:    exactArgs(1, "the file to verify"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -92,6 +120,9 @@ read, every key is opened, a token is signed and verified. The backup is only re
 				return err
 			}
 			if err := s.Close(); err != nil {
+				return err
+			}
+			if err := sh.proven(cmd.Context(), c); err != nil {
 				return err
 			}
 			return sh.printCounts(counts, "The backup is good.")

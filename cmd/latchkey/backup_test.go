@@ -51,6 +51,9 @@ func TestABackupIsVerifiedByUsingIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := into[struct{ Records map[string]int }](t, succeed(t, "", "backup", "verify", file, "--data", data, "--json"))
+	if proven := succeed(t, "", "audit", "--object", "backup", "--data", data); !strings.Contains(proven, "database.verify") {
+		t.Errorf("administrators do not see that the backup was proven: %s", proven)
+	}
 	if out.Records["users"] != 1 {
 		t.Errorf("%v", out)
 	}

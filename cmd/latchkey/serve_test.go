@@ -547,6 +547,10 @@ func TestWhatTheCommandsPrintIsStable(t *testing.T) {
 	if key = into[[]shownAPIKey](t, succeed(t, "", at("api-key", "list", "--json")...)); key[0].RevokedAt.IsZero() {
 		t.Errorf("%+v", key)
 	}
+	want("why", members(succeed(t, "", at("why", "ADA", id, "--json")...)), "allowed client_id rule sub text")
+	if why := succeed(t, "", at("why", "ada", id)...); why != "yes: the application is for everybody\n" {
+		t.Errorf("why: %q", why)
+	}
 	want("version", members(succeed(t, "", "version", "--json")), "commit version")
 	if list := succeed(t, "", at("user", "list", "--json")...); strings.Contains(list, "argon2") {
 		t.Errorf("a password hash was printed: %s", list)

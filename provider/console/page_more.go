@@ -507,15 +507,15 @@ func (c *Console) healthPage(v *visit) error {
 	return v.render(p)
 }
 
-// backupObject is what the events of a proven restore are about.
-const backupObject = "backup"
+// BackupObject is the name of what the events of a proven restore are about.
+const BackupObject = "backup"
 
 // lastRestore says when a backup was last shown to be good.
 func (c *Console) lastRestore(v *visit) ([]templates.Cell, error) {
 	if !v.may(admin.VerbAuditRead) {
 		return nil, nil
 	}
-	found, err := c.Admin.Events(v.ctx, v.actor, storage.EventFilter{Object: backupObject, ObjectKind: "database"}, "", 1)
+	found, err := c.Admin.Events(v.ctx, v.actor, storage.EventFilter{Object: BackupObject, ObjectKind: "database"}, "", 1)
 	if err != nil || len(found) == 0 {
 		return words("admin.never"), err
 	}
