@@ -69,6 +69,7 @@ func (p *Provider) Endpoints() []web.Endpoint {
 		{Path: "/jwks", Methods: show, Audience: web.AudiencePublic, Handler: p.Registrations.JWKS, Member: "jwks_uri"},
 		{Path: "/logo/{client_id}", Methods: show, Audience: web.AudiencePublic, Handler: p.Registrations.Logo},
 		{Path: "/assets/", Methods: show, Prefix: true, Audience: web.AudiencePlain, Handler: web.Plain(http.StripPrefix(p.Web.Path, templates.Assets()))},
+		{Path: "/look/", Methods: show, Prefix: true, Audience: web.AudiencePlain, Handler: web.Plain(http.StripPrefix(p.Web.Path, p.Templates.LookFiles()))},
 		{Path: "/.well-known/webfinger", Methods: show, AtRoot: true, Audience: web.AudiencePublic, Handler: p.Registrations.Webfinger},
 		{Path: "/healthz", Methods: show, AtRoot: true, Audience: web.AudiencePlain, Handler: p.Web.Healthz},
 		{Path: "/readyz", Methods: show, AtRoot: true, Audience: web.AudiencePlain, Handler: p.Web.Readyz},

@@ -62,6 +62,8 @@ type App struct {
 	PolicyURI  string   // OIDC Registration §2 policy_uri
 	TOSURI     string   // OIDC Registration §2 tos_uri
 	Host       string   // host of the redirect URI: where the answer goes
+	Accent     string   // colour of its pages, such as #14594a
+	Welcome    string   // a line on the sign-in page
 	Unverified bool     // it registered itself, and nobody here has looked at it
 	LeadsTo    []string // addresses that a form of the page may lead to at the end of its redirects
 }

@@ -22,7 +22,8 @@ var htmlFiles embed.FS
 
 // Options is what pages need to know about where they are shown.
 type Options struct {
-	ProviderName string           // what people know the provider by; "Latchkey" when empty
+	ProviderName string // what people know the provider by; "Latchkey" when empty
+	Look         Look
 	Path         string           // path of the issuer, "" or like "/idp": what the addresses of assets start with
 	Overrides    fs.FS            // an operator's own templates and messages, or nil (see the package documentation)
 	Now          func() time.Time // the clock; time.Now when nil
@@ -149,6 +150,7 @@ type view struct {
 	words     *catalogue
 	now       time.Time
 	zone      *time.Location // of the times on it
+	look      Look
 	path      string
 }
 
@@ -159,7 +161,7 @@ func (s *Set) view(lang string, page Page) view {
 	}
 	return view{
 		Lang: lang, Dir: words.direction, Provider: shown(s.options.ProviderName), Page: page, words: words,
-		now: s.options.Now(), zone: time.UTC, path: s.options.Path,
+		now: s.options.Now(), zone: time.UTC, look: s.options.Look, path: s.options.Path,
 	}
 }
 

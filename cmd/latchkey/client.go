@@ -69,6 +69,8 @@ var clientFlags = []struct {
 	{"either-secret-method", "it may send its secret in the Authorization header or in the body", func(c *clients.Client) any { return &c.EitherSecretMethod }},
 	{"opaque-access-tokens", "access tokens are random and need introspection", func(c *clients.Client) any { return &c.OpaqueAccessTokens }},
 	{"legacy-assertion-audience", "client assertions may be addressed to the token endpoint", func(c *clients.Client) any { return &c.LegacyAssertionAudience }},
+	{"accent", "`COLOUR` of buttons and links on the pages of a sign-in to it, such as #14594a", func(c *clients.Client) any { return &c.Accent }},
+	{"welcome", "a `LINE` on its sign-in page", func(c *clients.Client) any { return &c.Welcome }},
 	{"refusal-contact", "`WHO` is named to people who may not use it", func(c *clients.Client) any { return &c.RefusalContact }},
 	{"disabled", "nobody can use it for now", func(c *clients.Client) any { return &c.Disabled }},
 }

@@ -112,6 +112,11 @@ type Decisions struct {
 	// Origins may call token, userinfo and revocation from a browser (CORS), beside the origins of
 	// its redirect URIs.
 	Origins []string `bson:"origins,omitempty" json:"origins,omitempty"`
+	// Accent is the colour of buttons and links on pages of a sign-in to it, such as #14594a; it is
+	// changed until it can be read. Empty: the provider's.
+	Accent string `bson:"accent,omitempty" json:"accent,omitempty"`
+	// Welcome is a line on the sign-in page.
+	Welcome string `bson:"welcome,omitempty" json:"welcome,omitempty"`
 	// RefusalContact is whom the refusal page names when a person may not use the application.
 	RefusalContact string `bson:"refusal_contact,omitempty" json:"refusal_contact,omitempty"`
 	// LegacyAssertionAudience accepts the token endpoint as the aud of a client assertion beside

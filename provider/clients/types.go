@@ -3,6 +3,7 @@ package clients
 import (
 	"crypto/rand"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -115,11 +116,19 @@ func (c *Client) checkDecisions() error {
 			}
 		}
 	}
+	if c.Accent != "" && !colour.MatchString(c.Accent) {
+		return invalid("accent must be a colour such as #14594a")
+	}
+	if err := CheckText(c.Welcome); err != nil {
+		return invalid("welcome %s", err)
+	}
 	if err := CheckText(c.RefusalContact); err != nil {
 		return invalid("refusal_contact %s", err)
 	}
 	return nil
 }
+
+var colour = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
 
 // ValidResource reports whether a URI can name an API: absolute, without a fragment (RFC 8707 §2).
 // urn: and api: are as good as https:, because nobody goes there.

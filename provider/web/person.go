@@ -12,6 +12,7 @@ import (
 func (s *Site) App(client clients.Client, redirect clients.Redirect) templates.App {
 	a := templates.App{
 		Name: client.Name(), HomeURI: client.ClientURI, PolicyURI: client.PolicyURI, TOSURI: client.TOSURI, Unverified: client.Dynamic,
+		Accent: client.Accent, Welcome: client.Welcome,
 		LeadsTo: leadsTo(client, redirect),
 	}
 	if client.LogoURI != "" {

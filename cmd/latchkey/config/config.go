@@ -202,6 +202,29 @@ type Config struct {
 		} `json:"smtp"`
 	} `json:"mail"`
 
+	Look struct {
+		// LogoFile is a picture in place of the key: PNG, JPEG, GIF or WebP, at most 16 KB.
+		// Default none.
+		LogoFile string `json:"logo_file" path:"true"`
+		// Accent is the colour of buttons and links: #14594a. It must be readable (WCAG 2.2,
+		// contrast 4.5). Default ours.
+		Accent string `json:"accent"`
+		// AccentDark is the same in the dark scheme. Default made of accent, or ours.
+		AccentDark string `json:"accent_dark"`
+		// Background is the colour around the card: #f2f0e8. Default ours.
+		Background string `json:"background"`
+		// BackgroundDark is the same in the dark scheme. Default ours.
+		BackgroundDark string `json:"background_dark"`
+		// Welcome is a line on the sign-in page. Default none.
+		Welcome string `json:"welcome"`
+		// HelpURI is where the foot of each page leads to for help. Default none.
+		HelpURI string `json:"help_uri"`
+		// PrivacyURI is where it leads to for how data is treated. Default none.
+		PrivacyURI string `json:"privacy_uri"`
+		// ImprintURI is where it leads to for who runs the provider. Default none.
+		ImprintURI string `json:"imprint_uri"`
+	} `json:"look"`
+
 	Account struct {
 		// Editable lists the claims that people may change about themselves: name, given_name,
 		// middle_name, family_name, nickname, email (by a link in a mail), gender, birthdate,
@@ -606,6 +629,13 @@ func (c *Config) CheckStore() (fs Faults) {
 	for _, claim := range c.Account.Editable {
 		if !slices.Contains(provider.EditableClaims(), claim) {
 			bad("account.editable", "%q is not one of %s", claim, strings.Join(provider.EditableClaims(), ", "))
+		}
+	}
+	if look, err := c.look(); err != nil {
+		bad("look.logo_file", "%v", err)
+	} else {
+		for field, err := range look.Check() {
+			bad("look."+field, "%v", err)
 		}
 	}
 	if w := c.Account.RecoveryWait; w != 0 && (w < Duration(time.Hour) || w > 30*Day) {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -18,13 +19,35 @@ func (c *Config) Pages(now func() time.Time) (*templates.Set, error) {
 	if u, err := url.Parse(c.Issuer); err == nil {
 		o.Path = u.EscapedPath()
 	}
+	var err error
+	if o.Look, err = c.look(); err != nil {
+		return nil, fmt.Errorf("look.logo_file: %w", err)
+	}
 	if c.Templates != "" {
-		var err error
 		if o.Overrides, err = folder(c.Templates); err != nil {
 			return nil, err
 		}
 	}
 	return templates.New(o)
+}
+
+// maxLogoFile bounds what is read; how large a logo may be is the look's to say.
+const maxLogoFile = 1 << 20
+
+// look is what the operator makes of the pages. An error is about the file of the logo.
+func (c *Config) look() (templates.Look, error) {
+	l := templates.Look{Accent: c.Look.Accent, AccentDark: c.Look.AccentDark, Background: c.Look.Background, BackgroundDark: c.Look.BackgroundDark,
+		Welcome: c.Look.Welcome, HelpURI: c.Look.HelpURI, PrivacyURI: c.Look.PrivacyURI, ImprintURI: c.Look.ImprintURI}
+	if c.Look.LogoFile == "" {
+		return l, nil
+	}
+	f, err := os.Open(c.Look.LogoFile)
+	if err != nil {
+		return l, err
+	}
+	defer f.Close()
+	l.Logo, err = io.ReadAll(io.LimitReader(f, maxLogoFile))
+	return l, err
 }
 
 // folder opens a folder of files. Kubernetes mounts a ConfigMap as links into ..data, which changes
