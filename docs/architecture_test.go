@@ -199,7 +199,7 @@ func TestLibrariesAndTheEnvironmentAreNamedOnlyWhereTheyBelong(t *testing.T) {
 		{"SQLite", regexp.MustCompile(`"modernc\.org/sqlite`), []string{"provider/storage/sqlite*.go", "cmd/bench/floor_sqlite.go"}},
 		// The samples are programs of their own: they hand their environment on, or are one.
 		{"the environment, exit codes and signals", regexp.MustCompile(`\b(os\.(Getenv|LookupEnv|Environ|ExpandEnv|Exit)|signal\.Notify\w*|log\.Fatal\w*)\(`),
-			[]string{"cmd/latchkey/main.go", "cmd/bench/main.go", "clients/first/main.go", "clients/flaskapi/flaskapi.go", "clients/cli/whoami/main.go", "provider/storage/storagetest/*.go"}},
+			[]string{"cmd/latchkey/main.go", "cmd/latchkey/failpoints.go", "cmd/bench/main.go", "clients/first/main.go", "clients/flaskapi/flaskapi.go", "clients/cli/whoami/main.go", "provider/storage/storagetest/*.go"}},
 		// What main was given goes into one reader, so that a variable, a key of the file and a
 		// flag are one thing.
 		{"a variable of the configuration", regexp.MustCompile(`"LATCHKEY_[A-Z]*`),

@@ -33,12 +33,13 @@ const testPassword = "wonderful-teapot-77"
 type application struct {
 	*httptest.Server
 	mu     sync.Mutex
-	answer url.Values // the last authorization response
-	logout []string   // logout tokens
+	answer url.Values    // the last authorization response
+	logout []string      // logout tokens
+	told   chan struct{} // holds one element when there is another one
 }
 
 func newApplication(t testing.TB) *application {
-	a := &application{}
+	a := &application{told: make(chan struct{}, 1)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /callback", func(w http.ResponseWriter, r *http.Request) {
 		a.mu.Lock()
@@ -51,6 +52,10 @@ func newApplication(t testing.TB) *application {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.logout = append(a.logout, r.FormValue("logout_token"))
+		select {
+		case a.told <- struct{}{}:
+		default:
+		}
 	})
 	a.Server = httptest.NewServer(mux)
 	t.Cleanup(a.Close)

@@ -62,7 +62,7 @@ func (x *otlpJSON) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpa
 		x.logger.Info("traces are taken again", "endpoint", x.endpoint)
 	}
 	x.failing = err != nil
-	return nil //nolint:nilerr // the log has it
+	return nil
 }
 
 // Shutdown has nothing to end.
@@ -162,7 +162,7 @@ func otlpRequest(spans []sdktrace.ReadOnlySpan) otlpTraces {
 func otlpAttributes(all []otelattribute.KeyValue) []otlpAttribute {
 	out := make([]otlpAttribute, 0, len(all))
 	for _, a := range all {
-		value := map[string]any{"stringValue": a.Value.Emit()}
+		value := map[string]any{"stringValue": a.Value.String()}
 		switch a.Value.Type() {
 		case otelattribute.INT64:
 			value = map[string]any{"intValue": strconv.FormatInt(a.Value.AsInt64(), 10)}

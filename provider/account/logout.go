@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"latchkey/provider/clients"
+	"latchkey/provider/failpoint"
 	"latchkey/provider/grants"
 	"latchkey/provider/oauth"
 	"latchkey/provider/session"
@@ -261,6 +262,7 @@ func (req logoutRequest) continueTo() (uri, name string) {
 func (p *Pages) signOut(w http.ResponseWriter, r *http.Request, session storage.Session, req logoutRequest) error {
 	web.Mention(r, "sub", session.UserID)
 	web.Mention(r, "sid", session.ID)
+	failpoint.At(failpoint.LogoutChecked)
 	logoutID, err := p.Sessions.End(r.Context(), session)
 	if err != nil {
 		return err

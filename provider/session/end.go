@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"latchkey/provider/clients"
+	"latchkey/provider/failpoint"
 	"latchkey/provider/storage"
 )
 
@@ -35,6 +36,7 @@ func (ss *Sessions) endBy(ctx context.Context, session storage.Session,
 	if err != nil {
 		return "", err
 	}
+	failpoint.At(failpoint.LogoutNoted)
 	defer ss.signals.wake()
 	_, err = end(ctx, session.ID, now)
 	if errors.Is(err, storage.ErrConsumed) || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrConflict) {
@@ -43,6 +45,7 @@ func (ss *Sessions) endBy(ctx context.Context, session storage.Session,
 	if err != nil {
 		return "", fmt.Errorf("end session: %w", err)
 	}
+	failpoint.At(failpoint.LogoutEnded)
 	if had {
 		if err := ss.makeDeliveriesDue(ctx, session.ID, now); err != nil {
 			return "", err
@@ -51,6 +54,7 @@ func (ss *Sessions) endBy(ctx context.Context, session storage.Session,
 	if _, err := ss.Store.RevokeGrants(ctx, storage.GrantFilter{SessionID: session.ID, KeepOffline: true}, now); err != nil {
 		return "", fmt.Errorf("revoke grants of session: %w", err)
 	}
+	failpoint.At(failpoint.LogoutRevoked)
 	// An application that was being signed in to in the meantime is told too.
 	after, err := ss.Reached(ctx, session.ID)
 	if err == nil && len(after) > len(before) {

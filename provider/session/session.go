@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/provider/failpoint"
 	"latchkey/provider/people"
 	"latchkey/provider/storage"
 	"latchkey/provider/web"
@@ -118,6 +119,7 @@ func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.U
 	if err != nil {
 		return storage.Session{}, fmt.Errorf("store session: %w", err)
 	}
+	failpoint.At(failpoint.SignInStored)
 	if err := ss.confirm(ctx, user, s); err != nil {
 		return storage.Session{}, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"latchkey/provider/access"
 	"latchkey/provider/clients"
+	"latchkey/provider/failpoint"
 	"latchkey/provider/grants"
 	"latchkey/provider/oauth"
 	"latchkey/provider/session"
@@ -330,6 +331,7 @@ func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) erro
 	if done, err := p.finish(r, at); err != nil || !done {
 		return p.movedOn(w, r, at, err)
 	}
+	failpoint.At(failpoint.SignInBurnt)
 	req, client := at.Request, at.Client
 	to := web.Response{Redirect: at.redirect, Mode: req.ResponseMode, AppName: client.Name()}
 	rt, err := oauth.ParseResponseType(req.ResponseType)
@@ -367,6 +369,7 @@ func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) erro
 		if err := p.Store.CreateGrant(ctx, issuance.Grant); err != nil {
 			return fmt.Errorf("store grant: %w", err)
 		}
+		failpoint.At(failpoint.SignInGranted)
 		if stands, err := p.consentStands(ctx, at); err != nil || !stands {
 			if revokeErr := p.Store.RevokeGrant(ctx, grant.ID, now); revokeErr != nil {
 				return errors.Join(err, fmt.Errorf("revoke grant: %w", revokeErr))
@@ -387,5 +390,6 @@ func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) erro
 	}
 	to.Values = append(to.Values, [2]string{"id_token", made.IDToken})
 	to.Values = append(to.Values, [2]string{"code", issuance.Code}, [2]string{"state", req.State}, [2]string{"iss", p.Web.Issuer})
+	failpoint.At(failpoint.SignInMinted)
 	return p.Web.Send(w, r, p.withSessionState(to, at))
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"latchkey/provider/failpoint"
 	"latchkey/provider/oauth"
 	"latchkey/provider/people"
 	sessions "latchkey/provider/session"
@@ -134,6 +135,7 @@ func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, page templates.Lo
 		if err != nil {
 			return user, session, err
 		}
+		failpoint.At(failpoint.SignInChecked)
 		if session, err = p.Sessions.Begin(w, r, user, page.Remember); !errors.Is(err, sessions.ErrAccountChanged) {
 			break
 		}

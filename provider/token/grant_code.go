@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"latchkey/provider/failpoint"
 	"latchkey/provider/grants"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
@@ -69,6 +70,7 @@ func (ep *Endpoints) redeemCode(x exchange) (grants.TokenResponse, error) {
 		expiresAt = grant.CreatedAt.Add(ep.Grants.RefreshAbsolute)
 		idleAt = earlier(now.Add(ep.Grants.RefreshIdle), expiresAt)
 	}
+	failpoint.At(failpoint.CodeChecked)
 	grant, err = ep.Store.RedeemCode(ctx, grant, storage.Redemption{CodeHash: hash, Now: now, ExpiresAt: expiresAt, RefreshIdleAt: idleAt})
 	switch {
 	case errors.Is(err, storage.ErrConsumed):
@@ -78,8 +80,11 @@ func (ep *Endpoints) redeemCode(x exchange) (grants.TokenResponse, error) {
 	case err != nil:
 		return grants.TokenResponse{}, fmt.Errorf("redeem code: %w", err)
 	}
+	failpoint.At(failpoint.CodeBurnt)
 	issuance.Grant, issuance.Nonce = grant, grant.Nonce
-	return ep.Grants.Issue(ctx, issuance)
+	made, err := ep.Grants.Issue(ctx, issuance)
+	failpoint.At(failpoint.CodeMinted)
+	return made, err
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"latchkey/provider/failpoint"
 	"latchkey/provider/grants"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
@@ -52,6 +53,7 @@ func (ep *Endpoints) refresh(x exchange) (grants.TokenResponse, error) {
 	}
 	web.Mention(x.r, "sub", issuance.User.ID)
 
+	failpoint.At(failpoint.RefreshChecked)
 	if generation == grant.RefreshGeneration {
 		grant, err = ep.Store.RotateRefresh(ctx, grant, storage.Rotation{
 			Generation: generation, Now: now, IdleAt: earlier(now.Add(ep.Grants.RefreshIdle), grant.ExpiresAt),
@@ -69,7 +71,10 @@ func (ep *Endpoints) refresh(x exchange) (grants.TokenResponse, error) {
 	}
 	// A nonce belongs to the authorization request and is not repeated (OIDC Core §12.2).
 	issuance.Grant = grant
-	return ep.Grants.Issue(ctx, issuance)
+	failpoint.At(failpoint.RefreshBurnt)
+	made, err := ep.Grants.Issue(ctx, issuance)
+	failpoint.At(failpoint.RefreshMinted)
+	return made, err
 }
 
 // withinGrace reports whether a replaced refresh token still yields its successor: it is the one
