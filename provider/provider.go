@@ -250,6 +250,7 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		Issuer: base, Store: cfg.Store, Sealer: cfg.Sealer, Templates: cfg.Templates, Logger: cfg.Logger, Clock: cfg.Now,
 		Metrics: web.NewMetrics(grantNames(), registration.NewKeyAges(cfg.Keys, cfg.Now)), TrustedProxies: cfg.TrustedProxies,
 		Checks: checks, Tracer: cfg.Tracer,
+		Failed: func(r *http.Request, f web.Failed) { p.Console.KeepFailed(r, f) },
 	})
 	p.ClientAuth = clientauth.New(clientauth.Config{
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Secrets: secrets, Outbound: cfg.Outbound,

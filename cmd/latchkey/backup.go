@@ -84,7 +84,7 @@ func databaseParty(verb string) storage.EventParty {
 // proven leaves an event in the installation that a backup of it was shown to be good. Where there
 // is no installation beside the backup, there is none.
 func (sh *shell) proven(ctx context.Context, c config.Config) error {
-	if c.Exists() != nil {
+	if there := c.Exists() == nil; !there {
 		return nil
 	}
 	s, err := open(ctx, c, slog.New(slog.DiscardHandler), false)

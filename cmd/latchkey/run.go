@@ -153,7 +153,7 @@ An app:    latchkey client create --name Notes --type web --redirect-uri https:/
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagFault(err)} })
 	root.AddCommand(
 		sh.demoCommand(), sh.serveCommand(), sh.initCommand(), sh.configCommand(),
-		sh.userCommand(), sh.groupCommand(), sh.clientCommand(), sh.sessionCommand(), sh.tokenCommand(), sh.apiKeyCommand(), sh.whyCommand(), sh.keysCommand(),
+		sh.userCommand(), sh.groupCommand(), sh.clientCommand(), sh.sessionCommand(), sh.tokenCommand(), sh.apiKeyCommand(), sh.whyCommand(), sh.doctorCommand(), sh.keysCommand(),
 		sh.auditCommand(), sh.applyCommand(), sh.exportCommand(), sh.backupCommand(), sh.restoreCommand(), sh.checkCommand(), sh.rekeyCommand(), sh.samplesCommand(), sh.healthcheckCommand(), sh.versionCommand(),
 	)
 	return root

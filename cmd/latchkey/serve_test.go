@@ -553,6 +553,12 @@ func TestWhatTheCommandsPrintIsStable(t *testing.T) {
 		t.Errorf("%+v", key)
 	}
 	want("why", members(succeed(t, "", at("why", "ADA", id, "--json")...)), "allowed client_id rule sub text")
+	if said := succeed(t, "", at("doctor", id)...); said != "" {
+		t.Errorf("doctor: %q", said)
+	}
+	if r := latchkey(t, "", nil, at("doctor", "NOWHERE")...); r.code == 0 {
+		t.Errorf("doctor of nothing: %+v", r)
+	}
 	if why := succeed(t, "", at("why", "ada", id)...); why != "yes: the application is for everybody\n" {
 		t.Errorf("why: %q", why)
 	}

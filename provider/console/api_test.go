@@ -271,12 +271,15 @@ func (s *scene) prepare(id, path string) (target string, body any) {
 	must(err)
 	key, _, err := s.w.Admin.CreateAPIKey(ctx, command, admin.NewAPIKey{UserID: user.ID, Name: n, Scope: []string{"admin:people.read"}, Life: time.Hour}, console.Scopes())
 	must(err)
+	failed := storage.FailedRequest{ID: "failed-" + n, RequestID: strings.ToUpper(n), ClientID: client.ID, Time: now, Route: "/authorize", Status: 400, Reason: "r",
+		Received: map[string]string{"redirect_uri": "https://other.example/cb", "response_type": "code"}}
+	must(s.w.Store.CreateFailedRequest(ctx, failed))
 	kid := ""
 	for _, k := range s.w.Keys.Keys() {
 		kid = k.ID
 	}
 	values := map[string]string{"{sub}": user.ID, "{group}": "group%20" + n, "{client_id}": client.ID, "{session}": session.ID, "{grant}": "grant-" + n,
-		"{token}": storage.Hash(token), "{key}": key.ID, "{kid}": kid}
+		"{token}": storage.Hash(token), "{key}": key.ID, "{kid}": kid, "{code}": failed.RequestID}
 	target = variable.ReplaceAllStringFunc(path, func(name string) string {
 		if values[name] == "" {
 			s.t.Fatalf("%s: nothing for %s", id, name)

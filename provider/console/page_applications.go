@@ -37,6 +37,7 @@ func (c *Console) applications(v *visit) error {
 		field("q", "admin.find", "search", v.query.Get("q")), choice("type", "admin.type", "admin.any", v.query.Get("type"), clients.Types, typeWords),
 		choice("state", "admin.state", "admin.any", v.query.Get("state"), personStates, stateWords),
 	}}
+	p.Parts = append(p.Parts, templates.ConsolePart{ID: "doctor", Links: []templates.ConsoleLink{{Label: say("admin.doctor"), URL: c.path("doctor")}}})
 	if v.may(admin.VerbClientCreate) {
 		p.Parts = append(p.Parts, templates.ConsolePart{ID: "actions", Links: []templates.ConsoleLink{{Label: say("admin.application.new"), URL: c.path("applications", "new"), Main: true}}})
 	}
@@ -58,6 +59,9 @@ func (v *visit) applicationCells(client clients.Client) [][]templates.Cell {
 	}
 	return [][]templates.Cell{{link(client.Name(), v.c.path("applications", client.ID))}, code(client.ID), {typeWords(client.Type)}, whom, state}
 }
+
+// mostRefused is how many refused requests the page about an application shows.
+const mostRefused = 5
 
 // applicationFields are what an administrator says about an application on its page.
 func applicationFields(client clients.Client) []templates.ConsoleField {
@@ -160,6 +164,14 @@ func (v *visit) applicationPage(client clients.Client) (templates.Console, error
 		}
 		p.Parts = append(p.Parts, templates.ConsolePart{ID: "grants", Heading: say("admin.grants"), Table: &t})
 	}
+	refused, err := c.Store.FailedRequests(v.ctx, client.ID, mostRefused)
+	if err != nil {
+		return p, err
+	}
+	p.Parts = append(p.Parts, templates.ConsolePart{ID: "refused", Heading: say("admin.doctor.refused"), Text: say(map[bool]string{true: "admin.doctor.none", false: "admin.doctor.some"}[len(refused) == 0])})
+	for _, f := range refused {
+		p.Parts = append(p.Parts, v.diagnosisPart(Diagnose(f, client, true)))
+	}
 	whole, err := json.MarshalIndent(applicationOf(client), "", "  ")
 	if err != nil {
 		return p, err
@@ -236,6 +248,8 @@ func (c *Console) changeApplication(v *visit) error {
 		if err = c.Admin.DeleteClient(v.ctx, v.actor, id); err == nil {
 			return v.back("deleted", "applications")
 		}
+	case fixRedirect, fixPostLogout, fixAudience:
+		err = c.applyFix(v, id, v.form.Get("action"))
 	case "try":
 		return c.tryApplication(v, id)
 	default:

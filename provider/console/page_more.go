@@ -631,6 +631,11 @@ func (c *Console) search(v *visit) error {
 	part := func(id, label string, head []templates.Message, rows [][][]templates.Cell) {
 		p.Parts = append(p.Parts, templates.ConsolePart{ID: id, Heading: say(label), Table: &templates.ConsoleTable{Caption: say(label), Head: head, Rows: rows, None: say("admin.none")}})
 	}
+	if v.may(admin.VerbClientRead) {
+		if d, _, err := c.diagnosis(v.ctx, v.actor, q); err == nil {
+			p.Parts = append(p.Parts, v.diagnosisPart(d))
+		}
+	}
 	if v.may(admin.VerbUserRead) {
 		found, err := c.Admin.FindUsers(v.ctx, v.actor, storage.UserFilter{Search: q}, "", mostFound)
 		if err != nil {

@@ -253,6 +253,7 @@ func (s *Site) logRequest(r *http.Request, ev *event, status int, took time.Dura
 		status = statusGone
 	}
 	s.Metrics.observe(ev.route, r.Method, status, took)
+	s.failed(r, ev, status)
 	level := slog.LevelInfo
 	if ev.err != nil && status >= 500 {
 		level = slog.LevelError

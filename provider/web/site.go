@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -37,6 +38,9 @@ type Config struct {
 	Tracer         trace.Tracer   // gets a span for each request; nil: none
 	TrustedProxies []netip.Prefix // may say with X-Forwarded-For and X-Forwarded-Proto who the client is
 	Checks         []Check        // of /readyz
+	// Failed, if not nil, hears of every request of a client that was refused, before its answer has
+	// ended: it must not take long.
+	Failed func(*http.Request, Failed)
 }
 
 // Site is what every endpoint shares: how requests come in, and how answers, pages and problems
@@ -54,11 +58,12 @@ type Site struct {
 
 	TrustedProxies []netip.Prefix
 
-	tracer  trace.Tracer // nil: none
-	checks  []Check
-	asking  singleflight.Group // of checks
-	cookies *sessions.CookieStore
-	csrfKey []byte
+	tracer     trace.Tracer // nil: none
+	checks     []Check
+	tellFailed func(*http.Request, Failed)
+	asking     singleflight.Group // of checks
+	cookies    *sessions.CookieStore
+	csrfKey    []byte
 
 	warnUnreadable sync.Once // of an X-Forwarded-For
 	redirected     redirects
@@ -69,7 +74,7 @@ func New(cfg Config) *Site {
 	s := &Site{
 		Issuer: cfg.Issuer.String(), Base: cfg.Issuer, Path: strings.TrimSuffix(cfg.Issuer.EscapedPath(), "/"),
 		Secure: cfg.Issuer.Scheme == "https", Store: cfg.Store, Templates: cfg.Templates, Logger: cfg.Logger, Clock: cfg.Clock,
-		Metrics: cfg.Metrics, TrustedProxies: cfg.TrustedProxies, tracer: cfg.Tracer, checks: cfg.Checks, csrfKey: cfg.Sealer.Derive("csrf", 32),
+		Metrics: cfg.Metrics, TrustedProxies: cfg.TrustedProxies, tracer: cfg.Tracer, checks: cfg.Checks, tellFailed: cfg.Failed, csrfKey: cfg.Sealer.Derive("csrf", 32),
 	}
 	s.cookies = newCookieStore(cfg.Sealer, s.Secure)
 	return s
