@@ -39,7 +39,7 @@ type UserEntry struct {
 	Role         string         `json:"role,omitempty"` // "" leaves what there is, RoleNone takes it away
 	Claims       storage.Claims `json:"claims,omitzero"`
 	Password     string         `json:"password,omitempty"`      // "" leaves what there is
-	PasswordHash string         `json:"password_hash,omitempty"` // argon2id string from another installation, in place of Password
+	PasswordHash string         `json:"password_hash,omitempty"` // from another installation or product, in place of Password
 }
 
 // RoleNone is the role of a UserEntry who is to have none.

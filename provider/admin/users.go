@@ -24,7 +24,7 @@ type NewUser struct {
 	// Password is what the user signs in with. Without it, and without PasswordHash, no password
 	// works until one is set.
 	Password string
-	// PasswordHash is an argon2id string from another installation, in place of Password.
+	// PasswordHash is from another installation or product, in place of Password.
 	PasswordHash string
 }
 

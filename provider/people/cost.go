@@ -1,7 +1,6 @@
 package people
 
 import (
-	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -30,10 +29,10 @@ type costs struct {
 	share   []costShare
 }
 
-// costShare is how many of the sampled accounts have hashes with these parameters.
+// costShare is how many of the sampled accounts have hashes of this cost.
 type costShare struct {
-	params Params
-	count  int
+	cost  cost
+	count int
 }
 
 // userList is what costs are learned from; a store that does not have it teaches nothing.
@@ -41,10 +40,9 @@ type userList interface {
 	Users(ctx context.Context, after string, limit int) ([]storage.User, error)
 }
 
-// costOf returns the parameters that a hash of the account, which has none, would have. They are
-// drawn by a keyed hash of its name: the same ones for the same name, in the proportion in which
-// they are stored.
-func (a *Authenticator) costOf(account string) Params {
+// costOf returns what a hash of the account, which has none, would cost. It is drawn by a keyed hash
+// of its name: the same for the same name, in the proportion in which they are stored.
+func (a *Authenticator) costOf(account string) cost {
 	mac := hmac.New(sha256.New, a.Throttle.Key)
 	mac.Write([]byte("cost of nobody\x00" + account))
 	draw := float64(binary.BigEndian.Uint64(mac.Sum(nil))) / math.MaxUint64
@@ -58,10 +56,10 @@ func (a *Authenticator) costOf(account string) Params {
 	at := int(draw * float64(total))
 	for _, s := range a.costs.share {
 		if at -= s.count; at < 0 {
-			return s.params
+			return s.cost
 		}
 	}
-	return a.Hasher.params
+	return a.Hasher.own()
 }
 
 // learnCosts reads a sample of accounts when the last one is old. What cannot be read is left for
@@ -75,7 +73,7 @@ func (a *Authenticator) learnCosts(ctx context.Context) {
 		return
 	}
 	a.costs.learned = now
-	seen := map[string]Params{}
+	seen := map[string]cost{}
 	after := ""
 	for range costsPlaces {
 		users, err := store.Users(ctx, after, costsSample)
@@ -84,7 +82,7 @@ func (a *Authenticator) learnCosts(ctx context.Context) {
 		}
 		for _, u := range users {
 			if e, err := a.Hasher.parse(u.PasswordHash); err == nil {
-				seen[u.ID] = e.params
+				seen[u.ID] = e.cost
 			}
 		}
 		if after == "" && len(users) < costsSample {
@@ -92,20 +90,18 @@ func (a *Authenticator) learnCosts(ctx context.Context) {
 		}
 		after = string(rune('a'+rand.Text()[0]%26)) + rand.Text()[:1]
 	}
-	counts := map[Params]int{}
-	for _, p := range seen {
-		counts[p]++
+	counts := map[cost]int{}
+	for _, c := range seen {
+		counts[c]++
 	}
 	a.costs.share = nil
-	for p, n := range counts {
-		a.costs.share = append(a.costs.share, costShare{p, n})
+	for c, n := range counts {
+		a.costs.share = append(a.costs.share, costShare{c, n})
 	}
-	slices.SortFunc(a.costs.share, func(x, y costShare) int {
-		return cmp.Or(cmp.Compare(x.params.Memory, y.params.Memory), cmp.Compare(x.params.Time, y.params.Time), cmp.Compare(x.params.Threads, y.params.Threads))
-	})
+	slices.SortFunc(a.costs.share, func(x, y costShare) int { return x.cost.compare(y.cost) })
 }
 
-// see adds the parameters of a hash that the sample did not have.
+// see adds the cost of a hash that the sample did not have.
 func (a *Authenticator) see(phc string) {
 	e, err := a.Hasher.parse(phc)
 	if err != nil {
@@ -113,7 +109,7 @@ func (a *Authenticator) see(phc string) {
 	}
 	a.costs.mu.Lock()
 	defer a.costs.mu.Unlock()
-	if !slices.ContainsFunc(a.costs.share, func(s costShare) bool { return s.params == e.params }) && len(a.costs.share) < costsSample {
-		a.costs.share = append(a.costs.share, costShare{e.params, 1})
+	if !slices.ContainsFunc(a.costs.share, func(s costShare) bool { return s.cost == e.cost }) && len(a.costs.share) < costsSample {
+		a.costs.share = append(a.costs.share, costShare{e.cost, 1})
 	}
 }

@@ -3,17 +3,12 @@ package people
 import (
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"runtime"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"unicode/utf8"
 
-	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -39,13 +34,6 @@ var DefaultParams = Params{Memory: 19 << 10, Time: 2, Threads: 1}
 const (
 	saltLength = 16
 	hashLength = 32
-
-	// What an imported hash may cost at least, unless the hasher's own parameters are lower, and at
-	// most.
-	leastMemory, leastTime = 7 << 10, 1
-	mostMemory, mostTime   = 256 << 10, 16
-	mostThreads            = 16
-	mostWork               = 1 << 20 // KiB times passes
 )
 
 // queuePerSlot is how many callers may wait for each hash that runs: with the default parameters
@@ -95,132 +83,83 @@ func (h *Hasher) Hash(ctx context.Context, password string) (phc string, err err
 	}
 	salt := make([]byte, saltLength)
 	rand.Read(salt)
-	sum, err := h.compute(ctx, password, salt, h.params, hashLength)
-	if err != nil {
+	made := stored{cost: h.own(), salt: salt}
+	if err := h.inTurn(ctx, func() { made.hash = made.sum([]byte(password)) }); err != nil {
 		return "", err
 	}
-	return encoded{h.params, salt, sum}.String(), nil
+	return made.phc(), nil
 }
 
-// Verify reports whether the password belongs to the PHC string, and whether that should be made
-// anew because it cost less than today's parameters. A string that is not argon2id within bounds is
-// an error. Errors as Hash.
-func (h *Hasher) Verify(ctx context.Context, phc, password string) (ok, needsRehash bool, err error) {
-	e, err := h.parse(phc)
+// Verify reports whether the password belongs to a stored hash, and whether that should be made
+// anew: because it cost less than today's parameters, or comes from another product. A hash that
+// CheckHash refuses is an error. Errors as Hash.
+func (h *Hasher) Verify(ctx context.Context, hash, password string) (ok, needsRehash bool, err error) {
+	s, err := h.parse(hash)
 	if err != nil {
 		return false, false, err
 	}
-	if password, err = normalise(password); err != nil {
+	text, err := normalise(password)
+	if err != nil {
 		return false, false, nil //nolint:nilerr // no such password can have been set
 	}
-	sum, err := h.compute(ctx, password, e.salt, e.params, uint32(len(e.hash)))
-	if err != nil {
+	if s.algorithm != argon2id {
+		text = password // other products hash what was typed
+	}
+	if err := h.inTurn(ctx, func() { ok = s.matches([]byte(text)) }); err != nil {
 		return false, false, err
 	}
-	ok = subtle.ConstantTimeCompare(sum, e.hash) == 1
-	return ok, ok && h.weaker(e), nil
+	return ok, ok && h.weaker(s), nil
 }
 
-// VerifyLike costs what Verify costs of a hash with these parameters and always fails: for accounts
-// that do not exist or have no password, so that time does not tell which these are. Errors as
-// Hash.
-func (h *Hasher) VerifyLike(ctx context.Context, p Params, password string) error {
-	password, err := normalise(password)
-	if err != nil {
+// VerifyLike costs what Verify costs of a hash like this and always fails: for accounts that do not
+// exist or have no password, so that time does not tell which these are. Errors as Hash.
+func (h *Hasher) VerifyLike(ctx context.Context, c cost, password string) error {
+	if _, err := normalise(password); err != nil {
 		return nil //nolint:nilerr // Verify answers false for such a password just as early
 	}
-	_, err = h.compute(ctx, password, h.nobody, p, hashLength)
+	nobody := stored{cost: c, salt: h.nobody, hash: make([]byte, c.length)}
+	return h.inTurn(ctx, func() { nobody.matches([]byte(password)) })
+}
+
+// CheckHash reports whether a hash from elsewhere can be used: one of the spellings that
+// errHash names, with costs within bounds.
+func (h *Hasher) CheckHash(hash string) error {
+	_, err := h.parse(hash)
 	return err
 }
 
-// CheckHash reports whether a PHC string from elsewhere can be used: argon2id, version 19, costs
-// within bounds.
-func (h *Hasher) CheckHash(phc string) error {
-	_, err := h.parse(phc)
-	return err
+// own is what a hash made today costs.
+func (h *Hasher) own() cost {
+	return cost{algorithm: argon2id, memory: h.params.Memory, passes: h.params.Time, threads: uint32(h.params.Threads), length: hashLength}
 }
 
-func (h *Hasher) weaker(e encoded) bool {
-	return uint64(e.params.Memory)*uint64(e.params.Time) < uint64(h.params.Memory)*uint64(h.params.Time) ||
-		len(e.salt) < saltLength || len(e.hash) < hashLength
+func (h *Hasher) weaker(s stored) bool {
+	return s.algorithm != argon2id || len(s.salt) < saltLength || len(s.hash) < hashLength ||
+		uint64(s.memory)*uint64(s.passes) < uint64(h.params.Memory)*uint64(h.params.Time)
 }
 
-func (h *Hasher) compute(ctx context.Context, password string, salt []byte, p Params, length uint32) ([]byte, error) {
+// inTurn runs what hashes, when it is its turn.
+func (h *Hasher) inTurn(ctx context.Context, hashes func()) error {
 	select {
 	case h.slots <- struct{}{}:
 	default:
 		if h.waiting.Add(1) > int64(cap(h.slots)*queuePerSlot) {
 			h.waiting.Add(-1)
-			return nil, ErrBusy
+			return ErrBusy
 		}
 		defer h.waiting.Add(-1)
 		select {
 		case h.slots <- struct{}{}:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
 	defer func() { <-h.slots }()
 	if err := ctx.Err(); err != nil {
-		return nil, err // whoever asked has gone
+		return err // whoever asked has gone
 	}
-	return argon2.IDKey([]byte(password), salt, p.Time, p.Memory, p.Threads, length), nil
-}
-
-// encoded is a PHC string taken apart.
-type encoded struct {
-	params Params
-	salt   []byte
-	hash   []byte
-}
-
-func (e encoded) String() string {
-	b64 := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, e.params.Memory, e.params.Time, e.params.Threads,
-		b64.EncodeToString(e.salt), b64.EncodeToString(e.hash))
-}
-
-var errHash = errors.New("people: the password hash is not an argon2id PHC string with usable parameters")
-
-func (h *Hasher) parse(phc string) (encoded, error) {
-	var e encoded
-	if len(phc) > 512 {
-		return e, errHash
-	}
-	parts := strings.Split(phc, "$")
-	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
-		return e, errHash
-	}
-	costs := strings.Split(parts[3], ",")
-	if len(costs) != 3 {
-		return e, errHash
-	}
-	var n [3]uint64
-	for i, prefix := range []string{"m=", "t=", "p="} {
-		digits, ok := strings.CutPrefix(costs[i], prefix)
-		v, err := strconv.ParseUint(digits, 10, 32)
-		if !ok || err != nil || strconv.FormatUint(v, 10) != digits {
-			return e, errHash
-		}
-		n[i] = v
-	}
-	m, t, p := n[0], n[1], n[2]
-	if m > mostMemory || t > mostTime || p > mostThreads || p < 1 || m < 8*p || m*t > mostWork ||
-		m < uint64(min(leastMemory, h.params.Memory)) || t < uint64(min(leastTime, h.params.Time)) {
-		return e, errHash
-	}
-	e.params = Params{Memory: uint32(m), Time: uint32(t), Threads: uint8(p)}
-	var err error
-	if e.salt, err = base64.RawStdEncoding.Strict().DecodeString(parts[4]); err != nil || len(e.salt) < 8 || len(e.salt) > 64 {
-		return e, errHash
-	}
-	if e.hash, err = base64.RawStdEncoding.Strict().DecodeString(parts[5]); err != nil || len(e.hash) < 16 || len(e.hash) > 64 {
-		return e, errHash
-	}
-	if e.String() != phc { // the decoder overlooks line breaks
-		return e, errHash
-	}
-	return e, nil
+	hashes()
+	return nil
 }
 
 var errPassword = errors.New("people: the password is too long or not text")

@@ -77,8 +77,27 @@ func TestHashesOutsideTheBoundsAreRefused(t *testing.T) {
 	for _, bad := range []string{
 		"",
 		"password",
-		"$2a$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
-		"$argon2i$v=19$m=65536,t=2,p=1" + tail,
+		"$2a$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWM",
+		"$2a$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUWAAAA",
+		"$2a$31$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
+		"$2x$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW",
+		"$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/",
+		"$6$rounds=99999999$saltsalt$" + strings.Repeat("a", 86),
+		"$6$rounds=1$saltsalt$" + strings.Repeat("a", 86),
+		"$6$saltsalt$" + strings.Repeat("a", 85),
+		"$6$$" + strings.Repeat("a", 86),
+		"pbkdf2_sha256$1$salt$YtOyTd8OUYnXnZ26vcksSMHyE7L/PId9xDjpPKK6Sb0=",
+		"pbkdf2_sha256$4294967295$salt$YtOyTd8OUYnXnZ26vcksSMHyE7L/PId9xDjpPKK6Sb0=",
+		"pbkdf2_sha256$1000$salt$AAAA",
+		"pbkdf2_md5$1000$salt$YtOyTd8OUYnXnZ26vcksSMHyE7L/PId9xDjpPKK6Sb0=",
+		"$scrypt$ln=31,r=8,p=1$qnWOEWKM0TrnfO9da41R6g$C0aO6zaRZ93bzYaBnCmK4dbaFc2/8YR+gAWMHpi7Wns",
+		"scrypt:1000:8:1$salt$5cb4a78cede951d6a8ec508e37ebceaece71324965d4f2a349266bdd6d7d7805",
+		"scrypt:1024:0:1$salt$5cb4a78cede951d6a8ec508e37ebceaece71324965d4f2a349266bdd6d7d7805",
+		"scrypt:1024:4294967295:1$salt$5cb4a78cede951d6a8ec508e37ebceaece71324965d4f2a349266bdd6d7d7805",
+		"{}",
+		`{"secretData":{},"credentialData":{"algorithm":"pbkdf2-sha256","hashIterations":1000}}`,
+		`{"secretData":"x","credentialData":"y"}`,
+		"{" + strings.Repeat("[", 3000),
 		"$argon2d$v=19$m=65536,t=2,p=1" + tail,
 		"$argon2id$v=16$m=65536,t=2,p=1" + tail,
 		"$argon2id$m=65536,t=2,p=1" + tail,
@@ -107,6 +126,61 @@ func TestHashesOutsideTheBoundsAreRefused(t *testing.T) {
 		}
 		if ok, _, err := h.Verify(t.Context(), bad, "password"); err == nil || ok {
 			t.Errorf("%s: verified", bad)
+		}
+	}
+}
+
+func TestHashesOfOtherProductsAreTakenAsTheyAreAndMadeAnew(t *testing.T) {
+	t.Parallel()
+	h := NewHasher(cheap, 2)
+	const password = "correct horse battery"
+	// Made by Passlib, Django, Werkzeug and the Python library's hashlib.
+	for _, c := range []struct{ name, hash string }{
+		{"bcrypt 2b", `$2b$04$QZfvIDMk131Z.sxnc8U/QOGfti0sVAAWE15qL95Zz9KHvw7n5aE7K`},
+		{"bcrypt 2a", `$2a$04$4v8iwuCKavjChoPAnqls0Or50qMj3F/xLQE9cebxM.Ux9udYD1diq`},
+		{"bcrypt 2y", `$2y$05$9PnebXwhDI4Ugib8Z3hRHOTEkNb8nBWXLSShLGnMVc1Z5YW94F0aa`},
+		{"PBKDF2 of SHA-1 by Passlib", `$pbkdf2$2000$EmKMca611nqvlZLS.v//nw$fQ5MsJHAXkowADXoTXuAZOAGJBY`},
+		{"PBKDF2 of SHA-256 by Passlib", `$pbkdf2-sha256$2000$r9Xa2/u/1/o/h1CqlZLSWg$7yv3UnSWIUIRxTwROM/7ms8rZ1/MLtEdttSBJ0Jv.HQ`},
+		{"PBKDF2 of SHA-512 by Passlib", `$pbkdf2-sha512$2000$07r3nhPiXOv9P2cMQWgthQ$XVgjEefpZzbrHyfV7Dpj.FEVPp9ToJEhmnY88KVt8cIP0Y7vSmKO3ckp9hHxgl9kFTR5vvSTyAL0jbLYDREO4g`},
+		{"PBKDF2 with i and l", `$pbkdf2-sha256$i=1000,l=32$AQJzYWx0//4wMTIzNDU2$Bmxl4bbaMXBcsHwktXwPRtKkiCUt5DPq20amYE2V/m4`},
+		{"PBKDF2 with i", `$pbkdf2-sha512$i=1000$AQJzYWx0//4wMTIzNDU2$BVQUZ53xmul/E7xWWvtEOWIFo/D3vEaHhuka0AAhe0q2r1LMnQ5VEMwFIxcBI5fT8PCp4beHqVkccJxqmN/57Q`},
+		{"scrypt by Passlib", `$scrypt$ln=10,r=8,p=1$qnWOEWKM0TrnfO9da41R6g$C0aO6zaRZ93bzYaBnCmK4dbaFc2/8YR+gAWMHpi7Wns`},
+		{"sha512-crypt", `$6$hsxJ12QKhojZ4GG5$n9Seaddk2IliBSF5fbguR63POrnqQqWWgep9sW2w63vbcecpbxPH6z8YOuKqwg15gNo911AWzEIQlUz1s/cqU1`},
+		{"sha512-crypt with rounds", `$6$rounds=1234$SkN7VSkOOx1NeLss$WSIAaYyOqd8oIMoOdljFnEhVbtiqsBN3cbANg6vpE3HDXwKk2uERUDzixMnSCpR328ycDJ.iR5PfE9s73CCGw/`},
+		{"sha256-crypt with rounds", `$5$rounds=1500$0RJLiuZGPLVQpfgz$CZ7Uhi4SPk/.2QWlbKSfn0xz2xL2aJQvnVWjemD3j3D`},
+		{"argon2i", `$argon2i$v=19$m=8192,t=1,p=2$IUQopbR2TqnVOickxBhDyA$SYGTQyl06Muj01uUk2bMQELd1FBOJGOgPzW+Gz8RS9w`},
+		{"Django pbkdf2_sha256", `pbkdf2_sha256$1000$seasalt12345$YtOyTd8OUYnXnZ26vcksSMHyE7L/PId9xDjpPKK6Sb0=`},
+		{"Django pbkdf2_sha1", `pbkdf2_sha1$1000$seasalt12345$JY8+dRLLhBjDFY0psoyuo6A4WXI=`},
+		{"Django argon2", `argon2$argon2id$v=19$m=8192,t=1,p=1$c2Vhc2FsdHNlYXNhbHQ$EsJ0I02hwh75GLL6BVEJ/wbhW5+rxn25QKNqjlV8pCg`},
+		{"Django bcrypt_sha256", `bcrypt_sha256$$2b$04$3C1iUt8g/aELUwntBN5W4uV14kNPF.X5kfLDYlHuUeqByrIkWgBIW`},
+		{"Django bcrypt", `bcrypt$$2b$04$O6O5OTBQwyq7.HqTy76evuuNMjhdNz24TZOUb.aimMOTEhhsLefXm`},
+		{"Django scrypt", `scrypt$1024$seasalt$8$1$fTwdYrxXK5/OG6iyAYN++CxTZgMb6MHXR6rhVXIgSHjQ7FiXuVEFz4EvVUsmygTk21KAcS7joGurlDlxzzruZA==`},
+		{"Werkzeug scrypt", `scrypt:1024:8:1$F6BTim84JrONp9Bh$5cb4a78cede951d6a8ec508e37ebceaece71324965d4f2a349266bdd6d7d780582a977ca515c5c2f0d597bc4f095909045593d6f645d516b957e7d52510a68a5`},
+		{"Werkzeug PBKDF2", `pbkdf2:sha256:1000$x5ElYg7QJqSAw8OT$2798e2f43fa96fe9449d8dc1131ffd5066fc4ad61236bce1a600c5151565fc16`},
+		{"Keycloak pbkdf2-sha256", `{"type": "password", "secretData": "{\"value\": \"MU+PDyYp6qyuigtr5VjPxvSC4mfcCOzgPf5ZV9DukVfe8G4sEXbierOYBlN2AMsEG+svqAaCm+CWeL456Mojkg==\", \"salt\": \"MDEyMzQ1Njc4OWFiY2RlZg==\", \"additionalParameters\": {}}", "credentialData": "{\"hashIterations\": 2750, \"algorithm\": \"pbkdf2-sha256\", \"additionalParameters\": {}}"}`},
+		{"Keycloak pbkdf2-sha512", `{"type": "password", "secretData": "{\"value\": \"I3Y7g3x5mLEvqBrZ7zd84Ns3nZRZbwaVO31P1+S1j6c+ro/coKGHVDrz9Gyh6lMKaO9s/v28+cTRxPWxXaYUGw==\", \"salt\": \"MDEyMzQ1Njc4OWFiY2RlZg==\", \"additionalParameters\": {}}", "credentialData": "{\"hashIterations\": 2100, \"algorithm\": \"pbkdf2-sha512\", \"additionalParameters\": {}}"}`},
+		{"Keycloak pbkdf2", `{"type": "password", "secretData": "{\"value\": \"6xtA0Gw8DJNvji3D9pZsRfoAS5oSuBOIWwFUjVddCsR1aLpn5KUy9W7JJcliWRJ3wZqU5T3q7Eiuact0BnpmEg==\", \"salt\": \"MDEyMzQ1Njc4OWFiY2RlZg==\", \"additionalParameters\": {}}", "credentialData": "{\"hashIterations\": 2000, \"algorithm\": \"pbkdf2\", \"additionalParameters\": {}}"}`},
+		{"Keycloak argon2", `{"secretData": {"value": "Qd/uPU2dNuqz/ljLQKUryhqKULDfO/egRNHbpCY1GDk=", "salt": "MDEyMzQ1Njc4OWFiY2RlZg=="}, "credentialData": {"hashIterations": 1, "algorithm": "argon2", "additionalParameters": {"hashLength": ["32"], "memory": ["8192"], "type": ["id"], "version": ["1.3"], "parallelism": ["1"]}}}`},
+		{"sha512-crypt by OpenSSL", `$6$saltsalt$G9wFFnnUFCPffgjGaIp8t6onbqx3zGbMIn93ecLfBFGJpBV3/0HPLZ17qYbjb.WJDtXbmuMlQ9NnvzVms5ZXj.`},
+	} {
+		if err := h.CheckHash(c.hash); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if ok, rehash, err := h.Verify(t.Context(), c.hash, password); !ok || err != nil || (!rehash && !strings.Contains(c.hash, "argon2id") && c.name != "Keycloak argon2") {
+			t.Errorf("%s, the right password: %v, made anew %v, %v", c.name, ok, rehash, err)
+		}
+		for _, wrong := range []string{"", "correct horse batterY", password + " ", strings.Repeat("x", 1024)} {
+			if ok, rehash, err := h.Verify(t.Context(), c.hash, wrong); ok || rehash || err != nil {
+				t.Errorf("%s, the password %q: %v %v %v", c.name, wrong[:min(len(wrong), 30)], ok, rehash, err)
+			}
+		}
+		s, err := h.parse(c.hash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.VerifyLike(t.Context(), s.cost, password); err != nil {
+			t.Errorf("%s, for nobody: %v", c.name, err)
 		}
 	}
 }
@@ -154,7 +228,7 @@ func TestOnlySoManyHashesAtOnceAndSoManyWait(t *testing.T) {
 		}
 		busy++
 	}
-	if err := h.VerifyLike(ctx, cheap, "correct horse"); !errors.Is(err, ErrBusy) {
+	if err := h.VerifyLike(ctx, h.own(), "correct horse"); !errors.Is(err, ErrBusy) {
 		t.Errorf("one more: %v", err)
 	}
 	cancel()
@@ -257,13 +331,21 @@ func FuzzHash(f *testing.F) {
 	h := NewHasher(cheap, 1)
 	f.Add(hashed(f, h, "correct horse"))
 	f.Add("$argon2id$v=19$m=64,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
-	f.Fuzz(func(t *testing.T, phc string) {
-		e, err := h.parse(phc)
+	for _, seed := range []string{"$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc", "$2b$04$QZfvIDMk131Z.sxnc8U/QOGfti0sVAAWE15qL95Zz9KHvw7n5aE7K",
+		"$pbkdf2-sha256$i=1000,l=32$AQJzYWx0//4wMTIzNDU2$Bmxl4bbaMXBcsHwktXwPRtKkiCUt5DPq20amYE2V/m4", "scrypt$1024$seasalt$8$1$fTwdYrxXK5/OG6iyAYN++A==",
+		"$6$rounds=1234$SkN7VSkOOx1NeLss$WSIAaYyOqd8oIMoOdljFnEhVbtiqsBN3cbANg6vpE3HDXwKk2uERUDzixMnSCpR328ycDJ.iR5PfE9s73CCGw/", `{"secretData":{},"credentialData":"{}"}`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := h.parse(text)
 		if err != nil {
 			return
 		}
-		if e.String() != phc {
-			t.Fatalf("%s reads as %s", phc, e)
+		if !s.usable(cheap) || len(s.hash) > 128 {
+			t.Fatalf("%q is taken as %+v", text, s)
+		}
+		if strings.HasPrefix(text, "$argon2") && s.phc() != text {
+			t.Fatalf("%s reads as %s", text, s.phc())
 		}
 	})
 }

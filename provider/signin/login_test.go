@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 
@@ -65,6 +66,39 @@ func TestTwoHundredPeopleBehindOneAddressSignInWithinOneSecond(t *testing.T) {
 		})
 	}
 	wait.Wait()
+}
+
+func TestAPasswordHashedByAnotherProductSignsInAndIsHashedAnew(t *testing.T) {
+	t.Parallel()
+	w := providertest.New(t)
+	u := w.AddUser("imported")
+	u, err := w.Store.User(t.Context(), u.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const django = "bcrypt_sha256$$2b$04$3C1iUt8g/aELUwntBN5W4uV14kNPF.X5kfLDYlHuUeqByrIkWgBIW"
+	u.PasswordHash = django
+	if err := w.Store.UpdateUser(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	c := w.AddClient("web")
+	b := w.Browser()
+	p := b.Submit(b.Open(w.Request(c)), "login-submit", url.Values{"username": {"imported"}, "password": {"correct horse batteri"}})
+	if p.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a wrong password: %d", p.StatusCode)
+	}
+	if u, err = w.Store.User(t.Context(), u.ID); err != nil || u.PasswordHash != django {
+		t.Errorf("after a wrong password: %q %v", u.PasswordHash, err)
+	}
+	for _, time := range []string{"first", "second"} {
+		b := w.Browser()
+		if p := b.SignInAs(b.Open(w.Request(c)), "imported"); p.Answer().Get("code") == "" {
+			t.Errorf("the %s sign-in: %d", time, p.StatusCode)
+		}
+		if u, err = w.Store.User(t.Context(), u.ID); err != nil || !strings.HasPrefix(u.PasswordHash, "$argon2id$") {
+			t.Errorf("after the %s sign-in: %q %v", time, u.PasswordHash, err)
+		}
+	}
 }
 
 func TestOneAccountDoesNotKeepTheOthersFromSigningIn(t *testing.T) {

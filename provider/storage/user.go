@@ -9,7 +9,7 @@ import (
 type User struct {
 	ID           string   `bson:"_id" json:"sub"` // the sub claim of public clients; random, never given to anybody else (OIDC Core §2)
 	Username     string   `bson:"username" json:"username"`
-	PasswordHash string   `bson:"password_hash,omitempty" json:"-"` // argon2id PHC string; "" means that no password works
+	PasswordHash string   `bson:"password_hash,omitempty" json:"-"` // argon2id PHC string, or what another product stored; "" means that no password works
 	Disabled     bool     `bson:"disabled,omitempty" json:"disabled,omitempty"`
 	Groups       []string `bson:"groups,omitempty" json:"groups,omitempty"`
 	Role         string   `bson:"role,omitempty" json:"role,omitempty"` // one of the Role constants: what the user may administer
