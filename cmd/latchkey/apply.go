@@ -21,8 +21,8 @@ import (
 )
 
 // manifestSections are the lists of the file that apply reads and export writes: groups, people and
-// clients by the names that the standards and the --json outputs have for them. Entries are those of
-// an admin.Manifest, and may name where a secret is, in place of the secret.
+// clients by the names that the standards and the --json outputs have for them. Entries are those
+// of an admin.Manifest, and may name where a secret is, in place of the secret.
 var manifestSections = []string{"groups", "people", "clients"}
 
 type manifestPerson struct {
@@ -153,8 +153,8 @@ func indented(v any, prefix string) (string, error) {
 	return strings.TrimSuffix(b.String(), "\n"), err
 }
 
-// manifestReader reads the entries of a file, with the secrets that they name, and turns faults into
-// lines of the file.
+// manifestReader reads the entries of a file, with the secrets that they name, and turns faults
+// into lines of the file.
 type manifestReader struct {
 	*config.Entries
 	stdin      bool

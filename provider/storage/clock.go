@@ -40,7 +40,8 @@ func (c *clock) tell(now time.Time) {
 	}
 }
 
-// A ClockError says that the clock is more than a day ahead of the last time that the store was told.
+// A ClockError says that the clock is more than a day ahead of the last time that the store was
+// told.
 type ClockError struct{ Seen, Now time.Time }
 
 func (e *ClockError) Error() string {
@@ -50,8 +51,8 @@ func (e *ClockError) Error() string {
 }
 
 // CheckClock notes the time, and reports, as a *ClockError, that what has run out by that clock
-// should not be removed or ended yet, because the clock may be wrong. It is called every few minutes,
-// before that is done.
+// should not be removed or ended yet, because the clock may be wrong. It is called every few
+// minutes, before that is done.
 func (s *Store) CheckClock(ctx context.Context, now time.Time) error {
 	now = millisecond(now)
 	c, err := change(ctx, s, "note the time", clocks, "clock", func(c *clock, _ bool) error {

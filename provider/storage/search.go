@@ -28,8 +28,8 @@ func fold(text string) string {
 	}, text)
 }
 
-// searchTerms are the texts whose beginnings find a record: what stands between blanks in the
-// given texts, and the words in it. ada.king@example.com is found by itself, example.com, ada, king,
+// searchTerms are the texts whose beginnings find a record: what stands between blanks in the given
+// texts, and the words in it. ada.king@example.com is found by itself, example.com, ada, king,
 // example and com.
 func searchTerms(texts ...string) []string {
 	var all []string

@@ -29,8 +29,8 @@ func inTransaction[T any](ctx context.Context, s *SQLite, fn func(*conn) (T, err
 }
 
 // inOneStatement is inTransaction for a fn that changes something by one statement and returns
-// after it. SQLite itself undoes a statement that fails, so that no savepoint is needed, which would
-// cost a copy of every page that is changed.
+// after it. SQLite itself undoes a statement that fails, so that no savepoint is needed, which
+// would cost a copy of every page that is changed.
 func inOneStatement[T any](ctx context.Context, s *SQLite, fn func(*conn) (T, error)) (T, error) {
 	return join(ctx, s, true, fn)
 }
@@ -111,10 +111,10 @@ func (s *SQLite) count(batch []*write) {
 	s.stats.writes.Add(int64(len(batch)))
 }
 
-// transact runs the writes in one transaction and answers them all. One that fails, or refuses after
-// it has changed something, undoes itself and nothing else. It reports false, and answers nobody, if
-// a write has ended the transaction for all, as SQLite does on a full disk say: each can then be
-// done by itself.
+// transact runs the writes in one transaction and answers them all. One that fails, or refuses
+// after it has changed something, undoes itself and nothing else. It reports false, and answers
+// nobody, if a write has ended the transaction for all, as SQLite does on a full disk say: each can
+// then be done by itself.
 func transact(c *conn, batch []*write) (answered bool) {
 	if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
 		return reply(batch, err)
