@@ -282,13 +282,14 @@ func (s *Set) loadMessages() error {
 
 // Locales lists the languages that pages can be in, as language tags (RFC 5646 §2.2), English
 // first.
-func (s *Set) Locales() []string { return slices.Clone(s.order) }
+func (s *Set) Locales() []string { return slices.Clone(s.newest().order) }
 
 // Language is one in which pages can be.
 type Language struct{ Tag, Name string } // RFC 5646 §2.2, and what it calls itself
 
 // Languages lists the languages that pages can be in, by what they call themselves.
 func (s *Set) Languages() []Language {
+	s = s.newest()
 	out := make([]Language, 0, len(s.order))
 	for _, tag := range s.order {
 		out = append(out, Language{tag, shown(s.languages[tag].name)})
@@ -300,7 +301,7 @@ func (s *Set) Languages() []Language {
 // Missing lists the keys of the messages that a language has no words for; pages show those in
 // English, marked as such. Our own languages have them all, an operator's may not.
 func (s *Set) Missing(lang string) []string {
-	c := s.languages[lang]
+	c := s.newest().languages[lang]
 	if c == nil {
 		return nil
 	}
@@ -318,6 +319,7 @@ const (
 // §3.1.2.1), else the best by Accept-Language (RFC 9110 §12.5.4), else English. What it does not
 // understand it passes over.
 func (s *Set) Match(uiLocales []string, acceptLanguage string) string {
+	s = s.newest()
 	for _, want := range uiLocales[:min(len(uiLocales), maxLocales)] {
 		if len(want) > maxTag {
 			continue

@@ -251,6 +251,7 @@ func (l Look) logoPath() string {
 // LookFiles serves the stylesheets and the logo of the look, below /look/.
 func (s *Set) LookFiles() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := s.newest()
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'")

@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/text/language"
@@ -36,6 +37,20 @@ type Set struct {
 	languages map[string]*catalogue
 	matcher   language.Matcher
 	order     []string // languages in the order of the matcher
+
+	newer atomic.Pointer[Set] // what has replaced it, nil for nothing
+}
+
+// Replace puts another set in the place of this one: from now on pages are as that one makes them. A
+// page that is being made is finished as it was begun.
+func (s *Set) Replace(by *Set) { s.newer.Store(by) }
+
+// newest is what is to be used.
+func (s *Set) newest() *Set {
+	if newer := s.newer.Load(); newer != nil {
+		return newer
+	}
+	return s
 }
 
 // New parses everything once, and renders every sample of every page. What it returns as an error
@@ -129,6 +144,7 @@ func (s *Set) RenderIn(w io.Writer, lang string, zone *time.Location, page Page)
 	if page == nil {
 		return errors.New("templates: there is no page to render")
 	}
+	s = s.newest()
 	t := s.pages[page.file()]
 	var b bytes.Buffer
 	v := s.view(lang, page)
@@ -155,6 +171,7 @@ type view struct {
 }
 
 func (s *Set) view(lang string, page Page) view {
+	s = s.newest()
 	words, ok := s.languages[lang]
 	if _, console := page.(Console); !ok || console && !slices.Contains(consoleLanguages, lang) {
 		lang, words = "en", s.languages["en"]

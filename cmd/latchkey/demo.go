@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -257,7 +258,7 @@ func (sh *shell) demo(ctx context.Context, o demoOptions) (err error) {
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBackground()
 	work := s.work(background, p)
-	all := newServers(logger)
+	all := newServers(logger, new(atomic.Int64))
 	start := func(offset int, h http.Handler) {
 		for _, l := range listeners[offset] {
 			all.start(l, h)

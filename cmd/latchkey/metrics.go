@@ -1,6 +1,10 @@
 package main
 
 import (
+	"context"
+	"sync/atomic"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"latchkey/provider"
@@ -10,10 +14,13 @@ import (
 type counts struct {
 	purged prometheus.Counter
 	purge  prometheus.Histogram
+
+	dropped *atomic.Int64 // connections
 }
 
 func newCounts() counts {
 	return counts{
+		dropped: &atomic.Int64{},
 		purged: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "latchkey_purged_records_total", Help: "Records that the cleanup has removed."}),
 		purge: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -24,7 +31,7 @@ func newCounts() counts {
 
 // observe adds to the provider's metrics what the program knows: the build, the certificate, the
 // embedded database and the cleanup.
-func (s *site) observe(p *provider.Provider, cert *certificate) {
+func (s *site) observe(p *provider.Provider, cert *certificate, lostLines func() float64) {
 	number, commit := version()
 	gauge := func(name, help string, labels prometheus.Labels, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: labels}, value)
@@ -35,7 +42,12 @@ func (s *site) observe(p *provider.Provider, cert *certificate) {
 	all := []prometheus.Collector{s.counts.purged, s.counts.purge,
 		gauge("latchkey_build_info", "1, with what was built.", prometheus.Labels{"version": number, "commit": commit},
 			func() float64 { return 1 }),
+		counter("latchkey_log_lines_lost_total", "Log lines that were left out, because nobody read them in time.", lostLines),
+		counter("latchkey_dropped_connections_total", "Connections that ended before a request was read: handshakes that failed, and the like.",
+			func() float64 { return float64(s.counts.dropped.Load()) }),
+		gauge("latchkey_passwords_waiting", "Passwords that wait to be computed.", nil, func() float64 { return float64(s.hasher.Waiting()) }),
 	}
+	all = append(all, &deliveryGauges{s})
 	if cert != nil {
 		all = append(all, gauge("latchkey_certificate_expires_timestamp_seconds", "When the certificate in use ends.", nil,
 			func() float64 { return float64(cert.expires().Unix()) }))
@@ -52,4 +64,39 @@ func (s *site) observe(p *provider.Provider, cert *certificate) {
 				func() float64 { return float64(db.Stats().Waiting) }))
 	}
 	p.Web.Metrics.Registry.MustRegister(all...)
+}
+
+// deliveryGauges counts the logout tokens that are still to be delivered, when it is asked.
+type deliveryGauges struct{ *site }
+
+var (
+	deliveriesDue = prometheus.NewDesc("latchkey_logout_deliveries_waiting", "Logout tokens that an application has not taken yet, at most 1000.", nil, nil)
+	deliveriesOld = prometheus.NewDesc("latchkey_logout_delivery_oldest_seconds", "How long the oldest of them has waited; 0 if there is none.", nil, nil)
+	storeUp       = prometheus.NewDesc("latchkey_store_up", "1 if the database answered just now, else 0.", nil, nil)
+)
+
+// metricsPatience bounds what a scrape waits for the database.
+const metricsPatience = time.Second
+
+func (*deliveryGauges) Describe(out chan<- *prometheus.Desc) {
+	out <- deliveriesDue
+	out <- deliveriesOld
+	out <- storeUp
+}
+
+func (d *deliveryGauges) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), metricsPatience)
+	defer cancel()
+	n, oldest, err := d.store.WaitingLogoutDeliveries(ctx, d.now())
+	if err != nil {
+		out <- prometheus.MustNewConstMetric(storeUp, prometheus.GaugeValue, 0)
+		return
+	}
+	age := 0.0
+	if n > 0 {
+		age = d.now().Sub(oldest).Seconds()
+	}
+	out <- prometheus.MustNewConstMetric(storeUp, prometheus.GaugeValue, 1)
+	out <- prometheus.MustNewConstMetric(deliveriesDue, prometheus.GaugeValue, float64(n))
+	out <- prometheus.MustNewConstMetric(deliveriesOld, prometheus.GaugeValue, age)
 }

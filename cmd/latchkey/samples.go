@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -156,7 +157,7 @@ speaks https. Their client secrets are derived from the environment variable SAM
 			if err != nil {
 				return err
 			}
-			server := newServer(handler, logger)
+			server := newServer(handler, logger, new(atomic.Int64))
 			failed := make(chan error, 1)
 			go func() { failed <- server.Serve(l) }()
 			logger.Info("ready", "listen", listenAt, "issuer", s.issuer, "domain", s.domain)

@@ -45,7 +45,7 @@ func (sh *shell) serveCommand() *cobra.Command {
 		Short: "Run the provider",
 		Long: `Run the provider until it is told to stop by SIGTERM or SIGINT. Then it says at /readyz that it is not ready any more, and goes on
 answering for shutdown_delay, each connection once. It takes no new connections after that, finishes what is under way, at most 10
-seconds, and ends; a second signal ends it at once. SIGHUP makes it read the certificate again.
+seconds, and ends; a second signal ends it at once. SIGHUP makes it read the certificate, texts, templates and look again.
 
 What is missing at the first start, database, master key and signing keys, is made.`,
 		Example: `  latchkey serve --config /etc/latchkey.yaml
@@ -57,7 +57,9 @@ What is missing at the first start, database, master key and signing keys, is ma
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), c, newLogger(sh.stderr, c))
+			logger, lost, end := serverLogger(sh.stderr, c)
+			defer end()
+			return serve(cmd.Context(), c, serveOptions{logger: logger, lostLines: lost, again: func() (config.Config, error) { return sh.serverConfig(cmd) }})
 		},
 	}
 	cmd.Flags().String("listen", "", "`ADDRESS` and port to answer at, such as :8080")
@@ -76,9 +78,17 @@ func newLogger(w io.Writer, c config.Config) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
+// serveOptions is what a server is given beside its configuration.
+type serveOptions struct {
+	logger    *slog.Logger
+	lostLines func() float64                // of the log
+	again     func() (config.Config, error) // reads the configuration once more
+}
+
 // serve is the wiring of the server: it opens everything, answers until ctx ends, and closes
 // everything in the opposite order.
-func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
+func serve(ctx context.Context, c config.Config, o serveOptions) error {
+	logger := o.logger
 	again := reloads(ctx)
 	// The ports come first: a second server by mistake should fail for that reason, before it
 	// touches anything.
@@ -132,12 +142,12 @@ func serve(ctx context.Context, c config.Config, logger *slog.Logger) error {
 		}
 		public = tls.NewListener(public, cert.config())
 	}
-	s.observe(p, cert)
+	s.observe(p, cert, o.lostLines)
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer endBackground()
 	work := s.work(background, p)
 
-	outer, side := newServers(logger), newServers(logger)
+	outer, side := newServers(logger, s.counts.dropped), newServers(logger, s.counts.dropped)
 	outer.start(public, handler)
 	if inner != nil {
 		side.start(inner, innerHandler(p, handler))
@@ -161,7 +171,11 @@ running:
 			if cert != nil {
 				cert.reload()
 			}
-			logger.Info("told to read again: the certificate is; other settings, templates and messages want a restart")
+			if err := s.rereadPages(p, o.again); err != nil {
+				logger.Error("texts and look not read again; those before stay", "reason", err.Error())
+				continue
+			}
+			logger.Info("told to read again: certificate, texts, templates and look are; other settings want a restart")
 			continue
 		case err = <-outer.failed: // a listener that ends by itself is broken
 		case err = <-side.failed:
@@ -196,6 +210,22 @@ running:
 	return nil
 }
 
+// rereadPages puts the texts, templates and look in place that the configuration names now.
+func (s *site) rereadPages(p *provider.Provider, again func() (config.Config, error)) error {
+	c, err := again()
+	if err != nil {
+		return err
+	}
+	shown := s.Config // the issuer, and what people know it by, belong to the run
+	shown.Look, shown.Templates = c.Look, c.Templates
+	pages, err := shown.Pages(s.now)
+	if err != nil {
+		return err
+	}
+	p.Web.Templates.Replace(pages)
+	return nil
+}
+
 // leaveRoom lets Go run one goroutine more at once than passwords are hashed. A hash computes for
 // tens of milliseconds without letting anything else in, so that otherwise, on as many processors
 // as hashes, every other request waits for Go to interrupt them in turn. The operating system
@@ -209,17 +239,18 @@ func leaveRoom(hashes int) {
 // servers answer at one or several listeners until they are stopped together.
 type servers struct {
 	logger    *slog.Logger
+	dropped   *atomic.Int64 // connections, see serverLog
 	all       []*http.Server
 	listeners []net.Listener
 	failed    chan error // the first listener that ended by itself
 }
 
-func newServers(logger *slog.Logger) *servers {
-	return &servers{logger: logger, failed: make(chan error, 1)}
+func newServers(logger *slog.Logger, dropped *atomic.Int64) *servers {
+	return &servers{logger: logger, dropped: dropped, failed: make(chan error, 1)}
 }
 
 func (s *servers) start(l net.Listener, h http.Handler) {
-	server := newServer(h, s.logger)
+	server := newServer(h, s.logger, s.dropped)
 	s.all, s.listeners = append(s.all, server), append(s.listeners, l)
 	go func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -273,7 +304,7 @@ func listen(ctx context.Context, addr, setting string) (net.Listener, error) {
 	return l, nil
 }
 
-func newServer(h http.Handler, logger *slog.Logger) *http.Server {
+func newServer(h http.Handler, logger *slog.Logger, dropped *atomic.Int64) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -281,20 +312,25 @@ func newServer(h http.Handler, logger *slog.Logger) *http.Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          log.New(serverLog{logger}, "", 0),
+		ErrorLog:          log.New(serverLog{logger, dropped}, "", 0),
 	}
 }
 
 // serverLog takes what net/http says. Handshakes that failed and the like are somebody else's
 // fault, and theirs to repeat as often as they like; that connections cannot be accepted, for want
 // of descriptors say, is ours.
-type serverLog struct{ logger *slog.Logger }
+type serverLog struct {
+	logger  *slog.Logger
+	dropped *atomic.Int64
+}
 
 func (l serverLog) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
 	level := slog.LevelDebug
 	if strings.Contains(text, "Accept error") {
 		level = slog.LevelError
+	} else {
+		l.dropped.Add(1)
 	}
 	l.logger.Log(context.Background(), level, text)
 	return len(line), nil

@@ -73,6 +73,9 @@ func NewHasher(p Params, concurrency int) *Hasher {
 // Concurrency returns how many hashes are computed at most at once.
 func (h *Hasher) Concurrency() int { return cap(h.slots) }
 
+// Waiting returns how many hashes wait to be computed.
+func (h *Hasher) Waiting() int64 { return h.waiting.Load() }
+
 // Hash makes the PHC string ($argon2id$v=19$m=…,t=…,p=…$salt$hash) of a password. It does not judge
 // the password; see CheckPassword. ErrBusy when the queue is full, the context's error when it ends
 // while waiting.

@@ -114,7 +114,11 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 		web.Note(r, err)
 		page.Error = templates.LoginWrong
 		return p.renderLogin(w, r, http.StatusUnauthorized, i, page)
+	case errors.Is(err, people.ErrBusy):
+		p.Web.Metrics.Login("password", "busy")
+		return err
 	case err != nil:
+		p.Web.Metrics.Login("password", "error")
 		return err
 	}
 	p.Web.Metrics.Login("password", "success")

@@ -113,6 +113,24 @@ func (d *LogoutDelivery) conclude(outcome LogoutDelivery) error {
 	return nil
 }
 
+// waitingMost bounds how many deliveries WaitingLogoutDeliveries looks at.
+const waitingMost = 1000
+
+// WaitingLogoutDeliveries returns how many deliveries are still to be made at now, 1000 if there are
+// more, and when the oldest of them was created.
+func (r Records) WaitingLogoutDeliveries(ctx context.Context, now time.Time) (n int, oldest time.Time, err error) {
+	waiting, err := list(ctx, r, "count logout deliveries", deliveries, Query{Order: []string{"due"}, After: time.UnixMilli(0), Limit: waitingMost})
+	for _, d := range waiting {
+		if !now.Before(d.ExpiresAt) { // given up
+			continue
+		}
+		if n++; oldest.IsZero() || d.CreatedAt.Before(oldest) {
+			oldest = d.CreatedAt
+		}
+	}
+	return n, oldest, err
+}
+
 // LogoutDeliveries lists the deliveries of one logout, delivered ones too, by ClientID.
 func (r Records) LogoutDeliveries(ctx context.Context, logoutID string) ([]LogoutDelivery, error) {
 	return list(ctx, r, "list logout deliveries", deliveries,

@@ -105,3 +105,28 @@ func TestNoTwoLeaseTheSameDelivery(t *testing.T) {
 		equal(t, won, due)
 	})
 }
+
+func TestDeliveriesThatWaitAreCounted(t *testing.T) {
+	contract(t, func(t *testing.T, s *storage.Store) {
+		ctx := patient(t)
+		count := func(at time.Duration, want int, oldest time.Duration) {
+			t.Helper()
+			n, created, err := s.WaitingLogoutDeliveries(ctx, clock(at))
+			must(t, err)
+			if n != want || n > 0 && !created.Equal(clock(oldest).Truncate(time.Millisecond)) {
+				t.Errorf("at %v: %d, oldest %v", at, n, created)
+			}
+		}
+		count(0, 0, 0)
+		for i, at := range []time.Duration{2 * time.Minute, time.Minute} {
+			must(t, s.CreateLogoutDelivery(ctx, storage.LogoutDelivery{ID: fmt.Sprint("d", i), LogoutID: "l", ClientID: fmt.Sprint(i), NextAt: clock(at + time.Hour), CreatedAt: clock(at), ExpiresAt: clock(at + 24*time.Hour)}))
+		}
+		count(3*time.Minute, 2, time.Minute)
+		all, err := s.LogoutDeliveries(ctx, "l")
+		must(t, err)
+		all[1].DeliveredAt = clock(3 * time.Minute)
+		must(t, s.UpdateLogoutDelivery(ctx, all[1]))
+		count(3*time.Minute, 1, 2*time.Minute)
+		count(25*time.Hour, 0, 0) // given up
+	})
+}

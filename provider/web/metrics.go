@@ -36,7 +36,7 @@ func NewMetrics(grantTypes []string, more ...prometheus.Collector) *Metrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"route", "method", "code"}),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "latchkey_logins_total", Help: "Attempts to sign in, by method and result (success, failure, throttled).",
+			Name: "latchkey_logins_total", Help: "Attempts to sign in, by method and result (success, failure, throttled, busy, error).",
 		}, []string{"method", "result"}),
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "latchkey_tokens_issued_total", Help: "Successful token responses, by grant type.",
