@@ -33,6 +33,7 @@ import (
 	"latchkey/provider/registration"
 	"latchkey/provider/session"
 	"latchkey/provider/signin"
+	"latchkey/provider/signup"
 	"latchkey/provider/storage"
 	"latchkey/provider/token"
 	"latchkey/provider/web"
@@ -128,6 +129,10 @@ type Config struct {
 	// Passwords says which passwords users may set. Name is one that none may be made of.
 	Passwords people.PasswordPolicy
 
+	// SignUp says who may make an account for themselves. It needs Mail. Default nobody.
+	SignUp signup.Mode
+	// SignUpDomains are the domains of addresses that may, in lower case, with signup.Domain.
+	SignUpDomains []string
 	// LostWait is how long people wait for a way back who have lost everything that they sign in
 	// with: mails at their addresses are then all that they need. 0: there is no such way.
 	LostWait time.Duration
@@ -151,6 +156,15 @@ type Config struct {
 	// code_challenge. Only the certification suite needs it; never on in production: an attacker
 	// who intercepts a code could then use it (RFC 7636 §1).
 	InsecurePublicWithoutPKCE bool
+}
+
+// SignUpModes are all that Config.SignUp may be.
+func SignUpModes() []string {
+	var out []string
+	for _, m := range signup.Modes {
+		out = append(out, string(m))
+	}
+	return out
 }
 
 // DefaultEditableClaims is Config.EditableClaims when nothing is said.
@@ -180,6 +194,7 @@ type Provider struct {
 	Account       *account.Pages
 	Letters       *letters.Letters // nil without Mail
 	Recovery      *recovery.Pages  // nil without Mail
+	SignUps       *signup.Pages    // nil where people make no accounts
 	Admin         *admin.Admin
 	Tokens        *token.Endpoints
 	Registrations *registration.Endpoints
@@ -298,6 +313,12 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 			Audit: cfg.Audit, Limit: mailLimit, LostWait: cfg.LostWait,
 		})
 	}
+	if cfg.Mail != nil && cfg.SignUp != "" && cfg.SignUp != signup.Closed {
+		p.SignIn.OffersSignUp = true
+		p.SignUps = &signup.Pages{Config: signup.Config{
+			Web: p.Web, Store: cfg.Store, Admin: p.Admin, Letters: p.Letters, Limit: mailLimit, Passwords: passwords, Mode: cfg.SignUp, Domains: cfg.SignUpDomains,
+		}}
+	}
 	p.Account = account.New(account.Config{
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn, Admin: p.Admin, People: cfg.People,
 		Passwords: passwords, Audit: cfg.Audit, Factors: factors, Letters: p.Letters, MailLimit: mailLimit,
@@ -307,6 +328,7 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	p.Registrations = registration.New(registration.Config{
 		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Admin: p.Admin, Secrets: secrets, Clients: p.ClientAuth, Outbound: cfg.Outbound,
 		GrantTypes: token.GrantTypes(), Registration: cfg.Registration, RegistrationsPerHour: cfg.RegistrationsPerHour, Resources: cfg.RegistrationResources, InsecureAllowNone: cfg.InsecureAllowNone,
+		OffersSignUp: p.SignUps != nil,
 	})
 	var err error
 	p.Console, err = console.New(console.Config{

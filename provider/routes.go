@@ -102,6 +102,14 @@ func (p *Provider) Endpoints() []web.Endpoint {
 			web.Endpoint{Path: "/recovery/finish", Methods: post, Audience: web.AudienceForm, Handler: p.Recovery.Finish},
 		)
 	}
+	if p.SignUps != nil {
+		table = append(table,
+			web.Endpoint{Path: "/sign-up", Methods: show, Audience: web.AudienceForm, Handler: p.SignUps.Show},
+			web.Endpoint{Path: "/sign-up", Methods: post, Audience: web.AudienceForm, Handler: p.SignUps.Ask},
+			web.Endpoint{Path: "/sign-up/finish", Methods: show, Audience: web.AudienceForm, Handler: p.SignUps.ShowFinish},
+			web.Endpoint{Path: "/sign-up/finish", Methods: post, Audience: web.AudienceForm, Handler: p.SignUps.Finish},
+		)
+	}
 	// RFC 8414 §3.1 puts the well-known part between host and path, OIDC Discovery §4 behind the
 	// path. Both are served.
 	for _, name := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {

@@ -14,6 +14,7 @@ type Login struct {
 	Remember       bool    // whether the box is ticked
 	Reauthenticate *Person // a person is signed in and has to prove it once more; there is no #username then
 	SwitchURL      string  // with Reauthenticate: sign in as another person
+	SignUpURL      string  // where to make an account; "" when that is not offered
 	ForgotURL      string  // where to ask for a new password; "" when that is not offered
 	CancelAction   string  // posts action=cancel; "" shows no such button
 }
@@ -33,7 +34,7 @@ func (l Login) Policy() Policy { return Policy{Forms: l.App.leadsTo()} }
 func loginSamples() []sample {
 	app, stranger, ada := sampleApp, sampleStranger, samplePerson
 	return []sample{
-		{"first", Login{App: &app, Action: "/login?i=1", CSRF: "c", CancelAction: "/login?i=1", ForgotURL: "/password/forgot?i=1"}},
+		{"first", Login{App: &app, Action: "/login?i=1", CSRF: "c", CancelAction: "/login?i=1", ForgotURL: "/password/forgot?i=1", SignUpURL: "/sign-up?i=1"}},
 		{"wrong", Login{
 			App: &app, Action: "/login?i=1", CSRF: "c", Username: "ada", Error: LoginWrong, Remember: true,
 			CancelAction: "/login?i=1",

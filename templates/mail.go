@@ -28,6 +28,8 @@ type Mail struct {
 // Kinds of Mail.
 const (
 	MailReset           = "reset"            // a link to choose a new password
+	MailSignUp          = "sign-up"          // a link to finish an account
+	MailSignUpKnown     = "sign-up-known"    // without "time" and "address"
 	MailInvite          = "invite"           // a link to choose a first password
 	MailAddress         = "address"          // a link to confirm the address that it goes to
 	MailLost            = "lost"             // a link to begin the way back without anything
@@ -46,7 +48,7 @@ const (
 
 // mailKinds lists them all, for the tests.
 var mailKinds = []string{
-	MailReset, MailInvite, MailAddress, MailLost, MailLostBegun, MailLostReady, MailPasswordChanged, MailAddressAsked,
+	MailReset, MailSignUp, MailSignUpKnown, MailInvite, MailAddress, MailLost, MailLostBegun, MailLostReady, MailPasswordChanged, MailAddressAsked,
 	MailAddressChanged, MailAddressTaken, MailNewDevice, MailFactorAdded, MailFactorRemoved, MailCodesNew, MailDeleted,
 }
 

@@ -215,7 +215,7 @@ func TestEveryPageHasTheIdsThatAutomationKnows(t *testing.T) {
 		"signin/login": {"login-page", "password", "login-submit"}, "signin/consent": {"consent-page", "consent-allow", "consent-deny"},
 		"signin/accounts": {"accounts-page", "account-current", "account-other"}, "error": {"op-error"}, "signin/refused": {"refused"},
 		"account/logout_confirm": {"logout-page", "logout-confirm"}, "account/logged_out": {"logged-out"}, "account/account": {"account-page"},
-		"account/address": {"address-page"}, "recovery/step": {"step-page"}, "account/profile": {"profile-page"}, "account/password": {"password-page", "new-password", "repeat-password", "others", "password-submit"},
+		"account/address": {"address-page"}, "signup/ask": {"sign-up-page", "sign-up-submit"}, "signup/finish": {"finish-page", "finish-submit"}, "signup/done": {"signed-up"}, "recovery/step": {"step-page"}, "account/profile": {"profile-page"}, "account/password": {"password-page", "new-password", "repeat-password", "others", "password-submit"},
 		"account/sessions": {"sessions-page"}, "account/connections": {"connections-page"}, "account/activity": {"activity-page"},
 		"account/language": {"language-page", "locale", "zoneinfo", "language-save"}, "account/data": {"data-page", "data-export"}, "account/deleted": {"deleted", "deleted-sign-in"},
 		"signin/mfa": {"mfa-page"}, "account/methods": {"methods-page"}, "account/totp": {"totp-page", "code", "totp-submit"},

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -192,7 +193,7 @@ func (m *message) parts(in *mail.Message) (text string, err error) {
 	parts := multipart.NewReader(in.Body, params["boundary"])
 	for {
 		part, err := parts.NextPart() // decodes quoted-printable by itself
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return text, nil
 		}
 		if err != nil {

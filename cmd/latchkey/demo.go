@@ -176,6 +176,7 @@ func (o demoOptions) config(data string) config.Config {
 	c.Log.Level = "info"
 	c.Outbound.AllowLoopback = true
 	c.Mail.Mode, c.Mail.From, c.Mail.Folder = "folder", "accounts@id.localhost", filepath.Join(data, "mails")
+	c.SignUp.Mode = "open"
 	c.Account.Delete, c.Account.RecoveryWait = true, config.Duration(demoWait)
 	return c
 }
@@ -586,7 +587,7 @@ Try this
   2. Call the API's /admin as alice, and as bob; as bob again after five minutes: you are asked to sign in once more.
   3. Open %s as carol: she is told why she may not, and whom to ask.
   4. Sign out everywhere, and look at the others.
-  5. Forget a password, change your address, or say that you have lost everything: the mails are in the mailbox.
+  5. Create an account, forget a password, change your address, or say that you have lost everything: the mails are in the mailbox.
   6. From a terminal: %s
   7. Administer at %s as bob: register an application, and let it be tried there.
 

@@ -21,6 +21,7 @@ import (
 	"latchkey/provider/outbound"
 	"latchkey/provider/people"
 	"latchkey/provider/registration"
+	"latchkey/provider/signup"
 	"latchkey/provider/storage"
 	"latchkey/provider/token"
 )
@@ -289,6 +290,8 @@ func (s *site) provider() (*provider.Provider, error) {
 		InsecureAllowNone:         c.InsecureAllowNone,
 		EditableClaims:            append([]string{}, c.Account.Editable...),
 		MayDeleteAccount:          c.Account.Delete,
+		SignUp:                    signup.Mode(c.SignUp.Mode),
+		SignUpDomains:             c.SignUp.Domains,
 		LostWait:                  time.Duration(c.Account.RecoveryWait),
 		RequireSecondFactor:       c.RequireSecondFactor,
 		InsecurePublicWithoutPKCE: c.InsecurePublicClientsWithoutPKCE,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -50,6 +51,42 @@ const (
 	AskedReset = "reset-asked" // for a link that sets a new password
 	AskedLost  = "lost-asked"  // for one that begins the way back without anything
 )
+
+// askedSignUp is the kind of a mail with which somebody asked for an account at Account.
+const askedSignUp = "sign-up-asked"
+
+// AskSignUp queues a mail to an address at which somebody wants an account. It does not look
+// whether there is one.
+func (l *Letters) AskSignUp(r *http.Request, address, name string) error {
+	return l.Queue.Put(r.Context(), storage.Mail{Kind: askedSignUp, Account: address, Lang: l.Web.Language(r), Args: map[string]string{"name": name}}, l.LinkTTL)
+}
+
+// composeSignUp writes to an address at which somebody wants an account: a link to make it, or that
+// there is one.
+func (l *Letters) composeSignUp(ctx context.Context, m storage.Mail) (mail.Message, error) {
+	lang, to := l.Web.Templates.Match(nil, m.Lang), m.Account
+	owner, err := l.owner(ctx, to)
+	if err != nil {
+		return mail.Message{}, err
+	}
+	words := templates.Mail{Kind: templates.MailSignUp, Person: cmp.Or(m.Args["name"], to)}
+	if owner.ID != "" {
+		lang, to = l.languageOf(owner, m.Lang), owner.Claims.Email
+		words = templates.Mail{Kind: templates.MailSignUpKnown, Person: cmp.Or(owner.Claims.Name, owner.Username), Args: templates.Args{"username": owner.Username}}
+	} else {
+		until := m.CreatedAt.Add(l.LinkTTL)
+		value := storage.Random()
+		err := l.Store.ReplaceLink(ctx, storage.Link{Hash: storage.Hash(value), Purpose: storage.LinkSignUp, UserID: storage.Hash(strings.ToLower(to)),
+			Address: to, Name: m.Args["name"], CreatedAt: l.Web.Now(), ExpiresAt: until})
+		if err != nil {
+			return mail.Message{}, err
+		}
+		words.Link, words.Valid = l.Web.URL(Paths[storage.LinkSignUp])+"?link="+url.QueryEscape(value), until.Sub(l.Web.Now())
+	}
+	out := mail.Message{To: to, Lang: lang}
+	out.Subject, out.Text, out.HTML, err = l.Web.Templates.Mail(lang, words)
+	return out, err
+}
 
 // noticeLife is how long a mail about something that has happened is tried to be sent.
 const noticeLife = 3 * 24 * time.Hour
@@ -129,6 +166,9 @@ func (l *Letters) SendAt(ctx context.Context, user storage.User, kind, lang stri
 func (l *Letters) compose(ctx context.Context, m storage.Mail) (mail.Message, error) {
 	if asked[m.Kind] != "" {
 		return mail.Message{}, l.dispatch(ctx, m)
+	}
+	if m.Kind == askedSignUp {
+		return l.composeSignUp(ctx, m)
 	}
 	user, err := l.Store.User(ctx, m.UserID)
 	gone := errors.Is(err, storage.ErrNotFound)

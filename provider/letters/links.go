@@ -28,7 +28,7 @@ var purposes = map[string]string{
 
 // Paths of the pages that links open, by purpose.
 var Paths = map[string]string{
-	storage.LinkReset: "/password/reset", storage.LinkAddress: "/account/address/confirm", storage.LinkInvite: "/invitation",
+	storage.LinkReset: "/password/reset", storage.LinkAddress: "/account/address/confirm", storage.LinkInvite: "/invitation", storage.LinkSignUp: "/sign-up/finish",
 	storage.LinkLost: "/recovery/begin", storage.LinkLostStop: "/recovery/stop", storage.LinkLostReady: "/recovery/finish",
 }
 

@@ -31,6 +31,10 @@ type AuthorizationRequest struct {
 	SignedObject  bool          `bson:"signed_object,omitempty" json:"signed_object,omitempty"` // it came as a signed request object (RFC 9101)
 }
 
+// PromptCreate asks for a new account (Initiating User Registration §4.1). Where people make no
+// accounts, it is as if it had not been asked for.
+const PromptCreate = "create"
+
 // HasPrompt reports whether prompt contains v (OIDC Core §3.1.2.1).
 func (r AuthorizationRequest) HasPrompt(v string) bool { return slices.Contains(r.Prompt, v) }
 
@@ -192,13 +196,12 @@ func ParseAuthorization(p Parameters) (AuthorizationRequest, error) {
 	req.CodeChallenge = p.Get("code_challenge")
 	for _, v := range strings.Fields(p.Get("prompt")) {
 		switch v {
-		case "none", "login", "consent", "select_account":
+		case "none", "login", "consent", "select_account", PromptCreate:
 			if !slices.Contains(req.Prompt, v) {
 				req.Prompt = append(req.Prompt, v)
 			}
-		case "create": // Initiating User Registration via OpenID Connect 1.0: nobody can sign up here, so the person signs in
 		default:
-			return req, Errorf(InvalidRequest, "prompt must be none, login, consent or select_account")
+			return req, Errorf(InvalidRequest, "prompt must be none, login, consent, select_account or create")
 		}
 	}
 	if req.HasPrompt("none") && len(req.Prompt) > 1 {

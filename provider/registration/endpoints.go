@@ -29,6 +29,7 @@ type Config struct {
 	RegistrationsPerHour int      // per client address; 0: no limit
 	Resources            []string // that clients which register themselves may ask for tokens for (RFC 8707)
 	InsecureAllowNone    bool
+	OffersSignUp         bool // prompt=create leads to where people make an account
 }
 
 // Endpoints describe the provider, and let clients register themselves.

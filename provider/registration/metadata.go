@@ -86,6 +86,10 @@ func (ep *Endpoints) describe() Metadata {
 	}
 	assertions := slices.Concat(keys.AcceptedSigningAlgorithms, keys.HMACAlgorithms)
 	confidential := slices.DeleteFunc(slices.Clone(clients.AuthMethods), func(m string) bool { return m == oauth.AuthNone })
+	prompts := []string{"none", "login", "consent", "select_account"}
+	if ep.OffersSignUp {
+		prompts = append(prompts, oauth.PromptCreate)
+	}
 	m := Metadata{
 		Issuer:          ep.Web.Issuer,
 		ScopesSupported: oauth.Scopes, ResponseTypesSupported: oauth.ResponseTypes,
@@ -93,7 +97,7 @@ func (ep *Endpoints) describe() Metadata {
 		GrantTypesSupported:    ep.grantTypes(),
 		ACRValuesSupported:     people.ACRValues(),
 		SubjectTypesSupported:  []string{clients.SubjectPublic, clients.SubjectPairwise},
-		PromptValuesSupported:  []string{"none", "login", "consent", "select_account"},
+		PromptValuesSupported:  prompts,
 		DisplayValuesSupported: []string{"page"},
 		ClaimTypesSupported:    []string{"normal"},
 		ClaimsSupported:        append([]string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr"}, oauth.Claims()...),

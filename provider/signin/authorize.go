@@ -47,6 +47,9 @@ func (p *Pages) Authorize(w http.ResponseWriter, r *http.Request) error {
 		return err // without state the client could not tell whose answer it is
 	}
 	req.ClientID, req.RedirectURI = client.ID, redirect.String()
+	if !p.OffersSignUp {
+		req.Prompt = slices.DeleteFunc(req.Prompt, func(v string) bool { return v == oauth.PromptCreate })
+	}
 	req.SignedObject = hasObject && (client.RequireSignedRequestObject || !p.Grants.InsecureAllowNone)
 	to := web.Response{Redirect: redirect, Mode: req.ResponseMode, AppName: client.Name()}
 	if dupErr != nil {
@@ -239,6 +242,9 @@ func (p *Pages) perform(w http.ResponseWriter, r *http.Request, at pending) erro
 		if ref, err = p.BeginInteraction(w, r, storage.Interaction{Request: at.Request}); err != nil {
 			return err
 		}
+	}
+	if at.step.kind == stepLogin && at.Request.HasPrompt(oauth.PromptCreate) {
+		return p.Web.SeeOther(w, "/sign-up", ref) // Initiating User Registration §4.1
 	}
 	return p.Web.SeeOther(w, stepPaths[at.step.kind], ref)
 }

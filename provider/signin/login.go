@@ -50,6 +50,9 @@ func (p *Pages) loginPage(r *http.Request, i interaction) (templates.Login, pend
 	if p.OffersReset {
 		page.ForgotURL = p.Web.Path + "/password/forgot?i=" + i.ref
 	}
+	if p.OffersSignUp {
+		page.SignUpURL = p.Web.Path + "/sign-up?i=" + i.ref
+	}
 	if i.ReturnTo == "" {
 		web.Mention(r, "client_id", i.Request.ClientID)
 	}

@@ -30,7 +30,10 @@ type Pages struct {
 	Outbound *outbound.Client
 	Audit    *audit.Log // nil: sign-ins leave no events
 
-	Letters *letters.Letters // tells of sign-ins in another browser; nil: nobody is told
+	// OffersSignUp lets the sign-in page lead to where an account is made, and an application ask
+	// for that (prompt=create).
+	OffersSignUp bool
+	Letters      *letters.Letters // tells of sign-ins in another browser; nil: nobody is told
 
 	InteractionTTL time.Duration // how long a user may take to sign in
 

@@ -141,6 +141,8 @@ func needsLogin(s situation) string {
 		return ""
 	case s.Request.HasPrompt("login"):
 		return "prompt=login"
+	case s.Request.HasPrompt(oauth.PromptCreate):
+		return "prompt=create" // an account of their own; whoever has one signs in to it all the same
 	}
 	maxAge := s.Request.MaxAge
 	if maxAge == nil {

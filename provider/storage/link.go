@@ -10,6 +10,7 @@ const (
 	LinkReset     = "reset"      // sets a new password
 	LinkInvite    = "invite"     // sets a first password
 	LinkAddress   = "address"    // makes Address that of the user
+	LinkSignUp    = "sign-up"    // makes an account; UserID stands for the address
 	LinkLost      = "lost"       // begins the way back for who has lost everything
 	LinkLostWait  = "lost-wait"  // no link: that way was begun, and the time to wait ends with ExpiresAt; used: it was stopped
 	LinkLostStop  = "lost-stop"  // stops it
@@ -23,8 +24,9 @@ type Link struct {
 	Hash      string    `bson:"hash"`
 	Purpose   string    `bson:"purpose"`
 	UserID    string    `bson:"user_id"`
-	Address   string    `bson:"address"` // the e-mail address that it was sent to
-	State     string    `bson:"state"`   // of the user when it was made: another state makes it void
+	Name      string    `bson:"name,omitempty"` // LinkSignUp: as who asked calls themselves
+	Address   string    `bson:"address"`        // the e-mail address that it was sent to
+	State     string    `bson:"state"`          // of the user when it was made: another state makes it void
 	CreatedAt time.Time `bson:"created_at"`
 	ExpiresAt time.Time `bson:"expires_at"`
 	UsedAt    time.Time `bson:"used_at,omitempty"`

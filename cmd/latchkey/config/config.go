@@ -225,6 +225,15 @@ type Config struct {
 		ImprintURI string `json:"imprint_uri"`
 	} `json:"look"`
 
+	SignUp struct {
+		// Mode says who may make an account for themselves: closed (nobody), domain (whoever reads
+		// mail at one of domains), approval (everybody; an administrator enables the account with
+		// latchkey user enable), or open (everybody). It needs mail. Default closed.
+		Mode string `json:"mode"`
+		// Domains are those of mode domain: example.com. Default none.
+		Domains []string `json:"domains"`
+	} `json:"sign_up"`
+
 	Account struct {
 		// Editable lists the claims that people may change about themselves: name, given_name,
 		// middle_name, family_name, nickname, email (by a link in a mail), gender, birthdate,
@@ -277,6 +286,7 @@ func Default() Config {
 	l.Invitation = Duration(d.InvitationTTL)
 	l.SigningKey = 90 * Day
 	c.Passwords.MinLength = people.MinPassword
+	c.SignUp.Mode = "closed"
 	c.Account.Editable = provider.DefaultEditableClaims()
 	c.Mail.Mode, c.Mail.SMTP.Security = mailOff, string(mail.StartTLS)
 	c.AccessTokenSignedResponseAlg = provider.DefaultAccessTokenAlg
@@ -629,6 +639,19 @@ func (c *Config) CheckStore() (fs Faults) {
 	for _, claim := range c.Account.Editable {
 		if !slices.Contains(provider.EditableClaims(), claim) {
 			bad("account.editable", "%q is not one of %s", claim, strings.Join(provider.EditableClaims(), ", "))
+		}
+	}
+	switch mode := c.SignUp.Mode; {
+	case !slices.Contains(provider.SignUpModes(), mode):
+		bad("sign_up.mode", "must be one of %s", strings.Join(provider.SignUpModes(), ", "))
+	case mode != "closed" && c.Mail.Mode == mailOff:
+		bad("sign_up.mode", "%s needs mail, so that addresses are confirmed: set mail.mode", mode)
+	case mode == "domain" && len(c.SignUp.Domains) == 0:
+		bad("sign_up.domains", "is missing; it names those of mode domain, such as example.com")
+	}
+	for _, d := range c.SignUp.Domains {
+		if d == "" || strings.ToLower(d) != d || strings.ContainsAny(d, "@ /*") || !strings.Contains(d, ".") {
+			bad("sign_up.domains", "%q is not a domain in lower case, such as example.com", d)
 		}
 	}
 	if look, err := c.look(); err != nil {

@@ -71,6 +71,7 @@ log: {format: xml, level: loud}
 lifetimes: {code: 11m, session_idle: 13h, refresh_grace: 1h}
 registration: everybody
 registrations_per_hour: -1
+sign_up: {mode: everybody, domains: ["@example.com"]}
 look: {accent: "#ffee00", logo_file: /does/not/exist.png}
 account: {editable: [name, shoe_size], recovery_wait: 1m}
 outbound: {allow_private: [::/0], ca_file: /does/not/exist.pem}
@@ -85,7 +86,7 @@ name: ""
 	}
 	for _, key := range []string{"issuer:", "listen:", "metrics_listen:", "trusted_proxies: 0.0.0.0/0", `trusted_proxies: "proxy.example.com"`, "log.format:", "log.level:", "lifetimes.code:", "lifetimes.session_idle:",
 		"lifetimes.refresh_grace:", "registration:", "registrations_per_hour:", "outbound.allow_private:", "outbound.ca_file:", "passwords:", "passwords.min_length:", "passwords.blocklist_file:",
-		"mail.from:", "look.logo_file:", "account.editable:", "account.recovery_wait:", "mail.smtp.address:", "mail.smtp.security:", "mail.smtp.password_file:", "mail.smtp.ca_file:", "mongodb:", "tls:", "name:"} {
+		"mail.from:", "sign_up.mode:", "sign_up.domains:", "look.logo_file:", "account.editable:", "account.recovery_wait:", "mail.smtp.address:", "mail.smtp.security:", "mail.smtp.password_file:", "mail.smtp.ca_file:", "mongodb:", "tls:", "name:"} {
 		if !strings.Contains(err.Error(), key) {
 			t.Errorf("nothing about %s in\n%v", key, err)
 		}
