@@ -14,7 +14,7 @@ import (
 // table is every operation of the API.
 func (c *Console) table() []operation {
 	var all []operation
-	for _, part := range [][]operation{c.peopleTable(), c.groupsTable(), c.applicationsTable(), c.sessionsTable(), c.tokensTable(), c.keysTable(), c.providerTable(), c.doctorTable()} {
+	for _, part := range [][]operation{c.peopleTable(), c.groupsTable(), c.applicationsTable(), c.sessionsTable(), c.tokensTable(), c.keysTable(), c.providerTable(), c.doctorTable(), c.previewTable()} {
 		all = append(all, part...)
 	}
 	for i := range all {

@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/json"
 	"errors"
+	"net/url"
 	"strings"
 
 	"latchkey/provider/admin"
@@ -163,6 +164,10 @@ func (v *visit) applicationPage(client clients.Client) (templates.Console, error
 			t.Rows = append(t.Rows, [][]templates.Cell{{link(name, c.path("people", g.UserID))}, text(strings.Join(g.Scope, " ")), at(g.CreatedAt), at(g.LastUsed)})
 		}
 		p.Parts = append(p.Parts, templates.ConsolePart{ID: "grants", Heading: say("admin.grants"), Table: &t})
+	}
+	if v.may(admin.VerbUserRead) {
+		q := "?application=" + url.QueryEscape(client.ID)
+		p.Parts = append(p.Parts, templates.ConsolePart{ID: "more", Links: []templates.ConsoleLink{{Label: say("admin.why"), URL: c.path("why") + q}, {Label: say("admin.preview"), URL: c.path("preview") + q}}})
 	}
 	refused, err := c.Store.FailedRequests(v.ctx, client.ID, mostRefused)
 	if err != nil {

@@ -69,7 +69,7 @@ var pageRoles = []struct {
 	roles string
 }{
 	{"/admin/people/sub-ada/confirm", "owner administrator"}, {"/admin/groups/the%20staff%2F1/confirm", "owner administrator"}, {"/admin/applications/notes/confirm", "owner administrator"},
-	{"/admin/keys/confirm", "owner administrator"}, {"/admin/people/new", "owner administrator"}, {"/admin/doctor", "owner administrator help_desk auditor application_owner"}, {"/admin/people", "owner administrator help_desk auditor"}, {"/admin/why", "owner administrator help_desk auditor"},
+	{"/admin/keys/confirm", "owner administrator"}, {"/admin/people/new", "owner administrator"}, {"/admin/preview", "owner administrator help_desk auditor"}, {"/admin/doctor", "owner administrator help_desk auditor application_owner"}, {"/admin/people", "owner administrator help_desk auditor"}, {"/admin/why", "owner administrator help_desk auditor"},
 	{"/admin/groups/", "owner administrator help_desk auditor application_owner"}, {"/admin/applications/new", "owner administrator"}, {"/admin/applications/notes", "owner administrator help_desk auditor"},
 	{"/admin/sessions", "owner administrator help_desk auditor"}, {"/admin/keys", "owner administrator auditor"}, {"/admin/audit", "owner administrator auditor"},
 	{"/admin/mail", "owner administrator auditor"}, {"/admin/health", "owner administrator auditor"}, {"/admin", "owner administrator help_desk auditor application_owner"},

@@ -19,6 +19,7 @@ func (c *Console) pages() []web.Endpoint {
 		{"/search", c.show(c.search), nil, nil},
 		{"/why", c.show(c.why), nil, nil},
 		{"/doctor", c.show(c.doctor), nil, nil},
+		{"/preview", c.show(c.previewPage), nil, nil},
 		{"/people", c.show(c.people), nil, c.change(c.createPersonForm)},
 		{"/people/new", c.show(c.newPerson), nil, nil},
 		{"/people/{sub}", c.show(c.person), c.showFresh(freshFor, c.confirmPerson), c.change(c.changePerson)},

@@ -78,28 +78,10 @@ func (gs *Grants) Issue(ctx context.Context, i Issuance) (TokenResponse, error) 
 // encrypted if it is. accessToken is the one that is issued along with it, "" for none: at_hash
 // (OIDC Core §3.1.3.6, §3.2.2.10, §3.3.2.11).
 func (gs *Grants) idToken(ctx context.Context, i Issuance, accessToken string) (string, error) {
-	client, grant := i.Client, i.Grant
-	asked := access.GrantableClaims(client, ClaimsOfRequest(grant.Claims.IDToken))
-	if alone := accessToken == "" && i.Code == ""; alone || client.ClaimsInIDToken {
-		// With response_type id_token no userinfo can be asked, so the scopes' claims go in
-		// (OIDC Core §5.4).
-		asked = append(asked, ClaimsOfScope(i.Scope)...)
-	}
-	// What the protocol says comes after what is said about the user, so that nothing overwrites
-	// it.
-	claims, err := gs.PersonClaims(ctx, i.User, asked)
+	client := i.Client
+	claims, err := gs.idTokenClaims(ctx, i, accessToken != "")
 	if err != nil {
 		return "", err
-	}
-	now := gs.Now()
-	claims["iss"], claims["sub"], claims["aud"] = gs.Issuer, gs.Subject(client, grant.UserID), client.ID
-	claims["iat"], claims["exp"] = now.Unix(), now.Add(gs.IDTokenTTL).Unix()
-	addAuthentication(claims, grant)
-	if i.Nonce != "" {
-		claims["nonce"] = i.Nonce
-	}
-	if client.LogsOut() && grant.SessionID != "" {
-		claims["sid"] = grant.SessionID // Front-Channel Logout §3, Back-Channel Logout §2.1
 	}
 	alg := client.IDTokenSignedResponseAlg
 	if alg == "" {
@@ -125,6 +107,34 @@ func (gs *Grants) idToken(ctx context.Context, i Issuance, accessToken string) (
 		return token, err
 	}
 	return gs.Clients.EncryptTo(ctx, client, []byte(token), client.IDTokenEncryptedResponseAlg, client.IDTokenEncryptedResponseEnc, "JWT")
+}
+
+// idTokenClaims are the claims of an ID token, without the hashes of what is issued along with it.
+func (gs *Grants) idTokenClaims(ctx context.Context, i Issuance, withAccessToken bool) (map[string]any, error) {
+	client, grant := i.Client, i.Grant
+	asked := access.GrantableClaims(client, ClaimsOfRequest(grant.Claims.IDToken))
+	if alone := !withAccessToken && i.Code == ""; alone || client.ClaimsInIDToken {
+		// With response_type id_token no userinfo can be asked, so the scopes' claims go in
+		// (OIDC Core §5.4).
+		asked = append(asked, ClaimsOfScope(i.Scope)...)
+	}
+	// What the protocol says comes after what is said about the user, so that nothing overwrites
+	// it.
+	claims, err := gs.PersonClaims(ctx, i.User, asked)
+	if err != nil {
+		return nil, err
+	}
+	now := gs.Now()
+	claims["iss"], claims["sub"], claims["aud"] = gs.Issuer, gs.Subject(client, grant.UserID), client.ID
+	claims["iat"], claims["exp"] = now.Unix(), now.Add(gs.IDTokenTTL).Unix()
+	addAuthentication(claims, grant)
+	if i.Nonce != "" {
+		claims["nonce"] = i.Nonce
+	}
+	if client.LogsOut() && grant.SessionID != "" {
+		claims["sid"] = grant.SessionID // Front-Channel Logout §3, Back-Channel Logout §2.1
+	}
+	return claims, nil
 }
 
 // addAuthentication says when and how the person proved who they are.
@@ -195,22 +205,9 @@ func (gs *Grants) accessToken(ctx context.Context, i Issuance) (token string, ex
 		}
 		return token, expiresIn, nil
 	}
-	claims := map[string]any{}
-	if grant.ID == "" {
-		claims["sub"] = client.ID // no person is involved (RFC 9068 §2.2)
-	} else {
-		if slices.Contains(i.Scope, oauth.ScopeGroups) {
-			if claims, err = gs.PersonClaims(ctx, i.User, oauth.ScopeClaims(oauth.ScopeGroups)); err != nil { // RFC 9068 §2.2.3.1
-				return "", 0, err
-			}
-		}
-		claims["sub"], claims["gid"] = gs.Subject(client, grant.UserID), grant.ID
-		addAuthentication(claims, grant) // RFC 9068 §2.2.1
-	}
-	claims["iss"], claims["aud"], claims["client_id"], claims["jti"] = gs.Issuer, oauth.OneOrMany(audience), client.ID, storage.NewID(now)
-	claims["iat"], claims["exp"] = now.Unix(), expiresAt.Unix()
-	if len(i.Scope) > 0 {
-		claims["scope"] = oauth.JoinScope(i.Scope)
+	claims, err := gs.accessTokenClaims(ctx, i, audience, now, expiresAt)
+	if err != nil {
+		return "", 0, err
 	}
 	alg := i.accessTokenAlg
 	if alg == "" {
@@ -222,4 +219,28 @@ func (gs *Grants) accessToken(ctx context.Context, i Issuance) (token string, ex
 		return "", 0, fmt.Errorf("sign access token: %w", err)
 	}
 	return token, expiresIn, nil
+}
+
+// accessTokenClaims are the claims of a JWT access token (RFC 9068 §2.2).
+func (gs *Grants) accessTokenClaims(ctx context.Context, i Issuance, audience []string, now, expiresAt time.Time) (map[string]any, error) {
+	client, grant := i.Client, i.Grant
+	claims := map[string]any{}
+	if grant.ID == "" {
+		claims["sub"] = client.ID // no person is involved (RFC 9068 §2.2)
+	} else {
+		if slices.Contains(i.Scope, oauth.ScopeGroups) {
+			var err error
+			if claims, err = gs.PersonClaims(ctx, i.User, oauth.ScopeClaims(oauth.ScopeGroups)); err != nil { // RFC 9068 §2.2.3.1
+				return nil, err
+			}
+		}
+		claims["sub"], claims["gid"] = gs.Subject(client, grant.UserID), grant.ID
+		addAuthentication(claims, grant) // RFC 9068 §2.2.1
+	}
+	claims["iss"], claims["aud"], claims["client_id"], claims["jti"] = gs.Issuer, oauth.OneOrMany(audience), client.ID, storage.NewID(now)
+	claims["iat"], claims["exp"] = now.Unix(), expiresAt.Unix()
+	if len(i.Scope) > 0 {
+		claims["scope"] = oauth.JoinScope(i.Scope)
+	}
+	return claims, nil
 }
