@@ -62,11 +62,6 @@ func (a *Admin) client(ctx context.Context, id string) (clients.Client, error) {
 	return c, err
 }
 
-// clients is all clients, by client_id.
-func (a *Admin) clients(ctx context.Context) ([]clients.Client, error) {
-	return pages(ctx, a.Store.Clients, func(c clients.Client) string { return c.ID })
-}
-
 // checkClient says all that is wrong with a client that is about to be stored, and returns it with
 // defaults and what else follows from what is said about it. was is the client as it is stored, its
 // zero value if it is new. check, if not nil, comes before anything is called.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"latchkey/provider/clients"
 	"latchkey/provider/storage"
 )
@@ -212,5 +214,53 @@ func TestClientsAreFoundByTheirGroups(t *testing.T) {
 		must(t, s.UpdateClient(ctx, notes))
 		equal(t, found("staff"), "photos")
 		equal(t, found("team"), "notes")
+	})
+}
+
+// With many users a list is found in another way, and has to be the same.
+func TestManyUsersAreListedInOrderAndInPages(t *testing.T) {
+	contract(t, func(t *testing.T, s *storage.Store) {
+		ctx := patient(t)
+		const people = 1500
+		var made errgroup.Group
+		made.SetLimit(64)
+		for i := range people {
+			made.Go(func() error {
+				u := storage.User{ID: fmt.Sprintf("u%04d", (i*7919)%people), Username: fmt.Sprintf("p%04d", i), Groups: []string{"all"},
+					Claims: storage.Claims{Name: "Ada Family"}}
+				if i%100 == 0 {
+					u.Groups, u.Claims.Name = append(u.Groups, "few"), "Grace Family"
+				}
+				return s.CreateUser(ctx, u)
+			})
+		}
+		must(t, made.Wait())
+		for filter, want := range map[storage.UserFilter]int{
+			{Group: "all"}:                  people,
+			{Search: "fam"}:                 people,
+			{Search: "ada fam"}:             people - 15,
+			{Search: "gr fa"}:               15,
+			{Group: "few"}:                  15,
+			{Group: "all", Search: "grace"}: 15,
+		} {
+			seen, last := 0, ""
+			for {
+				page, err := s.FindUsers(ctx, filter, last, 400)
+				must(t, err)
+				for _, u := range page {
+					if u.Username <= last {
+						t.Fatalf("%+v: %s comes after %s", filter, u.Username, last)
+					}
+					last = u.Username
+					seen++
+				}
+				if len(page) < 400 {
+					break
+				}
+			}
+			if seen != want {
+				t.Errorf("%+v: %d, want %d", filter, seen, want)
+			}
+		}
 	})
 }

@@ -264,7 +264,10 @@ func (r sqliteReader) List(_ context.Context, t *Table, q Query, each func(Row) 
 	if err := r.s.tables[t].indexed(q.Where); err != nil {
 		return err
 	}
-	conditions, args := r.s.tables[t].where(q.Where)
+	conditions, args, err := r.conditions(r.s.tables[t], q)
+	if err != nil {
+		return err
+	}
 	order := ""
 	for i, f := range q.Order {
 		f, descending := strings.CutPrefix(f, "-")
@@ -293,7 +296,7 @@ func (r sqliteReader) List(_ context.Context, t *Table, q Query, each func(Row) 
 	if q.Limit > 0 {
 		query, args = query+" LIMIT ?", append(args, q.Limit)
 	}
-	err := r.c.query(func(values []driver.Value) error {
+	err = r.c.query(func(values []driver.Value) error {
 		var row Row
 		row.ID, _ = values[0].(string)
 		row.Doc, _ = values[1].([]byte)
@@ -308,6 +311,52 @@ func (r sqliteReader) List(_ context.Context, t *Table, q Query, each func(Row) 
 		return nil
 	}
 	return err
+}
+
+// manyRows is how many rows a condition has to lead to before a page of them is not found by reading
+// all of them and sorting. Of several conditions each may be met often, and all of them seldom.
+func manyRows(conditions int) int {
+	if conditions == 1 {
+		return 1000
+	}
+	return 20_000
+}
+
+// conditions are those of a query. A condition on a list that leads to many rows is written so that
+// SQLite goes through the rows in their order, and asks of each, until the page is full: which of
+// both costs less it cannot know.
+func (r sqliteReader) conditions(t *sqlTable, q Query) (all []string, args []any, err error) {
+	lists := 0
+	for _, m := range q.Where {
+		if slices.Contains(t.each, m.Field) {
+			lists++
+		}
+	}
+	many := manyRows(lists)
+	for _, m := range q.Where {
+		condition, values := t.where([]Match{m})
+		if q.Limit > 0 && len(q.Order) > 0 && slices.Contains(t.each, m.Field) {
+			each := " FROM " + quoted(eachTable(t.Name, m.Field)) + " WHERE " + eachCondition(m)
+			var n int64
+			err := r.c.one([]any{&n}, "SELECT count(*) FROM (SELECT 1"+each+" LIMIT ?)", append(slices.Clone(values), many)...)
+			if err != nil {
+				return nil, nil, err
+			}
+			if n == int64(many) {
+				condition = []string{"EXISTS (SELECT 1" + each + " AND id = " + quoted(t.Name) + ".id)"}
+			}
+		}
+		all, args = append(all, condition...), append(args, values...)
+	}
+	return all, args, nil
+}
+
+// eachCondition is a condition on the texts of a list.
+func eachCondition(m Match) string {
+	if m.Prefix {
+		return "value >= ? AND value < ?"
+	}
+	return "value = ?"
 }
 
 func (r sqliteReader) Values(_ context.Context, t *Table, field string, where ...Match) (all []string, err error) {
@@ -342,11 +391,10 @@ func (t *sqlTable) where(all []Match) (conditions []string, args []any) {
 	for _, m := range all {
 		switch {
 		case slices.Contains(t.each, m.Field):
-			condition := "value = ?"
+			conditions = append(conditions, "id IN (SELECT id FROM "+quoted(eachTable(t.Name, m.Field))+" WHERE "+eachCondition(m)+")")
 			if m.Prefix {
-				condition, args, m.Value = "value >= ? AND value < ?", append(args, m.Value), prefixEnd(m.Value)
+				args, m.Value = append(args, m.Value), prefixEnd(m.Value)
 			}
-			conditions = append(conditions, "id IN (SELECT id FROM "+quoted(eachTable(t.Name, m.Field))+" WHERE "+condition+")")
 		case m.Field == FieldID, slices.Contains(t.columns, m.Field):
 			if m.Value == nil {
 				conditions = append(conditions, columnOf(m.Field)+" IS NULL")
