@@ -23,6 +23,7 @@ type Login struct {
 const (
 	LoginWrong      = "login.wrong"      // username or password, never which
 	LoginIncomplete = "login.incomplete" // a field was left empty
+	LoginExpired    = "login.expired"    // the page was open for longer than a sign-in lasts
 	LoginThrottled  = "login.throttled"  // with ThrottledUntil: when to try again
 )
 
@@ -39,6 +40,7 @@ func loginSamples() []sample {
 			App: &app, Action: "/login?i=1", CSRF: "c", Username: "ada", Error: LoginWrong, Remember: true,
 			CancelAction: "/login?i=1",
 		}},
+		{"expired", Login{App: &app, Action: "/login?i=2", CSRF: "c", Username: "ada", Error: LoginExpired}},
 		{"throttled", Login{
 			Action: "/login?i=1", CSRF: "c", Username: "ada", Error: LoginThrottled,
 			ThrottledUntil: sampleTime.Add(20 * time.Minute),

@@ -2,6 +2,7 @@ package signin_test
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -13,12 +14,12 @@ import (
 func TestAnExpiredSignInLeadsBackToTheApplication(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
-	c := w.AddClient("web-a", func(c *clients.Client) { c.ClientURI = "https://web-a.example/home" })
+	c := w.AddClient("web-a", providertest.AsksConsent, func(c *clients.Client) { c.ClientURI = "https://web-a.example/home" })
 	b := w.Browser()
-	p := b.Open(w.Request(c))
 	w.AddUser("alice")
+	p := b.SignInAs(b.Open(w.Request(c)), "alice")
 	w.Clock.Advance(24 * time.Hour)
-	page := b.SignInAs(p, "alice")
+	page := b.Submit(p, "consent-allow", url.Values{"decision": {"allow"}})
 	if page.StatusCode != http.StatusBadRequest || !page.Has("error-back") || !strings.Contains(page.Body, `href="https://web-a.example/home"`) {
 		t.Errorf("%d %s", page.StatusCode, page.Body)
 	}

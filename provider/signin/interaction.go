@@ -80,7 +80,7 @@ func (p *Pages) interaction(w http.ResponseWriter, r *http.Request, ref string) 
 		return interaction{}, errInteractionGone()
 	}
 	if !p.Web.Now().Before(i.ExpiresAt) {
-		return interaction{}, p.finished(r, interaction{i, ref}).page
+		return interaction{}, p.lapsed(r, interaction{i, ref})
 	}
 	if i.BrowserHash == "" {
 		browser, err := p.Web.Browser(w, r)
@@ -118,6 +118,33 @@ func (p *Pages) finished(r *http.Request, i interaction) *finishedError {
 		}
 	}
 	return &finishedError{page, i}
+}
+
+// lapsedError says that an interaction of this browser took too long. It is shown as
+// errInteractionGone, with the way back to the application, where it cannot go on.
+type lapsedError struct {
+	page *web.PageError
+	i    interaction
+}
+
+func (e *lapsedError) Error() string { return e.page.Error() }
+func (e *lapsedError) Unwrap() error { return e.page }
+
+// lapsed is the problem of an interaction that took too long: a *lapsedError for the browser that
+// it belongs to.
+func (p *Pages) lapsed(r *http.Request, i interaction) error {
+	page := p.finished(r, i).page
+	browser := p.Web.Cookie(r, web.BrowserCookie)
+	if browser == "" || subtle.ConstantTimeCompare([]byte(storage.Hash(browser)), []byte(i.BrowserHash)) != 1 {
+		return page
+	}
+	return &lapsedError{page, i}
+}
+
+// anew begins an interaction in place of one that took too long. What was answered in that counts
+// no more.
+func (p *Pages) anew(w http.ResponseWriter, r *http.Request, old *lapsedError) (interaction, error) {
+	return p.begin(w, r, storage.Interaction{Request: old.i.Request, ReturnTo: old.i.ReturnTo, Fresh: old.i.Fresh})
 }
 
 // updateInteraction stores a change. It reports false if another tab was faster: the person can
@@ -189,7 +216,10 @@ func (p *Pages) formInteraction(w http.ResponseWriter, r *http.Request) (oauth.P
 	}
 	i, err := p.interaction(w, r, query.Get("i"))
 	var over *finishedError
-	if err != nil && !errors.As(err, &over) {
+	var late *lapsedError
+	if errors.As(err, &late) {
+		i = late.i
+	} else if err != nil && !errors.As(err, &over) {
 		return form, i, err
 	}
 	sent, _, _ := strings.Cut(form.Get("csrf"), ".")

@@ -21,6 +21,12 @@ func (p *Pages) ShowLogin(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	i, err := p.interaction(w, r, query.Get("i"))
+	var late *lapsedError
+	if errors.As(err, &late) {
+		if i, err = p.anew(w, r, late); err == nil {
+			return p.Web.SeeOther(w, "/authorize", i.ref)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -84,6 +90,10 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 	if errors.As(err, &over) {
 		return p.secondClick(w, r, over)
 	}
+	var late *lapsedError
+	if errors.As(err, &late) {
+		return p.askAgain(w, r, late, form)
+	}
 	if err != nil {
 		return err
 	}
@@ -132,6 +142,24 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 	}
 	i.SignedInAt = session.AuthTime
 	return p.record(w, r, i)
+}
+
+// askAgain answers a sign-in form that was open for longer than a sign-in lasts, over night say: the
+// name stays, the password is asked for again, and then it goes on.
+func (p *Pages) askAgain(w http.ResponseWriter, r *http.Request, late *lapsedError, form oauth.Parameters) error {
+	i, err := p.anew(w, r, late)
+	if err != nil {
+		return err
+	}
+	page, at, err := p.loginPage(r, i)
+	if err != nil {
+		return err
+	}
+	if form.Get("action") == "cancel" && i.ReturnTo == "" {
+		return p.deny(w, r, at)
+	}
+	page.Username, page.Remember, page.Error = web.Clip(form.Get("username"), 200), form.Has("remember"), templates.LoginExpired
+	return p.renderLogin(w, r, http.StatusBadRequest, i, page)
 }
 
 // signIn checks the password and begins a session. An account that was changed in between, by
