@@ -23,8 +23,13 @@ type Post struct {
 // NewPost serves a provider with mail.
 func NewPost(t testing.TB, bend ...func(*provider.Config)) *Post {
 	t.Helper()
+	return PostOn(func(bend ...func(*provider.Config)) *World { return New(t, bend...) }, bend...)
+}
+
+// PostOn is NewPost on a provider that another function makes, on a store of its choice.
+func PostOn(make func(bend ...func(*provider.Config)) *World, bend ...func(*provider.Config)) *Post {
 	p := &Post{}
-	p.World = New(t, append(bend, func(c *provider.Config) { c.Mail = p })...)
+	p.World = make(append(bend, func(c *provider.Config) { c.Mail = p })...)
 	return p
 }
 
