@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ func (sh *shell) auditCommand() *cobra.Command {
 	var actor, object, since, until string
 	var filter storage.EventFilter
 	var limit int
-	return sh.siteCommand(siteCommand{
+	cmd := sh.siteCommand(siteCommand{
 		use:   "audit",
 		short: "List what was done: by whom, to what, and what came of it; newest first",
 		long: `List the events of the audit log, newest first: who did what to which object, from where, and what came of it.
@@ -78,6 +79,8 @@ Events are kept for audit.keep.`,
 			return sh.printEvents(events)
 		},
 	})
+	cmd.AddCommand(sh.auditVerifyCommand())
+	return cmd
 }
 
 // objectKinds are the kinds of object that events have.
@@ -192,4 +195,40 @@ func shortText(v json.RawMessage) string {
 		return s
 	}
 	return string(v)
+}
+
+func (sh *shell) auditVerifyCommand() *cobra.Command {
+	var expect string
+	return sh.siteCommand(siteCommand{
+		use:   "verify",
+		short: "Say whether the audit log is as it was sealed",
+		long: `Look at the whole audit log and at the chain of hashes over it. A running server seals events when they are five minutes old. An event that
+was changed, added or removed since is found, unless the chain was made anew after that place: note the head that this command prints
+where nobody who can write to the database can write, and give it with --expect the next time.`,
+		example: "  latchkey audit verify\n  latchkey audit verify --expect 5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9",
+		args:    exactArgs(0, ""), json: true,
+		flags: func(cmd *cobra.Command) {
+			cmd.Flags().StringVar(&expect, "expect", "", "the head that was printed before, a `HASH`")
+		},
+		run: func(ctx context.Context, s *site, _ []string) error {
+			v, err := s.audit.Verify(ctx, s.store, expect)
+			if err != nil {
+				return err
+			}
+			if sh.json {
+				if err := sh.printJSON(v); err != nil {
+					return err
+				}
+			} else {
+				for _, f := range v.Faults {
+					sh.printf("%s\n", printable(f))
+				}
+				sh.printf("head %s\n", v.Head)
+			}
+			if len(v.Faults) > 0 {
+				return fmt.Errorf("the audit log is not as it was sealed: %d faults", len(v.Faults))
+			}
+			return sh.done("The audit log is as it was sealed: %d events in %d seals; %d seals are of events that are not kept any more, %d events are not sealed yet.", v.Events, v.Seals, v.Expired, v.Open)
+		},
+	})
 }

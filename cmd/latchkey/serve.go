@@ -368,6 +368,7 @@ func (s *site) work(ctx context.Context, p *provider.Provider) *sync.WaitGroup {
 	wg.Go(func() { p.DeliverLogouts(ctx) })
 	wg.Go(func() { p.SendMails(ctx) })
 	wg.Go(func() { s.ring.Run(ctx) })
+	wg.Go(func() { s.audit.Run(ctx, s.store) })
 	wg.Go(func() {
 		every(ctx, purgeEvery, func() error { // ends what latchkey rekey began
 			if !s.sealer.ResealDue() {

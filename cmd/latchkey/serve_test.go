@@ -553,6 +553,10 @@ func TestWhatTheCommandsPrintIsStable(t *testing.T) {
 		t.Errorf("%+v", key)
 	}
 	want("why", members(succeed(t, "", at("why", "ADA", id, "--json")...)), "allowed client_id rule sub text")
+	want("audit verify", members(succeed(t, "", at("audit", "verify", "--json")...)), "events expired faults head open seals seen")
+	if r := latchkey(t, "", nil, at("audit", "verify", "--expect", "0123")...); r.code != exitFailed || !strings.Contains(r.stdout, "no seal has the hash 0123") {
+		t.Errorf("audit verify: %+v", r)
+	}
 	if said := succeed(t, "", at("doctor", id)...); said != "" {
 		t.Errorf("doctor: %q", said)
 	}

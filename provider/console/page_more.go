@@ -370,7 +370,7 @@ func (c *Console) audit(v *visit) error {
 		return c.path("audit", "export") + "?" + q.Encode()
 	}
 	p.Parts = []templates.ConsolePart{{ID: "filter", Forms: []templates.ConsoleForm{filter}}, {ID: "list", Table: &t},
-		{ID: "export", Links: []templates.ConsoleLink{{Label: say("admin.export.jsonl"), URL: export("jsonl")}, {Label: say("admin.export.csv"), URL: export("csv")}}}}
+		{ID: "export", Links: []templates.ConsoleLink{{Label: say("admin.export.jsonl"), URL: export("jsonl")}, {Label: say("admin.export.csv"), URL: export("csv")}, {Label: say("admin.export.chain"), URL: export("chain")}}}}
 	return v.render(p)
 }
 
@@ -396,6 +396,9 @@ const mostExported = 100_000
 // exportAudit writes the audit log as JSON lines or CSV.
 func (c *Console) exportAudit(v *visit) error {
 	format := v.query.Get("format")
+	if format == "chain" {
+		return c.exportChain(v)
+	}
 	if format != "jsonl" && format != "csv" {
 		return web.RefusePage(http.StatusNotFound, templates.NotFound)
 	}
@@ -435,6 +438,34 @@ func (c *Console) exportAudit(v *visit) error {
 	}
 	sheet.Flush()
 	return nil
+}
+
+// exportChain writes the chain over the log as JSON lines: with it whoever has an export of the log
+// can verify it.
+func (c *Console) exportChain(v *visit) error {
+	if _, err := c.Admin.Events(v.ctx, v.actor, storage.EventFilter{}, "", 1); err != nil {
+		return err // whoever may not read the log
+	}
+	v.w.Header().Set("Content-Type", "application/jsonl")
+	v.w.Header().Set("Content-Disposition", `attachment; filename="latchkey-audit-chain.jsonl"`)
+	lines := json.NewEncoder(v.w)
+	for after := ""; ; {
+		seals, err := c.Store.EventSeals(v.ctx, after, maxPage)
+		if err != nil {
+			web.Note(v.Request, err)
+			panic(http.ErrAbortHandler) // half a chain must not look like a whole one
+		}
+		if len(seals) == 0 {
+			return nil
+		}
+		for _, s := range seals {
+			if err := lines.Encode(s); err != nil {
+				web.Note(v.Request, err)
+				return nil // who asked has gone
+			}
+			after = s.ID
+		}
+	}
 }
 
 // harmless is a value that no spreadsheet takes for a formula.

@@ -343,3 +343,41 @@ func TestOneOfManyBecomesTheFirstOwner(t *testing.T) {
 		t.Error(link, err)
 	}
 }
+
+func TestTheAuditLogIsExportedWithItsChain(t *testing.T) {
+	t.Parallel()
+	w := providertest.New(t)
+	b, _ := visitor(t, w, storage.RoleAuditor)
+	if _, err := w.Admin.CreateGroup(t.Context(), command, storage.Group{Name: "=HYPERLINK(1)", Description: "d"}); err != nil {
+		t.Fatal(err)
+	}
+	w.AddUser("ada")
+	w.Clock.Advance(10 * time.Minute)
+	if n, err := w.Config.Audit.Seal(t.Context(), w.Store); err != nil || n < 2 {
+		t.Fatal(n, err)
+	}
+	lines := b.Open("/admin/audit/export?format=jsonl&verb=group.")
+	if lines.Header.Get("Content-Type") != "application/jsonl" || strings.Count(lines.Body, "\n") != 1 || !strings.Contains(lines.Body, `"verb":"group.create"`) || !strings.Contains(lines.Header.Get("Content-Disposition"), "attachment") {
+		t.Errorf("%v %s", lines.Header, lines.Body)
+	}
+	sheet := b.Open("/admin/audit/export?format=csv")
+	if !strings.HasPrefix(sheet.Body, "id,time,actor_kind") || strings.Contains(sheet.Body, ",=HYPERLINK") || !strings.Contains(sheet.Body, "'=HYPERLINK(1)") {
+		t.Errorf("%s", sheet.Body)
+	}
+	seals, err := w.Store.EventSeals(t.Context(), "", 10)
+	if err != nil || len(seals) != 1 {
+		t.Fatal(seals, err)
+	}
+	if chain := b.Open("/admin/audit/export?format=chain"); !strings.Contains(chain.Body, seals[0].Hash) || strings.Count(chain.Body, "\n") != 1 {
+		t.Errorf("%s", chain.Body)
+	}
+	if p := b.Open("/admin/audit/export?format=exe"); p.StatusCode != http.StatusNotFound {
+		t.Errorf("%d", p.StatusCode)
+	}
+	helper, _ := visitor(t, w, storage.RoleHelpDesk)
+	for _, format := range []string{"jsonl", "csv", "chain"} {
+		if p := helper.Open("/admin/audit/export?format=" + format); p.StatusCode != http.StatusForbidden || strings.Contains(p.Body, seals[0].Hash) {
+			t.Errorf("%s for the help desk: %d", format, p.StatusCode)
+		}
+	}
+}

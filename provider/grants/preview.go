@@ -30,8 +30,8 @@ type PreviewClaim struct {
 // previewGrant stands for the grant that a sign-in would make.
 const previewGrant = "preview"
 
-// fresh are the claims whose value is another one in every token, or follows from the sign-in or the
-// request.
+// fresh are the claims whose value is another one in every token, or follows from the sign-in or
+// the request.
 var fresh = []string{"gid", "jti", "iat", "exp", "auth_time", "amr", "acr", "sid", "nonce", "at_hash"}
 
 // Preview says what the client would be told about the user with the scope. It makes no token, and
