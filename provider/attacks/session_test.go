@@ -257,6 +257,11 @@ func TestAttacksOnSessions(t *testing.T) {
 				accounts.FormAction("account-current"): providertest.AccountForm(accounts, "current"),
 				"/account/sessions":                    {"action": {"end-other-sessions"}, "csrf": {providertest.RegexpCSRF(b.Get("/account/sessions").Body)}},
 				"/logout/confirm":                      {"csrf": {providertest.RegexpCSRF(b.Get("/logout").Body)}},
+				"/account/profile":                     {"name": {"Mallory"}, "csrf": {providertest.RegexpCSRF(b.Get("/account/profile").Body)}},
+				"/account/password":                    {"new_password": {"gravel tandem oboe"}, "repeat_password": {"gravel tandem oboe"}, "csrf": {providertest.RegexpCSRF(b.Get("/account/password").Body)}},
+				"/account/language":                    {"locale": {"de"}, "csrf": {providertest.RegexpCSRF(b.Get("/account/language").Body)}},
+				"/account/data":                        {"action": {"export"}, "csrf": {providertest.RegexpCSRF(b.Get("/account/data").Body)}},
+				"/account/methods":                     {"action": {"add-totp"}, "csrf": {providertest.RegexpCSRF(b.Get("/account/methods").Body)}},
 			}
 			for action, form := range forms {
 				if form.Get("csrf") == "" {
@@ -281,6 +286,11 @@ func TestAttacksOnSessions(t *testing.T) {
 			}
 			if _, err := c.w.Store.Consent(c.Context(), alice.ID, asks.ID); err == nil {
 				c.Error("consent is stored")
+			}
+			now, err := c.w.Store.User(c.Context(), alice.ID)
+			c.must(err)
+			if now.PasswordHash != alice.PasswordHash || now.Claims.Name != alice.Claims.Name || len(now.Factors.TOTP) != 0 {
+				c.Errorf("the account was changed: %+v", now)
 			}
 			c.code(b.Follow(b.Post(target, forms[target])))
 		}},
