@@ -111,3 +111,14 @@ func TestEntriesReadApart(t *testing.T) {
 		}
 	}
 }
+
+// FuzzCAs reads what may be in outbound.ca_file.
+func FuzzCAs(f *testing.F) {
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
+	f.Add([]byte("no certificate"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if pool, err := parseCAs("f", text); (pool == nil) != (err != nil) {
+			t.Errorf("%v, %v", pool, err)
+		}
+	})
+}

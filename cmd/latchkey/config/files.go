@@ -48,6 +48,10 @@ func ReadCAs(path string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseCAs(path, text)
+}
+
+func parseCAs(path string, text []byte) (*x509.CertPool, error) {
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool()
