@@ -38,7 +38,8 @@ var fuzzed = map[string]string{
 	"front-channel addresses, as they are shown": "provider/account FuzzFrontchannelFrame",
 }
 
-// What is read from outside has a fuzz target, which make fuzz runs, and a corpus that is committed.
+// What is read from outside has a fuzz target, which make fuzz runs, and a corpus that is
+// committed.
 func TestWhatIsReadFromOutsideIsFuzzed(t *testing.T) {
 	t.Parallel()
 	for input, target := range fuzzed {

@@ -41,8 +41,8 @@ type Set struct {
 	newer atomic.Pointer[Set] // what has replaced it, nil for nothing
 }
 
-// Replace puts another set in the place of this one: from now on pages are as that one makes them. A
-// page that is being made is finished as it was begun.
+// Replace puts another set in the place of this one: from now on pages are as that one makes them.
+// A page that is being made is finished as it was begun.
 func (s *Set) Replace(by *Set) { s.newer.Store(by) }
 
 // newest is what is to be used.

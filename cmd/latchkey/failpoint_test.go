@@ -128,8 +128,8 @@ func (m *mortal) works(what string, err error) {
 	}
 }
 
-// Nothing that is good once is lost before it was used or used twice, and what was told to somebody is
-// the case, wherever the server is killed.
+// Nothing that is good once is lost before it was used or used twice, and what was told to somebody
+// is the case, wherever the server is killed.
 func TestKilledAtEachPointNoCredentialIsLostOrUsedTwice(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("kill -9 is sent to oneself on Linux alone")

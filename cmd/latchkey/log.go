@@ -15,8 +15,8 @@ const (
 	logEnd   = time.Second // how long the end waits for them
 )
 
-// logLines writes log lines beside those who log. Whoever reads standard error may stop reading, and
-// a full pipe must not keep requests waiting: what does not fit is left out and counted.
+// logLines writes log lines beside those who log. Whoever reads standard error may stop reading,
+// and a full pipe must not keep requests waiting: what does not fit is left out and counted.
 type logLines struct {
 	queue chan []byte
 	lost  atomic.Int64 // that no line has told of yet
@@ -24,8 +24,8 @@ type logLines struct {
 	done  chan struct{}
 }
 
-// newLogLines begins to write. tell is called with the number of lines that were lost, when there is
-// room again, and writes by itself.
+// newLogLines begins to write. tell is called with the number of lines that were lost, when there
+// is room again, and writes by itself.
 func newLogLines(w io.Writer, tell func(lost int64)) *logLines {
 	l := &logLines{queue: make(chan []byte, logQueue), done: make(chan struct{})}
 	go func() {
@@ -60,7 +60,8 @@ func (l *logLines) end() {
 	}
 }
 
-// serverLogger is the logger of a server, and what ends it. lost counts the lines that were left out.
+// serverLogger is the logger of a server, and what ends it. lost counts the lines that were left
+// out.
 func serverLogger(w io.Writer, c config.Config) (logger *slog.Logger, lost func() float64, end func()) {
 	direct := newLogger(w, c)
 	if _, pipe := w.(*os.File); !pipe { // nothing that could stand still

@@ -189,9 +189,9 @@ running:
 		stopping.Store(true)
 		if delay := time.Duration(c.ShutdownDelay); delay > 0 {
 			time.Sleep(delay)
-			// 2. A proxy that comes with a new connection is refused, and asks another instance: nothing of
-			// its request was read. After that it does not use the idle connections that it has,
-			// either.
+			// 2. A proxy that comes with a new connection is refused, and asks another instance:
+			// nothing of its request was read. After that it does not use the idle connections that
+			// it has, either.
 			outer.refuse()
 			time.Sleep(turnAway)
 		}

@@ -23,8 +23,8 @@ import (
 // tracesTimeout bounds one call of the collector.
 const tracesTimeout = 5 * time.Second
 
-// newTracer makes what sends spans to the collector, in batches beside the requests: a collector that
-// does not answer costs spans and nothing else. end sends what is left.
+// newTracer makes what sends spans to the collector, in batches beside the requests: a collector
+// that does not answer costs spans and nothing else. end sends what is left.
 func newTracer(c config.Config, logger *slog.Logger) (_ trace.Tracer, end func()) {
 	number, _ := version()
 	of := resource.NewSchemaless(otelattribute.String("service.name", "latchkey"), otelattribute.String("service.version", number))

@@ -379,8 +379,8 @@ func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) 
 	if err := faults.orNil(); err != nil {
 		return c, err
 	}
-	// 3. The difference. One whose sessions are still to be ended, because of a change before, is not
-	// what the manifest says yet.
+	// 3. The difference. One whose sessions are still to be ended, because of a change before, is
+	// not what the manifest says yet.
 	switch {
 	case created:
 		c.Action = ActionCreated
@@ -421,8 +421,8 @@ func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) 
 	return c, err
 }
 
-// hashOf is the hash of a password that a manifest gives to a user: the one that the user has, if it
-// is the password's.
+// hashOf is the hash of a password that a manifest gives to a user: the one that the user has, if
+// it is the password's.
 func (p *planner) hashOf(ctx context.Context, u storage.User, password string) (string, error) {
 	weak := p.CheckPassword(u, password)
 	if p.passwordsLater && (weak == nil || u.PasswordHash == "") {
@@ -541,9 +541,9 @@ type Exported interface {
 	Client(e ClientEntry) error
 }
 
-// Export gives groups, users and clients to out, in the form that Plan reads, a page of the database
-// after the other. Secrets are not in it; hashes puts the hashes of passwords in, which are to be
-// kept as the database is. Clients that registered themselves are left out.
+// Export gives groups, users and clients to out, in the form that Plan reads, a page of the
+// database after the other. Secrets are not in it; hashes puts the hashes of passwords in, which
+// are to be kept as the database is. Clients that registered themselves are left out.
 func (a *Admin) Export(ctx context.Context, actor Actor, hashes bool, out Exported) error {
 	object := of("manifest", "")
 	if err := a.permit(ctx, actor, VerbExport, object); err != nil {

@@ -14,8 +14,8 @@ type answer []byte
 
 func (a answer) Get(context.Context, string, int64, ...string) ([]byte, error) { return a, nil }
 
-// FuzzSector registers clients whose sector_identifier_uri leads to anything. They are accepted only
-// if it is a list with their address (OIDC Registration §5).
+// FuzzSector registers clients whose sector_identifier_uri leads to anything. They are accepted
+// only if it is a list with their address (OIDC Registration §5).
 func FuzzSector(f *testing.F) {
 	f.Add([]byte(`["https://web.example.com/callback"]`))
 	f.Add([]byte(`{"redirect_uris": []}`))

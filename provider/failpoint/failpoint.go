@@ -1,7 +1,7 @@
-// Package failpoint names the places where a test kills the process: between the checks of a request,
-// the use of what is good once, the making of what is handed out, its storing, and the answer. In a
-// program At does nothing and costs nothing. Only a build with the tag failpoints, which only tests
-// make, can be told to die.
+// Package failpoint names the places where a test kills the process: between the checks of a
+// request, the use of what is good once, the making of what is handed out, its storing, and the
+// answer. In a program At does nothing and costs nothing. Only a build with the tag failpoints,
+// which only tests make, can be told to die.
 package failpoint
 
 // Point is a place in the life of a request.

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// FuzzLogoType looks at what a logo_uri leads to. What we serve as a picture is one to browsers, too.
+// FuzzLogoType looks at what a logo_uri leads to. What we serve as a picture is one to browsers,
+// too.
 func FuzzLogoType(f *testing.F) {
 	f.Add([]byte("\x89PNG\r\n\x1a\n"))
 	f.Add([]byte("RIFF\x00\x00\x00\x00WEBP<script>"))

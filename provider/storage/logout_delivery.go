@@ -116,8 +116,8 @@ func (d *LogoutDelivery) conclude(outcome LogoutDelivery) error {
 // waitingMost bounds how many deliveries WaitingLogoutDeliveries looks at.
 const waitingMost = 1000
 
-// WaitingLogoutDeliveries returns how many deliveries are still to be made at now, 1000 if there are
-// more, and when the oldest of them was created.
+// WaitingLogoutDeliveries returns how many deliveries are still to be made at now, 1000 if there
+// are more, and when the oldest of them was created.
 func (r Records) WaitingLogoutDeliveries(ctx context.Context, now time.Time) (n int, oldest time.Time, err error) {
 	waiting, err := list(ctx, r, "count logout deliveries", deliveries, Query{Order: []string{"due"}, After: time.UnixMilli(0), Limit: waitingMost})
 	for _, d := range waiting {

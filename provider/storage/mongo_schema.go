@@ -62,9 +62,9 @@ func (m *MongoDB) prepare(ctx context.Context) error {
 // mongoOldest is the oldest version of MongoDB that is supported.
 const mongoOldest = 5
 
-// supportedServer returns an error for a server whose answer to buildInfo tells that it is not known
-// to do what the store rests on: an update of one document that is atomic, and that is done once
-// when the driver repeats it after a lost answer.
+// supportedServer returns an error for a server whose answer to buildInfo tells that it is not
+// known to do what the store rests on: an update of one document that is atomic, and that is done
+// once when the driver repeats it after a lost answer.
 func supportedServer(announced bson.D) error {
 	version := ""
 	for _, e := range announced {

@@ -371,8 +371,8 @@ func (s *SQLite) Close() error {
 }
 
 // Yield makes the database stand back after each transaction for as long as that took, and keep
-// transactions short. SQLite's lock knows no queue: a process that has many changes to make takes it
-// again at once, and keeps the others from making theirs. It is for commands beside a server.
+// transactions short. SQLite's lock knows no queue: a process that has many changes to make takes
+// it again at once, and keeps the others from making theirs. It is for commands beside a server.
 func (s *SQLite) Yield() { s.yields.Store(true) }
 
 // Path is the absolute path of the database file, "" for a store in memory.

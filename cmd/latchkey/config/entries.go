@@ -18,9 +18,9 @@ import (
 // maxEntry bounds an entry of a file that is read entry by entry.
 const maxEntry = 1 << 20
 
-// Entries is a file of lists, such as people: and clients:, that is read entry by entry, as often as
-// it is asked for. A file of an ordinary size may be any YAML. One that is larger must have each list
-// written as entries that begin with "- ", or be JSON, and is never held as a whole.
+// Entries is a file of lists, such as people: and clients:, that is read entry by entry, as often
+// as it is asked for. A file of an ordinary size may be any YAML. One that is larger must have each
+// list written as entries that begin with "- ", or be JSON, and is never held as a whole.
 type Entries struct {
 	Name string // for messages
 
@@ -31,7 +31,8 @@ type Entries struct {
 }
 
 // OpenEntries opens a file, or standard input for "-". sections are the lists that it may have. It
-// may be standard input that is larger than memory: it is kept in a temporary file that has no name.
+// may be standard input that is larger than memory: it is kept in a temporary file that has no
+// name.
 func OpenEntries(file string, stdin io.Reader, sections ...string) (*Entries, error) {
 	e := &Entries{Name: file, sections: sections}
 	if file == "-" {
@@ -117,8 +118,8 @@ type Entry struct {
 	reader *yamlReader
 }
 
-// Read reads the entry into the struct that out points to. lines has the line of each key, by dotted
-// name.
+// Read reads the entry into the struct that out points to. lines has the line of each key, by
+// dotted name.
 func (e Entry) Read(out any) (lines map[string]int, err error) {
 	r, n := e.reader, e.node
 	r.lines, r.faults = map[string]int{}, nil
@@ -195,8 +196,9 @@ func (t *topLevel) open(key string, line int) error {
 // topKey is a line that begins a list: a key, and perhaps an empty list.
 var topKey = regexp.MustCompile(`^["']?([A-Za-z_]+)["']?[ \t]*:[ \t]*(\[[ \t]*\]|~|null)?[ \t]*(?:#.*)?$`)
 
-// splitYAML takes a YAML file apart by its indentation, without parsing it. What it yields has to be
-// parsed: an entry that was cut in a wrong place, because its texts go on at the margin, does not.
+// splitYAML takes a YAML file apart by its indentation, without parsing it. What it yields has to
+// be parsed: an entry that was cut in a wrong place, because its texts go on at the margin, does
+// not.
 func splitYAML(name string, in io.Reader, sections []string, yield func(section string, line int, text []byte) error) error {
 	var (
 		lines   = bufio.NewReaderSize(in, 64<<10)
