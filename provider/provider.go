@@ -123,6 +123,9 @@ type Config struct {
 	// RegistrationResources are the APIs that clients which register themselves may ask for tokens
 	// for (RFC 8707). Default none but the issuer.
 	RegistrationResources []string
+	// RegistrationUnused is how long a client that registered itself is kept while nobody signs in
+	// to it. 0: for good.
+	RegistrationUnused time.Duration
 
 	// Mail sends mails. nil: none are sent, and what needs them is not offered.
 	Mail mail.Transport
@@ -327,7 +330,7 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	p.Tokens = &token.Endpoints{Web: p.Web, Store: cfg.Store, Clients: p.ClientAuth, Grants: p.Grants}
 	p.Registrations = registration.New(registration.Config{
 		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Admin: p.Admin, Secrets: secrets, Clients: p.ClientAuth, Outbound: cfg.Outbound,
-		GrantTypes: token.GrantTypes(), Registration: cfg.Registration, RegistrationsPerHour: cfg.RegistrationsPerHour, Resources: cfg.RegistrationResources, InsecureAllowNone: cfg.InsecureAllowNone,
+		GrantTypes: token.GrantTypes(), Registration: cfg.Registration, RegistrationsPerHour: cfg.RegistrationsPerHour, Resources: cfg.RegistrationResources, UnusedFor: cfg.RegistrationUnused, InsecureAllowNone: cfg.InsecureAllowNone,
 		OffersSignUp: p.SignUps != nil,
 	})
 	var err error

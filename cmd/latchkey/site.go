@@ -285,7 +285,7 @@ func (s *site) provider() (*provider.Provider, error) {
 		Registration:         registration.Mode(c.Registration),
 		RegistrationsPerHour: c.RegistrationsPerHour,
 
-		RegistrationResources: c.RegistrationResources,
+		RegistrationResources: c.RegistrationResources, RegistrationUnused: time.Duration(c.RegistrationUnused),
 
 		InsecureAllowNone:         c.InsecureAllowNone,
 		EditableClaims:            append([]string{}, c.Account.Editable...),

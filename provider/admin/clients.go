@@ -292,6 +292,9 @@ func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, 
 				}
 			}
 			c.ID, c.CreatedAt, c.Version = was.ID, was.CreatedAt, was.Version
+			if !n.Policy.Dynamic {
+				c.UnusedUntil = time.Time{} // an administrator takes it on
+			}
 			if n.Change != nil {
 				ready, err := a.checkClient(ctx, was, *c, pol, n.Check)
 				if err != nil {

@@ -149,9 +149,12 @@ type Client struct {
 	CORSOrigins           []string  `bson:"cors_origins,omitempty" json:"-"`            // origins of Origins and RedirectURIs, see Metadata validation; what Store.OriginAllowed looks at
 	SigningAudience       []string  `bson:"signing_audience,omitempty" json:"-"`        // of an API that names what signs its tokens: its Audience, see Store.SigningAPIs
 	SectorHost            string    `bson:"sector_host,omitempty" json:"-"`             // of pairwise subjects (OIDC Core §8.1), resolved at registration
-	CreatedAt             time.Time `bson:"created_at" json:"created_at"`
-	UpdatedAt             time.Time `bson:"updated_at" json:"updated_at"`
-	Version               int64     `bson:"version" json:"-"`
+	// UnusedUntil is when a client that registered itself goes, because nobody has used it. Zero: it
+	// stays.
+	UnusedUntil time.Time `bson:"unused_until,omitempty" json:"unused_until,omitzero"`
+	CreatedAt   time.Time `bson:"created_at" json:"created_at"`
+	UpdatedAt   time.Time `bson:"updated_at" json:"updated_at"`
+	Version     int64     `bson:"version" json:"-"`
 }
 
 // Public reports whether the client has no way to prove who it is (RFC 6749 §2.1).

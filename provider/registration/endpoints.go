@@ -26,8 +26,9 @@ type Config struct {
 
 	GrantTypes           []clients.GrantType // those that the token endpoint and registration know
 	Registration         Mode
-	RegistrationsPerHour int      // per client address; 0: no limit
-	Resources            []string // that clients which register themselves may ask for tokens for (RFC 8707)
+	RegistrationsPerHour int           // per client address; 0: no limit
+	Resources            []string      // that clients which register themselves may ask for tokens for (RFC 8707)
+	UnusedFor            time.Duration // after which a client that registered itself goes, unless it was used; 0: never
 	InsecureAllowNone    bool
 	OffersSignUp         bool // prompt=create leads to where people make an account
 }

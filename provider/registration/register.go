@@ -61,6 +61,9 @@ func (ep *Endpoints) Register(w http.ResponseWriter, r *http.Request) error {
 		client.Audience = append([]string{ep.Web.Issuer}, ep.Resources...) // the first one is for requests that name none
 	}
 	client.RegistrationTokenHash = storage.Hash(token)
+	if ep.UnusedFor > 0 {
+		client.UnusedUntil = ep.Web.Now().Add(ep.UnusedFor).UTC().Truncate(time.Second)
+	}
 	client, secret, err := ep.Admin.CreateClient(r.Context(), ep.actor(r, clients.Client{}), admin.NewClient{
 		Client: client, Policy: ep.policy(),
 		Check: func(_ context.Context, c clients.Client) error {

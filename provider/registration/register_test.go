@@ -3,6 +3,7 @@ package registration_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -504,5 +505,39 @@ func TestARegisteredClientSignsPeopleIn(t *testing.T) {
 	}
 	if u := w.Json("GET", w.Issuer+"/userinfo", tokens.Str("access_token"), nil); u.StatusCode != 401 {
 		t.Errorf("userinfo after the end: %d %v", u.StatusCode, u.JSON)
+	}
+}
+
+func TestARegistrationThatNobodyUsesExpires(t *testing.T) {
+	t.Parallel()
+	w := providertest.New(t, openRegistration, func(c *provider.Config) { c.RegistrationUnused = time.Hour })
+	w.AddUser("alice")
+	body := map[string]any{"redirect_uris": []string{"https://app.example/cb"}, "token_endpoint_auth_method": "client_secret_basic"}
+	_, unused := w.Registered(body)
+	_, used := w.Registered(body)
+	_, late := w.Registered(body)
+	b := w.Browser()
+	p := b.SignInAs(b.Open(w.Request(used)), "alice")
+	if p = b.Follow(b.Submit(p, "consent-allow", providertest.Allow)); p.Answer().Get("code") == "" {
+		t.Fatalf("%d %s", p.StatusCode, p.Body)
+	}
+	w.Clock.Advance(time.Hour + time.Second)
+	// What has run out is not used any more, whether or not it has been removed yet.
+	if p := b.Open(w.Request(late)); p.StatusCode != http.StatusBadRequest || !p.Has("op-error") {
+		t.Errorf("a registration that has run out: %d", p.StatusCode)
+	}
+	if _, err := w.Store.Purge(t.Context(), w.Clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]error{unused.ID: storage.ErrNotFound, late.ID: storage.ErrNotFound, used.ID: nil} {
+		if _, err := w.Store.Client(t.Context(), id); !errors.Is(err, want) {
+			t.Errorf("%v, not %v", err, want)
+		}
+	}
+	if p := b.Open(w.Request(unused)); p.StatusCode != http.StatusBadRequest || !p.Has("op-error") {
+		t.Errorf("a registration that has gone: %d", p.StatusCode)
+	}
+	if p := b.Open(w.Request(used)); p.Answer().Get("code") == "" {
+		t.Errorf("one that was used: %d", p.StatusCode)
 	}
 }

@@ -371,6 +371,12 @@ func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) erro
 		issuance.Grant.CodeExpiresAt = now.Add(p.Grants.CodeTTL)
 		issuance.Grant.ExpiresAt = now.Add(max(p.Grants.CodeTTL, p.Grants.AccessTokenTTL))
 	}
+	if !client.UnusedUntil.IsZero() {
+		// Its first use keeps it. One that has just gone is unknown, as it will be from now on.
+		if err := p.Store.UseClient(ctx, client.ID, now); err != nil {
+			return fmt.Errorf("keep client: %w", err)
+		}
+	}
 	if !rt.None {
 		if err := p.Store.CreateGrant(ctx, issuance.Grant); err != nil {
 			return fmt.Errorf("store grant: %w", err)

@@ -32,6 +32,9 @@ func (p *Pages) Client(ctx context.Context, id string) (clients.Client, error) {
 	if c.Disabled {
 		return clients.Client{}, unknown.Because(fmt.Errorf("client %q is disabled", id))
 	}
+	if !c.UnusedUntil.IsZero() && !p.Web.Now().Before(c.UnusedUntil) {
+		return clients.Client{}, unknown.Because(fmt.Errorf("client %q registered itself, and nobody used it for too long", id))
+	}
 	return c, nil
 }
 

@@ -14,6 +14,7 @@ var clientTable = register(table[clients.Client]{
 	}},
 	id:      func(c *clients.Client) string { return c.ID },
 	version: func(c *clients.Client) *int64 { return &c.Version },
+	purgeAt: func(c *clients.Client) time.Time { return c.UnusedUntil },
 	memo:    newMemo[clients.Client](),
 })
 
@@ -31,6 +32,19 @@ func (r Records) Client(ctx context.Context, id string) (clients.Client, error) 
 // ErrNotFound as UpdateUser.
 func (s *Store) UpdateClient(ctx context.Context, c clients.Client) error {
 	return replace(ctx, s, "update client", clientTable, c)
+}
+
+// UseClient notes that a client which registered itself is used, so that it stays. ErrNotFound if
+// there is none, or none any more at now.
+func (s *Store) UseClient(ctx context.Context, id string, now time.Time) error {
+	_, err := change(ctx, s, "use client", clientTable, id, existing(func(c *clients.Client) error {
+		if !c.UnusedUntil.IsZero() && !now.Before(c.UnusedUntil) {
+			return ErrNotFound
+		}
+		c.UnusedUntil = time.Time{}
+		return nil
+	}))
+	return err
 }
 
 // DeleteClient removes the client, the consents given to it, and revokes its grants at now.

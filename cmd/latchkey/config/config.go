@@ -142,6 +142,9 @@ type Config struct {
 	// tokens for (RFC 8707), by the URIs that they send as resource: https://mcp.example.com/mcp.
 	// Default none.
 	RegistrationResources []string `json:"registration_resources"`
+	// RegistrationUnused is how long an application that registered itself is kept while nobody
+	// signs in to it; 0 keeps it for good. Default 720h (30 days).
+	RegistrationUnused Duration `json:"registration_unused"`
 
 	Outbound struct {
 		// AllowLoopback lets the provider call addresses of this machine that applications
@@ -291,6 +294,7 @@ func Default() Config {
 	c.Mail.Mode, c.Mail.SMTP.Security = mailOff, string(mail.StartTLS)
 	c.AccessTokenSignedResponseAlg = provider.DefaultAccessTokenAlg
 	c.Registration, c.RegistrationsPerHour = string(registration.Closed), 60
+	c.RegistrationUnused = Duration(30 * 24 * time.Hour)
 	c.Passwords.MemoryKiB, c.Passwords.Passes = 19456, 2
 	c.Passwords.AttemptsPerAccount, c.Passwords.AttemptsPerAddress = 10, 100
 	c.Audit.Keep = Duration(audit.DefaultKeep)
@@ -785,6 +789,9 @@ func (c *Config) Validate() error {
 	}
 	if !slices.Contains([]string{"closed", "token", "open"}, c.Registration) {
 		bad("registration", "must be closed, token or open")
+	}
+	if d := time.Duration(c.RegistrationUnused); d != 0 && d < time.Hour {
+		bad("registration_unused", "must be at least 1h, or 0 for good")
 	}
 	if c.RegistrationsPerHour < 0 {
 		bad("registrations_per_hour", "must be 0 (no limit) or more, such as 60")
