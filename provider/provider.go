@@ -127,6 +127,9 @@ type Config struct {
 	// to it. 0: for good.
 	RegistrationUnused time.Duration
 
+	// Passkeys says what domain passkeys belong to.
+	Passkeys PasskeyConfig
+
 	// Mail sends mails. nil: none are sent, and what needs them is not offered.
 	Mail mail.Transport
 	// Passwords says which passwords users may set. Name is one that none may be made of.
@@ -175,6 +178,17 @@ func DefaultEditableClaims() []string { return account.DefaultEditable() }
 
 // EditableClaims are all that Config.EditableClaims may name.
 func EditableClaims() []string { return account.EditableClaims() }
+
+// PasskeyConfig says what domain passkeys belong to (WebAuthn §5.1.2). The zero value is the host
+// of the issuer.
+type PasskeyConfig struct {
+	// RPID is the domain. Changing it makes every passkey worthless. Default the host of the
+	// issuer; there are no passkeys if that is an IP address.
+	RPID string
+	// RelatedOrigins are the origins of other sites that may use passkeys of RPID, such as
+	// https://id.example.de (WebAuthn §5.11). Browsers read them at RPID. Default none.
+	RelatedOrigins []string
+}
 
 // DefaultAccessTokenAlg is Config.AccessTokenAlg when nothing is said.
 const DefaultAccessTokenAlg = "ES256"
@@ -292,8 +306,12 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		Store: cfg.Store, Sealer: cfg.Sealer, Key: cfg.Sealer.Derive("recovery codes", 32), Now: cfg.Now, Name: cfg.Name,
 		Throttle: people.NewFactorThrottle(cfg.Store, cfg.Sealer.Derive(people.FactorThrottleLabel, 32)),
 	}
+	passkeys, err := newPasskeys(cfg, base, factors)
+	if err != nil {
+		return nil, err
+	}
 	p.SignIn = &signin.Pages{
-		Web: p.Web, Factors: factors, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Clients: p.ClientAuth, Grants: p.Grants, Sessions: p.Sessions, People: cfg.People,
+		Web: p.Web, Factors: factors, Passkeys: passkeys, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Clients: p.ClientAuth, Grants: p.Grants, Sessions: p.Sessions, People: cfg.People,
 		Outbound: cfg.Outbound, Audit: cfg.Audit, InteractionTTL: cfg.InteractionTTL, RequireSecondFactor: cfg.RequireSecondFactor,
 		InsecurePublicWithoutPKCE: cfg.InsecurePublicWithoutPKCE,
 	}
@@ -324,7 +342,7 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	}
 	p.Account = account.New(account.Config{
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn, Admin: p.Admin, People: cfg.People,
-		Passwords: passwords, Audit: cfg.Audit, Factors: factors, Letters: p.Letters, MailLimit: mailLimit,
+		Passwords: passwords, Audit: cfg.Audit, Factors: factors, Passkeys: passkeys, Letters: p.Letters, MailLimit: mailLimit,
 		Editable: cfg.EditableClaims, MayDelete: cfg.MayDeleteAccount,
 	})
 	p.Tokens = &token.Endpoints{Web: p.Web, Store: cfg.Store, Clients: p.ClientAuth, Grants: p.Grants}
@@ -333,7 +351,6 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		GrantTypes: token.GrantTypes(), Registration: cfg.Registration, RegistrationsPerHour: cfg.RegistrationsPerHour, Resources: cfg.RegistrationResources, UnusedFor: cfg.RegistrationUnused, InsecureAllowNone: cfg.InsecureAllowNone,
 		OffersSignUp: p.SignUps != nil,
 	})
-	var err error
 	p.Console, err = console.New(console.Config{
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Admin: p.Admin, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn, Audit: cfg.Audit,
 		Logger: cfg.Logger, Ready: checks, Version: cfg.Version, Mail: cfg.Mail != nil, RequireSecondFactor: cfg.RequireAdministratorSecondFactor,
@@ -353,6 +370,17 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// newPasskeys is nil where no browser would have a passkey: at an issuer that is an IP address.
+func newPasskeys(cfg Config, base *url.URL, factors *people.Factors) (*people.Passkeys, error) {
+	id := cmp.Or(cfg.Passkeys.RPID, base.Hostname())
+	if _, err := netip.ParseAddr(id); err == nil && cfg.Passkeys.RPID == "" {
+		return nil, nil
+	}
+	return people.NewPasskeys(people.PasskeyConfig{
+		Store: cfg.Store, Sealer: cfg.Sealer, Factors: factors, Now: cfg.Now, RPID: id, Origin: base.Scheme + "://" + base.Host, Name: cfg.Name,
+	})
 }
 
 // Handler serves everything below the issuer, and its metadata where the standards want it.

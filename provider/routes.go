@@ -30,6 +30,8 @@ func (p *Provider) Endpoints() []web.Endpoint {
 		{Path: "/mfa", Methods: post, Audience: web.AudienceForm, Handler: p.SignIn.Factor},
 		{Path: "/mfa/enrol", Methods: get, Audience: web.AudienceForm, Handler: p.SignIn.ShowEnrolment},
 		{Path: "/mfa/enrol", Methods: post, Audience: web.AudienceForm, Handler: p.SignIn.Enrol},
+		{Path: "/passkey", Methods: show, Audience: web.AudienceForm, Handler: p.SignIn.ShowOffer},
+		{Path: "/passkey", Methods: post, Audience: web.AudienceForm, Handler: p.SignIn.Offer},
 		{Path: "/consent", Methods: show, Audience: web.AudienceForm, Handler: p.SignIn.ShowConsent},
 		{Path: "/consent", Methods: post, Audience: web.AudienceForm, Handler: p.SignIn.Consent},
 		{Path: "/accounts", Methods: show, Audience: web.AudienceForm, Handler: p.SignIn.ShowAccounts},
@@ -110,6 +112,9 @@ func (p *Provider) Endpoints() []web.Endpoint {
 			web.Endpoint{Path: "/sign-up/finish", Methods: post, Audience: web.AudienceForm, Handler: p.SignUps.Finish},
 		)
 	}
+	if len(p.Config.Passkeys.RelatedOrigins) > 0 {
+		table = append(table, web.Endpoint{Path: "/.well-known/webauthn", Methods: show, AtRoot: true, Audience: web.AudiencePublic, Handler: p.relatedOrigins})
+	}
 	// RFC 8414 §3.1 puts the well-known part between host and path, OIDC Discovery §4 behind the
 	// path. Both are served.
 	for _, name := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"} {
@@ -127,4 +132,11 @@ func (p *Provider) Endpoints() []web.Endpoint {
 		)
 	}
 	return table
+}
+
+// relatedOrigins lists the origins that may use our passkeys beside our own (WebAuthn §5.11.1).
+func (p *Provider) relatedOrigins(w http.ResponseWriter, _ *http.Request) error {
+	origins := append([]string{p.Web.Base.Scheme + "://" + p.Web.Base.Host}, p.Config.Passkeys.RelatedOrigins...)
+	web.WriteJSON(w, http.StatusOK, map[string][]string{"origins": origins})
+	return nil
 }

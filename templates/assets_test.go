@@ -36,7 +36,7 @@ func TestAssetsAreKeptForEverUnderANameThatChangesWithThem(t *testing.T) {
 	}
 	for name, contentType := range map[string]string{
 		"style.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml", "form_post.js": "text/javascript; charset=utf-8",
-		"check_session.js": "text/javascript; charset=utf-8", "headline.woff2": "font/woff2", "headline_ext.woff2": "font/woff2",
+		"check_session.js": "text/javascript; charset=utf-8", "passkeys.js": "text/javascript; charset=utf-8", "headline.woff2": "font/woff2", "headline_ext.woff2": "font/woff2",
 	} {
 		path := AssetPath(name)
 		r := get("GET", path)

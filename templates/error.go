@@ -39,6 +39,10 @@ const (
 	SessionGone        Problem = "gone.session"       // the session that was to be ended is not there
 	ConnectionGone     Problem = "gone.connection"    // the application that was to be disconnected is not there
 	MethodGone         Problem = "gone.method"        // what proves who the person is, and was to be changed, is not there
+	PasskeyTooLate     Problem = "passkey.over"       // the challenge for a new passkey was too old, or used
+	PasskeyRefused     Problem = "passkey.wrong"      // what came is no passkey that can be taken
+	PasskeyNotAdded    Problem = "passkey.known"      // it is registered already, or there are as many as there can be
+	LastWayIn          Problem = "last-way-in"        // without it the person could not sign in
 	LogoutHintInvalid  Problem = "logout.hint"        // the id_token_hint is no ID token of this provider
 	LogoutClientDiffer Problem = "logout.client"      // client_id and id_token_hint name two applications
 	LogoutRedirect     Problem = "logout.redirect"    // the post_logout_redirect_uri is not registered
@@ -56,7 +60,7 @@ const (
 var problems = []Problem{
 	BadRequest, NotFound, MethodNotAllowed, Unavailable, Internal, TooMany, ForeignForm, CookieMissing, FormExpired,
 	SignInEnded, OtherBrowser, ClientUnknown, RedirectUnknown, NothingChosen, LinkGone, LinkOther, SessionGone, ConnectionGone,
-	MethodGone,
+	MethodGone, PasskeyTooLate, PasskeyRefused, PasskeyNotAdded, LastWayIn,
 	LogoutHintInvalid, LogoutClientDiffer, LogoutRedirect, SignedOutExpired, NotAdministrator, AdministratorFactor, NotForThisRole, ObjectGone, ObjectChanged, SetUpGone,
 }
 

@@ -9,9 +9,11 @@ type Factor struct {
 	Action, CSRF   string
 	Method         string         // one of the Method constants; "" if the person has none that works
 	Others         []FactorChoice // the other methods that the person has
+	Passkey        Passkey        // of MethodPasskey: posts csrf, method, state and answer
 	Error          string         // FactorWrong and so on; "" at first
 	ThrottledUntil time.Time
 	SwitchURL      string // sign in as another person
+	SkipAction     string // posts action=skip: go on without; "" shows no such button
 	CancelAction   string // posts action=cancel; "" shows no such button
 }
 
@@ -20,6 +22,7 @@ type FactorChoice struct{ Method, URL string }
 
 // What Factor.Method can be.
 const (
+	MethodPasskey  = "passkey"
 	MethodTOTP     = "totp"
 	MethodRecovery = "recovery"
 )
@@ -34,8 +37,12 @@ const (
 
 func (Factor) file() string { return "signin/mfa" }
 
-// Policy lets the form lead to the application.
-func (f Factor) Policy() Policy { return Policy{Forms: f.App.leadsTo()} }
+// Policy lets the form lead to the application, and runs passkeys.js if there is something for it
+// to do.
+func (f Factor) Policy() Policy {
+	use := f.Passkey.Options != ""
+	return Policy{Forms: f.App.leadsTo(), Script: use, Fetches: use}
+}
 
 func factorSamples() []sample {
 	app := sampleApp
@@ -49,6 +56,10 @@ func factorSamples() []sample {
 		{"recovery", Factor{
 			Person: samplePerson, Action: "/mfa?i=1", CSRF: "c", Method: MethodRecovery, Error: FactorThrottled,
 			ThrottledUntil: sampleTime.Add(20 * time.Minute), Others: []FactorChoice{{Method: MethodTOTP, URL: "/mfa?i=1&method=totp"}},
+		}},
+		{"passkey", Factor{
+			App: &app, Person: samplePerson, Action: "/mfa?i=1", CSRF: "c", Method: MethodPasskey, Passkey: Passkey{Options: `{"publicKey":{}}`, State: "s"},
+			Others: []FactorChoice{{Method: MethodTOTP, URL: "/mfa?i=1&method=totp"}}, SkipAction: "/mfa?i=1", CancelAction: "/mfa?i=1",
 		}},
 		{"empty", Factor{}},
 	}

@@ -16,10 +16,11 @@ type Login struct {
 	SwitchURL      string  // with Reauthenticate: sign in as another person
 	SignUpURL      string  // where to make an account; "" when that is not offered
 	ForgotURL      string  // where to ask for a new password; "" when that is not offered
+	Passkey        Passkey // to sign in with one: posts csrf, action=passkey, state and answer
 	CancelAction   string  // posts action=cancel; "" shows no such button
 }
 
-// What Login.Error can say: keys of messages.
+// What Login.Error can say beside PasskeyOver and PasskeyWrong: keys of messages.
 const (
 	LoginWrong      = "login.wrong"      // username or password, never which
 	LoginIncomplete = "login.incomplete" // a field was left empty
@@ -29,13 +30,19 @@ const (
 
 func (Login) file() string { return "signin/login" }
 
-// Policy lets the form lead to the application.
-func (l Login) Policy() Policy { return Policy{Forms: l.App.leadsTo()} }
+// Policy lets the form lead to the application, and runs passkeys.js if there is something for it
+// to do.
+func (l Login) Policy() Policy {
+	use := l.Passkey.Options != ""
+	return Policy{Forms: l.App.leadsTo(), Script: use, Fetches: use}
+}
 
 func loginSamples() []sample {
 	app, stranger, ada := sampleApp, sampleStranger, samplePerson
+	passkey := Passkey{Options: `{"publicKey":{}}`, State: "s"}
 	return []sample{
-		{"first", Login{App: &app, Action: "/login?i=1", CSRF: "c", CancelAction: "/login?i=1", ForgotURL: "/password/forgot?i=1", SignUpURL: "/sign-up?i=1"}},
+		{"first", Login{App: &app, Action: "/login?i=1", CSRF: "c", CancelAction: "/login?i=1", ForgotURL: "/password/forgot?i=1", SignUpURL: "/sign-up?i=1", Passkey: passkey}},
+		{"passkey", Login{Action: "/login?i=1", CSRF: "c", Error: PasskeyWrong, Passkey: Passkey{Options: `{"publicKey":{}}`, State: "s", Unknown: "AQ", RPID: "id.example"}}},
 		{"wrong", Login{
 			App: &app, Action: "/login?i=1", CSRF: "c", Username: "ada", Error: LoginWrong, Remember: true,
 			CancelAction: "/login?i=1",

@@ -10,12 +10,17 @@ import (
 )
 
 // Methods shows a person how they prove who they are. Its forms post csrf and action=add-totp;
-// action=rename or action=remove with id, the first with name; or action=recovery, to Action.
+// action=rename or action=remove with id, the first with name; or action=recovery, to Action. Those
+// about passkeys post action=rename-passkey, remove-passkey, require-passkeys, and action=passkey
+// with state, answer and name.
 type Methods struct {
 	Frame
-	Authenticator []Authenticator
-	Full          bool // there are as many as there can be
-	RecoveryLeft  int
+	Passkeys       []ShownPasskey
+	Passkey        Passkey // for a new one
+	RequireOffered bool    // the passkeys are not asked for after the password yet
+	Authenticator  []Authenticator
+	Full           bool // there are as many as there can be
+	RecoveryLeft   int
 }
 
 // Authenticator is one authenticator application.
@@ -29,12 +34,19 @@ const (
 	NoticeMethodAdded   = "methods.added"
 	NoticeMethodRenamed = "methods.renamed"
 	NoticeMethodRemoved = "methods.removed"
+
+	NoticePasskeyAdded     = "methods.passkey.added"
+	NoticePasskeysRequired = "methods.passkey.required"
+	NoticePasskeyRemoved   = "methods.passkey.removed"
 )
 
 func (Methods) file() string { return "account/methods" }
 
-// Policy is the least: the forms go to ourselves.
-func (Methods) Policy() Policy { return Policy{} }
+// Policy is the least, with passkeys.js.
+func (m Methods) Policy() Policy {
+	use := m.Passkey != Passkey{}
+	return Policy{Script: use, Fetches: use}
+}
 
 func methodsSamples() []sample {
 	frame := sampleFrame(NavMethods, "/account/methods")
@@ -42,7 +54,12 @@ func methodsSamples() []sample {
 	renamed.Notice = NoticeMethodRenamed
 	return []sample{
 		{"full", Methods{
-			Frame: renamed, RecoveryLeft: 8,
+			Frame: renamed, RecoveryLeft: 8, RequireOffered: true,
+			Passkey: Passkey{Options: `{"publicKey":{}}`, State: "s", Signal: `{}`},
+			Passkeys: []ShownPasskey{
+				{ID: "AQ", Name: "Laptop", Model: "iCloud Keychain", Synced: true, Added: sampleTime.Add(-90 * time.Hour), LastUsed: sampleTime.Add(-time.Hour)},
+				{ID: "Ag", Name: "Key ring", Required: true, LastWayIn: true, Added: sampleTime.Add(-time.Hour)},
+			},
 			Authenticator: []Authenticator{
 				{ID: "a", Name: "Phone", Added: sampleTime.Add(-900 * time.Hour), LastUsed: sampleTime.Add(-time.Hour)},
 				{ID: "b", Added: sampleTime.Add(-9 * time.Hour)},
@@ -67,6 +84,8 @@ type EnrolTOTP struct {
 	URI          string // otpauth, for the QR code
 	DeviceName   string
 	Error        string // FactorWrong or FactorShape; "" at first
+	PasskeyURL   string // make a passkey instead; "" shows no such link
+	SkipAction   string // posts action=skip; "" shows no such button
 	CancelURL    string // back to where it was begun; "" shows no such link
 	CancelAction string // posts action=cancel; "" shows no such button
 }
@@ -148,6 +167,7 @@ func enrolTOTPSamples() []sample {
 	wrong := full
 	wrong.App, wrong.Error, wrong.DeviceName = &app, FactorWrong, "Phone"
 	wrong.CancelURL, wrong.CancelAction = "", "/mfa/enrol?i=1"
+	wrong.PasskeyURL, wrong.SkipAction = "/mfa/enrol?i=1&method=passkey", "/mfa/enrol?i=1"
 	return []sample{{"full", full}, {"wrong", wrong}, {"empty", EnrolTOTP{}}}
 }
 

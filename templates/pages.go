@@ -17,6 +17,7 @@ var pages = []struct {
 }{
 	{Login{}.file(), loginSamples},
 	{Factor{}.file(), factorSamples},
+	{NewPasskey{}.file(), newPasskeySamples},
 	{Accounts{}.file(), accountsSamples},
 	{Consent{}.file(), consentSamples},
 	{Refused{}.file(), refusedSamples},

@@ -19,6 +19,8 @@ type Policy struct {
 	Frames []string
 	// Script says that the page runs one of our assets.
 	Script bool
+	// Fetches says that the script reads our pages.
+	Fetches bool
 	// Framed says that every site may frame the page. Such a page shows nothing, takes no input and
 	// has no look.
 	Framed bool
@@ -41,6 +43,9 @@ func (p Policy) String() string {
 	}
 	if p.Script {
 		add("script-src", "'self'")
+	}
+	if p.Fetches {
+		add("connect-src", "'self'")
 	}
 	if frames := sources(p.Frames); len(frames) > 0 {
 		add("frame-src", frames...)

@@ -294,6 +294,7 @@ func (s *site) provider() (*provider.Provider, error) {
 		SignUpDomains:             c.SignUp.Domains,
 		LostWait:                  time.Duration(c.Account.RecoveryWait),
 		RequireSecondFactor:       c.RequireSecondFactor,
+		Passkeys:                  provider.PasskeyConfig{RPID: c.Passkeys.RPID, RelatedOrigins: c.Passkeys.RelatedOrigins},
 		InsecurePublicWithoutPKCE: c.InsecurePublicClientsWithoutPKCE,
 
 		RequireAdministratorSecondFactor: c.RequireAdministratorSecondFactor,

@@ -33,17 +33,20 @@ const (
 
 // notices are what a page says after something was done, by their name in its address.
 var notices = map[string]string{
-	"session-ended":  templates.NoticeSessionEnded,
-	"sessions-ended": templates.NoticeSessionsEnded,
-	"disconnected":   templates.NoticeDisconnected,
-	"saved":          templates.NoticeProfileSaved,
-	"language":       templates.NoticePreferencesSaved,
-	"password":       templates.NoticePasswordSet,
-	"added":          templates.NoticeMethodAdded,
-	"renamed":        templates.NoticeMethodRenamed,
-	"removed":        templates.NoticeMethodRemoved,
-	"sent":           templates.NoticeAddressSent,
-	"confirmed":      templates.NoticeAddressDone,
+	"session-ended":   templates.NoticeSessionEnded,
+	"sessions-ended":  templates.NoticeSessionsEnded,
+	"disconnected":    templates.NoticeDisconnected,
+	"saved":           templates.NoticeProfileSaved,
+	"language":        templates.NoticePreferencesSaved,
+	"password":        templates.NoticePasswordSet,
+	"added":           templates.NoticeMethodAdded,
+	"passkey":         templates.NoticePasskeyAdded,
+	"passkey-removed": templates.NoticePasskeyRemoved,
+	"required":        templates.NoticePasskeysRequired,
+	"renamed":         templates.NoticeMethodRenamed,
+	"removed":         templates.NoticeMethodRemoved,
+	"sent":            templates.NoticeAddressSent,
+	"confirmed":       templates.NoticeAddressDone,
 }
 
 // Home leads to where a person begins.

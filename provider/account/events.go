@@ -18,9 +18,11 @@ const (
 	verbRemoveMethod  = "factor.remove"
 	verbRecoveryCodes = "user.new_recovery_codes"
 	verbPassword      = "user.password"
-	verbExport        = "user.export"
-	verbAddressAsked  = "user.address_asked"
-	verbAddress       = "user.address"
+
+	verbRequirePasskeys = "user.require_passkeys"
+	verbExport          = "user.export"
+	verbAddressAsked    = "user.address_asked"
+	verbAddress         = "user.address"
 )
 
 // told are the events that the person hears of by mail, and how.

@@ -25,6 +25,7 @@ import (
 	"latchkey/provider"
 	"latchkey/provider/account"
 	"latchkey/provider/clients"
+	"latchkey/provider/people"
 	"latchkey/provider/providertest"
 	"latchkey/provider/storage"
 	"latchkey/provider/storage/storagetest"
@@ -645,7 +646,7 @@ func TestEndingASession(t *testing.T) {
 		shop := w.AddClient("shop", rp.Hears)
 		b, s := w.SignedIn(w.AddUser("alice"))
 		w.Granted(s, shop)
-		bob, err := w.Sessions.Begin(httptest.NewRecorder(), b.Request("/login"), w.AddUser("bob"), false)
+		bob, err := w.Sessions.Begin(httptest.NewRecorder(), b.Request("/login"), w.AddUser("bob"), false, people.ByPassword())
 		if err != nil || bob.ID == s.ID {
 			t.Fatalf("%v", err)
 		}

@@ -26,6 +26,9 @@ func (p *Pages) Methods(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page := templates.Methods{Frame: frame, RecoveryLeft: user.Factors.RecoveryLeft()}
+	if err := p.passkeysOf(&page, user, session); err != nil {
+		return err
+	}
 	for _, t := range user.Factors.Confirmed() {
 		page.Authenticator = append(page.Authenticator, templates.Authenticator{ID: t.ID, Name: t.Name, Added: t.ConfirmedAt, LastUsed: t.LastUsed})
 	}
@@ -54,6 +57,12 @@ func (p *Pages) ChangeMethods(w http.ResponseWriter, r *http.Request) error {
 		return p.methodChanged(w, r, user, session, verbRenameMethod, id, "renamed", p.Store.RenameTOTP(ctx, user.ID, id, people.FactorName(form.Get("name"))))
 	case "remove":
 		return p.methodChanged(w, r, user, session, verbRemoveMethod, id, "removed", p.Store.RemoveTOTP(ctx, user.ID, id))
+	case "passkey":
+		return p.addPasskey(w, r, form, user, session)
+	case "require-passkeys":
+		return p.requirePasskeys(w, r, user, session)
+	case "rename-passkey", "remove-passkey":
+		return p.changePasskey(w, r, form, user, session)
 	case "recovery":
 		if !user.Factors.Second() {
 			return gone(templates.MethodGone)
@@ -143,8 +152,7 @@ func (p *Pages) ConfirmTOTP(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p.record(r, user, session.ID, verbAddMethod, "factor", begun.ID)
-	amr := []string{people.AMROneTime, people.AMRMultiFactor}
-	if _, err := p.Sessions.Prove(w, r, session, amr, people.ACRMultiFactor); err != nil && !errors.Is(err, storage.ErrConflict) {
+	if _, err := p.Sessions.Prove(w, r, session, people.ByOneTimeCode()); err != nil && !errors.Is(err, storage.ErrConflict) {
 		return err
 	}
 	if len(codes) > 0 {

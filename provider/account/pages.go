@@ -13,7 +13,7 @@ import (
 	"latchkey/provider/web"
 )
 
-// Config is what Pages needs. All fields must be set, but Audit and Letters.
+// Config is what Pages needs. All fields must be set, but Passkeys, Audit and Letters.
 type Config struct {
 	Web       *web.Site
 	Store     *storage.Store
@@ -24,6 +24,7 @@ type Config struct {
 	Admin     *admin.Admin
 	People    *people.Authenticator
 	Factors   *people.Factors
+	Passkeys  *people.Passkeys // nil: there are none here
 	Passwords people.PasswordPolicy
 	Audit     *audit.Log // nil: what people do here leaves no events
 

@@ -90,7 +90,7 @@ func (p *Pages) ChangePassword(w http.ResponseWriter, r *http.Request) error {
 	if err := p.People.Throttle.Unlock(ctx, user.Username); err != nil {
 		return err
 	}
-	if _, err := p.Sessions.Prove(w, r, session, nil, session.ACR); err != nil && !errors.Is(err, storage.ErrConflict) {
+	if _, err := p.Sessions.Prove(w, r, session, people.Proof{ACR: session.ACR}); err != nil && !errors.Is(err, storage.ErrConflict) {
 		return err
 	}
 	return p.done(w, passwordPath, "password")

@@ -114,7 +114,7 @@ func (c *Console) enter(w http.ResponseWriter, r *http.Request, fresh time.Durat
 	if v.user.Role == "" {
 		return v, false, web.RefusePage(http.StatusForbidden, templates.NotAdministrator)
 	}
-	if c.RequireSecondFactor && !v.user.Factors.Second() {
+	if c.RequireSecondFactor && !v.user.Factors.Required() {
 		return v, false, web.RefusePage(http.StatusForbidden, templates.AdministratorFactor)
 	}
 	v.actor = c.actor(v.user)

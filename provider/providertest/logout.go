@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"latchkey/provider/clients"
+	"latchkey/provider/people"
 	"latchkey/provider/storage"
 	"latchkey/provider/web"
 )
@@ -24,7 +25,7 @@ func (w *World) SignedIn(user storage.User) (*Browser, storage.Session) {
 	if there, err := w.Store.User(context.Background(), user.ID); err == nil {
 		user = there
 	}
-	s, err := w.Sessions.Begin(rec, r, user, false)
+	s, err := w.Sessions.Begin(rec, r, user, false, people.ByPassword())
 	if err != nil {
 		w.t.Fatal(err)
 	}

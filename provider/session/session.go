@@ -72,16 +72,16 @@ func (ss *Sessions) sessionLife(remember bool) (idle, absolute time.Duration) {
 // password, after the user had proved who they are. They have to do so again.
 var ErrAccountChanged = errors.New("the account was changed while its user was signing in")
 
-// Begin begins a session for the user, as they were when they proved who they are, or carries on
-// the one that they have or had in this browser. The reference in the cookie is a new one every
-// time, so that one planted or seen before is worth nothing. Whoever was signed in here before as
-// somebody else is signed out, also if their session ran out: the clients that it reached may go on
-// for longer.
+// Begin begins a session for the user, as they were when they proved who they are by proof, or
+// carries on the one that they have or had in this browser. The reference in the cookie is a new
+// one every time, so that one planted or seen before is worth nothing. Whoever was signed in here
+// before as somebody else is signed out, also if their session ran out: the clients that it reached
+// may go on for longer.
 //
 // What ends all sessions of a user changes the account first and then looks for sessions. So the
 // account is looked at once more when the session is there, and no session survives such a change:
 // either it is found, or the change is.
-func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.User, remember bool) (storage.Session, error) {
+func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.User, remember bool, proof people.Proof) (storage.Session, error) {
 	ctx, now, secret := r.Context(), ss.Web.Now(), storage.Random()
 	old, had, err := ss.Last(r)
 	if err != nil {
@@ -99,7 +99,7 @@ func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.U
 	if had && old.UserID == user.ID {
 		s = old
 	}
-	s.SecretHash, s.AuthTime, s.AMR, s.ACR, s.Remember = storage.Hash(secret), now, []string{people.AMRPassword}, people.ACRPassword, remember
+	s.SecretHash, s.AuthTime, s.AMR, s.ACR, s.Remember = storage.Hash(secret), now, proof.AMR, proof.ACR, remember
 	s.LastSeen, s.IdleAt, s.ExpiresAt = now, now.Add(idle), now.Add(absolute)
 	if had && old.UserID == user.ID {
 		err = ss.Store.RenewSession(ctx, s, old.SecretHash)
@@ -120,7 +120,7 @@ func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.U
 		return storage.Session{}, fmt.Errorf("store session: %w", err)
 	}
 	failpoint.At(failpoint.SignInStored)
-	if err := ss.confirm(ctx, user, s); err != nil {
+	if err := ss.confirm(ctx, user, s, proof); err != nil {
 		return storage.Session{}, err
 	}
 	ss.countDay(ctx, storage.DaySignIns)
@@ -140,9 +140,9 @@ func (ss *Sessions) countDay(ctx context.Context, what string) {
 
 // confirm ends the session again if the account is not any more what it was when the user proved
 // who they are.
-func (ss *Sessions) confirm(ctx context.Context, user storage.User, s storage.Session) error {
+func (ss *Sessions) confirm(ctx context.Context, user storage.User, s storage.Session, proof people.Proof) error {
 	there, err := ss.Store.User(ctx, user.ID)
-	if err == nil && !there.Disabled && there.PasswordHash == user.PasswordHash {
+	if err == nil && !there.Disabled && stillGood(user, there, proof) {
 		return nil
 	}
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
@@ -154,16 +154,27 @@ func (ss *Sessions) confirm(ctx context.Context, user storage.User, s storage.Se
 	return ErrAccountChanged
 }
 
+// stillGood reports whether what the user has proved who they are by is still theirs.
+func stillGood(then, now storage.User, proof people.Proof) bool {
+	if proof.PasskeyID == "" {
+		return now.PasswordHash == then.PasswordHash
+	}
+	return slices.ContainsFunc(now.Factors.Passkeys, func(p storage.Passkey) bool { return p.ID() == proof.PasskeyID })
+}
+
 // Prove notes that the person of session s, who is signed in with this request, has now proved
-// more: amr is added to what was done before, acr is what that amounts to. The time of the sign-in
+// more: what was done is added to what was done before, and the acr grows. The time of the sign-in
 // stays, since that was not done again. The reference in the cookie is a new one, as in Begin.
 // storage.ErrConflict if another tab was faster, or has signed out.
-func (ss *Sessions) Prove(w http.ResponseWriter, r *http.Request, s storage.Session, amr []string, acr string) (storage.Session, error) {
+func (ss *Sessions) Prove(w http.ResponseWriter, r *http.Request, s storage.Session, proof people.Proof) (storage.Session, error) {
 	old, secret, now := s.SecretHash, storage.Random(), ss.Web.Now()
 	idle, _ := ss.sessionLife(s.Remember)
-	s.SecretHash, s.ACR, s.LastSeen, s.IdleAt = storage.Hash(secret), acr, now, now.Add(idle)
+	s.SecretHash, s.LastSeen, s.IdleAt = storage.Hash(secret), now, now.Add(idle)
+	if !people.Reaches(s.ACR, proof.ACR) {
+		s.ACR = proof.ACR
+	}
 	s.AMR = slices.Clone(s.AMR)
-	for _, done := range amr {
+	for _, done := range proof.AMR {
 		if !slices.Contains(s.AMR, done) {
 			s.AMR = append(s.AMR, done)
 		}

@@ -32,6 +32,11 @@ const (
 	reasonThrottled     = "throttled"   // too many failures from this network, or in this browser
 	reasonWrongCode     = "wrong_code"
 	reasonUsedCode      = "used_code" // a right one, for the second time
+	reasonWrongPasskey  = "wrong_passkey"
+	// The passkey is nobody's, or not the one's who was asked.
+	reasonUnknownPasskey = "unknown_passkey"
+	reasonCopiedPasskey  = "copied_passkey" // its signature counter has not grown
+	reasonChallengeOver  = "challenge_over"
 )
 
 // recordSignIn records that a user has signed in.

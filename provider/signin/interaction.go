@@ -252,7 +252,7 @@ func (p *Pages) formShownToCurrentUser(r *http.Request, form oauth.Parameters, a
 // another user gave before, or to another question, are dropped.
 func setAnsweredBy(i *interaction, at pending) {
 	if i.PersonID != at.User.ID || i.Shown != at.Shown {
-		i.PersonID, i.Shown, i.Selected, i.Consented = at.User.ID, at.Shown, false, false
+		i.PersonID, i.Shown, i.Selected, i.Consented, i.Skipped = at.User.ID, at.Shown, false, false, false
 	}
 }
 
@@ -298,7 +298,7 @@ func (p *Pages) reload(r *http.Request, i interaction) (pending, error) {
 	if !errors.As(mayErr, &refused) {
 		return at, mayErr
 	}
-	at.step = step{stepError, "the client may not ask for this any more", refused}
+	at.step = step{kind: stepError, reason: "the client may not ask for this any more", err: refused}
 	return at, nil
 }
 
@@ -306,7 +306,8 @@ func (p *Pages) reload(r *http.Request, i interaction) (pending, error) {
 func (p *Pages) evaluate(r *http.Request, client clients.Client, redirect clients.Redirect, req oauth.AuthorizationRequest, i interaction) (pending, error) {
 	web.SetLocales(r, req.UILocales)
 	at := pending{ref: i.ref, redirect: redirect, situation: situation{
-		Request: req, Client: client, Interaction: i.Interaction, Now: p.Web.Now(), Strict: p.RequireSecondFactor, Shown: shown(client, redirect, req),
+		Request: req, Client: client, Interaction: i.Interaction, Now: p.Web.Now(), Shown: shown(client, redirect, req),
+		Strict: p.RequireSecondFactor, Passkeys: p.Passkeys != nil,
 	}}
 	session, ok, err := p.Sessions.Current(r)
 	if err != nil {
@@ -340,4 +341,4 @@ func (p *Pages) evaluate(r *http.Request, client clients.Client, redirect client
 }
 
 // paths of the pages that ask.
-var stepPaths = map[stepKind]string{stepLogin: "/login", stepFactor: "/mfa", stepEnrol: "/mfa/enrol", stepAccounts: "/accounts", stepConsent: "/consent"}
+var stepPaths = map[stepKind]string{stepLogin: "/login", stepFactor: "/mfa", stepEnrol: "/mfa/enrol", stepOffer: "/passkey", stepAccounts: "/accounts", stepConsent: "/consent"}

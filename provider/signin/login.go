@@ -80,6 +80,13 @@ func (p *Pages) renderLogin(w http.ResponseWriter, r *http.Request, status int, 
 		return err
 	}
 	page.CSRF = p.Web.CSRF(browser, "interaction:"+i.ID)
+	if p.Passkeys != nil {
+		begun, err := p.Passkeys.BeginSignIn(passkeyPlace(i))
+		if err != nil {
+			return err
+		}
+		page.Passkey.Options, page.Passkey.State = begun.Options, begun.State
+	}
 	return p.Web.Render(w, r, status, page)
 }
 
@@ -105,6 +112,9 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 		return p.deny(w, r, at)
 	}
 	page.Username, page.Remember = web.Clip(form.Get("username"), 200), form.Has("remember")
+	if form.Get("action") == "passkey" && p.Passkeys != nil {
+		return p.loginByPasskey(w, r, form, i, page)
+	}
 	if page.Username == "" && at.SignedIn {
 		page.Username = at.User.Username
 	}
@@ -140,7 +150,7 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 	if err := p.Web.RememberDevice(w, r, user.Username); err != nil {
 		return err
 	}
-	i.SignedInAt = session.AuthTime
+	i.SignedInAt, i.Offer = session.AuthTime, form.Get("passkeys") == "yes"
 	return p.record(w, r, i)
 }
 
@@ -171,7 +181,7 @@ func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, page templates.Lo
 			return user, session, err
 		}
 		failpoint.At(failpoint.SignInChecked)
-		if session, err = p.Sessions.Begin(w, r, user, page.Remember); !errors.Is(err, sessions.ErrAccountChanged) {
+		if session, err = p.Sessions.Begin(w, r, user, page.Remember, people.ByPassword()); !errors.Is(err, sessions.ErrAccountChanged) {
 			break
 		}
 	}

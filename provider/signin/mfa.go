@@ -41,12 +41,21 @@ func (p *Pages) factorPage(at pending, method string) templates.Factor {
 		app := p.Web.App(at.Client, at.redirect)
 		page.App, page.CancelAction = &app, page.Action
 	}
-	var has []string
-	if len(at.User.Factors.Confirmed()) > 0 {
-		has = append(has, templates.MethodTOTP)
+	// A passkey comes first: it is the quickest, and answers no other site.
+	has := []string{}
+	if p.Passkeys != nil && len(at.User.Factors.Passkeys) > 0 {
+		has = append(has, templates.MethodPasskey)
 	}
-	if at.User.Factors.RecoveryLeft() > 0 {
-		has = append(has, templates.MethodRecovery)
+	if !people.Reaches(at.step.acr, people.ACRPhishingResistant) { // a code can be typed into any site
+		if len(at.User.Factors.Confirmed()) > 0 {
+			has = append(has, templates.MethodTOTP)
+		}
+		if at.User.Factors.RecoveryLeft() > 0 {
+			has = append(has, templates.MethodRecovery)
+		}
+	}
+	if at.step.wish {
+		page.SkipAction = page.Action
 	}
 	for i, m := range has {
 		if m == method || i == 0 {
@@ -67,6 +76,13 @@ func (p *Pages) renderFactor(w http.ResponseWriter, r *http.Request, status int,
 		return err
 	}
 	page.CSRF = p.personalCSRF(browser, at)
+	if page.Method == templates.MethodPasskey {
+		begun, err := p.Passkeys.BeginFactor(at.User, factorPlace(at))
+		if err != nil {
+			return err
+		}
+		page.Passkey.Options, page.Passkey.State = begun.Options, begun.State
+	}
 	return p.Web.Render(w, r, status, page)
 }
 
@@ -89,14 +105,21 @@ func (p *Pages) Factor(w http.ResponseWriter, r *http.Request) error {
 		return p.Web.SeeOther(w, "/authorize", i.ref)
 	}
 	web.Mention(r, "sub", at.User.ID)
-
-	// Check the code: that uses it up.
-	page := p.factorPage(at, form.Get("method"))
-	check, amr := p.Factors.TOTP, []string{people.AMROneTime, people.AMRMultiFactor}
-	if page.Method == templates.MethodRecovery {
-		check, amr = p.Factors.Recovery, []string{people.AMRMultiFactor}
+	if form.Get("action") == "skip" && at.step.wish {
+		return p.skip(w, r, i, at)
 	}
-	err = check(r.Context(), at.User, form.Get("code"), p.Web.ClientAddress(r))
+
+	// Check the code, or what a passkey has signed: that uses it up.
+	page := p.factorPage(at, form.Get("method"))
+	var proof people.Proof
+	switch page.Method {
+	case templates.MethodPasskey:
+		proof, err = p.Passkeys.Factor(r.Context(), at.User, factorPlace(at), form.Get("state"), form.Get("answer"))
+	case templates.MethodRecovery:
+		proof, err = people.ByRecoveryCode(), p.Factors.Recovery(r.Context(), at.User, form.Get("code"), p.Web.ClientAddress(r))
+	default:
+		proof, err = people.ByOneTimeCode(), p.Factors.TOTP(r.Context(), at.User, form.Get("code"), p.Web.ClientAddress(r))
+	}
 	var throttled *people.ThrottledError
 	switch {
 	case errors.As(err, &throttled):
@@ -108,6 +131,12 @@ func (p *Pages) Factor(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, people.ErrCodeShape):
 		page.Error = templates.FactorShape
 		return p.renderFactor(w, r, http.StatusBadRequest, at, page)
+	case errors.Is(err, people.ErrCeremonyOver), errors.Is(err, people.ErrPasskeyWrong):
+		p.Web.Metrics.Login(page.Method, "failure")
+		p.recordFactor(r, at, page.Method, passkeyReason(err))
+		web.Note(r, err)
+		page.Error = passkeyError(err)
+		return p.renderFactor(w, r, http.StatusUnauthorized, at, page)
 	case errors.Is(err, people.ErrCodeUsed):
 		p.Web.Metrics.Login(page.Method, "failure")
 		p.recordFactor(r, at, page.Method, reasonUsedCode)
@@ -125,7 +154,7 @@ func (p *Pages) Factor(w http.ResponseWriter, r *http.Request) error {
 
 	// The session has proved more.
 	p.Web.Metrics.Login(page.Method, "success")
-	if _, err := p.Sessions.Prove(w, r, at.Session, amr, people.ACRMultiFactor); err != nil && !errors.Is(err, storage.ErrConflict) {
+	if _, err := p.Sessions.Prove(w, r, at.Session, proof); err != nil && !errors.Is(err, storage.ErrConflict) {
 		return err
 	}
 	p.recordFactor(r, at, page.Method, "")

@@ -16,6 +16,13 @@ func (p *Pages) ShowEnrolment(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || !asked {
 		return err
 	}
+	if p.enrolsPasskey(at) || p.Passkeys != nil && r.URL.Query().Get("method") == templates.MethodPasskey {
+		page, err := p.passkeyPage(at, csrf, false)
+		if err != nil {
+			return err
+		}
+		return p.Web.Render(w, r, http.StatusOK, page)
+	}
 	begun, err := p.Factors.PendingTOTP(at.User, at.Session.ID)
 	if errors.Is(err, storage.ErrNotFound) {
 		begun, err = p.Factors.BeginTOTP(r.Context(), at.User, at.Session.ID)
@@ -26,12 +33,24 @@ func (p *Pages) ShowEnrolment(w http.ResponseWriter, r *http.Request) error {
 	return p.Web.Render(w, r, http.StatusOK, p.enrolmentPage(at, csrf, begun))
 }
 
+// enrolsPasskey reports whether nothing but a passkey will do.
+func (p *Pages) enrolsPasskey(at pending) bool {
+	return p.Passkeys != nil && people.Reaches(at.step.acr, people.ACRPhishingResistant)
+}
+
 func (p *Pages) enrolmentPage(at pending, csrf string, begun people.Enrolment) templates.EnrolTOTP {
 	app := p.Web.App(at.Client, at.redirect)
 	action := p.Web.Path + "/mfa/enrol?i=" + at.ref
-	return templates.EnrolTOTP{
+	page := templates.EnrolTOTP{
 		App: &app, Person: web.Person(at.User), Action: action, CSRF: csrf, ID: begun.ID, Secret: begun.Secret, URI: begun.URI, CancelAction: action,
 	}
+	if p.Passkeys != nil {
+		page.PasskeyURL = action + "&method=" + templates.MethodPasskey
+	}
+	if at.step.wish {
+		page.SkipAction = action
+	}
+	return page
 }
 
 // Enrol makes the second factor count, once a code of it was seen, or records that the person
@@ -56,6 +75,18 @@ func (p *Pages) Enrol(w http.ResponseWriter, r *http.Request) error {
 		return p.Web.SeeOther(w, "/authorize", i.ref)
 	}
 	web.Mention(r, "sub", at.User.ID)
+	switch {
+	case form.Get("action") == "skip" && at.step.wish:
+		return p.skip(w, r, i, at)
+	case form.Get("action") == "passkey" && p.Passkeys != nil:
+		codes, ok, err := p.newPasskey(w, r, form, at, false)
+		if err != nil || !ok {
+			return err
+		}
+		return p.enrolled(w, r, at, people.ByNewPasskey(), codes)
+	case p.enrolsPasskey(at):
+		return p.Web.SeeOther(w, "/authorize", i.ref)
+	}
 	begun, err := p.Factors.PendingTOTP(at.User, at.Session.ID)
 	if errors.Is(err, storage.ErrNotFound) { // too old, or begun anew in another browser
 		return p.Web.SeeOther(w, "/authorize", i.ref)
@@ -85,35 +116,22 @@ func (p *Pages) Enrol(w http.ResponseWriter, r *http.Request) error {
 	e := p.Web.Event(r, at.User, verbFactorAdd)
 	e.Object, e.SessionID, e.ClientID = storage.EventParty{Kind: "factor", ID: begun.ID}, at.Session.ID, at.Client.ID
 	p.Audit.Note(r.Context(), e)
-	amr := []string{people.AMROneTime, people.AMRMultiFactor}
-	if _, err := p.Sessions.Prove(w, r, at.Session, amr, people.ACRMultiFactor); err != nil && !errors.Is(err, storage.ErrConflict) {
+	return p.enrolled(w, r, at, people.ByOneTimeCode(), codes)
+}
+
+// enrolled goes on after a second factor was set up: it counts in this session, and the recovery
+// codes that came with it are shown.
+func (p *Pages) enrolled(w http.ResponseWriter, r *http.Request, at pending, proof people.Proof, codes []string) error {
+	if _, err := p.Sessions.Prove(w, r, at.Session, proof); err != nil && !errors.Is(err, storage.ErrConflict) {
 		return err
 	}
 	if len(codes) == 0 {
-		return p.Web.SeeOther(w, "/authorize", i.ref)
+		return p.Web.SeeOther(w, "/authorize", at.ref)
 	}
+	app := p.Web.App(at.Client, at.redirect)
 	return p.Web.Render(w, r, http.StatusOK, templates.RecoveryCodes{
-		App: page.App, Person: page.Person, Codes: codes, ContinueURL: p.Web.Path + "/authorize?i=" + i.ref,
+		App: &app, Person: web.Person(at.User), Codes: codes, ContinueURL: p.Web.Path + "/authorize?i=" + at.ref,
 	})
-}
-
-// wantsFactor says why a person without a second factor needs one for this request, "" if they do
-// not.
-func wantsFactor(s situation) string {
-	if s.User.Factors.Second() {
-		return ""
-	}
-	if s.Strict {
-		return "everybody needs a second factor"
-	}
-	if s.Client.RequireSecondFactor {
-		return "the application requires a second factor"
-	}
-	want := s.Request.Claims.IDToken["acr"]
-	if want.Essential && firstReached(s.Session.ACR, want.Values) == "" && firstReached(people.ACRMultiFactor, want.Values) != "" {
-		return "essential acr"
-	}
-	return ""
 }
 
 // freshEnough reports whether the person proved who they are for this request, or a few minutes ago

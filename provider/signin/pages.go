@@ -16,7 +16,7 @@ import (
 )
 
 // Pages are the authorization endpoint and the pages of an interaction. All fields must be set, but
-// the last.
+// for those that say what nil means.
 type Pages struct {
 	Web      *web.Site
 	Store    *storage.Store
@@ -27,6 +27,7 @@ type Pages struct {
 	Sessions *session.Sessions
 	People   *people.Authenticator
 	Factors  *people.Factors
+	Passkeys *people.Passkeys // nil: there are none here
 	Outbound *outbound.Client
 	Audit    *audit.Log // nil: sign-ins leave no events
 

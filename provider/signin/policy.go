@@ -18,6 +18,7 @@ const (
 	stepLogin    stepKind = iota // the person proves who they are
 	stepFactor                   // the person proves more: a second factor
 	stepEnrol                    // the person sets up a second factor
+	stepOffer                    // the person is offered a passkey
 	stepAccounts                 // the person chooses the account
 	stepConsent                  // the person allows it
 	stepRefuse                   // the person may not use the application: a page says why
@@ -30,6 +31,8 @@ type step struct {
 	kind   stepKind
 	reason string
 	err    *oauth.Error // of stepError, and what the application is told when the person turns back from stepRefuse
+	acr    string       // of stepFactor and stepEnrol: what has to be reached
+	wish   bool         // of these two: the person may go on without
 }
 
 // situation is everything that nextStep looks at.
@@ -45,6 +48,7 @@ type situation struct {
 	Shown       string // stands for what a consent page would tell now
 	Now         time.Time
 	Strict      bool // nobody is let in by password alone, whatever the client wants
+	Passkeys    bool // they can be used here
 }
 
 // nextStep decides what comes next. It is a pure function, asked again after every answer of the
@@ -56,7 +60,7 @@ func nextStep(s situation) step {
 	// Who is it?
 	if why := needsLogin(s); why != "" {
 		if silent {
-			return step{stepError, why, oauth.Errorf(oauth.LoginRequired, "the person has to sign in, and prompt=none forbids asking")}
+			return step{kind: stepError, reason: why, err: oauth.Errorf(oauth.LoginRequired, "the person has to sign in, and prompt=none forbids asking")}
 		}
 		return step{kind: stepLogin, reason: why}
 	}
@@ -68,45 +72,40 @@ func nextStep(s situation) step {
 		// use in asking again, and a token for somebody else must never go out (OIDC Core §3.1.2.1
 		// id_token_hint, §5.5.1).
 		if silent || signedInHere(s) {
-			return step{stepError, why, oauth.Errorf(oauth.LoginRequired, "the person who is signed in is not the one that was asked for")}
+			return step{kind: stepError, reason: why, err: oauth.Errorf(oauth.LoginRequired, "the person who is signed in is not the one that was asked for")}
 		}
 		return step{kind: stepLogin, reason: why}
 	}
 
 	// Was it done strongly enough?
-	if why := needsFactor(s); why != "" {
-		if silent {
-			return step{stepError, why, oauth.Errorf(oauth.LoginRequired, "the person has to prove more, and prompt=none forbids asking")}
-		}
-		return step{kind: stepFactor, reason: why}
+	if next, asked := strengthen(s); asked {
+		return next
 	}
-	if why := wantsFactor(s); why != "" && access.Decide(s.Client, s.User).Allowed {
-		switch {
-		case silent:
-			return step{stepError, why, oauth.Errorf(oauth.LoginRequired, "the person has to set up a second factor, and prompt=none forbids asking")}
-		case !freshEnough(s):
-			return step{kind: stepLogin, reason: why}
-		}
-		return step{kind: stepEnrol, reason: why}
-	}
-	if want := s.Request.Claims.IDToken["acr"]; want.Essential && len(want.Values) > 0 && firstReached(s.Session.ACR, want.Values) == "" {
-		// Whoever has a second factor has used it by now, so asking again would not help.
-		return step{stepError, "essential acr", oauth.Errorf(oauth.UnmetAuthenticationRequirements, "none of the acr values that were asked for as essential can be reached")}
+	if want := s.Request.Claims.IDToken["acr"]; want.Essential && len(want.Values) > 0 && firstReached(s.Session.ACR, want.Values) == "" &&
+		access.Decide(s.Client, s.User).Allowed {
+		// Whoever has what it takes has used it by now, so asking again would not help.
+		return step{kind: stepError, reason: "essential acr",
+			err: oauth.Errorf(oauth.UnmetAuthenticationRequirements, "none of the acr values that were asked for as essential can be reached")}
 	}
 
 	// May they?
 	if d := access.Decide(s.Client, s.User); !d.Allowed {
 		denied := oauth.Errorf(oauth.AccessDenied, "the person may not use this application")
 		if silent {
-			return step{stepError, string(d.Reason), denied}
+			return step{kind: stepError, reason: string(d.Reason), err: denied}
 		}
-		return step{stepRefuse, string(d.Reason), denied}
+		return step{kind: stepRefuse, reason: string(d.Reason), err: denied}
+	}
+
+	// Would they like it easier next time?
+	if !silent && offersPasskey(s) {
+		return step{kind: stepOffer, reason: "the person has no passkey"}
 	}
 
 	// Do they allow it?
 	if why := needsConsent(s); why != "" {
 		if silent {
-			return step{stepError, why, oauth.Errorf(oauth.ConsentRequired, "the person has to allow this, and prompt=none forbids asking")}
+			return step{kind: stepError, reason: why, err: oauth.Errorf(oauth.ConsentRequired, "the person has to allow this, and prompt=none forbids asking")}
 		}
 		return step{kind: stepConsent, reason: why}
 	}
@@ -154,12 +153,78 @@ func needsLogin(s situation) string {
 	return ""
 }
 
-// needsFactor says why the person has to prove more than they have, "" if they need not.
-func needsFactor(s situation) string {
+// demand is an acr value that a session has to reach, and why.
+type demand struct {
+	acr, reason string
+	// wish: the client would like it, and goes on without it if it must.
+	wish bool
+}
+
+// demands are those of the situation, in the order in which they are met.
+func demands(s situation) (out []demand) {
 	if !people.Proved(s.Session.ACR, s.User) {
-		return "the person has a second factor"
+		out = append(out, demand{acr: people.ACRMultiFactor, reason: "the person has a second factor"})
 	}
-	return ""
+	if s.Strict {
+		out = append(out, demand{acr: people.ACRMultiFactor, reason: "everybody needs a second factor"})
+	}
+	if s.Client.RequireSecondFactor {
+		out = append(out, demand{acr: people.ACRMultiFactor, reason: "the application requires a second factor"})
+	}
+	want := s.Request.Claims.IDToken["acr"]
+	for _, asked := range []struct {
+		values []string
+		wish   bool
+		reason string
+	}{{want.Values, !want.Essential, "essential acr"}, {s.Request.ACRValues, true, "acr_values"}} {
+		if firstReached(s.Session.ACR, asked.values) != "" {
+			continue
+		}
+		// The first value that there is: the client's order is its preference.
+		if v := firstReached(people.ACRHardwareProtected, asked.values); v != "" {
+			out = append(out, demand{v, asked.reason, asked.wish})
+		}
+	}
+	return slices.DeleteFunc(out, func(d demand) bool {
+		switch {
+		case people.Reaches(s.Session.ACR, d.acr):
+			return true
+		case d.wish && (s.Request.HasPrompt("none") || s.Interaction.Skipped && answeredByCurrentUser(s)):
+			return true
+		case people.Reaches(d.acr, people.ACRPhishingResistant) && !s.Passkeys:
+			return true // there is no way to reach it
+		}
+		return false
+	})
+}
+
+// strengthen decides what comes next for a session that has proved too little. asked is false when
+// it has proved enough.
+func strengthen(s situation) (next step, asked bool) {
+	silent := s.Request.HasPrompt("none")
+	for _, d := range demands(s) {
+		next := step{reason: d.reason, acr: d.acr, wish: d.wish}
+		if people.CanReach(s.User, d.acr) {
+			if silent {
+				next.kind, next.err = stepError, oauth.Errorf(oauth.LoginRequired, "the person has to prove more, and prompt=none forbids asking")
+				return next, true
+			}
+			next.kind = stepFactor
+			return next, true
+		}
+		switch {
+		case !access.Decide(s.Client, s.User).Allowed:
+			continue // it would be set up for nothing
+		case silent:
+			next.kind, next.err = stepError, oauth.Errorf(oauth.LoginRequired, "the person has to set up a second factor, and prompt=none forbids asking")
+		case !freshEnough(s):
+			next.kind = stepLogin
+		default:
+			next.kind = stepEnrol
+		}
+		return next, true
+	}
+	return step{}, false
 }
 
 // firstReached is the first of the acr values that a session with the value have is strong enough
@@ -198,8 +263,8 @@ func nextOwnStep(s situation) step {
 	if why := needsLogin(s); why != "" {
 		return step{kind: stepLogin, reason: why}
 	}
-	if why := needsFactor(s); why != "" {
-		return step{kind: stepFactor, reason: why}
+	if !people.Proved(s.Session.ACR, s.User) {
+		return step{kind: stepFactor, reason: "the person has a second factor", acr: people.ACRMultiFactor}
 	}
 	return step{kind: stepRespond}
 }

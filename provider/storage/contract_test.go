@@ -195,6 +195,8 @@ func full[T any]() T {
 			v.SetBool(true)
 		case reflect.Int, reflect.Int64:
 			v.SetInt(int64(n) << 20)
+		case reflect.Uint32:
+			v.SetUint(uint64(n)<<16 | 1<<31) // more than an int32 holds
 		case reflect.Pointer:
 			v.Set(reflect.New(v.Type().Elem()))
 			fill(v.Elem())

@@ -10,7 +10,10 @@ import (
 // record, so that a code is used, or a way in removed, by one change of one record.
 type Factors struct {
 	TOTP     []TOTP         `bson:"totp,omitempty"`
+	Passkeys []Passkey      `bson:"passkeys,omitempty"`
 	Recovery []RecoveryCode `bson:"recovery,omitempty"`
+	// DeclinedAt is when the user last did not want the passkey that was offered.
+	DeclinedAt time.Time `bson:"declined_at,omitempty"`
 }
 
 // TOTP is an authenticator application that shows one-time codes (RFC 6238).
@@ -41,10 +44,23 @@ func (f Factors) Confirmed() []TOTP {
 	return slices.DeleteFunc(slices.Clone(f.TOTP), func(t TOTP) bool { return t.ConfirmedAt.IsZero() })
 }
 
-// Second reports whether the user has a second factor. Recovery codes are none by themselves: they
-// stand in for one.
+// Second reports whether the user has something that can be a second factor. Recovery codes are
+// none by themselves: they stand in for one.
 func (f Factors) Second() bool {
-	return slices.ContainsFunc(f.TOTP, func(t TOTP) bool { return !t.ConfirmedAt.IsZero() })
+	return len(f.Passkeys) > 0 || slices.ContainsFunc(f.TOTP, func(t TOTP) bool { return !t.ConfirmedAt.IsZero() })
+}
+
+// Required reports whether the user's password alone is never enough, whatever the client wants.
+func (f Factors) Required() bool {
+	return slices.ContainsFunc(f.TOTP, func(t TOTP) bool { return !t.ConfirmedAt.IsZero() }) ||
+		slices.ContainsFunc(f.Passkeys, func(p Passkey) bool { return p.Required })
+}
+
+// dropRecovery removes the recovery codes when there is nothing any more that they stand in for.
+func (f *Factors) dropRecovery() {
+	if !f.Second() {
+		f.Recovery = nil
+	}
 }
 
 // RecoveryLeft is how many recovery codes have not been used.
@@ -62,7 +78,8 @@ func (f Factors) RecoveryLeft() int {
 // refer to.
 func (s *Store) changeFactors(ctx context.Context, what, userID string, do func(f *Factors) error) (User, error) {
 	return change(ctx, s, what, users, userID, existing(func(u *User) error {
-		f := Factors{TOTP: slices.Clone(u.Factors.TOTP), Recovery: slices.Clone(u.Factors.Recovery)}
+		f := u.Factors
+		f.TOTP, f.Passkeys, f.Recovery = slices.Clone(f.TOTP), slices.Clone(f.Passkeys), slices.Clone(f.Recovery)
 		if err := do(&f); err != nil {
 			return err
 		}
@@ -199,19 +216,23 @@ func (s *Store) RemoveTOTP(ctx context.Context, userID, id string) error {
 			return err
 		}
 		f.TOTP = slices.DeleteFunc(f.TOTP, func(t TOTP) bool { return t.ID == id })
-		if !f.Second() {
-			f.Recovery = nil
-		}
+		f.dropRecovery()
 		return nil
 	})
 	return err
 }
 
-// ResetFactors removes every second factor and all recovery codes of a user and returns the user
-// without them. ErrNotFound if there is no such user.
+// ResetFactors removes every second factor, all passkeys and all recovery codes of a user and
+// returns the user without them. ErrNotFound if there is no such user.
 func (s *Store) ResetFactors(ctx context.Context, userID string) (User, error) {
-	return s.changeFactors(ctx, "reset factors", userID, func(f *Factors) error {
+	const what = "reset factors"
+	u, err := s.changeFactors(ctx, what, userID, func(f *Factors) error {
 		*f = Factors{}
 		return nil
 	})
+	if err != nil {
+		return u, err
+	}
+	_, err = s.engine.Remove(ctx, &passkeyOwners.Table, is("user_id", userID))
+	return u, wrap(what, err)
 }

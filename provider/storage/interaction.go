@@ -16,9 +16,11 @@ type Interaction struct {
 	ReturnTo    string                     `bson:"return_to,omitempty"`    // a path of ours, in place of Request
 	Fresh       bool                       `bson:"fresh,omitempty"`        // of ReturnTo: the page wants a proof that is a few minutes old at most
 	SignedInAt  time.Time                  `bson:"signed_in_at,omitempty"` // when the person proved who they are for this very request
-	PersonID    string                     `bson:"person_id,omitempty"`    // User.ID of whose word Selected and Consented are
+	PersonID    string                     `bson:"person_id,omitempty"`    // User.ID of whose word Selected, Consented and Skipped are
 	Selected    bool                       `bson:"selected,omitempty"`     // the person chose the account
 	Consented   bool                       `bson:"consented,omitempty"`    // the person allowed it
+	Skipped     bool                       `bson:"skipped,omitempty"`      // the person goes on without what the client only wishes
+	Offer       bool                       `bson:"offer,omitempty"`        // a passkey can be made in this browser, and is to be offered
 	Shown       string                     `bson:"shown,omitempty"`        // which question Selected and Consented answer
 	CreatedAt   time.Time                  `bson:"created_at"`
 	ExpiresAt   time.Time                  `bson:"expires_at"`

@@ -131,7 +131,7 @@ func (s *Store) UpdateUser(ctx context.Context, u User) error {
 	return replace(ctx, s, "update user", users, u)
 }
 
-// DeleteUser removes the user with consents; sessions and grants are ended by the caller before.
+// DeleteUser removes the user with consents and passkeys; sessions and grants are ended by the caller before.
 // ErrNotFound if there is none.
 func (s *Store) DeleteUser(ctx context.Context, id string) error {
 	const what = "delete user"
@@ -140,6 +140,9 @@ func (s *Store) DeleteUser(ctx context.Context, id string) error {
 	}
 	// The user goes last: if this ends half way, it can be done again.
 	if _, err := s.engine.Remove(ctx, &consents.Table, is("user_id", id)); err != nil {
+		return wrap(what, err)
+	}
+	if _, err := s.engine.Remove(ctx, &passkeyOwners.Table, is("user_id", id)); err != nil {
 		return wrap(what, err)
 	}
 	return removeOne(ctx, s, what, users, id)

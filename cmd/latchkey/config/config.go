@@ -131,6 +131,15 @@ type Config struct {
 	// Registration says who may register applications over HTTP: closed, token (whoever has an
 	// initial access token, see latchkey token create), or open (anybody). Default closed.
 	Registration string `json:"registration"`
+	// Passkeys says what domain passkeys belong to.
+	Passkeys struct {
+		// RPID is the domain. Changing it makes every passkey worthless. Default the host of the
+		// issuer; where that is an IP address there are no passkeys.
+		RPID string `json:"rp_id"`
+		// RelatedOrigins are other sites of yours that use the same passkeys, such as
+		// https://id.example.de. Browsers read the list below the domain. Default none.
+		RelatedOrigins []string `json:"related_origins"`
+	} `json:"passkeys"`
 	// RequireSecondFactor lets nobody into any application by password alone. Default false.
 	RequireSecondFactor bool `json:"require_second_factor"`
 	// RequireAdministratorSecondFactor keeps the pages below /admin from administrators who have no
@@ -734,6 +743,14 @@ func (c *Config) Validate() error {
 		}
 	case secure && len(c.TrustedProxies) == 0:
 		bad("tls", "is missing, and the issuer is https. Either set tls.cert_file and tls.key_file, or let a proxy speak https and name its address in trusted_proxies, such as 127.0.0.1")
+	}
+	if err := people.CheckRPID(c.Passkeys.RPID); c.Passkeys.RPID != "" && err != nil {
+		bad("passkeys.rp_id", "%v. Give a domain such as example.com", err)
+	}
+	for _, origin := range c.Passkeys.RelatedOrigins {
+		if u, err := url.Parse(origin); err != nil || u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
+			bad("passkeys.related_origins", "%q is no origin; use one such as https://id.example.de, without a path", origin)
+		}
 	}
 	for _, p := range c.TrustedProxies {
 		prefix, err := parsePrefix(p)
