@@ -139,7 +139,8 @@ func rooms(t *testing.T) map[string][]string {
 }
 
 // inNoProgram are packages that only tests import.
-var inNoProgram = []string{"provider/storage/storagetest", "provider/providertest", "provider/testclock", "clients/internal/optest"}
+var inNoProgram = []string{"provider/storage/storagetest", "provider/providertest", "provider/testclock",
+	"clients/internal/optest"}
 
 func TestPackagesImportWhatTheArchitectureAllows(t *testing.T) {
 	t.Parallel()
@@ -193,9 +194,12 @@ func TestLibrariesAndTheEnvironmentAreNamedOnlyWhereTheyBelong(t *testing.T) {
 		allowed []string // patterns of file names from the top
 	}{
 		{"mongo-driver", regexp.MustCompile(`"go\.mongodb\.org/mongo-driver/`),
-			[]string{"provider/storage/mongo*.go", "provider/storage/storagetest/mongo*.go", "cmd/latchkey/demo_mongo.go", "cmd/bench/floor_mongo.go"}},
-		{"gorilla/sessions", regexp.MustCompile(`"github\.com/gorilla/(sessions|securecookie)"`), []string{"provider/web/site.go", "provider/web/cookies.go"}},
-		{"gorilla/mux", regexp.MustCompile(`"github\.com/gorilla/mux"`), []string{"provider/routes.go", "provider/web/*.go", "cmd/bench/floor.go"}},
+			[]string{"provider/storage/mongo*.go", "provider/storage/storagetest/mongo*.go",
+				"cmd/latchkey/demo_mongo.go", "cmd/bench/floor_mongo.go"}},
+		{"gorilla/sessions", regexp.MustCompile(`"github\.com/gorilla/(sessions|securecookie)"`),
+			[]string{"provider/web/site.go", "provider/web/cookies.go"}},
+		{"gorilla/mux", regexp.MustCompile(`"github\.com/gorilla/mux"`), []string{"provider/routes.go",
+			"provider/web/*.go", "cmd/bench/floor.go"}},
 		{"SQLite", regexp.MustCompile(`"modernc\.org/sqlite`), []string{"provider/storage/sqlite*.go", "cmd/bench/floor_sqlite.go"}},
 		// The samples are programs of their own: they hand their environment on, or are one.
 		{"the environment, exit codes and signals", regexp.MustCompile(`\b(os\.(Getenv|LookupEnv|Environ|ExpandEnv|Exit)|signal\.Notify\w*|log\.Fatal\w*)\(`),

@@ -122,10 +122,12 @@ func TestTheIndexOfDecisionsListsEachWithStatusAndDate(t *testing.T) {
 		name := filepath.Base(file)
 		number := strings.TrimLeft(name[:4], "0")
 		title, _, _ := strings.Cut(strings.TrimPrefix(string(text), "# "+number+". "), "\n")
-		row := regexp.MustCompile(`(?m)^\| \[` + number + `\]\(` + regexp.QuoteMeta(name) + `\) \| ` + regexp.QuoteMeta(title) +
+		row := regexp.MustCompile(`(?m)^\| \[` + number + `\]\(` + regexp.QuoteMeta(name) + `\) \| ` +
+			regexp.QuoteMeta(title) +
 			` \| (in force|replaced by \d+) \| \d{4}-\d\d-\d\d \|$`)
 		if strings.HasPrefix(title, "#") || !row.Match(index) {
-			t.Errorf("decisions/README.md has no row like this: | [%s](%s) | %s | in force | 2006-01-02 |", number, name, title)
+			t.Errorf("decisions/README.md has no row like this: | [%s](%s) | %s | in force | 2006-01-02 |", number,
+				name, title)
 		}
 	}
 }

@@ -14,7 +14,8 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write docs/standards.md anew from the citations in the code; departures are kept")
+var update = flag.Bool("update", false,
+	"write docs/standards.md anew from the citations in the code; departures are kept")
 
 // A citation names a standard and one or several of its sections: RFC 6749 §4.1.2.1, §5.2.
 var citation = regexp.MustCompile(`(RFC ?\d{4}(?:bis)?|(?:OIDC|OpenID Connect) (?:Core|Discovery|Registration|Session Management)|(?:OIDC )?(?:Session Management|(?:RP-Initiated|Back-Channel|Front-Channel) Logout)|OAuth 2\.0 (?:Multiple Response Type Encoding Practices|Form Post Response Mode)|OAuth Form Post) ((?:§[0-9A-Z](?:[0-9.]*[0-9])?(?:,? (?:and )?)?)+)`)
@@ -22,7 +23,8 @@ var citation = regexp.MustCompile(`(RFC ?\d{4}(?:bis)?|(?:OIDC|OpenID Connect) (
 var section = regexp.MustCompile(`§[0-9A-Z](?:[0-9.]*[0-9])?`)
 
 // names that mean the same standard.
-var canonical = strings.NewReplacer("OpenID Connect ", "OIDC ", "OAuth Form Post", "OAuth 2.0 Form Post Response Mode", "OIDC Session Management", "Session Management",
+var canonical = strings.NewReplacer("OpenID Connect ", "OIDC ", "OAuth Form Post", "OAuth 2.0 Form Post Response Mode",
+	"OIDC Session Management", "Session Management",
 	"OIDC RP-Initiated", "RP-Initiated", "OIDC Back-Channel", "Back-Channel", "OIDC Front-Channel", "Front-Channel")
 
 type citations struct{ code, tests map[string][]string }
@@ -115,7 +117,8 @@ func TestStandardsTableListsWhatTheCodeCitesAndNothingElse(t *testing.T) {
 		if got, ok := rows[key]; !ok {
 			t.Errorf("%s is cited in %s, but not listed in docs/standards.md", key, w.where)
 		} else if got != w {
-			t.Errorf("%s: docs/standards.md says %q, %q; the code says %q, %q", key, got.where, got.tests, w.where, w.tests)
+			t.Errorf("%s: docs/standards.md says %q, %q; the code says %q, %q", key, got.where, got.tests, w.where,
+				w.tests)
 		}
 	}
 	for key := range rows {

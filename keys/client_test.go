@@ -31,10 +31,22 @@ var b64 = base64.RawURLEncoding
 var (
 	rsaKey   = sync.OnceValue(func() *rsa.PrivateKey { k, _ := rsa.GenerateKey(rand.Reader, 2048); return k })
 	otherRSA = sync.OnceValue(func() *rsa.PrivateKey { k, _ := rsa.GenerateKey(rand.Reader, 2048); return k })
-	ecKey    = sync.OnceValue(func() *ecdsa.PrivateKey { k, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader); return k })
-	ec384    = sync.OnceValue(func() *ecdsa.PrivateKey { k, _ := ecdsa.GenerateKey(elliptic.P384(), rand.Reader); return k })
-	ec521    = sync.OnceValue(func() *ecdsa.PrivateKey { k, _ := ecdsa.GenerateKey(elliptic.P521(), rand.Reader); return k })
-	edKey    = sync.OnceValue(func() ed25519.PrivateKey { _, k, _ := ed25519.GenerateKey(rand.Reader); return k })
+	ecKey    = sync.OnceValue(func() *ecdsa.PrivateKey {
+		k, _ := ecdsa.GenerateKey(elliptic.P256(),
+			rand.Reader)
+		return k
+	})
+	ec384 = sync.OnceValue(func() *ecdsa.PrivateKey {
+		k, _ := ecdsa.GenerateKey(elliptic.P384(),
+			rand.Reader)
+		return k
+	})
+	ec521 = sync.OnceValue(func() *ecdsa.PrivateKey {
+		k, _ := ecdsa.GenerateKey(elliptic.P521(),
+			rand.Reader)
+		return k
+	})
+	edKey = sync.OnceValue(func() ed25519.PrivateKey { _, k, _ := ed25519.GenerateKey(rand.Reader); return k })
 )
 
 // jwkOf writes a public key with further members, "" removes one.
@@ -93,7 +105,8 @@ func signed(t testing.TB, header, payload, alg string, key any) string {
 	switch k := key.(type) {
 	case *rsa.PrivateKey:
 		if alg[0] == 'P' {
-			sig, err = rsa.SignPSS(rand.Reader, k, hash, digest, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+			sig, err = rsa.SignPSS(rand.Reader, k, hash, digest,
+				&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
 		} else {
 			sig, err = rsa.SignPKCS1v15(rand.Reader, k, hash, digest)
 		}
@@ -112,7 +125,8 @@ func signed(t testing.TB, header, payload, alg string, key any) string {
 
 func TestEveryAcceptedAlgorithmVerifies(t *testing.T) {
 	t.Parallel()
-	set := parseSet(t, jwkOf(t, &rsaKey().PublicKey), jwkOf(t, &ecKey().PublicKey), jwkOf(t, &ec384().PublicKey), jwkOf(t, &ec521().PublicKey), jwkOf(t, edKey().Public()))
+	set := parseSet(t, jwkOf(t, &rsaKey().PublicKey), jwkOf(t, &ecKey().PublicKey), jwkOf(t, &ec384().PublicKey),
+		jwkOf(t, &ec521().PublicKey), jwkOf(t, edKey().Public()))
 	byAlg := map[string]any{"ES256": ecKey(), "ES384": ec384(), "ES512": ec521(), "EdDSA": edKey()}
 	for _, alg := range AcceptedSigningAlgorithms {
 		key := byAlg[alg]
@@ -148,12 +162,13 @@ func TestAlgorithmConfusionIsRefused(t *testing.T) {
 	everything := slices.Concat(AcceptedSigningAlgorithms, HMACAlgorithms, []string{"none", "None", "nOnE", ""})
 	body := b64.EncodeToString([]byte(payload))
 	attacks := map[string]string{
-		"no algorithm":         signed(t, `{"kid":"k1"}`, payload, "none", nil),
-		"empty algorithm":      signed(t, `{"alg":"","kid":"k1"}`, payload, "none", nil),
-		"alg is a number":      signed(t, `{"alg":256}`, payload, "none", nil),
-		"alg is null":          signed(t, `{"alg":null}`, payload, "none", nil),
-		"ALG":                  signed(t, `{"ALG":"ES256"}`, payload, "ES256", ecKey()),
-		"HS256 by the PEM":     signed(t, `{"alg":"HS256","kid":"k1"}`, payload, "HS256", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})),
+		"no algorithm":    signed(t, `{"kid":"k1"}`, payload, "none", nil),
+		"empty algorithm": signed(t, `{"alg":"","kid":"k1"}`, payload, "none", nil),
+		"alg is a number": signed(t, `{"alg":256}`, payload, "none", nil),
+		"alg is null":     signed(t, `{"alg":null}`, payload, "none", nil),
+		"ALG":             signed(t, `{"ALG":"ES256"}`, payload, "ES256", ecKey()),
+		"HS256 by the PEM": signed(t, `{"alg":"HS256","kid":"k1"}`, payload, "HS256",
+			pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki})),
 		"HS256 by the DER":     signed(t, `{"alg":"HS256","kid":"k1"}`, payload, "HS256", spki),
 		"HS256 by the JWK":     signed(t, `{"alg":"HS256","kid":"k1"}`, payload, "HS256", []byte(jwkOf(t, public))),
 		"HS256 by the point":   signed(t, `{"alg":"HS256","kid":"k1"}`, payload, "HS256", point),
@@ -161,9 +176,10 @@ func TestAlgorithmConfusionIsRefused(t *testing.T) {
 		"RS256 by a fresh key": signed(t, `{"alg":"RS256","kid":"k1"}`, payload, "RS256", rsaKey()),
 		"ES384 by P-256":       signed(t, `{"alg":"ES384","kid":"k1"}`, payload, "ES384", ecKey()),
 		"ES256 by another key": signed(t, `{"alg":"ES256","kid":"k1"}`, payload, "ES256", mustEC(t)),
-		"r = s = 0":            b64.EncodeToString([]byte(`{"alg":"ES256","kid":"k1"}`)) + "." + body + "." + b64.EncodeToString(make([]byte, 64)),
-		"empty signature":      b64.EncodeToString([]byte(`{"alg":"ES256","kid":"k1"}`)) + "." + body + ".",
-		"ASN.1 signature":      asn1Signed(t, `{"alg":"ES256","kid":"k1"}`, payload),
+		"r = s = 0": b64.EncodeToString([]byte(`{"alg":"ES256","kid":"k1"}`)) + "." + body + "." +
+			b64.EncodeToString(make([]byte, 64)),
+		"empty signature": b64.EncodeToString([]byte(`{"alg":"ES256","kid":"k1"}`)) + "." + body + ".",
+		"ASN.1 signature": asn1Signed(t, `{"alg":"ES256","kid":"k1"}`, payload),
 	}
 	for _, none := range []string{"none", "None", "NONE", "nOnE", "none "} {
 		attacks["alg "+none] = signed(t, `{"alg":"`+none+`","kid":"k1"}`, payload, "none", nil)
@@ -208,7 +224,8 @@ func TestClientSecretsVerify(t *testing.T) {
 	t.Parallel()
 	secret := []byte("a client secret of forty-three characters..")
 	jws := signed(t, `{"alg":"HS256"}`, `{"iss":"hs-h"}`, "HS256", secret)
-	if p, h, err := VerifyHMAC(jws, secret, []string{"HS256"}); err != nil || string(p) != `{"iss":"hs-h"}` || h.Algorithm != "HS256" {
+	if p, h, err := VerifyHMAC(jws, secret, []string{"HS256"}); err != nil || string(p) != `{"iss":"hs-h"}` ||
+		h.Algorithm != "HS256" {
 		t.Fatalf("%s %+v %v", p, h, err)
 	}
 	for name, attack := range map[string]struct {
@@ -216,16 +233,19 @@ func TestClientSecretsVerify(t *testing.T) {
 		secret []byte
 		algs   []string
 	}{
-		"empty key":              {signed(t, `{"alg":"HS256"}`, `{}`, "HS256", []byte{}), nil, HMACAlgorithms},
-		"short key":              {signed(t, `{"alg":"HS256"}`, `{}`, "HS256", []byte("short")), []byte("short"), HMACAlgorithms},
-		"the client id as key":   {signed(t, `{"alg":"HS256"}`, `{}`, "HS256", []byte("hs-h")), secret, HMACAlgorithms},
-		"another algorithm":      {jws, secret, []string{"HS512"}},
-		"no algorithm allowed":   {jws, secret, nil},
-		"none":                   {signed(t, `{"alg":"none"}`, `{}`, "none", nil), secret, []string{"none", "HS256"}},
-		"ES256 and its own key":  {signed(t, `{"alg":"ES256","jwk":`+jwkOf(t, &ecKey().PublicKey)+`}`, `{}`, "ES256", ecKey()), secret, []string{"ES256", "HS256"}},
-		"one byte of the tag":    {jws[:len(jws)-2] + "AA", secret, HMACAlgorithms},
-		"payload not an object":  {signed(t, `{"alg":"HS256"}`, `"x"`, "HS256", secret), secret, HMACAlgorithms},
-		"payload with two names": {signed(t, `{"alg":"HS256"}`, `{"sub":"a","sub":"b"}`, "HS256", secret), secret, HMACAlgorithms},
+		"empty key": {signed(t, `{"alg":"HS256"}`, `{}`, "HS256", []byte{}), nil, HMACAlgorithms},
+		"short key": {signed(t, `{"alg":"HS256"}`, `{}`, "HS256", []byte("short")), []byte("short"),
+			HMACAlgorithms},
+		"the client id as key": {signed(t, `{"alg":"HS256"}`, `{}`, "HS256", []byte("hs-h")), secret, HMACAlgorithms},
+		"another algorithm":    {jws, secret, []string{"HS512"}},
+		"no algorithm allowed": {jws, secret, nil},
+		"none":                 {signed(t, `{"alg":"none"}`, `{}`, "none", nil), secret, []string{"none", "HS256"}},
+		"ES256 and its own key": {signed(t, `{"alg":"ES256","jwk":`+jwkOf(t, &ecKey().PublicKey)+`}`, `{}`, "ES256",
+			ecKey()), secret, []string{"ES256", "HS256"}},
+		"one byte of the tag":   {jws[:len(jws)-2] + "AA", secret, HMACAlgorithms},
+		"payload not an object": {signed(t, `{"alg":"HS256"}`, `"x"`, "HS256", secret), secret, HMACAlgorithms},
+		"payload with two names": {signed(t, `{"alg":"HS256"}`, `{"sub":"a","sub":"b"}`, "HS256", secret), secret,
+			HMACAlgorithms},
 	} {
 		if _, _, err := VerifyHMAC(attack.jws, attack.secret, attack.algs); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -272,22 +292,24 @@ func TestHostileFormsAreRefusedQuickly(t *testing.T) {
 	ok := func(header, payload string) string { return signed(t, header, payload, "ES256", ecKey()) }
 	deep := strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000)
 	attacks := map[string]string{
-		"crit":                       ok(`{"alg":"ES256","crit":["x"],"x":1}`, `{}`),
-		"crit exp":                   ok(`{"alg":"ES256","crit":["exp"],"exp":1}`, `{}`),
-		"empty crit":                 ok(`{"alg":"ES256","crit":[]}`, `{}`),
-		"b64":                        ok(`{"alg":"ES256","b64":false,"crit":["b64"]}`, `{}`),
-		"b64 without crit":           ok(`{"alg":"ES256","b64":false}`, `{}`),
-		"zip":                        ok(`{"alg":"ES256","zip":"DEF"}`, `{}`),
-		"alg twice":                  ok(`{"alg":"none","alg":"ES256"}`, `{}`),
-		"alg and Alg":                ok(`{"alg":"ES256","Alg":"none"}`, `{}`),
-		"alg and an escaped alg":     ok(`{"alg":"ES256","\u0061lg":"none"}`, `{}`),
-		"sub twice":                  ok(`{"alg":"ES256"}`, `{"sub":"a","sub":"b"}`),
-		"sub and Sub":                ok(`{"alg":"ES256"}`, `{"sub":"a","Sub":"b"}`),
-		"sub and ſub":                ok(`{"alg":"ES256"}`, `{"sub":"a","ſub":"b"}`),
-		"twice, further down":        ok(`{"alg":"ES256"}`, `{"a":[{"b":{"c":1,"d":[],"c":2}}]}`),
-		"deep payload":               ok(`{"alg":"ES256"}`, deep),
-		"deep array":                 ok(`{"alg":"ES256"}`, `{"a":`+strings.Repeat("[", 10_000)+strings.Repeat("]", 10_000)+`}`),
-		"deep header":                ok(`{"alg":"ES256","x":`+strings.Repeat("[", 3000)+strings.Repeat("]", 3000)+`}`, `{}`),
+		"crit":                   ok(`{"alg":"ES256","crit":["x"],"x":1}`, `{}`),
+		"crit exp":               ok(`{"alg":"ES256","crit":["exp"],"exp":1}`, `{}`),
+		"empty crit":             ok(`{"alg":"ES256","crit":[]}`, `{}`),
+		"b64":                    ok(`{"alg":"ES256","b64":false,"crit":["b64"]}`, `{}`),
+		"b64 without crit":       ok(`{"alg":"ES256","b64":false}`, `{}`),
+		"zip":                    ok(`{"alg":"ES256","zip":"DEF"}`, `{}`),
+		"alg twice":              ok(`{"alg":"none","alg":"ES256"}`, `{}`),
+		"alg and Alg":            ok(`{"alg":"ES256","Alg":"none"}`, `{}`),
+		"alg and an escaped alg": ok(`{"alg":"ES256","\u0061lg":"none"}`, `{}`),
+		"sub twice":              ok(`{"alg":"ES256"}`, `{"sub":"a","sub":"b"}`),
+		"sub and Sub":            ok(`{"alg":"ES256"}`, `{"sub":"a","Sub":"b"}`),
+		"sub and ſub":            ok(`{"alg":"ES256"}`, `{"sub":"a","ſub":"b"}`),
+		"twice, further down":    ok(`{"alg":"ES256"}`, `{"a":[{"b":{"c":1,"d":[],"c":2}}]}`),
+		"deep payload":           ok(`{"alg":"ES256"}`, deep),
+		"deep array": ok(`{"alg":"ES256"}`, `{"a":`+strings.Repeat("[", 10_000)+strings.Repeat("]",
+			10_000)+`}`),
+		"deep header": ok(`{"alg":"ES256","x":`+strings.Repeat("[", 3000)+strings.Repeat("]", 3000)+`}`,
+			`{}`),
 		"large header":               ok(`{"alg":"ES256","x":"`+strings.Repeat("x", 9<<10)+`"}`, `{}`),
 		"array payload":              ok(`{"alg":"ES256"}`, `[{"sub":"a"}]`),
 		"payload not JSON":           ok(`{"alg":"ES256"}`, `sub=a`),
@@ -318,7 +340,8 @@ func TestHostileFormsAreRefusedQuickly(t *testing.T) {
 			t.Errorf("%s: took %s", name, took)
 		}
 	}
-	if _, _, err := set.Verify(ok(`{"alg":"ES256","x":[1,{"a":1}]}`, ` {"a":{"b":1},"c":{"b":2},"d":[{"b":1},{"b":2}]} `), []string{"ES256"}); err != nil {
+	if _, _, err := set.Verify(ok(`{"alg":"ES256","x":[1,{"a":1}]}`,
+		` {"a":{"b":1},"c":{"b":2},"d":[{"b":1},{"b":2}]} `), []string{"ES256"}); err != nil {
 		t.Errorf("the control: %v", err)
 	}
 }
@@ -337,32 +360,34 @@ func TestKeysThatCannotBeUsedSafelyAreLeftOut(t *testing.T) {
 	modulus := b64.EncodeToString(rsaKey().N.Bytes())
 	order := make([]byte, 32)
 	for name, bad := range map[string]string{
-		"RSA-1024":              jwkOf(t, &weak.PublicKey),
-		"RSA with e = 1":        `{"kty":"RSA","n":"` + modulus + `","e":"AQ"}`,
-		"RSA with e = 2":        `{"kty":"RSA","n":"` + modulus + `","e":"Ag"}`,
-		"RSA with even modulus": `{"kty":"RSA","n":"` + b64.EncodeToString(append(rsaKey().N.Bytes()[:255], 0)) + `","e":"AQAB"}`,
-		"RSA-65536":             `{"kty":"RSA","n":"` + b64.EncodeToString(bytes.Repeat([]byte{0xff}, 8192)) + `","e":"AQAB"}`,
-		"RSA without n":         `{"kty":"RSA","e":"AQAB"}`,
-		"oct":                   `{"kty":"oct","k":"` + b64.EncodeToString(make([]byte, 32)) + `"}`,
-		"RSA with k":            jwkOf(t, &rsaKey().PublicKey, "k", "AAAA"),
-		"private RSA":           jwkOf(t, rsaKey()),
-		"private EC":            jwkOf(t, ecKey()),
-		"private Ed25519":       jwkOf(t, edKey()),
-		"off the curve":         coordinates(off, off),
-		"zero point":            coordinates(make([]byte, 32), make([]byte, 32)),
-		"another curve":         strings.Replace(jwkOf(t, &ecKey().PublicKey), "P-256", "P-384", 1),
-		"secp256k1":             strings.Replace(jwkOf(t, &ecKey().PublicKey), "P-256", "secp256k1", 1),
-		"Ed25519 of order 4":    `{"kty":"OKP","crv":"Ed25519","x":"` + b64.EncodeToString(order) + `"}`,
-		"short Ed25519":         `{"kty":"OKP","crv":"Ed25519","x":"AAAA"}`,
-		"X25519":                strings.Replace(jwkOf(t, edKey().Public()), "Ed25519", "X25519", 1),
-		"unknown type":          `{"kty":"PQ","x":"AA"}`,
-		"no type":               `{}`,
-		"null":                  `null`,
-		"a string":              `"key"`,
-		"type is a number":      `{"kty":1}`,
-		"strange use":           jwkOf(t, &ecKey().PublicKey, "use", "signing"),
-		"key_ops is a string":   jwkOf(t, &ecKey().PublicKey, "key_ops", "verify"),
-		"duplicate member":      strings.Replace(jwkOf(t, &ecKey().PublicKey), `"kty"`, `"kty":"oct","kty"`, 1),
+		"RSA-1024":       jwkOf(t, &weak.PublicKey),
+		"RSA with e = 1": `{"kty":"RSA","n":"` + modulus + `","e":"AQ"}`,
+		"RSA with e = 2": `{"kty":"RSA","n":"` + modulus + `","e":"Ag"}`,
+		"RSA with even modulus": `{"kty":"RSA","n":"` + b64.EncodeToString(append(rsaKey().N.Bytes()[:255], 0)) +
+			`","e":"AQAB"}`,
+		"RSA-65536": `{"kty":"RSA","n":"` + b64.EncodeToString(bytes.Repeat([]byte{0xff}, 8192)) +
+			`","e":"AQAB"}`,
+		"RSA without n":       `{"kty":"RSA","e":"AQAB"}`,
+		"oct":                 `{"kty":"oct","k":"` + b64.EncodeToString(make([]byte, 32)) + `"}`,
+		"RSA with k":          jwkOf(t, &rsaKey().PublicKey, "k", "AAAA"),
+		"private RSA":         jwkOf(t, rsaKey()),
+		"private EC":          jwkOf(t, ecKey()),
+		"private Ed25519":     jwkOf(t, edKey()),
+		"off the curve":       coordinates(off, off),
+		"zero point":          coordinates(make([]byte, 32), make([]byte, 32)),
+		"another curve":       strings.Replace(jwkOf(t, &ecKey().PublicKey), "P-256", "P-384", 1),
+		"secp256k1":           strings.Replace(jwkOf(t, &ecKey().PublicKey), "P-256", "secp256k1", 1),
+		"Ed25519 of order 4":  `{"kty":"OKP","crv":"Ed25519","x":"` + b64.EncodeToString(order) + `"}`,
+		"short Ed25519":       `{"kty":"OKP","crv":"Ed25519","x":"AAAA"}`,
+		"X25519":              strings.Replace(jwkOf(t, edKey().Public()), "Ed25519", "X25519", 1),
+		"unknown type":        `{"kty":"PQ","x":"AA"}`,
+		"no type":             `{}`,
+		"null":                `null`,
+		"a string":            `"key"`,
+		"type is a number":    `{"kty":1}`,
+		"strange use":         jwkOf(t, &ecKey().PublicKey, "use", "signing"),
+		"key_ops is a string": jwkOf(t, &ecKey().PublicKey, "key_ops", "verify"),
+		"duplicate member":    strings.Replace(jwkOf(t, &ecKey().PublicKey), `"kty"`, `"kty":"oct","kty"`, 1),
 	} {
 		set, err := ParseSet(setOf(bad, good))
 		if name == "duplicate member" {
@@ -387,7 +412,8 @@ func TestKeysThatCannotBeUsedSafelyAreLeftOut(t *testing.T) {
 	}
 	// The weak key really cannot sign.
 	set := parseSet(t, jwkOf(t, &weak.PublicKey), good)
-	if _, _, err := set.Verify(signed(t, `{"alg":"RS256"}`, `{}`, "RS256", weak), AcceptedSigningAlgorithms); !errors.Is(err, ErrUnknownKey) {
+	if _, _, err := set.Verify(signed(t, `{"alg":"RS256"}`, `{}`, "RS256", weak),
+		AcceptedSigningAlgorithms); !errors.Is(err, ErrUnknownKey) {
 		t.Errorf("signed by RSA-1024: %v", err)
 	}
 }
@@ -427,18 +453,24 @@ func TestWhichKeyIsAsked(t *testing.T) {
 		jws  string
 		want error
 	}{
-		"by kid":                 {parseSet(t, jwkOf(t, &b.PublicKey, "kid", "b"), jwkOf(t, &a.PublicKey, "kid", "a")), by(a, `,"kid":"a"`), nil},
-		"wrong kid":              {parseSet(t, jwkOf(t, &b.PublicKey, "kid", "b"), jwkOf(t, &a.PublicKey, "kid", "a")), by(a, `,"kid":"b"`), ErrSignature},
-		"unknown kid":            {parseSet(t, jwkOf(t, &a.PublicKey, "kid", "a")), by(a, `,"kid":"c"`), ErrUnknownKey},
-		"no kid in the header":   {parseSet(t, jwkOf(t, &b.PublicKey, "kid", "b"), jwkOf(t, &a.PublicKey, "kid", "a")), by(a, ``), nil},
-		"no kid in the set":      {parseSet(t, jwkOf(t, &a.PublicKey)), by(a, `,"kid":"a"`), ErrUnknownKey},
-		"two keys of one kid":    {parseSet(t, jwkOf(t, &b.PublicKey, "kid", "x"), jwkOf(t, &a.PublicKey, "kid", "x")), by(a, `,"kid":"x"`), nil},
-		"for encryption":         {parseSet(t, jwkOf(t, &a.PublicKey, "use", "enc")), by(a, ``), ErrUnknownKey},
-		"for another algorithm":  {parseSet(t, jwkOf(t, &a.PublicKey, "alg", "ES384")), by(a, ``), ErrUnknownKey},
-		"for this algorithm":     {parseSet(t, jwkOf(t, &a.PublicKey, "alg", "ES256", "use", "sig")), by(a, ``), nil},
-		"of another type":        {parseSet(t, jwkOf(t, &rsaKey().PublicKey)), by(a, ``), ErrUnknownKey},
-		"key_ops without verify": {parseSet(t, strings.Replace(jwkOf(t, &a.PublicKey), "{", `{"key_ops":["deriveKey"],`, 1)), by(a, ``), ErrUnknownKey},
-		"key_ops with verify":    {parseSet(t, strings.Replace(jwkOf(t, &a.PublicKey), "{", `{"key_ops":["verify"],`, 1)), by(a, ``), nil},
+		"by kid": {parseSet(t, jwkOf(t, &b.PublicKey, "kid", "b"), jwkOf(t, &a.PublicKey, "kid", "a")),
+			by(a, `,"kid":"a"`), nil},
+		"wrong kid": {parseSet(t, jwkOf(t, &b.PublicKey, "kid", "b"), jwkOf(t, &a.PublicKey, "kid", "a")),
+			by(a, `,"kid":"b"`), ErrSignature},
+		"unknown kid": {parseSet(t, jwkOf(t, &a.PublicKey, "kid", "a")), by(a, `,"kid":"c"`), ErrUnknownKey},
+		"no kid in the header": {parseSet(t, jwkOf(t, &b.PublicKey, "kid", "b"), jwkOf(t, &a.PublicKey, "kid", "a")),
+			by(a, ``), nil},
+		"no kid in the set": {parseSet(t, jwkOf(t, &a.PublicKey)), by(a, `,"kid":"a"`), ErrUnknownKey},
+		"two keys of one kid": {parseSet(t, jwkOf(t, &b.PublicKey, "kid", "x"), jwkOf(t, &a.PublicKey, "kid", "x")),
+			by(a, `,"kid":"x"`), nil},
+		"for encryption":        {parseSet(t, jwkOf(t, &a.PublicKey, "use", "enc")), by(a, ``), ErrUnknownKey},
+		"for another algorithm": {parseSet(t, jwkOf(t, &a.PublicKey, "alg", "ES384")), by(a, ``), ErrUnknownKey},
+		"for this algorithm":    {parseSet(t, jwkOf(t, &a.PublicKey, "alg", "ES256", "use", "sig")), by(a, ``), nil},
+		"of another type":       {parseSet(t, jwkOf(t, &rsaKey().PublicKey)), by(a, ``), ErrUnknownKey},
+		"key_ops without verify": {parseSet(t, strings.Replace(jwkOf(t, &a.PublicKey), "{", `{"key_ops":["deriveKey"],`,
+			1)), by(a, ``), ErrUnknownKey},
+		"key_ops with verify": {parseSet(t, strings.Replace(jwkOf(t, &a.PublicKey), "{", `{"key_ops":["verify"],`,
+			1)), by(a, ``), nil},
 	} {
 		if _, _, err := c.set.Verify(c.jws, []string{"ES256"}); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
@@ -448,7 +480,8 @@ func TestWhichKeyIsAsked(t *testing.T) {
 
 func TestEncryptToAClient(t *testing.T) {
 	t.Parallel()
-	set := parseSet(t, jwkOf(t, &otherRSA().PublicKey, "use", "sig", "kid", "no"), jwkOf(t, &rsaKey().PublicKey, "use", "enc", "kid", "rsa"), jwkOf(t, &ec521().PublicKey, "kid", "ec", "use", "enc", "alg", "ECDH-ES+A256KW"))
+	set := parseSet(t, jwkOf(t, &otherRSA().PublicKey, "use", "sig", "kid", "no"), jwkOf(t, &rsaKey().PublicKey, "use",
+		"enc", "kid", "rsa"), jwkOf(t, &ec521().PublicKey, "kid", "ec", "use", "enc", "alg", "ECDH-ES+A256KW"))
 	for _, c := range []struct {
 		alg, kid string
 		key      any
@@ -457,16 +490,19 @@ func TestEncryptToAClient(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		parsed, err := jose.ParseEncryptedCompact(jwe, []jose.KeyAlgorithm{jose.KeyAlgorithm(c.alg)}, []jose.ContentEncryption{jose.A256GCM})
+		parsed, err := jose.ParseEncryptedCompact(jwe, []jose.KeyAlgorithm{jose.KeyAlgorithm(c.alg)},
+			[]jose.ContentEncryption{jose.A256GCM})
 		if err != nil {
 			t.Fatal(err)
 		}
 		plain, err := parsed.Decrypt(c.key)
-		if err != nil || string(plain) != "a.b.c" || parsed.Header.KeyID != c.kid || parsed.Header.ExtraHeaders["cty"] != "JWT" {
+		if err != nil || string(plain) != "a.b.c" || parsed.Header.KeyID != c.kid ||
+			parsed.Header.ExtraHeaders["cty"] != "JWT" {
 			t.Errorf("%s: %q %v %+v", c.alg, plain, err, parsed.Header)
 		}
 	}
-	for _, bad := range [][2]string{{"RSA1_5", "A128GCM"}, {"dir", "A128GCM"}, {"RSA-OAEP", "A192GCM"}, {"RSA-OAEP", ""}, {"", "A128GCM"}, {"PBES2-HS256+A128KW", "A128GCM"}} {
+	for _, bad := range [][2]string{{"RSA1_5", "A128GCM"}, {"dir", "A128GCM"}, {"RSA-OAEP", "A192GCM"},
+		{"RSA-OAEP", ""}, {"", "A128GCM"}, {"PBES2-HS256+A128KW", "A128GCM"}} {
 		if _, err := set.Encrypt(nil, bad[0], bad[1], ""); err == nil {
 			t.Errorf("encrypted with %q", bad)
 		}

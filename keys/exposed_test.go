@@ -61,7 +61,8 @@ func TestSecretsOnReadOnlyMountsMayHaveAnyMode(t *testing.T) {
 	}
 	const script = `mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" || exit 77; LATCHKEY_TEST_READ_ONLY="$1/secret" exec "$2" -test.run "^$3$"`
 	var said []byte
-	for _, unshare := range [][]string{{"unshare", "--mount"}, {"unshare", "--mount", "--map-root-user"}, {"sudo", "-n", "unshare", "--mount"}} {
+	for _, unshare := range [][]string{{"unshare", "--mount"}, {"unshare", "--mount", "--map-root-user"},
+		{"sudo", "-n", "unshare", "--mount"}} {
 		args := append(slices.Clone(unshare), "sh", "-c", script, "sh", folder, os.Args[0], t.Name())
 		out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput() //nolint:gosec // ours
 		if err == nil {

@@ -133,8 +133,10 @@ func TestADatabaseFromBeforeKeepsEveryValue(t *testing.T) {
 	secret, want, version := seal(t, before, "a client secret"), derived(before), m.stored().Version
 
 	other := random(32)
-	_, err = OpenSealer(t.Context(), SealerConfig{Store: m, Now: c.Now, Masters: (&masterKeys{list: [][]byte{other}}).get})
-	if !errors.Is(err, ErrSealed) || !strings.Contains(err.Error(), MasterKeyID(other)) || m.stored().Version != version {
+	_, err = OpenSealer(t.Context(), SealerConfig{Store: m, Now: c.Now,
+		Masters: (&masterKeys{list: [][]byte{other}}).get})
+	if !errors.Is(err, ErrSealed) || !strings.Contains(err.Error(), MasterKeyID(other)) ||
+		m.stored().Version != version {
 		t.Fatalf("under another master key: %v, version %d", err, m.stored().Version)
 	}
 
@@ -143,7 +145,8 @@ func TestADatabaseFromBeforeKeepsEveryValue(t *testing.T) {
 		t.Error("what follows from the master key changed")
 	}
 	opensAs(t, after, secret, "a client secret")
-	opensAs(t, before, seal(t, after, "sealed by the new version"), "sealed by the new version") // while both versions run
+	// while both versions run
+	opensAs(t, before, seal(t, after, "sealed by the new version"), "sealed by the new version")
 	if _, _, err := openRingWith(t, m, c, after).Verify(t.Context(), token, "at+jwt"); err != nil {
 		t.Error(err)
 	}
@@ -190,9 +193,11 @@ func TestAnotherMasterKeyChangesNothingThatAnybodyHas(t *testing.T) {
 			if command.MasterKeyID() != MasterKeyID(second) || !command.ResealDue() {
 				t.Errorf("under %s, to be sealed again: %t", command.MasterKeyID(), command.ResealDue())
 			}
-			_, err = OpenSealer(t.Context(), SealerConfig{Store: m, Now: c.Now, Masters: (&masterKeys{list: [][]byte{first}}).get})
+			_, err = OpenSealer(t.Context(), SealerConfig{Store: m, Now: c.Now,
+				Masters: (&masterKeys{list: [][]byte{first}}).get})
 			var wrong *MasterKeyError
-			if !errors.As(err, &wrong) || !errors.Is(err, ErrSealed) || wrong.Want != MasterKeyID(second) || !slices.Equal(wrong.Have, []string{MasterKeyID(first)}) {
+			if !errors.As(err, &wrong) || !errors.Is(err, ErrSealed) || wrong.Want != MasterKeyID(second) ||
+				!slices.Equal(wrong.Have, []string{MasterKeyID(first)}) {
 				t.Errorf("with the old master key alone: %v", err)
 			}
 
@@ -291,7 +296,8 @@ func TestAChangeOfTheMasterKeyHappensOrDoesNot(t *testing.T) {
 		}
 		m.down, m.lose = false, false
 		for i := range masters {
-			_, err := OpenSealer(t.Context(), SealerConfig{Store: m, Now: at.Now, Masters: (&masterKeys{list: masters[i : i+1]}).get})
+			_, err := OpenSealer(t.Context(), SealerConfig{Store: m, Now: at.Now,
+				Masters: (&masterKeys{list: masters[i : i+1]}).get})
 			if (err == nil) != (i == c.want) {
 				t.Errorf("%s: master key %d: %v", name, i, err)
 			}
@@ -369,7 +375,8 @@ func TestAChangeOfTheMasterKeyBesideRotationsAndRevocations(t *testing.T) {
 	}
 	if i := slices.IndexFunc(masters, func(k []byte) bool { return MasterKeyID(k) == set.Seal.Master }); i < 1 {
 		t.Error("none of the new master keys is in place")
-	} else if _, _, err := openRingWith(t, m, c, openSealer(t, m, c, masters[i])).Verify(t.Context(), jws, "at+jwt"); err != nil {
+	} else if _, _, err := openRingWith(t, m, c, openSealer(t, m, c, masters[i])).Verify(t.Context(), jws,
+		"at+jwt"); err != nil {
 		t.Error(err)
 	}
 }
@@ -390,7 +397,8 @@ func TestASealerThatFollowsFromItsMasterKeyCannotChangeIt(t *testing.T) {
 
 func FuzzOpenSealed(f *testing.F) {
 	m, c, first, second := &memory{}, newClock(), random(32), random(32)
-	s, err := OpenSealer(context.Background(), SealerConfig{Store: m, Now: c.Now, Masters: (&masterKeys{list: [][]byte{first, second}}).get})
+	s, err := OpenSealer(context.Background(), SealerConfig{Store: m, Now: c.Now,
+		Masters: (&masterKeys{list: [][]byte{first, second}}).get})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -406,7 +414,8 @@ func FuzzOpenSealed(f *testing.F) {
 			f.Fatal(err)
 		}
 	}
-	for _, seed := range []string{"", "\x01", "\x02", "\x02\x00\x00\x00\x01", "\x02\x00\x00\x00\x02", "\x02\xff\xff\xff\xff0123456789ab", "\x03", "\x01" + strings.Repeat("\x00", 40)} {
+	for _, seed := range []string{"", "\x01", "\x02", "\x02\x00\x00\x00\x01", "\x02\x00\x00\x00\x02",
+		"\x02\xff\xff\xff\xff0123456789ab", "\x03", "\x01" + strings.Repeat("\x00", 40)} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, sealed []byte) {
@@ -431,7 +440,8 @@ func TestMadeUpNumbersOfSealingKeysDoNotReadTheStoreEachTime(t *testing.T) {
 	before := m.reads
 	m.mu.Unlock()
 	for i := range 100 {
-		if _, err := here.Open(append(header(int64(1000+i)), seal(t, elsewhere, "x")...), "row"); !errors.Is(err, ErrSealed) {
+		if _, err := here.Open(append(header(int64(1000+i)), seal(t, elsewhere, "x")...), "row"); !errors.Is(err,
+			ErrSealed) {
 			t.Fatalf("%v", err)
 		}
 	}

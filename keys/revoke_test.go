@@ -66,11 +66,13 @@ func TestARevokedSigningKeyIsRefusedByEveryInstanceWithinASecond(t *testing.T) {
 	if len(done.Fresh) != 2 || !done.Fresh[0].SignsFrom.Equal(c.Now()) || !done.Fresh[1].SignsFrom.IsZero() {
 		t.Errorf("fresh keys: %+v", done.Fresh)
 	}
-	if _, _, err := here.Verify(t.Context(), forged, "at+jwt"); !errors.Is(err, ErrRevoked) || !errors.Is(err, ErrUnknownKey) {
+	if _, _, err := here.Verify(t.Context(), forged, "at+jwt"); !errors.Is(err, ErrRevoked) ||
+		!errors.Is(err, ErrUnknownKey) {
 		t.Errorf("the instance that revoked it: %v", err)
 	}
 	c.Advance(FreshFor)
-	for name, r := range map[string]*Ring{"the same instance": here, "another instance": there, "a new instance": openRing(t, m, c)} {
+	for name, r := range map[string]*Ring{"the same instance": here, "another instance": there,
+		"a new instance": openRing(t, m, c)} {
 		if _, _, err := r.Verify(t.Context(), forged, "at+jwt"); !errors.Is(err, ErrRevoked) {
 			t.Errorf("%s verifies a token of the revoked key: %v", name, err)
 		}
@@ -86,7 +88,8 @@ func TestARevokedSigningKeyIsRefusedByEveryInstanceWithinASecond(t *testing.T) {
 			t.Errorf("a token that %s signed afterwards: %v", name, err)
 		}
 		list := r.RevokedKeys()
-		if len(list) != 2 || !list[0].RevokedAt.Equal(c.Now().Add(-FreshFor)) || list[0].Algorithm != "RS256" || list[0].Use != UseSignature {
+		if len(list) != 2 || !list[0].RevokedAt.Equal(c.Now().Add(-FreshFor)) || list[0].Algorithm != "RS256" ||
+			list[0].Use != UseSignature {
 			t.Errorf("%s remembers %+v", name, list)
 		}
 	}
@@ -107,7 +110,8 @@ func TestAnInstanceThatDoesNotReachTheStoreTrustsNoKeyForMoreThanASecond(t *test
 		t.Fatalf("control, within the second: %v", err)
 	}
 	c.Advance(FreshFor)
-	if _, _, err := r.Verify(t.Context(), token, "at+jwt"); err == nil || errors.Is(err, ErrUnknownKey) || errors.Is(err, ErrSignature) {
+	if _, _, err := r.Verify(t.Context(), token, "at+jwt"); err == nil || errors.Is(err, ErrUnknownKey) ||
+		errors.Is(err, ErrSignature) {
 		t.Errorf("a second later: %v", err)
 	}
 }
@@ -283,7 +287,10 @@ func TestRevokeAllLeavesNoKeyThatWasThere(t *testing.T) {
 	}
 	after := m.stored().Keys
 	for _, k := range after {
-		if slices.ContainsFunc(before, func(b StoredKey) bool { return b.ID == k.ID || bytes.Equal(b.Sealed, k.Sealed) }) {
+		if slices.ContainsFunc(before, func(b StoredKey) bool {
+			return b.ID == k.ID ||
+				bytes.Equal(b.Sealed, k.Sealed)
+		}) {
 			t.Errorf("%s is still there", k.ID)
 		}
 	}

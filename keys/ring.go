@@ -369,7 +369,8 @@ func (r *Ring) Decrypt(ctx context.Context, jwe string) ([]byte, error) {
 	}
 	family, ok := keyAlgorithm(UseEncryption, h.Algorithm)
 	if !ok || !slices.Contains(ContentEncryptionAlgorithms, h.ContentEncryption) {
-		return nil, fmt.Errorf("encryption with alg %.20q and enc %.20q is not supported", h.Algorithm, h.ContentEncryption)
+		return nil, fmt.Errorf("encryption with alg %.20q and enc %.20q is not supported", h.Algorithm,
+			h.ContentEncryption)
 	}
 	parsed, err := jose.ParseEncryptedCompact(jwe, joseKeyAlgorithms, joseContentEncryption)
 	if err != nil {

@@ -162,7 +162,8 @@ func TestOneChangedByteIsRefused(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{"", ".", "..", "...", "a.b.c", jws + ".", "." + jws, jws + "\n", " " + jws, jws[:len(jws)-1], jws + "A", strings.Repeat(".", 100_000), strings.Repeat("a", 2<<20)} {
+	for _, bad := range []string{"", ".", "..", "...", "a.b.c", jws + ".", "." + jws, jws + "\n", " " + jws,
+		jws[:len(jws)-1], jws + "A", strings.Repeat(".", 100_000), strings.Repeat("a", 2<<20)} {
 		if _, _, err := r.Verify(context.Background(), bad, "at+jwt"); err == nil {
 			t.Errorf("%.20q is accepted", bad)
 		}
@@ -233,7 +234,8 @@ func TestStoredKeysThatWereTamperedWithAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		tamper(&m.set.Keys[0], &m.set.Keys[1])
-		if _, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.Now, newRSA: m.newRSA}); err == nil {
+		if _, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.Now,
+			newRSA: m.newRSA}); err == nil {
 			t.Errorf("%s: opened", name)
 		}
 	}
@@ -242,7 +244,8 @@ func TestStoredKeysThatWereTamperedWithAreRefused(t *testing.T) {
 func TestRotationOnScheduleIsPublishedAheadAndKeptAfter(t *testing.T) {
 	t.Parallel()
 	m, c := &memory{}, newClock()
-	r, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.Now, newRSA: m.newRSA, RotateEvery: 10 * 24 * time.Hour, PublishAhead: 24 * time.Hour, KeepAfter: 48 * time.Hour})
+	r, err := Open(t.Context(), Config{Store: m, Sealer: testSealer(t), Now: c.Now, newRSA: m.newRSA,
+		RotateEvery: 10 * 24 * time.Hour, PublishAhead: 24 * time.Hour, KeepAfter: 48 * time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -456,7 +459,8 @@ func TestRacingInstancesAgree(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	if n := len(m.stored().Keys); n > 6 { // one in use and one next each; a reader of an older view makes the rest below
+	// one in use and one next each; a reader of an older view makes the rest below
+	if n := len(m.stored().Keys); n > 6 {
 		t.Fatalf("%d keys were made", n)
 	}
 	c.Advance(2 * time.Second)
@@ -620,7 +624,8 @@ func TestEncryptedToUs(t *testing.T) {
 			if plain, err := r.Decrypt(t.Context(), jwe); err != nil || string(plain) != `{"a":1}` {
 				t.Fatalf("%s %s: %q %v", alg, enc, plain, err)
 			}
-			for _, part := range []int{1, 2, 3, 4} { // the encrypted key (empty for ECDH-ES), the nonce, the content, the tag
+			// the encrypted key (empty for ECDH-ES), the nonce, the content, the tag
+			for _, part := range []int{1, 2, 3, 4} {
 				parts := strings.Split(jwe, ".")
 				if parts[part] == "" {
 					continue
@@ -691,7 +696,8 @@ func TestHostileEncryptionIsRefused(t *testing.T) {
 		return s
 	}
 	for name, jwe := range map[string]string{
-		"a compressed one":      encrypt(jose.RSA_OAEP_256, ours.Key, &jose.EncrypterOptions{Compression: jose.DEFLATE}),
+		"a compressed one": encrypt(jose.RSA_OAEP_256, ours.Key,
+			&jose.EncrypterOptions{Compression: jose.DEFLATE}),
 		"RSA1_5":                encrypt(jose.RSA1_5, ours.Key, nil),
 		"dir":                   encrypt(jose.DIRECT, make([]byte, 16), nil),
 		"A128KW":                encrypt(jose.A128KW, make([]byte, 16), nil),
@@ -708,7 +714,9 @@ func TestHostileEncryptionIsRefused(t *testing.T) {
 
 func BenchmarkSign(b *testing.B) {
 	r := openRing(b, &memory{}, newClock())
-	payload := claims{"iss": "https://login.example.com", "sub": "248289761001", "aud": "s6BhdRkqt3", "exp": 1311281970, "iat": 1311280970, "auth_time": 1311280969, "nonce": "n-0S6_WzA2Mj", "sid": "08a5019c-17e1-4977-8f42-65a12843ea02"}
+	payload := claims{"iss": "https://login.example.com", "sub": "248289761001", "aud": "s6BhdRkqt3", "exp": 1311281970,
+		"iat": 1311280970, "auth_time": 1311280969, "nonce": "n-0S6_WzA2Mj",
+		"sid": "08a5019c-17e1-4977-8f42-65a12843ea02"}
 	for _, alg := range SigningAlgorithms {
 		if err := r.EnsureAlgorithm(context.Background(), UseSignature, alg); err != nil {
 			b.Fatal(err)
@@ -848,7 +856,8 @@ func FuzzRing(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(jwe)
-	for _, seed := range []string{"", "..", "....", "e30..", "e30....", "eyJhbGciOiJub25lIn0.e30.", "eyJhbGciOiJIUzI1NiIsImtpZCI6IngifQ.e30.AAAA",
+	for _, seed := range []string{"", "..", "....", "e30..", "e30....", "eyJhbGciOiJub25lIn0.e30.",
+		"eyJhbGciOiJIUzI1NiIsImtpZCI6IngifQ.e30.AAAA",
 		"eyJhbGciOiJSU0EtT0FFUC0yNTYiLCJlbmMiOiJBMTI4R0NNIiwiemlwIjoiREVGIn0.AA.AA.AA.AA"} {
 		f.Add(seed)
 	}

@@ -455,7 +455,8 @@ func (r *Ring) update(ctx context.Context, change func(set *KeySet, now time.Tim
 }
 
 func sameTimes(a, b StoredKey) bool {
-	return a.ID == b.ID && a.CreatedAt.Equal(b.CreatedAt) && a.SignsFrom.Equal(b.SignsFrom) && a.RetiredAt.Equal(b.RetiredAt) &&
+	return a.ID == b.ID && a.CreatedAt.Equal(b.CreatedAt) && a.SignsFrom.Equal(b.SignsFrom) &&
+		a.RetiredAt.Equal(b.RetiredAt) &&
 		a.UnpublishAt.Equal(b.UnpublishAt) && a.RemoveAt.Equal(b.RemoveAt)
 }
 

@@ -11,7 +11,8 @@ import (
 // due reports whether Maintain has something to change.
 func (r *Ring) due(set KeySet, now time.Time) bool {
 	if slices.ContainsFunc(set.Keys, func(k StoredKey) bool { return removed(k, now) || undated(k) }) ||
-		slices.ContainsFunc(set.Revoked, func(k RevokedKey) bool { return forgotten(k, now) }) || r.unsettled(set, now) {
+		slices.ContainsFunc(set.Revoked, func(k RevokedKey) bool { return forgotten(k, now) }) ||
+		r.unsettled(set, now) {
 		return true
 	}
 	for _, alg := range algorithms(set, UseSignature) {

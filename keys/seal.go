@@ -255,7 +255,8 @@ func (s *Sealer) adopt(set KeySet) error {
 }
 
 func sameSeal(a, b SealRecord) bool {
-	return a.Master == b.Master && slices.Equal(a.Root, b.Root) && len(a.Keys) == len(b.Keys) && a.ResealedAt.Equal(b.ResealedAt)
+	return a.Master == b.Master && slices.Equal(a.Root, b.Root) && len(a.Keys) == len(b.Keys) &&
+		a.ResealedAt.Equal(b.ResealedAt)
 }
 
 // openSeal opens a record with its master key.
@@ -518,7 +519,8 @@ type wrapper struct{ cipher.AEAD }
 
 func newWrapper(master []byte) (wrapper, error) {
 	if len(master) < MinMasterKey {
-		return wrapper{}, fmt.Errorf("keys: the master key has %d bytes; it needs at least %d", len(master), MinMasterKey)
+		return wrapper{}, fmt.Errorf("keys: the master key has %d bytes; it needs at least %d", len(master),
+			MinMasterKey)
 	}
 	key, err := newAEAD(derive(master, "wrap", 32))
 	return wrapper{key}, err

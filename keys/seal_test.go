@@ -67,7 +67,8 @@ func TestDerivedKeysDependOnMasterKeyAndLabel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Equal(s.Derive("cookie", 32), s.Derive("csrf", 32)) || bytes.Equal(s.Derive("cookie", 32), other.Derive("cookie", 32)) {
+	if bytes.Equal(s.Derive("cookie", 32), s.Derive("csrf", 32)) || bytes.Equal(s.Derive("cookie", 32),
+		other.Derive("cookie", 32)) {
 		t.Fatal("two purposes share a key")
 	}
 }
@@ -155,7 +156,8 @@ func TestMasterKeysThatAreRefused(t *testing.T) {
 		}
 	}
 	key := random(32)
-	for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+	for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding,
+		base64.RawURLEncoding} {
 		if got, err := ParseMasterKey("\n " + enc.EncodeToString(key) + "\r\n"); err != nil || !bytes.Equal(got, key) {
 			t.Errorf("%s: %v", enc.EncodeToString(key), err)
 		}

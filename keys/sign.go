@@ -31,7 +31,8 @@ func signature(alg string, key crypto.PrivateKey, input []byte) ([]byte, error) 
 		case "RS256": // RFC 7518 §3.3
 			return rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:])
 		case "PS256": // RFC 7518 §3.5: the salt is as long as the hash
-			return rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+			return rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest[:],
+				&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
 		}
 	case *ecdsa.PrivateKey:
 		if alg == "ES256" && key.Curve.Params().BitSize == 8*es256Half { // RFC 7518 §3.4
@@ -63,12 +64,14 @@ func verifies(alg string, key crypto.PublicKey, input, sig []byte) bool {
 		case "RS256":
 			return rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], sig) == nil
 		case "PS256":
-			return rsa.VerifyPSS(key, crypto.SHA256, digest[:], sig, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+			return rsa.VerifyPSS(key, crypto.SHA256, digest[:], sig,
+				&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 		}
 	case *ecdsa.PublicKey:
 		if alg == "ES256" && len(sig) == 2*es256Half && key.Curve.Params().BitSize == 8*es256Half {
 			digest := sha256.Sum256(input)
-			return ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(sig[:es256Half]), new(big.Int).SetBytes(sig[es256Half:]))
+			return ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(sig[:es256Half]),
+				new(big.Int).SetBytes(sig[es256Half:]))
 		}
 	case ed25519.PublicKey:
 		return alg == "EdDSA" && len(key) == ed25519.PublicKeySize && ed25519.Verify(key, input, sig)

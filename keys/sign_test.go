@@ -20,8 +20,10 @@ func ownKeys(t testing.TB) map[string]*pair {
 		t.Fatal(err)
 	}
 	pairs := map[string]*pair{}
-	for alg, key := range map[string]crypto.Signer{"RS256": rsaKey(), "PS256": rsaKey(), "ES256": ecKey(), "EdDSA": ed} {
-		pairs[alg] = &pair{stored: StoredKey{ID: "kid-" + alg, Use: UseSignature, Algorithm: alg}, public: key.Public(), private: key}
+	for alg, key := range map[string]crypto.Signer{"RS256": rsaKey(), "PS256": rsaKey(), "ES256": ecKey(),
+		"EdDSA": ed} {
+		pairs[alg] = &pair{stored: StoredKey{ID: "kid-" + alg, Use: UseSignature, Algorithm: alg}, public: key.Public(),
+			private: key}
 	}
 	return pairs
 }
@@ -51,7 +53,8 @@ func TestOwnSignaturesAreThoseOfTheLibrary(t *testing.T) {
 				t.Errorf("%s: the library reads %q, %v", alg, got, err)
 			}
 			head := parsed.Signatures[0].Protected
-			if said, _ := head.ExtraHeaders[jose.HeaderType].(string); said != typ || head.KeyID != p.stored.ID || head.Algorithm != alg {
+			if said, _ := head.ExtraHeaders[jose.HeaderType].(string); said != typ || head.KeyID != p.stored.ID ||
+				head.Algorithm != alg {
 				t.Errorf("%s: header %+v", alg, head)
 			}
 
@@ -59,7 +62,8 @@ func TestOwnSignaturesAreThoseOfTheLibrary(t *testing.T) {
 			if typ != "" {
 				opts = opts.WithType(jose.ContentType(typ))
 			}
-			signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg), Key: jose.JSONWebKey{Key: p.private, KeyID: p.stored.ID}}, opts)
+			signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(alg),
+				Key: jose.JSONWebKey{Key: p.private, KeyID: p.stored.ID}}, opts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,8 +113,10 @@ func TestAlteredSignaturesDoNotVerify(t *testing.T) {
 			}
 		}
 		for name, bad := range map[string][]byte{
-			"nothing": nil, "zeros": make([]byte, len(sig)), "short": sig[:len(sig)-1], "long": append(slices.Clone(sig), 0),
-			"zero in front": append([]byte{0}, sig...), "halves exchanged": append(slices.Clone(sig[len(sig)/2:]), sig[:len(sig)/2]...),
+			"nothing": nil, "zeros": make([]byte, len(sig)), "short": sig[:len(sig)-1],
+			"long":          append(slices.Clone(sig), 0),
+			"zero in front": append([]byte{0}, sig...), "halves exchanged": append(slices.Clone(sig[len(sig)/2:]),
+				sig[:len(sig)/2]...),
 		} {
 			if verifies(alg, p.public, input, bad) {
 				t.Errorf("%s: %s verifies", alg, name)
@@ -126,7 +132,8 @@ func TestAlteredSignaturesDoNotVerify(t *testing.T) {
 			if verifies(other, p.public, input, sig) || verifies(alg, q.public, input, sig) && q.public != p.public {
 				t.Errorf("%s verifies as %s, or by its key", alg, other)
 			}
-			if out, err := signature(other, p.private, input); err == nil && (alg[:2] != "RS" && alg[:2] != "PS" || other[:2] != "RS" && other[:2] != "PS") {
+			if out, err := signature(other, p.private, input); err == nil && (alg[:2] != "RS" && alg[:2] != "PS" ||
+				other[:2] != "RS" && other[:2] != "PS") {
 				t.Errorf("a key for %s signs with %s: %d bytes", alg, other, len(out))
 			}
 		}
@@ -146,12 +153,14 @@ func TestHeadersAreRecognisedOnlyByTheCharacter(t *testing.T) {
 	enc := &pair{stored: StoredKey{ID: "enc", Use: UseEncryption, Algorithm: "RSA-OAEP-256"}}
 	v.byID["enc"] = enc
 	at := pairs["ES256"].header("at+jwt")
-	if h := v.recognise(at, []string{"JWT", "at+jwt"}); h.KeyID != "kid-ES256" || h.Algorithm != "ES256" || !h.IsType("at+jwt") {
+	if h := v.recognise(at, []string{"JWT", "at+jwt"}); h.KeyID != "kid-ES256" || h.Algorithm != "ES256" ||
+		!h.IsType("at+jwt") {
 		t.Errorf("%+v", h)
 	}
 	other, _ := json.Marshal(map[string]string{"alg": "ES256", "kid": "kid-ES256", "typ": "at+jwt", "x": "y"})
 	for name, head := range map[string]string{
-		"of another type": pairs["ES256"].header("JWT"), "more members": b64.EncodeToString(other), "nothing": "", "cut": at[:len(at)-1],
+		"of another type": pairs["ES256"].header("JWT"), "more members": b64.EncodeToString(other), "nothing": "",
+		"cut":                     at[:len(at)-1],
 		"of a key for encryption": enc.header("at+jwt"),
 	} {
 		if h := v.recognise(head, []string{"at+jwt"}); h.KeyID != "" {

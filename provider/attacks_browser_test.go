@@ -21,7 +21,9 @@ import (
 )
 
 // elsewhere are the headers with which browsers say that a form is of another site.
-var elsewhere = [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "null"}, {"Origin", "http://127.0.0.1"}, {"Origin", "https://evil.example", "Sec-Fetch-Site", "same-site"}}
+var elsewhere = [][]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"},
+	{"Origin", "https://evil.example"}, {"Origin", "null"}, {"Origin", "http://127.0.0.1"},
+	{"Origin", "https://evil.example", "Sec-Fetch-Site", "same-site"}}
 
 func TestFormsOfOtherSitesDoNothing(t *testing.T) {
 	t.Parallel()
@@ -31,7 +33,8 @@ func TestFormsOfOtherSitesDoNothing(t *testing.T) {
 	c := w.AddClient("web", providertest.AsksConsent)
 	mallory := w.Browser()
 	hers := mallory.Open(w.Request(c))
-	herForm := providertest.With(url.Values{"username": {"mallory"}, "password": {providertest.TestPassword}}, "csrf", providertest.AccountForm(hers, "").Get("csrf"))
+	herForm := providertest.With(url.Values{"username": {"mallory"}, "password": {providertest.TestPassword}}, "csrf",
+		providertest.AccountForm(hers, "").Get("csrf"))
 	herAction := "/login?i=" + hers.Request.URL.Query().Get("i")
 
 	b := w.Browser()
@@ -40,7 +43,8 @@ func TestFormsOfOtherSitesDoNothing(t *testing.T) {
 	own := providertest.AccountForm(login, "").Get("csrf")
 	none := func(name string, p providertest.Page) {
 		t.Helper()
-		if p.StatusCode != http.StatusForbidden && p.StatusCode != http.StatusBadRequest && p.StatusCode != http.StatusMethodNotAllowed {
+		if p.StatusCode != http.StatusForbidden && p.StatusCode != http.StatusBadRequest &&
+			p.StatusCode != http.StatusMethodNotAllowed {
 			t.Errorf("%s: %d %s", name, p.StatusCode, p.Header.Get("Location"))
 		}
 		for _, ck := range p.Cookies() {
@@ -54,14 +58,18 @@ func TestFormsOfOtherSitesDoNothing(t *testing.T) {
 	none("this browser's interaction with somebody else's value", b.Post(action, herForm))
 	none("no value", b.Post(action, creds))
 	none("an empty value", b.Post(action, providertest.With(creds, "csrf", "")))
-	none("the value of another purpose", b.Post(action, providertest.With(creds, "csrf", w.Web.CSRF("x", "interaction:"+login.Request.URL.Query().Get("i")))))
+	none("the value of another purpose",
+		b.Post(action, providertest.With(creds, "csrf",
+			w.Web.CSRF("x", "interaction:"+login.Request.URL.Query().Get("i")))))
 	for _, header := range elsewhere {
-		none("the right value from "+strings.Join(header, " "), b.SendFrom(action, providertest.With(creds, "csrf", own), header...))
+		none("the right value from "+strings.Join(header, " "),
+			b.SendFrom(action, providertest.With(creds, "csrf", own), header...))
 	}
 	none("as text", b.SendFrom(action, providertest.With(creds, "csrf", own), "Content-Type", "text/plain"))
 	none("as JSON", b.SendFrom(action, providertest.With(creds, "csrf", own), "Content-Type", "application/json"))
 	none("without cookies", w.Browser().Post(action, providertest.With(creds, "csrf", own)))
-	if p := b.Get(action + "&username=mallory&password=" + url.QueryEscape(providertest.TestPassword) + "&csrf=" + own); !p.Has("login-page") {
+	if p := b.Get(action + "&username=mallory&password=" + url.QueryEscape(providertest.TestPassword) + "&csrf=" +
+		own); !p.Has("login-page") {
 		t.Errorf("a sign-in by GET: %d", p.StatusCode)
 	}
 
@@ -74,7 +82,8 @@ func TestFormsOfOtherSitesDoNothing(t *testing.T) {
 	target := consent.Request.URL.RequestURI()
 	for _, header := range elsewhere {
 		none("consent from "+strings.Join(header, " "), b.SendFrom(target, form, header...))
-		none("account from "+strings.Join(header, " "), b.SendFrom("/account/sessions", url.Values{"action": {"end-other-sessions"}}, header...))
+		none("account from "+strings.Join(header, " "), b.SendFrom("/account/sessions",
+			url.Values{"action": {"end-other-sessions"}}, header...))
 		none("logout from "+strings.Join(header, " "), b.SendFrom("/logout/confirm", url.Values{}, header...))
 	}
 	none("consent with somebody else's value", b.Post(target, providertest.With(form, "csrf", herForm.Get("csrf"))))
@@ -98,7 +107,9 @@ func TestAnInteractionBelongsToOneBrowser(t *testing.T) {
 	i := consent.Request.URL.Query().Get("i")
 	form := providertest.With(providertest.AccountForm(consent, ""), "decision", "allow")
 	for name, other := range map[string]*providertest.Browser{"nobody": w.Browser(), "mallory": mallory} {
-		for _, p := range []providertest.Page{other.Get("/authorize?i=" + i), other.Get("/consent?i=" + i), other.Get("/login?i=" + i), other.Get("/accounts?i=" + i), other.Post("/consent?i="+i, form), other.Post("/login?i="+i, form)} {
+		for _, p := range []providertest.Page{other.Get("/authorize?i=" + i), other.Get("/consent?i=" + i),
+			other.Get("/login?i=" + i), other.Get("/accounts?i=" + i), other.Post("/consent?i="+i, form),
+			other.Post("/login?i="+i, form)} {
 			if p.StatusCode != http.StatusForbidden || p.Header.Get("Location") != "" {
 				t.Errorf("%s at %s: %d", name, p.Request.URL, p.StatusCode)
 			}
@@ -113,11 +124,13 @@ func TestAnInteractionBelongsToOneBrowser(t *testing.T) {
 		t.Errorf("the second browser: %d", p.StatusCode)
 	}
 	// What was asked is what is stored, whatever the form adds.
-	got := alice.Follow(alice.Post("/consent?i="+i, providertest.With(form, "scope", "openid email offline_access", "client_id", "x", "redirect_uri", "https://evil.example/")))
+	got := alice.Follow(alice.Post("/consent?i="+i, providertest.With(form, "scope", "openid email offline_access",
+		"client_id", "x", "redirect_uri", "https://evil.example/")))
 	if !strings.HasPrefix(got.Header.Get("Location"), "https://web.example/cb?") {
 		t.Fatalf("%d %s", got.StatusCode, got.Header.Get("Location"))
 	}
-	if tokens := w.Redeem(c, got.Answer().Get("code")); tokens.Str("scope") != "openid" || tokens.Str("refresh_token") != "" {
+	if tokens := w.Redeem(c, got.Answer().Get("code")); tokens.Str("scope") != "openid" ||
+		tokens.Str("refresh_token") != "" {
 		t.Errorf("%v", tokens.JSON)
 	}
 	for _, p := range []providertest.Page{alice.Get("/authorize?i=" + i), alice.Post("/consent?i="+i, form)} {
@@ -147,7 +160,8 @@ func TestWhatAClientChangesMeanwhileIsAskedAnew(t *testing.T) {
 		if err := w.Store.UpdateClient(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
-		if p := b.Follow(b.Submit(consent, "consent-allow", providertest.Allow)); p.Answer().Get("code") != "" || p.StatusCode < 400 {
+		if p := b.Follow(b.Submit(consent, "consent-allow", providertest.Allow)); p.Answer().Get("code") != "" ||
+			p.StatusCode < 400 {
 			t.Errorf("%s: %d %s", name, p.StatusCode, p.Header.Get("Location"))
 		}
 	}
@@ -161,16 +175,20 @@ func TestReauthenticationCannotBeSkipped(t *testing.T) {
 	b := w.Browser()
 	b.Code(c, "alice")
 	w.Clock.Advance(10 * time.Minute)
-	for name, change := range map[string][]string{"prompt=login": {"prompt", "login"}, "max_age": {"max_age", "60"}, "max_age=0": {"max_age", "0"}, "prompt=login consent": {"prompt", "login consent"}} {
+	for name, change := range map[string][]string{"prompt=login": {"prompt", "login"}, "max_age": {"max_age", "60"},
+		"max_age=0": {"max_age", "0"}, "prompt=login consent": {"prompt", "login consent"}} {
 		p := b.Get(w.Request(c, change...))
 		i := providertest.MustQuery(t, p.Header.Get("Location")).Get("i")
-		for _, target := range []string{"/authorize?i=" + i, "/authorize?i=" + i + "&prompt=", "/authorize?i=" + i + "&max_age=9999", "/accounts?i=" + i, "/consent?i=" + i} {
+		for _, target := range []string{"/authorize?i=" + i, "/authorize?i=" + i + "&prompt=", "/authorize?i=" + i +
+			"&max_age=9999", "/accounts?i=" + i, "/consent?i=" + i} {
 			if q := b.Open(target); q.Answer().Get("code") != "" || !q.Has("login-page") {
 				t.Errorf("%s at %s: %d %s", name, target, q.StatusCode, q.Header.Get("Location"))
 			}
 		}
 		csrf := providertest.AccountForm(b.Open("/authorize?i="+i), "").Get("csrf")
-		for _, p := range []providertest.Page{b.Post("/accounts?i="+i, url.Values{"csrf": {csrf}, "account": {"current"}}), b.Post("/consent?i="+i, url.Values{"csrf": {csrf}, "decision": {"allow"}}), b.Post("/login?i="+i, url.Values{"csrf": {csrf}})} {
+		for _, p := range []providertest.Page{b.Post("/accounts?i="+i, url.Values{"csrf": {csrf},
+			"account": {"current"}}), b.Post("/consent?i="+i, url.Values{"csrf": {csrf}, "decision": {"allow"}}),
+			b.Post("/login?i="+i, url.Values{"csrf": {csrf}})} {
 			if q := b.Follow(p); q.Answer().Get("code") != "" {
 				t.Errorf("%s by a form of another step: %s", name, q.Header.Get("Location"))
 			}
@@ -193,7 +211,8 @@ func TestNobodyLearnsWhoHasAnAccount(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
 	w.AddUser("alice")
-	for username, bend := range map[string]func(*storage.User){"disabled": func(u *storage.User) { u.Disabled = true }, "nopassword": func(u *storage.User) { u.PasswordHash = "" }} {
+	for username, bend := range map[string]func(*storage.User){"disabled": func(u *storage.User) { u.Disabled = true },
+		"nopassword": func(u *storage.User) { u.PasswordHash = "" }} {
 		u, err := w.Store.User(t.Context(), w.AddUser(username).ID)
 		if err != nil {
 			t.Fatal(err)
@@ -212,7 +231,8 @@ func TestNobodyLearnsWhoHasAnAccount(t *testing.T) {
 				continue
 			}
 			b := w.Browser()
-			p := b.Submit(b.Open(w.Request(c)), "login-submit", url.Values{"username": {username}, "password": {password}})
+			p := b.Submit(b.Open(w.Request(c)), "login-submit", url.Values{"username": {username},
+				"password": {password}})
 			got := changing.ReplaceAllString(strings.ReplaceAll(p.Body, username, "USERNAME"), "")
 			if want == "" {
 				want = got
@@ -236,7 +256,8 @@ func TestNobodyLearnsWhoHasAnAccount(t *testing.T) {
 	}
 	reference := regexp.MustCompile(`[A-Z2-7]{12}`)
 	unknown, disabled := w.Browser().Get(w.Request(c, "client_id", "nobody")), w.Browser().Get(w.Request(c))
-	if reference.ReplaceAllString(unknown.Body, "") != reference.ReplaceAllString(disabled.Body, "") || unknown.StatusCode != disabled.StatusCode {
+	if reference.ReplaceAllString(unknown.Body, "") != reference.ReplaceAllString(disabled.Body, "") ||
+		unknown.StatusCode != disabled.StatusCode {
 		t.Error("an unknown and a disabled client can be told apart")
 	}
 }
@@ -266,7 +287,8 @@ func TestCookiesOverTLSAreOfThisHostAlone(t *testing.T) {
 		resp := out.Result()
 		for _, ck := range resp.Cookies() {
 			jar[ck.Name] = ck.Value
-			if !strings.HasPrefix(ck.Name, "__Host-") || !ck.Secure || ck.Path != "/" || ck.Domain != "" || ck.Name != "__Host-"+session.StateCookie && (!ck.HttpOnly || ck.SameSite != http.SameSiteLaxMode) {
+			if !strings.HasPrefix(ck.Name, "__Host-") || !ck.Secure || ck.Path != "/" || ck.Domain != "" ||
+				ck.Name != "__Host-"+session.StateCookie && (!ck.HttpOnly || ck.SameSite != http.SameSiteLaxMode) {
 				t.Errorf("cookie %s: %+v", ck.Name, ck)
 			}
 		}
@@ -277,12 +299,15 @@ func TestCookiesOverTLSAreOfThisHostAlone(t *testing.T) {
 	}
 	// Who is not the trusted proxy cannot say that it was TLS.
 	for _, method := range []string{"GET", "POST"} {
-		resp := ask(method, "/account", url.Values{"password": {"x"}}, "203.0.113.9", "Connection", "X-Forwarded-For", "Forwarded", "proto=https")
-		if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusBadRequest || resp.Header.Get("Location") != "" || !strings.Contains(string(body), "trusted_proxies") {
+		resp := ask(method, "/account", url.Values{"password": {"x"}}, "203.0.113.9", "Connection", "X-Forwarded-For",
+			"Forwarded", "proto=https")
+		if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusBadRequest ||
+			resp.Header.Get("Location") != "" || !strings.Contains(string(body), "trusted_proxies") {
 			t.Errorf("%s in clear: %d %s", method, resp.StatusCode, resp.Header.Get("Location"))
 		}
 	}
-	if l := ask("GET", "//evil.example/", nil, "203.0.113.9").Header.Get("Location"); l != "" && !strings.HasPrefix(l, "https://op.example/") {
+	if l := ask("GET", "//evil.example/", nil, "203.0.113.9").Header.Get("Location"); l != "" &&
+		!strings.HasPrefix(l, "https://op.example/") {
 		t.Errorf("to %s", l)
 	}
 	resp := ask("GET", w.Request(c), nil, "192.0.2.1")
@@ -292,9 +317,11 @@ func TestCookiesOverTLSAreOfThisHostAlone(t *testing.T) {
 	if err := resp.Write(body); err != nil {
 		t.Fatal(err)
 	}
-	creds := url.Values{"csrf": {providertest.RegexpCSRF(body.String())}, "username": {"alice"}, "password": {providertest.TestPassword}}
+	creds := url.Values{"csrf": {providertest.RegexpCSRF(body.String())}, "username": {"alice"},
+		"password": {providertest.TestPassword}}
 	// A cookie that a neighbour host planted has no prefix, and says nothing.
-	planted := ask("GET", w.Request(c, "prompt", "none"), nil, "192.0.2.1", "Cookie", session.SessionCookie+"="+jar["__Host-"+web.BrowserCookie])
+	planted := ask("GET", w.Request(c, "prompt", "none"), nil, "192.0.2.1", "Cookie",
+		session.SessionCookie+"="+jar["__Host-"+web.BrowserCookie])
 	if !strings.Contains(planted.Header.Get("Location"), "login_required") {
 		t.Errorf("a planted cookie: %s", planted.Header.Get("Location"))
 	}
@@ -302,7 +329,8 @@ func TestCookiesOverTLSAreOfThisHostAlone(t *testing.T) {
 	if resp.StatusCode != http.StatusSeeOther || jar["__Host-"+session.SessionCookie] == "" {
 		t.Fatalf("the control: %d %v", resp.StatusCode, jar)
 	}
-	if resp = ask("GET", resp.Header.Get("Location"), nil, "192.0.2.1"); !strings.Contains(resp.Header.Get("Location"), "code=") {
+	if resp = ask("GET", resp.Header.Get("Location"), nil, "192.0.2.1"); !strings.Contains(resp.Header.Get("Location"),
+		"code=") {
 		t.Errorf("%d %s", resp.StatusCode, resp.Header.Get("Location"))
 	}
 	for name, value := range jar {
@@ -333,11 +361,13 @@ func TestAClockThatJumpsRevivesNothing(t *testing.T) {
 	}
 	w.Clock.Advance(-time.Hour)
 	providertest.MustRefuse(t, w.Redeem(c, code), http.StatusBadRequest, oauth.InvalidGrant)
-	providertest.MustRefuse(t, w.Renew(c, again.Str("refresh_token")), http.StatusBadRequest, oauth.InvalidGrant) // ended with its code's second use
+	// ended with its code's second use
+	providertest.MustRefuse(t, w.Renew(c, again.Str("refresh_token")), http.StatusBadRequest, oauth.InvalidGrant)
 	if left := w.Tokens(c, alice, "openid").JSON["expires_in"]; left != float64(w.AccessTokenTTL/time.Second) {
 		t.Errorf("expires_in %v", left)
 	}
-	for _, d := range []time.Duration{10 * 365 * 24 * time.Hour, -20 * 365 * 24 * time.Hour, 10 * 365 * 24 * time.Hour} {
+	for _, d := range []time.Duration{10 * 365 * 24 * time.Hour, -20 * 365 * 24 * time.Hour,
+		10 * 365 * 24 * time.Hour} {
 		w.Clock.Advance(d)
 		for _, p := range []string{"/jwks", "/.well-known/openid-configuration", "/account", "/readyz", w.Request(c)} {
 			if got := w.Browser().Get(p); got.StatusCode >= 500 {
@@ -353,13 +383,16 @@ func TestPasswordsAreBoundedBeforeTheyAreHashed(t *testing.T) {
 	w.AddUser("alice")
 	c, b := w.AddClient("web"), w.Browser()
 	login := b.Open(w.Request(c))
-	for _, password := range []string{strings.Repeat("x", 200<<10), providertest.TestPassword + strings.Repeat(" ", 100<<10), providertest.TestPassword + "\x00", providertest.TestPassword + " ", " " + providertest.TestPassword, providertest.TestPassword[:len(providertest.TestPassword)-1], "\xff\xfe"} {
+	for _, password := range []string{strings.Repeat("x", 200<<10), providertest.TestPassword +
+		strings.Repeat(" ", 100<<10), providertest.TestPassword + "\x00", providertest.TestPassword + " ", " " +
+		providertest.TestPassword, providertest.TestPassword[:len(providertest.TestPassword)-1], "\xff\xfe"} {
 		p := b.Submit(login, "login-submit", url.Values{"username": {"alice"}, "password": {password}})
 		if p.StatusCode < 400 || p.StatusCode >= 500 {
 			t.Errorf("%.30q: %d", password, p.StatusCode)
 		}
 	}
-	if p := b.Submit(login, "login-submit", url.Values{"username": {"alice"}, "password": {providertest.TestPassword}}); p.StatusCode != http.StatusSeeOther {
+	if p := b.Submit(login, "login-submit", url.Values{"username": {"alice"},
+		"password": {providertest.TestPassword}}); p.StatusCode != http.StatusSeeOther {
 		t.Errorf("the control: %d", p.StatusCode)
 	}
 }

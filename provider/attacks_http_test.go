@@ -27,7 +27,8 @@ func mustBeGuarded(t testing.TB, what string, resp *http.Response) {
 	}
 	if strings.HasPrefix(h.Get("Content-Type"), "text/html") {
 		csp := h.Get("Content-Security-Policy")
-		if !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") || !strings.Contains(csp, "base-uri 'none'") {
+		if !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") ||
+			!strings.Contains(csp, "base-uri 'none'") {
 			t.Errorf("%s: Content-Security-Policy %q", what, csp)
 		}
 	}
@@ -47,17 +48,22 @@ func TestEveryAddressHasOneSpelling(t *testing.T) {
 			t.Fatalf("the control: %d", p.StatusCode)
 		}
 		for _, target := range []string{
-			"/token/", "//token", "/./token", "/TOKEN", "/token;x=1", "/token%2f..%2fadmin", "/%74oken/", "/x/../token", "/..;/token", "//evil.example/", "//evil.example/%2e%2e",
-			"///evil.example", "/%2f%2fevil.example", "/%5cevil.example", "/assets/../token", "/assets/%2e%2e/%2e%2e/etc/passwd", "/assets/../../../etc/passwd", "/assets/",
-			"/assets//", "/%00", "/login/", "/.well-known/openid-configuration/", "/logo/", "/logo/../jwks", "/register//", "/" + strings.Repeat("a/", 4000), "/authorize//", "/account/x.css",
+			"/token/", "//token", "/./token", "/TOKEN", "/token;x=1", "/token%2f..%2fadmin", "/%74oken/", "/x/../token",
+			"/..;/token", "//evil.example/", "//evil.example/%2e%2e",
+			"///evil.example", "/%2f%2fevil.example", "/%5cevil.example", "/assets/../token",
+			"/assets/%2e%2e/%2e%2e/etc/passwd", "/assets/../../../etc/passwd", "/assets/",
+			"/assets//", "/%00", "/login/", "/.well-known/openid-configuration/", "/logo/", "/logo/../jwks",
+			"/register//", "/" + strings.Repeat("a/", 4000), "/authorize//", "/account/x.css",
 		} {
 			for _, method := range []string{"GET", "POST"} {
-				all := w.Raw(method + " " + path + target + " HTTP/1.1\r\nHost: " + w.Web.Base.Host + "\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+				all := w.Raw(method + " " + path + target + " HTTP/1.1\r\nHost: " + w.Web.Base.Host +
+					"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 				if len(all) != 1 {
 					t.Fatalf("%s %.60s: %d answers", method, target, len(all))
 				}
 				resp := all[0]
-				if resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusMethodNotAllowed && resp.StatusCode != http.StatusBadRequest || resp.Header.Get("Location") != "" {
+				if resp.StatusCode != http.StatusNotFound && resp.StatusCode != http.StatusMethodNotAllowed &&
+					resp.StatusCode != http.StatusBadRequest || resp.Header.Get("Location") != "" {
 					t.Errorf("%s %.60s: %d to %q", method, target, resp.StatusCode, resp.Header.Get("Location"))
 				}
 				if resp.StatusCode != http.StatusBadRequest {
@@ -96,12 +102,14 @@ func TestMethodsThatMeanNothingHere(t *testing.T) {
 			}) {
 				continue // this method means something here
 			}
-			all := w.Raw(method + " " + path + " HTTP/1.1\r\nHost: " + w.Web.Base.Host + "\r\nX-HTTP-Method-Override: GET\r\nX-Echo: marker-of-trace\r\nConnection: close\r\n\r\n")
+			all := w.Raw(method + " " + path + " HTTP/1.1\r\nHost: " + w.Web.Base.Host +
+				"\r\nX-HTTP-Method-Override: GET\r\nX-Echo: marker-of-trace\r\nConnection: close\r\n\r\n")
 			if len(all) != 1 {
 				t.Fatalf("%s %s: %d answers", method, path, len(all))
 			}
 			body, _ := io.ReadAll(all[0].Body)
-			if all[0].StatusCode != http.StatusMethodNotAllowed || all[0].Header.Get("Allow") == "" || strings.Contains(string(body), "marker-of-trace") {
+			if all[0].StatusCode != http.StatusMethodNotAllowed || all[0].Header.Get("Allow") == "" ||
+				strings.Contains(string(body), "marker-of-trace") {
 				t.Errorf("%s %s: %d, Allow %q", method, path, all[0].StatusCode, all[0].Header.Get("Allow"))
 			}
 			mustBeGuarded(t, method+" "+path, all[0])
@@ -109,10 +117,12 @@ func TestMethodsThatMeanNothingHere(t *testing.T) {
 	}
 	// What takes a secret takes it in no address, and says which method it takes.
 	for _, e := range w.Endpoints() {
-		if e.Audience != web.AudienceAPI && e.Audience != web.AudienceCORS || !slices.Equal(e.Methods, []string{"POST"}) {
+		if e.Audience != web.AudienceAPI && e.Audience != web.AudienceCORS ||
+			!slices.Equal(e.Methods, []string{"POST"}) {
 			continue
 		}
-		p := w.Browser().Get(e.Path + "?grant_type=client_credentials&client_id=svc&client_secret=" + providertest.TestSecret)
+		p := w.Browser().Get(e.Path + "?grant_type=client_credentials&client_id=svc&client_secret=" +
+			providertest.TestSecret)
 		if p.StatusCode != http.StatusMethodNotAllowed || p.Header.Get("Allow") != "POST" {
 			t.Errorf("GET %s: %d, Allow %q", e.Path, p.StatusCode, p.Header.Get("Allow"))
 		}
@@ -131,7 +141,8 @@ func TestTableOfEndpointsHoldsForEveryAudience(t *testing.T) {
 			for _, method := range e.Methods {
 				what := method + " " + path
 				send := func(header ...string) providertest.Page {
-					r, err := http.NewRequest(method, w.Web.Base.Scheme+"://"+w.Web.Base.Host+path, strings.NewReader(""))
+					r, err := http.NewRequest(method, w.Web.Base.Scheme+"://"+w.Web.Base.Host+path,
+						strings.NewReader(""))
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -156,7 +167,8 @@ func TestTableOfEndpointsHoldsForEveryAudience(t *testing.T) {
 				if e.Audience == web.AudienceForm && method == "POST" && foreign.StatusCode != http.StatusForbidden {
 					t.Errorf("%s from another site: %d", what, foreign.StatusCode)
 				}
-				if html := strings.HasPrefix(foreign.Header.Get("Content-Type"), "text/html"); html && (e.Audience == web.AudienceAPI || e.Audience == web.AudienceCORS) {
+				if html := strings.HasPrefix(foreign.Header.Get("Content-Type"), "text/html"); html &&
+					(e.Audience == web.AudienceAPI || e.Audience == web.AudienceCORS) {
 					t.Errorf("%s answers a program with a page", what)
 				}
 			}
@@ -199,7 +211,9 @@ func TestAParameterIsSentOnce(t *testing.T) {
 	c := w.AddClient("web")
 	b := w.Browser()
 	b.Code(c, "alice") // is signed in, so that nothing but the repetition keeps her from a code
-	for _, name := range []string{"client_id", "redirect_uri", "response_type", "scope", "state", "nonce", "prompt", "request", "request_uri", "response_mode", "code_challenge", "claims", "max_age", "login_hint", "code_challenge_method"} {
+	for _, name := range []string{"client_id", "redirect_uri", "response_type", "scope", "state", "nonce", "prompt",
+		"request", "request_uri", "response_mode", "code_challenge", "claims", "max_age", "login_hint",
+		"code_challenge_method"} {
 		first, err := url.ParseQuery(strings.TrimPrefix(w.Request(c), "/authorize?"))
 		if err != nil {
 			t.Fatal(err)
@@ -209,20 +223,23 @@ func TestAParameterIsSentOnce(t *testing.T) {
 			if !first.Has(name) {
 				query += "&" + url.Values{name: {value}}.Encode() + "x"
 			}
-			for how, p := range map[string]providertest.Page{"GET": b.Get(query), "POST": b.Post("/authorize", providertest.MustQuery(t, query))} {
+			for how, p := range map[string]providertest.Page{"GET": b.Get(query), "POST": b.Post("/authorize",
+				providertest.MustQuery(t, query))} {
 				switch {
 				case name == "client_id" || name == "redirect_uri":
 					if p.StatusCode != http.StatusBadRequest || p.Header.Get("Location") != "" {
 						t.Errorf("%s %s twice: %d to %q", how, name, p.StatusCode, p.Header.Get("Location"))
 					}
-				case p.Answer().Get("error") != string(oauth.InvalidRequest) || p.Answer().Get("code") != "" || !strings.HasPrefix(p.Header.Get("Location"), c.RedirectURIs[0]+"?"):
+				case p.Answer().Get("error") != string(oauth.InvalidRequest) || p.Answer().Get("code") != "" ||
+					!strings.HasPrefix(p.Header.Get("Location"), c.RedirectURIs[0]+"?"):
 					t.Errorf("%s %s twice: %d to %q", how, name, p.StatusCode, p.Header.Get("Location"))
 				}
 			}
 		}
 	}
 	code, _ := w.Authorized(c, alice, providertest.Offline)
-	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}}
+	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {c.RedirectURIs[0]},
+		"code_verifier": {providertest.TestVerifier}}
 	for name := range form {
 		for _, value := range []string{form.Get(name), "other"} {
 			double := providertest.With(form)
@@ -233,7 +250,9 @@ func TestAParameterIsSentOnce(t *testing.T) {
 	got := w.Call("/token", c, form)
 	providertest.MustWork(t, got)
 	for _, path := range []string{"/revoke", "/introspect"} {
-		providertest.MustRefuse(t, w.Call(path, c, url.Values{"token": {got.Str("access_token"), got.Str("refresh_token")}}), http.StatusBadRequest, oauth.InvalidRequest)
+		providertest.MustRefuse(t, w.Call(path, c,
+			url.Values{"token": {got.Str("access_token"), got.Str("refresh_token")}}), http.StatusBadRequest,
+			oauth.InvalidRequest)
 	}
 	if info := w.UserinfoOf(got.Str("access_token")); info.StatusCode != http.StatusOK {
 		t.Errorf("nothing changed: %d", info.StatusCode)
@@ -246,18 +265,24 @@ func TestOperatorsInParameterNamesAreJustNames(t *testing.T) {
 	alice, c := w.AddUser("alice"), w.AddClient("web")
 	code, _ := w.Authorized(c, alice, "openid")
 	for _, name := range []string{"code[$ne]", "code[]", "code.$regex", "code[$gt]", "$where", "Code"} {
-		providertest.MustRefuse(t, w.Call("/token", c, url.Values{"grant_type": {"authorization_code"}, name: {".*"}, "redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}}),
+		providertest.MustRefuse(t, w.Call("/token", c, url.Values{"grant_type": {"authorization_code"}, name: {".*"},
+			"redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}}),
 			http.StatusBadRequest, oauth.InvalidRequest)
 	}
-	for _, value := range []string{`{"$ne":null}`, "' OR '1'='1", `lkc_' OR 1=1 --.x`, "lkc_%.x", "lkc_$ne.x", "lkc_" + strings.Repeat("a", 240) + ".x"} {
+	for _, value := range []string{`{"$ne":null}`, "' OR '1'='1", `lkc_' OR 1=1 --.x`, "lkc_%.x", "lkc_$ne.x", "lkc_" +
+		strings.Repeat("a", 240) + ".x"} {
 		providertest.MustRefuse(t, w.Redeem(c, value), http.StatusBadRequest, oauth.InvalidGrant)
-		providertest.MustRefuse(t, w.Try("/token", url.Values{"grant_type": {"authorization_code"}, "code": {code}, "client_id": {value}, "client_secret": {providertest.TestSecret}}), http.StatusUnauthorized, oauth.InvalidClient)
-		if p := w.Browser().Get(w.Request(c, "client_id", value)); p.StatusCode != http.StatusBadRequest || p.Header.Get("Location") != "" {
+		providertest.MustRefuse(t, w.Try("/token", url.Values{"grant_type": {"authorization_code"}, "code": {code},
+			"client_id": {value}, "client_secret": {providertest.TestSecret}}), http.StatusUnauthorized,
+			oauth.InvalidClient)
+		if p := w.Browser().Get(w.Request(c, "client_id", value)); p.StatusCode != http.StatusBadRequest ||
+			p.Header.Get("Location") != "" {
 			t.Errorf("client_id %q: %d", value, p.StatusCode)
 		}
 		b := w.Browser()
 		login := b.Open(w.Request(c))
-		if p := b.Submit(login, "login-submit", url.Values{"username": {value}, "password": {value}}); p.StatusCode != http.StatusUnauthorized {
+		if p := b.Submit(login, "login-submit", url.Values{"username": {value},
+			"password": {value}}); p.StatusCode != http.StatusUnauthorized {
 			t.Errorf("username %q: %d", value, p.StatusCode)
 		}
 		if p := b.Get("/login?i=" + url.QueryEscape(value)); p.StatusCode != http.StatusBadRequest {
@@ -273,9 +298,12 @@ func TestNothingBecomesAHeader(t *testing.T) {
 	w.AddUser("alice")
 	c, b := w.AddClient("web"), w.Browser()
 	b.Code(c, "alice")
-	for _, evil := range []string{"x\r\nSet-Cookie: evil=1", "x\nSet-Cookie: evil=1", "x\rSet-Cookie: evil=1", "x\u010d\u010aSet-Cookie: evil=1", "x\u2028Set-Cookie: evil=1"} {
-		for _, name := range []string{"state", "login_hint", "ui_locales", "client_id", "redirect_uri", "nonce", "response_type", "prompt", "scope", "id_token_hint", "acr_values"} {
-			for _, p := range []providertest.Page{b.Get(w.Request(c, name, evil)), b.Get("/logout?" + url.Values{name: {evil}}.Encode())} {
+	for _, evil := range []string{"x\r\nSet-Cookie: evil=1", "x\nSet-Cookie: evil=1", "x\rSet-Cookie: evil=1",
+		"x\u010d\u010aSet-Cookie: evil=1", "x\u2028Set-Cookie: evil=1"} {
+		for _, name := range []string{"state", "login_hint", "ui_locales", "client_id", "redirect_uri", "nonce",
+			"response_type", "prompt", "scope", "id_token_hint", "acr_values"} {
+			for _, p := range []providertest.Page{b.Get(w.Request(c, name, evil)),
+				b.Get("/logout?" + url.Values{name: {evil}}.Encode())} {
 				for key, values := range p.Header {
 					for _, v := range values {
 						if strings.ContainsAny(v, "\r\n") || key == "Set-Cookie" && strings.HasPrefix(v, "evil") {
@@ -305,7 +333,8 @@ func TestAddressesAreNeverWhatTheRequestSays(t *testing.T) {
 	w := providertest.New(t)
 	alice, c := w.AddUser("alice"), w.AddClient("web")
 	want := w.Browser().Get("/.well-known/openid-configuration")
-	for _, header := range []string{"Host", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Original-Host", "X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Prefix", "X-Host"} {
+	for _, header := range []string{"Host", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Original-Host",
+		"X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Prefix", "X-Host"} {
 		value := "evil.example"
 		if header == "Forwarded" {
 			value = "host=evil.example;proto=https"
@@ -315,7 +344,8 @@ func TestAddressesAreNeverWhatTheRequestSays(t *testing.T) {
 		if header == "Host" {
 			host, extra = value, ""
 		}
-		for _, target := range []string{"/.well-known/openid-configuration", "http://evil.example/.well-known/openid-configuration"} {
+		for _, target := range []string{"/.well-known/openid-configuration",
+			"http://evil.example/.well-known/openid-configuration"} {
 			all := w.Raw("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n" + extra + "Connection: close\r\n\r\n")
 			if len(all) != 1 {
 				t.Fatalf("%s: %d answers", header, len(all))
@@ -325,16 +355,20 @@ func TestAddressesAreNeverWhatTheRequestSays(t *testing.T) {
 			}
 		}
 		for _, target := range []string{"/", "/account", w.Request(c), "/logout", "/nowhere"} {
-			for _, resp := range w.Raw("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n" + extra + "Connection: close\r\n\r\n") {
+			for _, resp := range w.Raw("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n" + extra +
+				"Connection: close\r\n\r\n") {
 				body, _ := io.ReadAll(resp.Body)
-				if strings.Contains(resp.Header.Get("Location"), "evil") || strings.Contains(string(body), "evil.example") {
+				if strings.Contains(resp.Header.Get("Location"), "evil") || strings.Contains(string(body),
+					"evil.example") {
 					t.Errorf("%s on %s: Location %q", header, target, resp.Header.Get("Location"))
 				}
 			}
 		}
 	}
 	code, _ := w.Authorized(c, alice, "openid")
-	r, _ := http.NewRequest("POST", w.Issuer+"/token", strings.NewReader(url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}}.Encode()))
+	r, _ := http.NewRequest("POST", w.Issuer+"/token",
+		strings.NewReader(url.Values{"grant_type": {"authorization_code"}, "code": {code},
+			"redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}}.Encode()))
 	r.Host = "evil.example"
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth(c.ID, providertest.TestSecret)
@@ -353,8 +387,10 @@ func TestSizesAreBounded(t *testing.T) {
 	for i := range 10_000 {
 		many.Set(fmt.Sprint("p", i), "x")
 	}
-	for _, path := range []string{"/token", "/revoke", "/introspect", "/userinfo", "/authorize", "/logout", "/login", "/account", "/consent", "/logout/confirm"} {
-		for name, form := range map[string]url.Values{"a body of 300 KB": {"token": {strings.Repeat("a", 300<<10)}}, "10000 parameters": many} {
+	for _, path := range []string{"/token", "/revoke", "/introspect", "/userinfo", "/authorize", "/logout", "/login",
+		"/account", "/consent", "/logout/confirm"} {
+		for name, form := range map[string]url.Values{"a body of 300 KB": {"token": {strings.Repeat("a", 300<<10)}},
+			"10000 parameters": many} {
 			p := b.Post(path, form)
 			if p.StatusCode < 400 || p.StatusCode > 499 {
 				t.Errorf("%s with %s: %d", path, name, p.StatusCode)
@@ -362,10 +398,15 @@ func TestSizesAreBounded(t *testing.T) {
 		}
 	}
 	for name, value := range map[string]string{
-		"scope": strings.Repeat("a ", 5000), "claims": strings.Repeat(`{"userinfo":`, 2000), "ui_locales": strings.Repeat("de ", 10000), "acr_values": strings.Repeat("x ", 10000),
-		"state": strings.Repeat("s", 5000), "nonce": strings.Repeat("n", 5000), "max_age": "99999999999999999999", "code_challenge": strings.Repeat("E", 10000),
-		"request": strings.Repeat("a", 100<<10) + ".." + strings.Repeat("b", 100<<10), "redirect_uri": "https://web.example/" + strings.Repeat("c", 10000), "client_id": strings.Repeat("w", 10000),
-		"login_hint": strings.Repeat("l", 100<<10), "display": strings.Repeat("d", 100<<10), "prompt": strings.Repeat("login ", 1000), "id_token_hint": strings.Repeat("h", 10000),
+		"scope": strings.Repeat("a ", 5000), "claims": strings.Repeat(`{"userinfo":`, 2000),
+		"ui_locales": strings.Repeat("de ", 10000), "acr_values": strings.Repeat("x ", 10000),
+		"state": strings.Repeat("s", 5000), "nonce": strings.Repeat("n", 5000), "max_age": "99999999999999999999",
+		"code_challenge": strings.Repeat("E", 10000),
+		"request":        strings.Repeat("a", 100<<10) + ".." + strings.Repeat("b", 100<<10),
+		"redirect_uri":   "https://web.example/" + strings.Repeat("c", 10000), "client_id": strings.Repeat("w",
+			10000),
+		"login_hint": strings.Repeat("l", 100<<10), "display": strings.Repeat("d", 100<<10),
+		"prompt": strings.Repeat("login ", 1000), "id_token_hint": strings.Repeat("h", 10000),
 	} {
 		p := b.Post("/authorize", providertest.MustQuery(t, w.Request(c, name, value)))
 		if p.StatusCode >= 500 {
@@ -408,12 +449,18 @@ func TestEveryAnswerHasItsHeaders(t *testing.T) {
 	login := b.Open(w.Request(c))
 	consent := b.SignInAs(login, "alice")
 	secret := map[string]*http.Response{
-		"sign-in": login.Response, "consent": consent.Response, "account": b.Get("/account").Response, "tokens": tokens.Response,
-		"refused token request": w.Call("/token", c, url.Values{}).Response, "introspection": w.Call("/introspect", c, url.Values{"token": {tokens.Str("access_token")}}).Response,
-		"revocation": w.Call("/revoke", c, url.Values{"token": {"x"}}).Response, "userinfo": w.UserinfoOf(tokens.Str("access_token")).Response,
-		"refused userinfo": w.UserinfoOf("x").Response, "unknown client": b.Get("/authorize?client_id=x").Response, "the code on its way": b.Follow(b.Submit(consent, "consent-allow", providertest.Allow)).Response,
-		"an error on its way": b.Get(w.Request(c, "scope", "x", "response_type", "token")).Response, "a form post": b.Get(w.Request(c, "response_mode", "form_post")).Response,
-		"logout": b.Get("/logout").Response, "registration": w.Send(providertest.NewRegistration(t, w)).Response, "nothing": b.Get("/nowhere").Response, "signed out": b.Get("/logout/done").Response,
+		"sign-in": login.Response, "consent": consent.Response, "account": b.Get("/account").Response,
+		"tokens":                tokens.Response,
+		"refused token request": w.Call("/token", c, url.Values{}).Response, "introspection": w.Call("/introspect", c,
+			url.Values{"token": {tokens.Str("access_token")}}).Response,
+		"revocation":       w.Call("/revoke", c, url.Values{"token": {"x"}}).Response,
+		"userinfo":         w.UserinfoOf(tokens.Str("access_token")).Response,
+		"refused userinfo": w.UserinfoOf("x").Response, "unknown client": b.Get("/authorize?client_id=x").Response,
+		"the code on its way": b.Follow(b.Submit(consent, "consent-allow", providertest.Allow)).Response,
+		"an error on its way": b.Get(w.Request(c, "scope", "x", "response_type", "token")).Response,
+		"a form post":         b.Get(w.Request(c, "response_mode", "form_post")).Response,
+		"logout":              b.Get("/logout").Response, "registration": w.Send(providertest.NewRegistration(t, w)).Response,
+		"nothing": b.Get("/nowhere").Response, "signed out": b.Get("/logout/done").Response,
 		"health": b.Get("/healthz").Response, "no logo": b.Get("/logo/x").Response,
 	}
 	for what, resp := range secret {
@@ -421,11 +468,13 @@ func TestEveryAnswerHasItsHeaders(t *testing.T) {
 		if resp.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: %d Cache-Control %q", what, resp.StatusCode, resp.Header.Get("Cache-Control"))
 		}
-		if what != "health" && what != "no logo" && (resp.Header.Get("X-Frame-Options") != "DENY" || !strings.Contains(resp.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'")) {
+		if what != "health" && what != "no logo" && (resp.Header.Get("X-Frame-Options") != "DENY" ||
+			!strings.Contains(resp.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'")) {
 			t.Errorf("%s may be framed: %v", what, resp.Header)
 		}
 	}
-	for _, path := range []string{"/jwks", "/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/session"} {
+	for _, path := range []string{"/jwks", "/.well-known/openid-configuration",
+		"/.well-known/oauth-authorization-server", "/session"} {
 		p := b.Get(path)
 		mustBeGuarded(t, path, p.Response)
 		if !strings.HasPrefix(p.Header.Get("Cache-Control"), "public, max-age=") || len(p.Cookies()) > 0 {
@@ -460,19 +509,24 @@ func TestScriptsOfOtherOrigins(t *testing.T) {
 			if h := ask(method, path, "https://spa.example").Header; h.Get("Access-Control-Allow-Origin") != "https://spa.example" || !strings.Contains(strings.Join(h.Values("Vary"), ","), "Origin") {
 				t.Errorf("the control, %s %s: %v", method, path, h)
 			}
-			for _, origin := range []string{"https://evil.example", "null", "https://spa.example.evil.example", "https://evilspa.example", "http://spa.example", "https://SPA.example",
-				"https://spa.example:443", "https://spa.example/", "file://", "https://spa.example, https://evil.example", "*", "https://spa.example\x00", "%", strings.Repeat("x", 10000)} {
+			for _, origin := range []string{"https://evil.example", "null", "https://spa.example.evil.example",
+				"https://evilspa.example", "http://spa.example", "https://SPA.example",
+				"https://spa.example:443", "https://spa.example/", "file://",
+				"https://spa.example, https://evil.example", "*", "https://spa.example\x00", "%",
+				strings.Repeat("x", 10000)} {
 				if strings.Contains(origin, "\x00") {
 					continue // no client of ours can send it
 				}
 				h := ask(method, path, origin).Header
-				if h.Get("Access-Control-Allow-Origin") != "" || h.Get("Access-Control-Allow-Methods") != "" || h.Get("Access-Control-Allow-Credentials") != "" {
+				if h.Get("Access-Control-Allow-Origin") != "" || h.Get("Access-Control-Allow-Methods") != "" ||
+					h.Get("Access-Control-Allow-Credentials") != "" {
 					t.Errorf("%s %s from %.40q: %v", method, path, origin, h)
 				}
 			}
 		}
 	}
-	for _, path := range []string{"/authorize", "/login", "/consent", "/accounts", "/account", "/logout", "/introspect", "/", "/session", "/healthz"} {
+	for _, path := range []string{"/authorize", "/login", "/consent", "/accounts", "/account", "/logout", "/introspect",
+		"/", "/session", "/healthz"} {
 		for _, method := range []string{"OPTIONS", "GET", "POST"} {
 			if h := ask(method, path, "https://spa.example").Header; h.Get("Access-Control-Allow-Origin") != "" {
 				t.Errorf("%s %s: %v", method, path, h)
@@ -485,15 +539,18 @@ func TestPagesRepeatNoParameterNameOfTheSender(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
 	const text = "call 555 0100 and tell them your password"
-	for _, path := range []string{"/authorize", "/login", "/consent", "/accounts", "/account", "/logout", "/logout/done"} {
-		for _, q := range []string{url.QueryEscape(text) + "=1&" + url.QueryEscape(text) + "=2", url.QueryEscape(text) + "=%ff"} {
+	for _, path := range []string{"/authorize", "/login", "/consent", "/accounts", "/account", "/logout",
+		"/logout/done"} {
+		for _, q := range []string{url.QueryEscape(text) + "=1&" + url.QueryEscape(text) + "=2", url.QueryEscape(text) +
+			"=%ff"} {
 			p := w.Browser().Get(path + "?" + q)
 			if strings.Contains(p.Body, "555") {
 				t.Errorf("%s: %d %s", path, p.StatusCode, p.Body)
 			}
 		}
 	}
-	if p := w.Browser().Get("/authorize?scope=a&scope=b"); p.StatusCode != http.StatusBadRequest || !strings.Contains(p.Body, "scope") {
+	if p := w.Browser().Get("/authorize?scope=a&scope=b"); p.StatusCode != http.StatusBadRequest ||
+		!strings.Contains(p.Body, "scope") {
 		t.Errorf("the control: %d %s", p.StatusCode, p.Body)
 	}
 }

@@ -33,7 +33,8 @@ func TestWhatIsUsedOnceIsUsedOnceByAllInstances(t *testing.T) {
 	}
 	t.Run("an initial access token registers one client", func(t *testing.T) {
 		for range 10 {
-			token, _, err := w.Admin.CreateInitialAccessToken(t.Context(), admin.Actor{Kind: storage.ActorSystem}, time.Hour)
+			token, _, err := w.Admin.CreateInitialAccessToken(t.Context(), admin.Actor{Kind: storage.ActorSystem},
+				time.Hour)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,7 +104,8 @@ func TestWhatIsUsedOnceIsUsedOnceByAllInstances(t *testing.T) {
 		var evaluated atomic.Int32
 		providertest.AtOnce(60, func() providertest.AnswerJSON {
 			n := turn.Load()
-			form := url.Values{"csrf": {csrf}, "username": {[]string{"bob", "BOB", " bob", "bob ", "ｂｏｂ"}[n%5]}, "password": {"wrong"}}
+			form := url.Values{"csrf": {csrf}, "username": {[]string{"bob", "BOB", " bob", "bob ", "ｂｏｂ"}[n%5]},
+				"password": {"wrong"}}
 			r, err := http.NewRequest("POST", at()+login.Request.URL.RequestURI(), strings.NewReader(form.Encode()))
 			if err != nil {
 				t.Error(err)
@@ -135,35 +137,39 @@ func TestWhatIsUsedOnceIsUsedOnceByAllInstances(t *testing.T) {
 			t.Errorf("the right password, too late: %d", p.StatusCode)
 		}
 		w.Clock.Advance(16 * time.Minute)
-		if p := b.Submit(login, "login-submit", url.Values{"username": {"bob"}, "password": {providertest.TestPassword}}); p.StatusCode != http.StatusSeeOther {
+		if p := b.Submit(login, "login-submit", url.Values{"username": {"bob"},
+			"password": {providertest.TestPassword}}); p.StatusCode != http.StatusSeeOther {
 			t.Errorf("the control, a while later: %d", p.StatusCode)
 		}
 	})
-	t.Run("an access token of one is read and revoked by the other, and an end of session holds for both", func(t *testing.T) {
-		alice, err := w.Store.UserByUsername(t.Context(), "alice")
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := w.AddClient("both")
-		info := func(base, token string) int {
-			r, err := http.NewRequest("GET", base+"/userinfo", nil)
+	t.Run("an access token of one is read and revoked by the other, and an end of session holds for both",
+		func(t *testing.T) {
+			alice, err := w.Store.UserByUsername(t.Context(), "alice")
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.Header.Set("Authorization", "Bearer "+token)
-			return w.Send(r).StatusCode
-		}
-		got := w.Tokens(c, alice, "openid")
-		if a, b := info(w.Issuer, got.Str("access_token")), info(other, got.Str("access_token")); a != http.StatusOK || b != http.StatusOK {
-			t.Errorf("the control: %d, %d", a, b)
-		}
-		if err := w.Sessions.EndAll(t.Context(), alice.ID); err != nil {
-			t.Fatal(err)
-		}
-		if a, b := info(w.Issuer, got.Str("access_token")), info(other, got.Str("access_token")); a != http.StatusUnauthorized || b != http.StatusUnauthorized {
-			t.Errorf("after the end: %d, %d", a, b)
-		}
-	})
+			c := w.AddClient("both")
+			info := func(base, token string) int {
+				r, err := http.NewRequest("GET", base+"/userinfo", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("Authorization", "Bearer "+token)
+				return w.Send(r).StatusCode
+			}
+			got := w.Tokens(c, alice, "openid")
+			if a, b := info(w.Issuer, got.Str("access_token")), info(other, got.Str("access_token")); a != http.StatusOK ||
+				b != http.StatusOK {
+				t.Errorf("the control: %d, %d", a, b)
+			}
+			if err := w.Sessions.EndAll(t.Context(), alice.ID); err != nil {
+				t.Fatal(err)
+			}
+			if a, b := info(w.Issuer, got.Str("access_token")),
+				info(other, got.Str("access_token")); a != http.StatusUnauthorized || b != http.StatusUnauthorized {
+				t.Errorf("after the end: %d, %d", a, b)
+			}
+		})
 }
 
 // TestRotatingKeysAtBothInstancesAtOnce leaves no token whose key is not published by both.

@@ -46,7 +46,8 @@ func kidsAt(t *testing.T, w *providertest.World, issuer string) []string {
 			}
 		}
 		id, _ := k["kid"].(string)
-		if id == "" || slices.Contains(out, id) || k["kty"] == "oct" || k["use"] != "sig" && k["use"] != "enc" || k["use"] == "sig" && k["alg"] == nil {
+		if id == "" || slices.Contains(out, id) || k["kty"] == "oct" || k["use"] != "sig" && k["use"] != "enc" ||
+			k["use"] == "sig" && k["alg"] == nil {
 			t.Errorf("KR-3 %v beside %v", k, out)
 		}
 		if n, ok := k["n"].(string); ok {
@@ -96,7 +97,8 @@ func TestKR1RotationOnTwoInstancesAtOnceNeverSignsWithAKeyThatACacheMayLack(t *t
 			cache, cached = here, w.Clock.Now()
 		}
 		if !slices.Contains(cache, kid(t, token)) {
-			t.Fatalf("KR-1 minute %d: signed by %s, which a cache of %s lacks", minute, kid(t, token), w.Clock.Now().Sub(cached))
+			t.Fatalf("KR-1 minute %d: signed by %s, which a cache of %s lacks", minute, kid(t, token),
+				w.Clock.Now().Sub(cached))
 		}
 		old = append(old, token)
 		for _, token := range old[max(0, len(old)-9):] { // tokens last ten minutes
@@ -126,7 +128,8 @@ func TestKR2TokensAndHintsOfARevokedKeyAreRefusedByEveryInstance(t *testing.T) {
 	bob := w.Browser()
 	bob.Code(c, "bob")
 	silent := w.Request(c, "prompt", "none", "id_token_hint", hint) // asks for alice
-	if userinfo(w.Issuer) != http.StatusOK || userinfo(other) != http.StatusOK || w.Asks(c, access).JSON["active"] != true {
+	if userinfo(w.Issuer) != http.StatusOK || userinfo(other) != http.StatusOK ||
+		w.Asks(c, access).JSON["active"] != true {
 		t.Fatal("control: the token is good")
 	}
 	if p := bob.Get(silent); !strings.Contains(p.Header.Get("Location"), "error=login_required") {
@@ -155,11 +158,13 @@ func TestKR2TokensAndHintsOfARevokedKeyAreRefusedByEveryInstance(t *testing.T) {
 	if p := bob.Get(silent); strings.Contains(p.Header.Get("Location"), "login_required") {
 		t.Errorf("KR-2 the hint is believed: %s", p.Header.Get("Location"))
 	}
-	if p := w.Browser().Get(providertest.LogoutURL("id_token_hint", hint, "post_logout_redirect_uri", providertest.OutURI)); p.Header.Get("Location") == providertest.OutURI {
+	if p := w.Browser().Get(providertest.LogoutURL("id_token_hint", hint, "post_logout_redirect_uri",
+		providertest.OutURI)); p.Header.Get("Location") == providertest.OutURI {
 		t.Error("KR-2 the hint ends a session without a question")
 	}
 	renewed := w.Renew(c, tokens.Str("refresh_token"))
-	if renewed.StatusCode != http.StatusOK || w.Whois(renewed.Str("access_token")).StatusCode != http.StatusOK || kid(t, renewed.Str("access_token")) == kid(t, access) {
+	if renewed.StatusCode != http.StatusOK || w.Whois(renewed.Str("access_token")).StatusCode != http.StatusOK ||
+		kid(t, renewed.Str("access_token")) == kid(t, access) {
 		t.Errorf("the refresh token: %d %v", renewed.StatusCode, renewed.JSON)
 	}
 	if !strings.Contains(w.Log.String(), "it was revoked") {
@@ -177,7 +182,10 @@ func TestKR4InstancesThatStartTogetherOnAnEmptyStoreHaveTheSameKeys(t *testing.T
 		var wait sync.WaitGroup
 		for i := range instances {
 			wait.Go(func() {
-				sealer, err := keys.OpenSealer(t.Context(), keys.SealerConfig{Store: s, Masters: func() ([][]byte, error) { return [][]byte{master}, nil }})
+				sealer, err := keys.OpenSealer(t.Context(), keys.SealerConfig{Store: s, Masters: func() ([][]byte,
+					error) {
+					return [][]byte{master}, nil
+				}})
 				if err != nil {
 					t.Error(err)
 					return

@@ -26,16 +26,20 @@ import (
 func TestNoSecretIsLogged(t *testing.T) {
 	t.Parallel()
 	var f *providertest.Faults
-	w := providertest.New(t, func(c *provider.Config) { c.Registration = registration.Open }, providertest.WithFaults(&f))
+	w := providertest.New(t, func(c *provider.Config) { c.Registration = registration.Open },
+		providertest.WithFaults(&f))
 	w.Logger = slog.New(slog.NewTextHandler(w.Log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.AddUser("alice")
 	key := providertest.EcKey(t)
-	web := w.AddClient("web", providertest.AsksConsent, func(c *clients.Client) { c.PostLogoutRedirectURIs = []string{"https://web.example/bye"} })
+	web := w.AddClient("web", providertest.AsksConsent,
+		func(c *clients.Client) { c.PostLogoutRedirectURIs = []string{"https://web.example/bye"} })
 	post := w.AddClient("post", func(c *clients.Client) { c.TokenEndpointAuthMethod = "client_secret_post" })
 	opaque := w.AddClient("opaque", func(c *clients.Client) { c.OpaqueAccessTokens = true })
 	jar := w.AddClient("jar", providertest.SignsRequests(t, key.Public()))
 	w.AddClient("jwt-j", providertest.ByKey(t, "ES256", map[string]any{"k": key.Public()}))
-	secrets := map[string]string{"password": providertest.TestPassword, "client secret": providertest.TestSecret, "client secret in Basic": base64.StdEncoding.EncodeToString([]byte("web:" + providertest.TestSecret)), "code_verifier": providertest.TestVerifier}
+	secrets := map[string]string{"password": providertest.TestPassword, "client secret": providertest.TestSecret,
+		"client secret in Basic": base64.StdEncoding.EncodeToString([]byte("web:" + providertest.TestSecret)),
+		"code_verifier":          providertest.TestVerifier}
 	note := func(name, value string) string {
 		if value == "" {
 			t.Errorf("no %s", name)
@@ -60,13 +64,16 @@ func TestNoSecretIsLogged(t *testing.T) {
 		return p
 	}
 	b := w.Browser()
-	ask := w.Request(web, "scope", providertest.Offline, "nonce", "nonce-that-is-nobodys-business", "state", "state-that-is-nobodys-business")
+	ask := w.Request(web, "scope", providertest.Offline, "nonce", "nonce-that-is-nobodys-business", "state",
+		"state-that-is-nobodys-business")
 	secrets["nonce"], secrets["state"] = "nonce-that-is-nobodys-business", "state-that-is-nobodys-business"
 	login := read("login", b.Open(ask))
 	wrong := note("wrong password", "wrong-password-of-alice")
 	read("failed login", b.Submit(login, "login-submit", url.Values{"username": {"alice"}, "password": {wrong}}))
-	b.Submit(login, "login-submit", url.Values{"username": {note("password in the wrong field", "Pass-in-the-wrong-field")}, "password": {wrong}})
-	signedIn := read("signed in", b.Submit(login, "login-submit", url.Values{"username": {"alice"}, "password": {providertest.TestPassword}}))
+	b.Submit(login, "login-submit", url.Values{"username": {note("password in the wrong field",
+		"Pass-in-the-wrong-field")}, "password": {wrong}})
+	signedIn := read("signed in", b.Submit(login, "login-submit", url.Values{"username": {"alice"},
+		"password": {providertest.TestPassword}}))
 	consent := read("consent", b.Follow(signedIn))
 	code := note("code", b.Follow(b.Submit(consent, "consent-allow", providertest.Allow)).Answer().Get("code"))
 	w.Redeem(web, code, "code_verifier", note("wrong verifier", strings.Repeat("wrongverifier", 4)))
@@ -79,15 +86,20 @@ func TestNoSecretIsLogged(t *testing.T) {
 	note("second refresh_token", again.Str("refresh_token"))
 	note("second access_token", again.Str("access_token"))
 	note("opaque access_token", w.Redeem(opaque, b.Code(opaque, "alice")).Str("access_token"))
-	w.Call("/token", post, url.Values{"grant_type": {"authorization_code"}, "client_id": {"post"}, "client_secret": {providertest.TestSecret}})
-	w.Try("/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"post"}, "client_secret": {note("wrong client secret", "wrong-secret-of-a-client")}})
+	w.Call("/token", post, url.Values{"grant_type": {"authorization_code"}, "client_id": {"post"},
+		"client_secret": {providertest.TestSecret}})
+	w.Try("/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {"post"},
+		"client_secret": {note("wrong client secret", "wrong-secret-of-a-client")}})
 	w.Try("/token", url.Values{"grant_type": {"client_credentials"}}, "Bearer "+got.Str("access_token"))
-	w.Try("/token?client_secret="+note("client secret in the URL", "secret-in-the-url-of-token")+"&client_id=post", url.Values{"grant_type": {"client_credentials"}})
-	assertion := note("client assertion", providertest.SignJWT(t, jose.ES256, key, w.AssertionOf("jwt-j", nil), providertest.Kid("k")))
+	w.Try("/token?client_secret="+note("client secret in the URL", "secret-in-the-url-of-token")+"&client_id=post",
+		url.Values{"grant_type": {"client_credentials"}})
+	assertion := note("client assertion", providertest.SignJWT(t, jose.ES256, key, w.AssertionOf("jwt-j", nil),
+		providertest.Kid("k")))
 	w.Assert(assertion)
 	w.Assert(assertion)
 	w.Assert(assertion[:len(assertion)-4] + "AAAA")
-	object := note("request object", providertest.SignJWT(t, jose.ES256, key, w.ObjectOf(jar, nil), providertest.Kid("k")))
+	object := note("request object", providertest.SignJWT(t, jose.ES256, key, w.ObjectOf(jar, nil),
+		providertest.Kid("k")))
 	b.Get(w.Request(jar, "request", object))
 	b.Get(w.Request(jar, "request", object[:len(object)-4]+"AAAA"))
 	for _, path := range []string{"/introspect", "/revoke"} {
@@ -106,15 +118,19 @@ func TestNoSecretIsLogged(t *testing.T) {
 	r := providertest.NewRegistration(t, w)
 	r.Header.Set("Authorization", "Bearer "+note("initial access token", "initial-access-token-of-nobody"))
 	w.Send(r)
-	b.Get("/logout?" + url.Values{"id_token_hint": {secrets["id_token"]}, "post_logout_redirect_uri": {"https://evil.example/"}}.Encode())
-	read("logout", b.Get("/logout?"+url.Values{"id_token_hint": {secrets["id_token"]}, "post_logout_redirect_uri": {"https://web.example/bye"}, "state": {secrets["state"]}}.Encode()))
+	b.Get("/logout?" + url.Values{"id_token_hint": {secrets["id_token"]},
+		"post_logout_redirect_uri": {"https://evil.example/"}}.Encode())
+	read("logout", b.Get("/logout?"+url.Values{"id_token_hint": {secrets["id_token"]},
+		"post_logout_redirect_uri": {"https://web.example/bye"}, "state": {secrets["state"]}}.Encode()))
 	// And once more while the store answers nothing.
 	all := []string{"Client", "User", "Session", "Grant", "Token", "Spend", "Spent"}
 	f.Set(true, all...)
-	faulty := []providertest.AnswerJSON{w.Redeem(web, code), w.Renew(web, secrets["second refresh_token"]), w.Assert(assertion), w.Call("/introspect", web, url.Values{"token": {secrets["access_token"]}}),
+	faulty := []providertest.AnswerJSON{w.Redeem(web, code), w.Renew(web, secrets["second refresh_token"]),
+		w.Assert(assertion), w.Call("/introspect", web, url.Values{"token": {secrets["access_token"]}}),
 		w.Call("/revoke", web, url.Values{"token": {secrets["access_token"]}}), w.UserinfoOf(secrets["access_token"])}
 	for _, a := range faulty {
-		if body, _ := json.Marshal(a.JSON); bytes.Contains(body, []byte("fire")) || bytes.Contains(body, []byte("/var")) {
+		if body, _ := json.Marshal(a.JSON); bytes.Contains(body, []byte("fire")) ||
+			bytes.Contains(body, []byte("/var")) {
 			t.Errorf("the answer tells of our insides: %s", body)
 		}
 	}
@@ -144,7 +160,8 @@ func TestNoSecretIsLogged(t *testing.T) {
 func TestOneLinePerRequestWhateverIsSent(t *testing.T) {
 	t.Parallel()
 	for name, handler := range map[string]func(*providertest.LogBuffer) slog.Handler{
-		"text": func(l *providertest.LogBuffer) slog.Handler { return slog.NewTextHandler(l, nil) }, "JSON": func(l *providertest.LogBuffer) slog.Handler { return slog.NewJSONHandler(l, nil) },
+		"text": func(l *providertest.LogBuffer) slog.Handler { return slog.NewTextHandler(l, nil) },
+		"JSON": func(l *providertest.LogBuffer) slog.Handler { return slog.NewJSONHandler(l, nil) },
 	} {
 		w := providertest.New(t)
 		w.Logger = slog.New(handler(w.Log))

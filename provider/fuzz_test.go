@@ -18,10 +18,14 @@ import (
 // right in this world, and values that are nowhere.
 var fuzzParts = struct{ methods, names, types []string }{
 	methods: []string{"GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE", "X"},
-	names: []string{"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt", "max_age", "claims", "request", "request_uri", "id_token_hint", "login_hint", "ui_locales",
-		"acr_values", "resource", "code_challenge", "code_challenge_method", "display", "grant_type", "code", "code_verifier", "refresh_token", "token", "token_type_hint", "client_secret", "client_assertion",
-		"client_assertion_type", "access_token", "i", "csrf", "username", "password", "decision", "account", "action", "id", "post_logout_redirect_uri", "r", "look", "switch", "notice", "rel"},
-	types: []string{"application/x-www-form-urlencoded", "application/json", "", "text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded; charset=utf-16"},
+	names: []string{"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt",
+		"max_age", "claims", "request", "request_uri", "id_token_hint", "login_hint", "ui_locales",
+		"acr_values", "resource", "code_challenge", "code_challenge_method", "display", "grant_type", "code",
+		"code_verifier", "refresh_token", "token", "token_type_hint", "client_secret", "client_assertion",
+		"client_assertion_type", "access_token", "i", "csrf", "username", "password", "decision", "account", "action",
+		"id", "post_logout_redirect_uri", "r", "look", "switch", "notice", "rel"},
+	types: []string{"application/x-www-form-urlencoded", "application/json", "", "text/plain",
+		"multipart/form-data; boundary=x", "application/x-www-form-urlencoded; charset=utf-16"},
 }
 
 // FuzzServer sends requests that are nearly right to the whole server. Whatever comes, there is no
@@ -40,10 +44,17 @@ func FuzzServer(f *testing.F) {
 	}
 	tokens := w.Tokens(web, alice, providertest.Offline)
 	code, _ := w.Authorized(spa, alice, providertest.Offline)
-	values := []string{"", "web", "spa", web.RedirectURIs[0], spa.RedirectURIs[0], "code", "code id_token token", "none", "openid offline_access", "form_post", "login", "consent", "select_account", "S256", providertest.TestChallenge, providertest.TestVerifier,
-		"authorization_code", "refresh_token", "client_credentials", code, tokens.Str("access_token"), tokens.Str("refresh_token"), tokens.Str("id_token"), providertest.TestSecret, consent.Request.URL.Query().Get("i"),
-		"allow", "deny", "current", "other", "cancel", "end-session", "disconnect", "0", "-1", "99999999999999999999", "https://evil.example/", "//evil", "javascript:1", "\x00", "\xff", "{", `{"userinfo":{"email":null}}`, "..", "a.b.c",
-		`{"redirect_uris":["https://a.example/cb"]}`, strings.Repeat("x", 5000), "acct:a@127.0.0.1", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "alice", "' OR 1=1 --", "<script>", "{{.}}", "de"}
+	values := []string{"", "web", "spa", web.RedirectURIs[0], spa.RedirectURIs[0], "code", "code id_token token",
+		"none", "openid offline_access", "form_post", "login", "consent", "select_account", "S256",
+		providertest.TestChallenge, providertest.TestVerifier,
+		"authorization_code", "refresh_token", "client_credentials", code, tokens.Str("access_token"),
+		tokens.Str("refresh_token"), tokens.Str("id_token"), providertest.TestSecret,
+		consent.Request.URL.Query().Get("i"),
+		"allow", "deny", "current", "other", "cancel", "end-session", "disconnect", "0", "-1", "99999999999999999999",
+		"https://evil.example/", "//evil", "javascript:1", "\x00", "\xff", "{", `{"userinfo":{"email":null}}`, "..",
+		"a.b.c",
+		`{"redirect_uris":["https://a.example/cb"]}`, strings.Repeat("x", 5000), "acct:a@127.0.0.1",
+		"urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "alice", "' OR 1=1 --", "<script>", "{{.}}", "de"}
 	at := func(list []string, n byte) string { return list[int(n)%len(list)] }
 	name := func(s string) byte { return byte(index(fuzzParts.names, s)) }
 	value := func(s string) byte { return byte(index(values, s)) }
@@ -52,19 +63,24 @@ func FuzzServer(f *testing.F) {
 
 	// An authorization request, a code, a refresh token, userinfo, introspection, a consent, a
 	// logout, a registration: as they should be.
-	authorization := []byte{name("client_id"), value("web"), name("redirect_uri"), value(web.RedirectURIs[0]), name("response_type"), value("code"), name("scope"), value("openid offline_access"),
+	authorization := []byte{name("client_id"), value("web"), name("redirect_uri"), value(web.RedirectURIs[0]),
+		name("response_type"), value("code"), name("scope"), value("openid offline_access"),
 		name("code_challenge"), value(providertest.TestChallenge), name("code_challenge_method"), value("S256")}
 	f.Add(byte(0), path("/authorize"), byte(0), byte(1), authorization, "", "")
 	f.Add(byte(1), path("/authorize"), byte(0), byte(0), authorization, "", "")
-	f.Add(byte(1), path("/token"), byte(0), byte(0), []byte{name("grant_type"), value("authorization_code"), name("code"), value(code), name("redirect_uri"), value(spa.RedirectURIs[0]),
+	f.Add(byte(1), path("/token"), byte(0), byte(0), []byte{name("grant_type"), value("authorization_code"),
+		name("code"), value(code), name("redirect_uri"), value(spa.RedirectURIs[0]),
 		name("code_verifier"), value(providertest.TestVerifier), name("client_id"), value("spa")}, "", "")
-	f.Add(byte(1), path("/token"), byte(0), byte(2), []byte{name("grant_type"), value("refresh_token"), name("refresh_token"), value(tokens.Str("refresh_token"))}, "", "")
+	f.Add(byte(1), path("/token"), byte(0), byte(2), []byte{name("grant_type"), value("refresh_token"),
+		name("refresh_token"), value(tokens.Str("refresh_token"))}, "", "")
 	f.Add(byte(0), path("/userinfo"), byte(0), byte(4), []byte{}, "", "")
 	f.Add(byte(1), path("/introspect"), byte(0), byte(2), []byte{name("token"), value(tokens.Str("access_token"))}, "", "")
-	f.Add(byte(1), path("/consent"), byte(0), byte(9), []byte{name("i"), value(consent.Request.URL.Query().Get("i")), name("decision"), value("allow")}, "i="+consent.Request.URL.Query().Get("i"), "")
+	f.Add(byte(1), path("/consent"), byte(0), byte(9), []byte{name("i"), value(consent.Request.URL.Query().Get("i")),
+		name("decision"), value("allow")}, "i="+consent.Request.URL.Query().Get("i"), "")
 	f.Add(byte(0), path("/logout"), byte(0), byte(1), []byte{name("id_token_hint"), value(tokens.Str("id_token"))}, "", "")
 	f.Add(byte(1), path("/register"), byte(1), byte(0), []byte{}, "", `{"redirect_uris":["https://a.example/cb"]}`)
-	f.Add(byte(0), path("/.well-known/webfinger"), byte(0), byte(0), []byte{name("resource"), value("acct:a@127.0.0.1")}, "", "")
+	f.Add(byte(0), path("/.well-known/webfinger"), byte(0), byte(0),
+		[]byte{name("resource"), value("acct:a@127.0.0.1")}, "", "")
 
 	handler := w.Handler()
 	f.Fuzz(func(t *testing.T, method, target, contentType, flags byte, parameters []byte, rawQuery, rawBody string) {
@@ -83,14 +99,18 @@ func FuzzServer(f *testing.F) {
 			return
 		}
 		u.RawQuery = query
-		r := &http.Request{Method: m, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: w.Web.Base.Host, RequestURI: u.RequestURI(), RemoteAddr: "192.0.2.1:1",
+		r := &http.Request{Method: m, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: w.Web.Base.Host,
+			RequestURI: u.RequestURI(), RemoteAddr: "192.0.2.1:1",
 			Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
 		r = r.WithContext(t.Context())
 		if ct := at(fuzzParts.types, contentType); ct != "" {
 			r.Header.Set("Content-Type", ct)
 		}
-		for bit, header := range [][2]string{{"Cookie", strings.Join(cookies, "; ")}, {"Authorization", providertest.Basic("web:" + providertest.TestSecret)}, {"Authorization", "Bearer " + tokens.Str("access_token")}, {"Origin", w.Issuer},
-			{"Origin", "https://evil.example"}, {"Accept-Language", rawQuery}, {"Cookie", session.SessionCookie + "=" + rawBody}, {"Authorization", rawBody}} {
+		for bit, header := range [][2]string{{"Cookie", strings.Join(cookies, "; ")},
+			{"Authorization", providertest.Basic("web:" + providertest.TestSecret)}, {"Authorization", "Bearer " +
+				tokens.Str("access_token")}, {"Origin", w.Issuer},
+			{"Origin", "https://evil.example"}, {"Accept-Language", rawQuery}, {"Cookie", session.SessionCookie + "=" +
+				rawBody}, {"Authorization", rawBody}} {
 			if flags&(1<<bit) != 0 {
 				r.Header.Add(header[0], header[1])
 			}
@@ -105,11 +125,13 @@ func FuzzServer(f *testing.F) {
 		}
 		mustBeGuarded(t, what, resp)
 		if l := resp.Header.Get("Location"); l != "" {
-			if strings.ContainsAny(l, "\r\n") || strings.HasPrefix(l, "//") || strings.HasPrefix(l, "/\\") || strings.Contains(strings.SplitN(l, "?", 2)[0], "evil") {
+			if strings.ContainsAny(l, "\r\n") || strings.HasPrefix(l, "//") || strings.HasPrefix(l, "/\\") ||
+				strings.Contains(strings.SplitN(l, "?", 2)[0], "evil") {
 				t.Errorf("%s leads to %q", what, l)
 			}
 		}
-		if origin := resp.Header.Get("Access-Control-Allow-Origin"); origin == "https://evil.example" || origin == "null" {
+		if origin := resp.Header.Get("Access-Control-Allow-Origin"); origin == "https://evil.example" ||
+			origin == "null" {
 			t.Errorf("%s may be read by %s", what, origin)
 		}
 	})

@@ -28,7 +28,8 @@ func TestOtherPeoplesLibraryGetsAlong(t *testing.T) {
 		"es256": func(c *clients.Client) { c.IDTokenSignedResponseAlg = "ES256" },
 	} {
 		c := w.AddClient(id, bend)
-		conf := oauth2.Config{ClientID: c.ID, ClientSecret: providertest.TestSecret, Endpoint: discovered.Endpoint(), RedirectURL: c.RedirectURIs[0], Scopes: []string{"openid", "profile", "offline_access"}}
+		conf := oauth2.Config{ClientID: c.ID, ClientSecret: providertest.TestSecret, Endpoint: discovered.Endpoint(),
+			RedirectURL: c.RedirectURIs[0], Scopes: []string{"openid", "profile", "offline_access"}}
 		if c.Public() {
 			conf.ClientSecret = ""
 		}
@@ -38,11 +39,13 @@ func TestOtherPeoplesLibraryGetsAlong(t *testing.T) {
 			t.Fatalf("%s: %v", id, err)
 		}
 		raw, _ := token.Extra("id_token").(string)
-		idToken, err := discovered.VerifierContext(ctx, &oidc.Config{ClientID: c.ID, Now: w.Clock.Now, SupportedSigningAlgs: []string{"RS256", "ES256"}}).Verify(ctx, raw)
+		idToken, err := discovered.VerifierContext(ctx, &oidc.Config{ClientID: c.ID, Now: w.Clock.Now,
+			SupportedSigningAlgs: []string{"RS256", "ES256"}}).Verify(ctx, raw)
 		if err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}
-		if err := idToken.VerifyAccessToken(token.AccessToken); err != nil || idToken.Subject != "sub-alice" || idToken.Nonce != "N1" {
+		if err := idToken.VerifyAccessToken(token.AccessToken); err != nil || idToken.Subject != "sub-alice" ||
+			idToken.Nonce != "N1" {
 			t.Errorf("%s: %+v %v", id, idToken, err)
 		}
 		token.Expiry = time.Now().Add(-time.Hour) // so that it is renewed

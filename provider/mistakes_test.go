@@ -31,7 +31,8 @@ func TestWrongIssuerOfAnApplicationIsFoundInTheAnswerAndInTheLog(t *testing.T) {
 			t.Errorf("%s is not in the log: %s", path, w.Log)
 		}
 	}
-	if p := w.Fetch(w.Issuer+"/nowhere?token=secret-in-a-query", "Accept", "text/html"); p.StatusCode != http.StatusNotFound || strings.Contains(w.Log.String(), `"path":"/nowhere"`) {
+	if p := w.Fetch(w.Issuer+"/nowhere?token=secret-in-a-query", "Accept",
+		"text/html"); p.StatusCode != http.StatusNotFound || strings.Contains(w.Log.String(), `"path":"/nowhere"`) {
 		t.Errorf("%d, log %s", p.StatusCode, w.Log)
 	}
 	if strings.Contains(w.Log.String(), "secret-in-a-query") {
@@ -55,17 +56,21 @@ func TestMistakesOfApplicationsAreNamed(t *testing.T) {
 		}
 		return u.Query()
 	}
-	if q := answer("resource", "https://other.example"); q.Get("error") != "invalid_target" || !strings.Contains(q.Get("error_description"), "audience") ||
+	if q := answer("resource", "https://other.example"); q.Get("error") != "invalid_target" ||
+		!strings.Contains(q.Get("error_description"), "audience") ||
 		!strings.Contains(w.Log.String(), `resource received \"https://other.example\", audience of the client [\"https://api.example\"]`) {
 		t.Errorf("an unknown resource: %v\n%s", q, w.Log)
 	}
-	if q := answer("scope", "openid,profile"); q.Get("error") != "invalid_scope" || !strings.Contains(q.Get("error_description"), "not by commas") {
+	if q := answer("scope", "openid,profile"); q.Get("error") != "invalid_scope" ||
+		!strings.Contains(q.Get("error_description"), "not by commas") {
 		t.Errorf("scopes with commas: %v", q)
 	}
-	if p := b.Get("/authorize?client_id=web&response_type=code&scope=openid"); p.StatusCode != http.StatusBadRequest || !strings.Contains(w.Log.String(), "redirect_uri is missing; it must be sent") {
+	if p := b.Get("/authorize?client_id=web&response_type=code&scope=openid"); p.StatusCode != http.StatusBadRequest ||
+		!strings.Contains(w.Log.String(), "redirect_uri is missing; it must be sent") {
 		t.Errorf("no redirect_uri: %d\n%s", p.StatusCode, w.Log)
 	}
-	if b.Get("/logout?post_logout_redirect_uri=https://web.example/bye"); !strings.Contains(w.Log.String(), "post_logout_redirect_uri is not followed") {
+	if b.Get("/logout?post_logout_redirect_uri=https://web.example/bye"); !strings.Contains(w.Log.String(),
+		"post_logout_redirect_uri is not followed") {
 		t.Errorf("a way back of nobody: %s", w.Log)
 	}
 }

@@ -72,11 +72,15 @@ func DefaultLifetimes() Lifetimes {
 func (l Lifetimes) orDefault() Lifetimes {
 	d := DefaultLifetimes()
 	return Lifetimes{
-		CodeTTL: cmp.Or(l.CodeTTL, d.CodeTTL), AccessTokenTTL: cmp.Or(l.AccessTokenTTL, d.AccessTokenTTL), IDTokenTTL: cmp.Or(l.IDTokenTTL, d.IDTokenTTL),
-		RefreshIdle: cmp.Or(l.RefreshIdle, d.RefreshIdle), RefreshAbsolute: cmp.Or(l.RefreshAbsolute, d.RefreshAbsolute),
+		CodeTTL: cmp.Or(l.CodeTTL, d.CodeTTL), AccessTokenTTL: cmp.Or(l.AccessTokenTTL, d.AccessTokenTTL),
+		IDTokenTTL:  cmp.Or(l.IDTokenTTL, d.IDTokenTTL),
+		RefreshIdle: cmp.Or(l.RefreshIdle, d.RefreshIdle), RefreshAbsolute: cmp.Or(l.RefreshAbsolute,
+			d.RefreshAbsolute),
 		RefreshGrace: cmp.Or(l.RefreshGrace, d.RefreshGrace),
-		SessionIdle:  cmp.Or(l.SessionIdle, d.SessionIdle), SessionAbsolute: cmp.Or(l.SessionAbsolute, d.SessionAbsolute),
-		RememberedIdle: cmp.Or(l.RememberedIdle, d.RememberedIdle), RememberedMax: cmp.Or(l.RememberedMax, d.RememberedMax),
+		SessionIdle:  cmp.Or(l.SessionIdle, d.SessionIdle), SessionAbsolute: cmp.Or(l.SessionAbsolute,
+			d.SessionAbsolute),
+		RememberedIdle: cmp.Or(l.RememberedIdle, d.RememberedIdle), RememberedMax: cmp.Or(l.RememberedMax,
+			d.RememberedMax),
 		InteractionTTL: cmp.Or(l.InteractionTTL, d.InteractionTTL), LinkTTL: cmp.Or(l.LinkTTL, d.LinkTTL),
 		InvitationTTL: cmp.Or(l.InvitationTTL, d.InvitationTTL),
 	}
@@ -225,10 +229,12 @@ func New(cfg Config) (*Provider, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("issuer: %w", err)
-	case base.Scheme != "https" && base.Scheme != "http", base.Host == "", base.RawQuery != "", base.Fragment != "", base.User != nil,
+	case base.Scheme != "https" && base.Scheme != "http", base.Host == "", base.RawQuery != "", base.Fragment != "",
+		base.User != nil,
 		strings.HasSuffix(cfg.Issuer, "/"):
 		return nil, errors.New("issuer: must look like https://id.example.com, without query, fragment or trailing slash")
-	case cfg.Store == nil || cfg.Keys == nil || cfg.Sealer == nil || cfg.Templates == nil || cfg.People == nil || cfg.Outbound == nil:
+	case cfg.Store == nil || cfg.Keys == nil || cfg.Sealer == nil || cfg.Templates == nil || cfg.People == nil ||
+		cfg.Outbound == nil:
 		return nil, errors.New("provider: Store, Keys, Sealer, Templates, People and Outbound are needed")
 	}
 	if cfg.Logger == nil {
@@ -257,7 +263,8 @@ func New(cfg Config) (*Provider, error) {
 	}
 	for _, claim := range cfg.EditableClaims {
 		if !slices.Contains(account.EditableClaims(), claim) {
-			return nil, fmt.Errorf("provider: EditableClaims must be of %s", strings.Join(account.EditableClaims(), ", "))
+			return nil, fmt.Errorf("provider: EditableClaims must be of %s", strings.Join(account.EditableClaims(),
+				", "))
 		}
 	}
 	cfg.Lifetimes = cfg.orDefault()
@@ -279,16 +286,19 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	secrets := admin.NewSecretHasher(cfg.Sealer)
 	checks := []web.Check{{Name: "store", Ask: cfg.Store.Ping}, {Name: "keys", Ask: cfg.Keys.Ready}}
 	p.Web = web.New(web.Config{
-		Issuer: base, Store: cfg.Store, Sealer: cfg.Sealer, Templates: cfg.Templates, Logger: cfg.Logger, Clock: cfg.Now,
-		Metrics: web.NewMetrics(grantNames(), registration.NewKeyAges(cfg.Keys, cfg.Now)), TrustedProxies: cfg.TrustedProxies,
-		Checks: checks, Tracer: cfg.Tracer,
+		Issuer: base, Store: cfg.Store, Sealer: cfg.Sealer, Templates: cfg.Templates, Logger: cfg.Logger,
+		Clock:          cfg.Now,
+		Metrics:        web.NewMetrics(grantNames(), registration.NewKeyAges(cfg.Keys, cfg.Now)),
+		TrustedProxies: cfg.TrustedProxies,
+		Checks:         checks, Tracer: cfg.Tracer,
 		Failed: func(r *http.Request, f web.Failed) { p.Console.KeepFailed(r, f) },
 	})
 	p.ClientAuth = clientauth.New(clientauth.Config{
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Secrets: secrets, Outbound: cfg.Outbound,
 	})
 	p.Grants = grants.New(grants.Config{
-		Issuer: cfg.Issuer, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Clients: p.ClientAuth, Logger: cfg.Logger, Now: p.Web.Now,
+		Issuer: cfg.Issuer, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Clients: p.ClientAuth,
+		Logger: cfg.Logger, Now: p.Web.Now,
 		Lifetimes: grants.Lifetimes{
 			CodeTTL: cfg.CodeTTL, AccessTokenTTL: cfg.AccessTokenTTL, IDTokenTTL: cfg.IDTokenTTL,
 			RefreshIdle: cfg.RefreshIdle, RefreshAbsolute: cfg.RefreshAbsolute, RefreshGrace: cfg.RefreshGrace,
@@ -299,11 +309,13 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	p.Sessions = session.New(session.Config{
 		Web: p.Web, Store: cfg.Store, Grants: p.Grants, Outbound: cfg.Outbound, Logger: cfg.Logger,
 		Lifetimes: session.Lifetimes{
-			SessionIdle: cfg.SessionIdle, SessionAbsolute: cfg.SessionAbsolute, RememberedIdle: cfg.RememberedIdle, RememberedMax: cfg.RememberedMax,
+			SessionIdle: cfg.SessionIdle, SessionAbsolute: cfg.SessionAbsolute, RememberedIdle: cfg.RememberedIdle,
+			RememberedMax: cfg.RememberedMax,
 		},
 	})
 	factors := &people.Factors{
-		Store: cfg.Store, Sealer: cfg.Sealer, Key: cfg.Sealer.Derive("recovery codes", 32), Now: cfg.Now, Name: cfg.Name,
+		Store: cfg.Store, Sealer: cfg.Sealer, Key: cfg.Sealer.Derive("recovery codes", 32), Now: cfg.Now,
+		Name:     cfg.Name,
 		Throttle: people.NewFactorThrottle(cfg.Store, cfg.Sealer.Derive(people.FactorThrottleLabel, 32)),
 	}
 	passkeys, err := newPasskeys(cfg, base, factors)
@@ -311,50 +323,64 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		return nil, err
 	}
 	p.SignIn = &signin.Pages{
-		Web: p.Web, Factors: factors, Passkeys: passkeys, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Clients: p.ClientAuth, Grants: p.Grants, Sessions: p.Sessions, People: cfg.People,
-		Outbound: cfg.Outbound, Audit: cfg.Audit, InteractionTTL: cfg.InteractionTTL, RequireSecondFactor: cfg.RequireSecondFactor,
+		Web: p.Web, Factors: factors, Passkeys: passkeys, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer,
+		Clients: p.ClientAuth, Grants: p.Grants, Sessions: p.Sessions, People: cfg.People,
+		Outbound: cfg.Outbound, Audit: cfg.Audit, InteractionTTL: cfg.InteractionTTL,
+		RequireSecondFactor:       cfg.RequireSecondFactor,
 		InsecurePublicWithoutPKCE: cfg.InsecurePublicWithoutPKCE,
 	}
 	passwords := cfg.Passwords
 	passwords.Own = append(slices.Clone(passwords.Own), cfg.Name)
 	p.Admin = admin.New(admin.Config{
-		Store: cfg.Store, Audit: cfg.Audit, Now: cfg.Now, Keys: cfg.Keys, Sealer: cfg.Sealer, Hasher: cfg.People.Hasher, Throttle: cfg.People.Throttle,
-		Sessions: p, Outbound: cfg.Outbound, Name: cfg.Name, Passwords: cfg.Passwords, AllowNone: cfg.InsecureAllowNone, GrantTypes: token.GrantTypes(),
+		Store: cfg.Store, Audit: cfg.Audit, Now: cfg.Now, Keys: cfg.Keys, Sealer: cfg.Sealer, Hasher: cfg.People.Hasher,
+		Throttle: cfg.People.Throttle,
+		Sessions: p, Outbound: cfg.Outbound, Name: cfg.Name, Passwords: cfg.Passwords, AllowNone: cfg.InsecureAllowNone,
+		GrantTypes: token.GrantTypes(),
 	})
 	mailLimit := &people.Throttle{Counters: cfg.Store, Key: cfg.Sealer.Derive("recovery limits", 32),
 		PerAccount: mailsPerAccount, PerAddress: mailsPerAddress, Window: time.Hour}
 	if cfg.Mail != nil {
 		p.Letters = letters.New(letters.Config{
-			Web: p.Web, Store: cfg.Store, Transport: cfg.Mail, Audit: cfg.Audit, Logger: cfg.Logger, LinkTTL: cfg.LinkTTL, InvitationTTL: cfg.InvitationTTL,
+			Web: p.Web, Store: cfg.Store, Transport: cfg.Mail, Audit: cfg.Audit, Logger: cfg.Logger,
+			LinkTTL: cfg.LinkTTL, InvitationTTL: cfg.InvitationTTL,
 		})
 		p.SignIn.OffersReset = true
 		p.SignIn.Letters = p.Letters
 		p.Recovery = recovery.New(recovery.Config{
-			Web: p.Web, Store: cfg.Store, Sessions: p.Sessions, People: cfg.People, Factors: factors.Throttle, Passwords: passwords, Letters: p.Letters,
+			Web: p.Web, Store: cfg.Store, Sessions: p.Sessions, People: cfg.People, Factors: factors.Throttle,
+			Passwords: passwords, Letters: p.Letters,
 			Audit: cfg.Audit, Limit: mailLimit, LostWait: cfg.LostWait,
 		})
 	}
 	if cfg.Mail != nil && cfg.SignUp != "" && cfg.SignUp != signup.Closed {
 		p.SignIn.OffersSignUp = true
 		p.SignUps = &signup.Pages{Config: signup.Config{
-			Web: p.Web, Store: cfg.Store, Admin: p.Admin, Letters: p.Letters, Limit: mailLimit, Passwords: passwords, Mode: cfg.SignUp, Domains: cfg.SignUpDomains,
+			Web: p.Web, Store: cfg.Store, Admin: p.Admin, Letters: p.Letters, Limit: mailLimit, Passwords: passwords,
+			Mode: cfg.SignUp, Domains: cfg.SignUpDomains,
 		}}
 	}
 	p.Account = account.New(account.Config{
-		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn, Admin: p.Admin, People: cfg.People,
-		Passwords: passwords, Audit: cfg.Audit, Factors: factors, Passkeys: passkeys, Letters: p.Letters, MailLimit: mailLimit,
-		Editable: cfg.EditableClaims, MayDelete: cfg.MayDeleteAccount,
+		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn,
+		Admin: p.Admin, People: cfg.People,
+		Passwords: passwords, Audit: cfg.Audit, Factors: factors, Passkeys: passkeys, Letters: p.Letters,
+		MailLimit: mailLimit,
+		Editable:  cfg.EditableClaims, MayDelete: cfg.MayDeleteAccount,
 	})
 	p.Tokens = &token.Endpoints{Web: p.Web, Store: cfg.Store, Clients: p.ClientAuth, Grants: p.Grants}
 	p.Registrations = registration.New(registration.Config{
-		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Admin: p.Admin, Secrets: secrets, Clients: p.ClientAuth, Outbound: cfg.Outbound,
-		GrantTypes: token.GrantTypes(), Registration: cfg.Registration, RegistrationsPerHour: cfg.RegistrationsPerHour, Resources: cfg.RegistrationResources, UnusedFor: cfg.RegistrationUnused, InsecureAllowNone: cfg.InsecureAllowNone,
-		OffersSignUp: p.SignUps != nil,
+		Web: p.Web, Store: cfg.Store, Keys: cfg.Keys, Admin: p.Admin, Secrets: secrets, Clients: p.ClientAuth,
+		Outbound:   cfg.Outbound,
+		GrantTypes: token.GrantTypes(), Registration: cfg.Registration, RegistrationsPerHour: cfg.RegistrationsPerHour,
+		Resources: cfg.RegistrationResources, UnusedFor: cfg.RegistrationUnused,
+		InsecureAllowNone: cfg.InsecureAllowNone,
+		OffersSignUp:      p.SignUps != nil,
 	})
 	p.Console, err = console.New(console.Config{
-		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Admin: p.Admin, Grants: p.Grants, Sessions: p.Sessions, SignIn: p.SignIn, Audit: cfg.Audit,
-		Logger: cfg.Logger, Ready: checks, Version: cfg.Version, Mail: cfg.Mail != nil, RequireSecondFactor: cfg.RequireAdministratorSecondFactor,
-		Handler: sync.OnceValue(p.Handler),
+		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Admin: p.Admin, Grants: p.Grants, Sessions: p.Sessions,
+		SignIn: p.SignIn, Audit: cfg.Audit,
+		Logger: cfg.Logger, Ready: checks, Version: cfg.Version, Mail: cfg.Mail != nil,
+		RequireSecondFactor: cfg.RequireAdministratorSecondFactor,
+		Handler:             sync.OnceValue(p.Handler),
 	})
 	if err != nil {
 		return nil, err
@@ -379,7 +405,8 @@ func newPasskeys(cfg Config, base *url.URL, factors *people.Factors) (*people.Pa
 		return nil, nil
 	}
 	return people.NewPasskeys(people.PasskeyConfig{
-		Store: cfg.Store, Sealer: cfg.Sealer, Factors: factors, Now: cfg.Now, RPID: id, Origin: base.Scheme + "://" + base.Host, Name: cfg.Name,
+		Store: cfg.Store, Sealer: cfg.Sealer, Factors: factors, Now: cfg.Now, RPID: id, Origin: base.Scheme + "://" +
+			base.Host, Name: cfg.Name,
 	})
 }
 

@@ -54,7 +54,8 @@ func activitySamples() []sample {
 		{"full", Activity{
 			Frame: sampleFrame(NavActivity, ""),
 			Events: []ActivityEvent{
-				{Verb: "session.begin", App: "Field Notes", Time: ago(0), Device: "Firefox on Linux", Address: "192.0.2.7"},
+				{Verb: "session.begin", App: "Field Notes", Time: ago(0), Device: "Firefox on Linux",
+					Address: "192.0.2.7"},
 				{Verb: "session.begin", Time: ago(1), Address: "198.51.100.9", Refused: true, Count: 8},
 				{Verb: "consent.grant", App: "Wiki", Time: ago(30)},
 				{Verb: "user.set_password", Time: ago(50), Admin: true},

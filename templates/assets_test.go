@@ -35,17 +35,22 @@ func TestAssetsAreKeptForEverUnderANameThatChangesWithThem(t *testing.T) {
 		t.Error("there is no such asset")
 	}
 	for name, contentType := range map[string]string{
-		"style.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml", "form_post.js": "text/javascript; charset=utf-8",
-		"check_session.js": "text/javascript; charset=utf-8", "passkeys.js": "text/javascript; charset=utf-8", "headline.woff2": "font/woff2", "headline_ext.woff2": "font/woff2",
+		"style.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml",
+		"form_post.js":     "text/javascript; charset=utf-8",
+		"check_session.js": "text/javascript; charset=utf-8", "passkeys.js": "text/javascript; charset=utf-8",
+		"headline.woff2": "font/woff2", "headline_ext.woff2": "font/woff2",
 	} {
 		path := AssetPath(name)
 		r := get("GET", path)
-		if r.StatusCode != 200 || r.Header.Get("Content-Type") != contentType || r.Header.Get("X-Content-Type-Options") != "nosniff" ||
-			r.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" || r.ContentLength != int64(len(assets[name].content)) {
+		if r.StatusCode != 200 || r.Header.Get("Content-Type") != contentType ||
+			r.Header.Get("X-Content-Type-Options") != "nosniff" ||
+			r.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" ||
+			r.ContentLength != int64(len(assets[name].content)) {
 			t.Errorf("%s: %d %v", path, r.StatusCode, r.Header)
 		}
 		stem, ext, _ := strings.Cut(name, ".")
-		if r := get("GET", "/assets/"+stem+".0123456789abcdef."+ext); r.StatusCode != 200 || r.Header.Get("Cache-Control") != "no-store" {
+		if r := get("GET", "/assets/"+stem+".0123456789abcdef."+ext); r.StatusCode != 200 ||
+			r.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s of another version: %d %v", name, r.StatusCode, r.Header)
 		}
 		if r := get("HEAD", path); r.StatusCode != 200 || r.Header.Get("Content-Length") == "" {
@@ -55,8 +60,10 @@ func TestAssetsAreKeptForEverUnderANameThatChangesWithThem(t *testing.T) {
 			t.Errorf("POST %s: %d", path, r.StatusCode)
 		}
 	}
-	for _, path := range []string{"/assets/", "/assets/style.css", "/assets/style.x.css", "/assets/../set.go", "/assets/style.0123456789abcdef.js", "/", "/assets/a/style.0123456789abcdef.css"} {
-		if r := get("GET", path); r.StatusCode != http.StatusNotFound || r.Header.Get("X-Content-Type-Options") != "nosniff" {
+	for _, path := range []string{"/assets/", "/assets/style.css", "/assets/style.x.css", "/assets/../set.go",
+		"/assets/style.0123456789abcdef.js", "/", "/assets/a/style.0123456789abcdef.css"} {
+		if r := get("GET", path); r.StatusCode != http.StatusNotFound ||
+			r.Header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %d", path, r.StatusCode)
 		}
 	}
@@ -81,9 +88,13 @@ func TestColoursContrastInBothSchemes(t *testing.T) {
 			of, on string
 			atMost float64 // what WCAG 2.2 §1.4.3 and §1.4.11 ask for
 		}{
-			{"ink", "paper", 4.5}, {"ink", "card", 4.5}, {"soft", "card", 4.5}, {"soft", "paper", 4.5}, {"accent", "card", 4.5}, {"accent", "paper", 4.5},
-			{"accent", "tint", 4.5}, {"accent-hover", "tint", 4.5}, {"accent-hover", "card", 4.5}, {"on-accent", "accent", 4.5}, {"on-accent", "accent-hover", 4.5},
-			{"bad", "bad-tint", 4.5}, {"warn", "warn-tint", 4.5}, {"warn", "card", 4.5}, {"soft", "tint", 4.5}, {"line", "card", 3}, {"bad", "card", 4.5}, {"bad", "bad-tint", 4.5}, {"ink", "tint", 4.5}, {"accent", "card", 3},
+			{"ink", "paper", 4.5}, {"ink", "card", 4.5}, {"soft", "card", 4.5}, {"soft", "paper", 4.5},
+			{"accent", "card", 4.5}, {"accent", "paper", 4.5},
+			{"accent", "tint", 4.5}, {"accent-hover", "tint", 4.5}, {"accent-hover", "card", 4.5},
+			{"on-accent", "accent", 4.5}, {"on-accent", "accent-hover", 4.5},
+			{"bad", "bad-tint", 4.5}, {"warn", "warn-tint", 4.5}, {"warn", "card", 4.5}, {"soft", "tint", 4.5},
+			{"line", "card", 3}, {"bad", "card", 4.5}, {"bad", "bad-tint", 4.5}, {"ink", "tint", 4.5},
+			{"accent", "card", 3},
 		} {
 			a, okA := colours[pair.of]
 			b, okB := colours[pair.on]
@@ -95,7 +106,8 @@ func TestColoursContrastInBothSchemes(t *testing.T) {
 			}
 		}
 	}
-	if n := len(regexp.MustCompile(`#[0-9a-fA-F]{3,8}\b`).FindAllString(css, -1)); n != len(property.FindAllString(css, -1))+1 {
+	if n := len(regexp.MustCompile(`#[0-9a-fA-F]{3,8}\b`).FindAllString(css, -1)); n != len(property.FindAllString(css,
+		-1))+1 {
 		t.Errorf("%d colours: all but the white behind logos are custom properties", n)
 	}
 }
@@ -125,7 +137,8 @@ func TestInitialsContrastWithEveryHue(t *testing.T) {
 		}
 	}
 	for n := range hues {
-		m := regexp.MustCompile(`\.hue-` + strconv.Itoa(n) + ` \{ background: var\(--([a-z]+)\); \}`).FindSubmatch(assets["style.css"].content)
+		m := regexp.MustCompile(`\.hue-` + strconv.Itoa(n) +
+			` \{ background: var\(--([a-z]+)\); \}`).FindSubmatch(assets["style.css"].content)
 		if m == nil {
 			t.Fatalf("there is no .hue-%d", n)
 		}
@@ -148,7 +161,8 @@ func TestTheStylesheetAsksNobodyElse(t *testing.T) {
 		t.Errorf("%d addresses", len(urls))
 	}
 	for _, u := range urls {
-		if r := get("GET", "/assets/"+u[1]); r.StatusCode != 200 || !strings.Contains(r.Header.Get("Cache-Control"), "immutable") {
+		if r := get("GET", "/assets/"+u[1]); r.StatusCode != 200 || !strings.Contains(r.Header.Get("Cache-Control"),
+			"immutable") {
 			t.Errorf("%s: %d %v", u[1], r.StatusCode, r.Header)
 		}
 	}
@@ -206,7 +220,8 @@ func TestTheFrameTellsWhetherTheSessionChanged(t *testing.T) {
 	long := strings.Repeat("é", 300)
 	for _, c := range []struct{ name, cookie, message, want string }{
 		{"unchanged", "a=b; st=S1; c=d", "client " + state("client", origin, "S1", "salt"), "unchanged"},
-		{"a client_id beyond one block, with spaces and accents", "st=S1", long + " x " + state(long+" x", origin, "S1", "salt"), "unchanged"},
+		{"a client_id beyond one block, with spaces and accents", "st=S1", long + " x " + state(long+" x", origin, "S1",
+			"salt"), "unchanged"},
 		{"a salt with a dot", "st=S1", "client " + state("client", origin, "S1", "s.t"), "unchanged"},
 		{"another session", "st=S2", "client " + state("client", origin, "S1", "salt"), "changed"},
 		{"signed out", "a=b", "client " + state("client", origin, "S1", "salt"), "changed"},
@@ -232,7 +247,8 @@ func TestTheFrameTellsWhetherTheSessionChanged(t *testing.T) {
 				listener({data: {}, origin: 'https://app.example', source: source});
 				console.log(said.join(', '));`
 			out, err := exec.Command(node, "-e", stage, "--", c.cookie, c.message).CombinedOutput()
-			if want := c.want + " to " + origin + ", error to " + origin; err != nil || strings.TrimSpace(string(out)) != want {
+			if want := c.want + " to " + origin + ", error to " + origin; err != nil ||
+				strings.TrimSpace(string(out)) != want {
 				t.Errorf("%v: %s, want %s", err, out, want)
 			}
 		})

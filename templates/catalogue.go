@@ -41,7 +41,8 @@ type piece struct{ words, value string }
 
 // formNames are the plural forms as CLDR calls them, and as the files do.
 var formNames = map[string]plural.Form{
-	"zero": plural.Zero, "one": plural.One, "two": plural.Two, "few": plural.Few, "many": plural.Many, "other": plural.Other,
+	"zero": plural.Zero, "one": plural.One, "two": plural.Two, "few": plural.Few, "many": plural.Many,
+	"other": plural.Other,
 }
 
 // placeholder is where a value goes in a text, such as {app}. The number that chooses the plural

@@ -39,5 +39,6 @@ func connectionsSamples() []sample {
 		},
 	}
 	full.Notice = NoticeDisconnected
-	return []sample{{"full", full}, {"none", Connections{Frame: sampleFrame(NavConnections, "")}}, {"empty", Connections{}}}
+	return []sample{{"full", full}, {"none", Connections{Frame: sampleFrame(NavConnections, "")}},
+		{"empty", Connections{}}}
 }

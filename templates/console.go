@@ -133,7 +133,8 @@ type ConsoleCode struct {
 // reorder or hide others.
 func (c ConsoleCode) Lines() string {
 	return strings.Map(func(r rune) rune {
-		if r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, unicode.Other_Default_Ignorable_Code_Point) {
+		if r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs,
+			unicode.Other_Default_Ignorable_Code_Point) {
 			return -1
 		}
 		return r
@@ -252,48 +253,65 @@ func consoleSamples() []sample {
 		}
 		return Message{Key: key, Args: a}
 	}
-	nav := []ConsoleLink{{Label: m("admin.start"), URL: "/admin", Current: true}, {Label: m("admin.people"), URL: "/admin/people"}}
+	nav := []ConsoleLink{{Label: m("admin.start"), URL: "/admin", Current: true}, {Label: m("admin.people"),
+		URL: "/admin/people"}}
 	var bars []ConsoleBar
 	for i := range 14 {
 		bars = append(bars, ConsoleBar{Day: sampleTime.Add(time.Duration(i-14) * 24 * time.Hour), N: i * i % 23})
 	}
 	return []sample{
 		{"start", Console{
-			ID: "console-start", Title: m("admin.start"), Person: samplePerson, Role: m("admin.role.owner"), Nav: nav, FindURL: "/admin/search", OutURL: "/account",
+			ID: "console-start", Title: m("admin.start"), Person: samplePerson, Role: m("admin.role.owner"), Nav: nav,
+			FindURL: "/admin/search", OutURL: "/account",
 			Notice: m("admin.saved"),
 			Parts: []ConsolePart{
 				{ID: "charts", Heading: m("admin.start.days"), Charts: []ConsoleChart{
 					{ID: "chart-in", Label: m("admin.start.signins"), Bars: bars, Style: "good"},
 					{ID: "chart-wrong", Label: m("admin.start.failures"), Bars: bars[:3], Style: "bad"},
 				}},
-				{ID: "facts", Facts: []ConsoleFact{{Label: m("admin.health.version"), Value: []Cell{{Text: "1.0"}, {Message: m("admin.state.disabled"), Style: "tag"}}}}},
+				{ID: "facts", Facts: []ConsoleFact{{Label: m("admin.health.version"), Value: []Cell{{Text: "1.0"},
+					{Message: m("admin.state.disabled"), Style: "tag"}}}}},
 			},
 		}},
 		{"list", Console{
-			ID: "console-people", Title: m("admin.people"), Lead: m("admin.people.lead"), Person: samplePerson, Role: m("admin.role.auditor"), Nav: nav, FindURL: "/admin/search",
+			ID: "console-people", Title: m("admin.people"), Lead: m("admin.people.lead"), Person: samplePerson,
+			Role: m("admin.role.auditor"), Nav: nav, FindURL: "/admin/search",
 			Search: "ad", OutURL: "/account", BackURL: "/admin", Back: m("admin.start"),
 			Parts: []ConsolePart{
-				{ID: "filter", Forms: []ConsoleForm{{ID: "filter-form", Action: "/admin/people", Get: true, Submit: m("admin.filter"), Inline: true, Fields: []ConsoleField{
-					{ID: "state", Name: "state", Label: m("admin.state"), Kind: "select", Options: []ConsoleOption{{Value: "", Label: Cell{Message: m("admin.any")}}, {Value: "disabled", Label: Cell{Message: m("admin.state.disabled")}, Selected: true}}},
-				}}}},
-				{ID: "list", Table: &ConsoleTable{Caption: m("admin.people"), Head: []Message{m("admin.username"), m("admin.name")}, NextURL: "/admin/people?cursor=x",
-					Rows: [][][]Cell{{{{Text: "ada", Link: "/admin/people/1"}}, {{Text: "Ada Lovelace"}, {Time: sampleTime, Style: "soft"}, {Text: `{"a":1}`, Style: "fold"}}}},
+				{ID: "filter", Forms: []ConsoleForm{{ID: "filter-form", Action: "/admin/people", Get: true,
+					Submit: m("admin.filter"), Inline: true, Fields: []ConsoleField{
+						{ID: "state", Name: "state", Label: m("admin.state"), Kind: "select",
+							Options: []ConsoleOption{{Value: "", Label: Cell{Message: m("admin.any")}},
+								{Value: "disabled", Label: Cell{Message: m("admin.state.disabled")}, Selected: true}}},
+					}}}},
+				{ID: "list", Table: &ConsoleTable{Caption: m("admin.people"), Head: []Message{m("admin.username"),
+					m("admin.name")}, NextURL: "/admin/people?cursor=x",
+					Rows: [][][]Cell{{{{Text: "ada", Link: "/admin/people/1"}},
+						{{Text: "Ada Lovelace"}, {Time: sampleTime, Style: "soft"}, {Text: `{"a":1}`, Style: "fold"}}}},
 					None: m("admin.none")}},
-				{ID: "links", Links: []ConsoleLink{{Label: m("admin.person.new"), URL: "/admin/people/new", Main: true}}},
+				{ID: "links", Links: []ConsoleLink{{Label: m("admin.person.new"), URL: "/admin/people/new",
+					Main: true}}},
 			},
 		}},
 		{"form", Console{
-			ID: "console-form", Title: m("admin.person.new"), Person: samplePerson, Role: m("admin.role.owner"), Nav: nav, OutURL: "/account",
-			Problem: m("admin.not-saved"), Faults: []ConsoleFault{{"claims.email", "is not an address such as ada@example.com"}},
+			ID: "console-form", Title: m("admin.person.new"), Person: samplePerson, Role: m("admin.role.owner"),
+			Nav: nav, OutURL: "/account",
+			Problem: m("admin.not-saved"), Faults: []ConsoleFault{{"claims.email",
+				"is not an address such as ada@example.com"}},
 			Parts: []ConsolePart{
-				{ID: "new", Forms: []ConsoleForm{{ID: "person-form", Action: "/admin/people", CSRF: "c", Submit: m("admin.save"), Main: true, Hidden: [][2]string{{"seen", "3"}}, Fields: []ConsoleField{
-					{ID: "username", Name: "username", Label: m("admin.username"), Value: "ada", Required: true, Wrong: true},
-					{ID: "about", Name: "about", Label: m("admin.name"), Kind: "textarea", Value: "x", Hint: m("admin.people.lead")},
-					{ID: "disabled", Name: "disabled", Label: m("admin.state.disabled"), Kind: "check", Checked: true},
-				}}}},
+				{ID: "new", Forms: []ConsoleForm{{ID: "person-form", Action: "/admin/people", CSRF: "c",
+					Submit: m("admin.save"), Main: true, Hidden: [][2]string{{"seen", "3"}}, Fields: []ConsoleField{
+						{ID: "username", Name: "username", Label: m("admin.username"), Value: "ada", Required: true,
+							Wrong: true},
+						{ID: "about", Name: "about", Label: m("admin.name"), Kind: "textarea", Value: "x",
+							Hint: m("admin.people.lead")},
+						{ID: "disabled", Name: "disabled", Label: m("admin.state.disabled"), Kind: "check", Checked: true},
+					}}}},
 				{ID: "tried", Heading: m("admin.start"), Steps: []ConsoleStep{
-					{Label: m("admin.start"), State: "told"}, {Label: m("admin.people"), State: "failed", Detail: "no", Expected: "a", Received: "b"}}},
-				{ID: "copy", Code: &ConsoleCode{ID: "secret", Text: "line one\nline two"}, Text: m("admin.people.lead"), Warn: m("admin.not-saved")},
+					{Label: m("admin.start"), State: "told"}, {Label: m("admin.people"), State: "failed", Detail: "no",
+						Expected: "a", Received: "b"}}},
+				{ID: "copy", Code: &ConsoleCode{ID: "secret", Text: "line one\nline two"}, Text: m("admin.people.lead"),
+					Warn: m("admin.not-saved")},
 			},
 		}},
 		{"empty", Console{}},

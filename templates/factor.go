@@ -49,17 +49,22 @@ func factorSamples() []sample {
 	recovery := []FactorChoice{{Method: MethodRecovery, URL: "/mfa?i=1&method=recovery"}}
 	return []sample{
 		{"first", Factor{
-			App: &app, Person: samplePerson, Action: "/mfa?i=1", CSRF: "c", Method: MethodTOTP, Others: recovery, SwitchURL: "/login?i=1&switch=1",
+			App: &app, Person: samplePerson, Action: "/mfa?i=1", CSRF: "c", Method: MethodTOTP, Others: recovery,
+			SwitchURL:    "/login?i=1&switch=1",
 			CancelAction: "/mfa?i=1",
 		}},
-		{"wrong", Factor{App: &app, Person: samplePerson, Action: "/mfa?i=1", CSRF: "c", Method: MethodTOTP, Error: FactorWrong, CancelAction: "/mfa?i=1"}},
+		{"wrong", Factor{App: &app, Person: samplePerson, Action: "/mfa?i=1", CSRF: "c", Method: MethodTOTP,
+			Error: FactorWrong, CancelAction: "/mfa?i=1"}},
 		{"recovery", Factor{
 			Person: samplePerson, Action: "/mfa?i=1", CSRF: "c", Method: MethodRecovery, Error: FactorThrottled,
-			ThrottledUntil: sampleTime.Add(20 * time.Minute), Others: []FactorChoice{{Method: MethodTOTP, URL: "/mfa?i=1&method=totp"}},
+			ThrottledUntil: sampleTime.Add(20 * time.Minute),
+			Others:         []FactorChoice{{Method: MethodTOTP, URL: "/mfa?i=1&method=totp"}},
 		}},
 		{"passkey", Factor{
-			App: &app, Person: samplePerson, Action: "/mfa?i=1", CSRF: "c", Method: MethodPasskey, Passkey: Passkey{Options: `{"publicKey":{}}`, State: "s"},
-			Others: []FactorChoice{{Method: MethodTOTP, URL: "/mfa?i=1&method=totp"}}, SkipAction: "/mfa?i=1", CancelAction: "/mfa?i=1",
+			App: &app, Person: samplePerson, Action: "/mfa?i=1", CSRF: "c", Method: MethodPasskey,
+			Passkey: Passkey{Options: `{"publicKey":{}}`, State: "s"},
+			Others:  []FactorChoice{{Method: MethodTOTP, URL: "/mfa?i=1&method=totp"}}, SkipAction: "/mfa?i=1",
+			CancelAction: "/mfa?i=1",
 		}},
 		{"empty", Factor{}},
 	}

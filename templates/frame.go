@@ -51,8 +51,10 @@ type Pager struct {
 func sampleFrame(current, action string) Frame {
 	f := Frame{Person: samplePerson, SignOutURL: "/logout", Action: action, CSRF: "c"}
 	for _, link := range [][2]string{
-		{NavOverview, "/account"}, {NavProfile, "/account/profile"}, {NavMethods, "/account/methods"}, {NavPassword, "/account/password"},
-		{NavSessions, "/account/sessions"}, {NavConnections, "/account/connections"}, {NavActivity, "/account/activity"},
+		{NavOverview, "/account"}, {NavProfile, "/account/profile"}, {NavMethods, "/account/methods"},
+		{NavPassword, "/account/password"},
+		{NavSessions, "/account/sessions"}, {NavConnections, "/account/connections"},
+		{NavActivity, "/account/activity"},
 		{NavLanguage, "/account/language"}, {NavData, "/account/data"},
 	} {
 		f.Nav = append(f.Nav, FrameLink{link[0], link[1], link[0] == current})

@@ -21,7 +21,8 @@ func (Preferences) Policy() Policy { return Policy{} }
 func preferencesSamples() []sample {
 	full := Preferences{
 		Frame: sampleFrame(NavLanguage, "/account/language"), Locale: "de", Zone: "Europe/London",
-		Languages: []Language{{"de", "Deutsch"}, {"en", "English"}, {"ar", "العربية"}}, Zones: []string{"America/New_York", "Europe/London"},
+		Languages: []Language{{"de", "Deutsch"}, {"en", "English"}, {"ar", "العربية"}},
+		Zones:     []string{"America/New_York", "Europe/London"},
 	}
 	full.Notice = NoticePreferencesSaved
 	return []sample{{"full", full}, {"empty", Preferences{}}}

@@ -30,7 +30,8 @@ func loggedOutSamples() []sample {
 	return []sample{
 		{"apps", LoggedOut{
 			Apps: []LoggedOutApp{
-				{"Field Notes", "told"}, {"Wiki", "waiting"}, {"Old Intranet", "failed"}, {"Mail", "browser"}, {"Chat", "none"},
+				{"Field Notes", "told"}, {"Wiki", "waiting"}, {"Old Intranet", "failed"}, {"Mail", "browser"},
+				{"Chat", "none"},
 			},
 			Frames:         []string{"https://mail.example/logout?iss=x&sid=y"},
 			RefreshSeconds: 2, ReloadURL: "/logout/done?r=1&look=1",

@@ -41,8 +41,10 @@ func loginSamples() []sample {
 	app, stranger, ada := sampleApp, sampleStranger, samplePerson
 	passkey := Passkey{Options: `{"publicKey":{}}`, State: "s"}
 	return []sample{
-		{"first", Login{App: &app, Action: "/login?i=1", CSRF: "c", CancelAction: "/login?i=1", ForgotURL: "/password/forgot?i=1", SignUpURL: "/sign-up?i=1", Passkey: passkey}},
-		{"passkey", Login{Action: "/login?i=1", CSRF: "c", Error: PasskeyWrong, Passkey: Passkey{Options: `{"publicKey":{}}`, State: "s", Unknown: "AQ", RPID: "id.example"}}},
+		{"first", Login{App: &app, Action: "/login?i=1", CSRF: "c", CancelAction: "/login?i=1",
+			ForgotURL: "/password/forgot?i=1", SignUpURL: "/sign-up?i=1", Passkey: passkey}},
+		{"passkey", Login{Action: "/login?i=1", CSRF: "c", Error: PasskeyWrong,
+			Passkey: Passkey{Options: `{"publicKey":{}}`, State: "s", Unknown: "AQ", RPID: "id.example"}}},
 		{"wrong", Login{
 			App: &app, Action: "/login?i=1", CSRF: "c", Username: "ada", Error: LoginWrong, Remember: true,
 			CancelAction: "/login?i=1",

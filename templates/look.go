@@ -117,7 +117,8 @@ func (l Look) Check() map[string]error {
 		field, value, fallback string
 		at                     *colour
 	}{
-		{"background", l.Background, ourBackground, &p.paper}, {"background_dark", l.BackgroundDark, ourBackgroundDark, &p.paperDark},
+		{"background", l.Background, ourBackground, &p.paper}, {"background_dark", l.BackgroundDark, ourBackgroundDark,
+			&p.paperDark},
 		{"accent", l.Accent, ourAccent, &p.accent}, {"accent_dark", l.AccentDark, ourAccentDark, &p.accentDark},
 	} {
 		value := c.value
@@ -140,7 +141,8 @@ func (l Look) Check() map[string]error {
 			}
 		}
 		if contrast(c, worst) < enough {
-			faults[field] = fmt.Errorf("%s on %s has a contrast of %.1f, and text needs %.1f; %s would do", c, worst, contrast(c, worst), enough,
+			faults[field] = fmt.Errorf("%s on %s has a contrast of %.1f, and text needs %.1f; %s would do", c, worst,
+				contrast(c, worst), enough,
 				readable(c, to, on...))
 		}
 	}
@@ -156,7 +158,8 @@ func (l Look) Check() map[string]error {
 			faults["logo_file"] = errors.New("is not a picture of a kind that is shown: PNG, JPEG, GIF or WebP")
 		}
 	}
-	for field, uri := range map[string]string{"help_uri": l.HelpURI, "privacy_uri": l.PrivacyURI, "imprint_uri": l.ImprintURI} {
+	for field, uri := range map[string]string{"help_uri": l.HelpURI, "privacy_uri": l.PrivacyURI,
+		"imprint_uri": l.ImprintURI} {
 		if uri != "" && (!strings.HasPrefix(uri, "https://") && !strings.HasPrefix(uri, "http://") || host(uri) == "") {
 			faults[field] = errors.New("is not an address such as https://www.example.com/help")
 		}
@@ -215,10 +218,12 @@ func (p palette) css() string {
 	rules := func(accent, card, paper, far, on colour) string {
 		tint := card.towards(accent, .1)
 		accent = readable(accent, far, card, paper, tint)
-		return fmt.Sprintf(":root { --paper: %s; --accent: %s; --accent-hover: %s; --on-accent: %s; --tint: %s; }", paper, accent, accent.towards(far, .15), on, tint)
+		return fmt.Sprintf(":root { --paper: %s; --accent: %s; --accent-hover: %s; --on-accent: %s; --tint: %s; }",
+			paper, accent, accent.towards(far, .15), on, tint)
 	}
 	return rules(p.accent, ours(ourCard), p.paper, black, white) +
-		"\n@media (prefers-color-scheme: dark) { " + rules(p.accentDark, ours(ourCardDark), p.paperDark, white, black) + " }\n"
+		"\n@media (prefers-color-scheme: dark) { " + rules(p.accentDark, ours(ourCardDark), p.paperDark, white, black) +
+		" }\n"
 }
 
 // parsePalette reads the name of a stylesheet.
@@ -323,7 +328,8 @@ type footLink struct{ Name, URI string }
 // Foot is where the foot of the page leads.
 func (v view) Foot() []footLink {
 	var out []footLink
-	for _, l := range []footLink{{"footer.help", v.look.HelpURI}, {"footer.privacy", v.look.PrivacyURI}, {"footer.imprint", v.look.ImprintURI}} {
+	for _, l := range []footLink{{"footer.help", v.look.HelpURI}, {"footer.privacy", v.look.PrivacyURI},
+		{"footer.imprint", v.look.ImprintURI}} {
 		if l.URI != "" {
 			out = append(out, l)
 		}

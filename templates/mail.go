@@ -48,7 +48,8 @@ const (
 
 // mailKinds lists them all, for the tests.
 var mailKinds = []string{
-	MailReset, MailSignUp, MailSignUpKnown, MailInvite, MailAddress, MailLost, MailLostBegun, MailLostReady, MailPasswordChanged, MailAddressAsked,
+	MailReset, MailSignUp, MailSignUpKnown, MailInvite, MailAddress, MailLost, MailLostBegun, MailLostReady,
+	MailPasswordChanged, MailAddressAsked,
 	MailAddressChanged, MailAddressTaken, MailNewDevice, MailFactorAdded, MailFactorRemoved, MailCodesNew, MailDeleted,
 }
 
@@ -76,7 +77,8 @@ func (s *Set) Mail(lang string, m Mail) (subject, text, html string, err error) 
 		note = word("mail.notice.note")
 	}
 	page := struct{ Lang, Dir, Subject, Hello, Text, Link, Button, Note, From string }{
-		v.Lang, v.Dir, part("subject") + " – " + v.Provider, word("mail.hello"), part("text"), m.Link, part("button"), note, word("mail.from"),
+		v.Lang, v.Dir, part("subject") + " – " + v.Provider, word("mail.hello"), part("text"), m.Link, part("button"),
+		note, word("mail.from"),
 	}
 	var b bytes.Buffer
 	if err := mailTemplate.Execute(&b, page); err != nil {

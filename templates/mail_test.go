@@ -23,8 +23,10 @@ func TestMailsAreCompleteInEveryLanguage(t *testing.T) {
 	for _, lang := range s.order {
 		for _, kind := range mailKinds {
 			link := "https://id.example/password/reset?link=abc"
-			subject, text, body, err := s.Mail(lang, Mail{Kind: kind, Person: "Ada Lovelace", Link: link, Valid: 30 * time.Minute,
-				Args: Args{"username": "ada", "time": s.MailDate(lang, nil, testNow), "address": "192.0.2.7", "device": "Firefox (Linux)"}})
+			subject, text, body, err := s.Mail(lang, Mail{Kind: kind, Person: "Ada Lovelace", Link: link,
+				Valid: 30 * time.Minute,
+				Args: Args{"username": "ada", "time": s.MailDate(lang, nil, testNow), "address": "192.0.2.7",
+					"device": "Firefox (Linux)"}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -56,7 +58,8 @@ func TestAHostileNameStaysANameInAMail(t *testing.T) {
 	t.Parallel()
 	s := newSet(t)
 	name := "<a href=//evil.test>x</a>{{.Token}}\r\nBcc: x@y\u202e" + strings.Repeat("long ", 4000)
-	subject, text, body, err := s.Mail("en", Mail{Kind: MailReset, Person: name, Link: "https://id.example/x", Valid: time.Minute, Args: Args{"username": name}})
+	subject, text, body, err := s.Mail("en", Mail{Kind: MailReset, Person: name, Link: "https://id.example/x",
+		Valid: time.Minute, Args: Args{"username": name}})
 	if err != nil {
 		t.Fatal(err)
 	}

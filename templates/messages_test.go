@@ -45,8 +45,10 @@ func TestNumbersAreSaidInTheFormsOfTheLanguage(t *testing.T) {
 	for lang, want := range map[string]map[int]plural.Form{
 		"en": {0: plural.Other, 1: plural.One, 2: plural.Other},
 		"fr": {0: plural.One, 1: plural.One, 2: plural.Other},
-		"pl": {1: plural.One, 2: plural.Few, 4: plural.Few, 5: plural.Many, 12: plural.Many, 22: plural.Few, 101: plural.Many},
-		"ar": {0: plural.Zero, 1: plural.One, 2: plural.Two, 3: plural.Few, 10: plural.Few, 11: plural.Many, 99: plural.Many, 100: plural.Other},
+		"pl": {1: plural.One, 2: plural.Few, 4: plural.Few, 5: plural.Many, 12: plural.Many, 22: plural.Few,
+			101: plural.Many},
+		"ar": {0: plural.Zero, 1: plural.One, 2: plural.Two, 3: plural.Few, 10: plural.Few, 11: plural.Many,
+			99: plural.Many, 100: plural.Other},
 		"ja": {0: plural.Other, 1: plural.Other, 5: plural.Other},
 	} {
 		c, err := newCatalogue(lang)
@@ -69,7 +71,8 @@ func TestNumbersAreSaidInTheFormsOfTheLanguage(t *testing.T) {
 func TestListsAreSaidAsPeopleSayThem(t *testing.T) {
 	t.Parallel()
 	v := newSet(t).view("en", nil)
-	for want, names := range map[string][]string{"": nil, "a": {"a"}, "a and b": {"a", "b"}, "a, b and c": {"a", "b", "c"}, "a, b, c and d": {"a", "b", "c", "d"}} {
+	for want, names := range map[string][]string{"": nil, "a": {"a"}, "a and b": {"a", "b"},
+		"a, b and c": {"a", "b", "c"}, "a, b, c and d": {"a", "b", "c", "d"}} {
 		if got := v.List(names); got.String() != want || len(names) > 0 && !got[0].Name {
 			t.Errorf("%q: %q", want, got)
 		}
@@ -92,7 +95,9 @@ func TestEveryProblemHasWords(t *testing.T) {
 			t.Errorf("%q is of no problem", key)
 		}
 	}
-	if got := (Error{Problem: MethodNotAllowed, Args: Args{"methods": []string{"GET", "POST"}}}).Text(); got != "This address accepts only GET and POST requests." {
+	if got := (Error{Problem: MethodNotAllowed,
+		Args: Args{"methods": []string{"GET",
+			"POST"}}}).Text(); got != "This address accepts only GET and POST requests." {
 		t.Error(got)
 	}
 	if got := (Error{Problem: LogoutRedirect}).Text(); !strings.HasPrefix(got, "It asked us") {
@@ -135,8 +140,11 @@ func TestEveryMessageIsUsed(t *testing.T) {
 	}
 	for key := range english().messages {
 		chosen := false // by a value: a scope, a claim, a reason, a state
-		for _, prefix := range []string{"scope.", "claim.", "refused.reason.", "logged-out.", "problem.", "password.refused.", "mail.", "activity.", "reset.", "invitation.", "lost-", "confirm.",
-			"admin.confirm.", "admin.key.state.", "admin.key.use.", "admin.mail.state.", "admin.outcome.", "admin.role.", "admin.rule.", "admin.scope.", "admin.state.", "admin.type.", "admin.health.", "admin.doctor."} {
+		for _, prefix := range []string{"scope.", "claim.", "refused.reason.", "logged-out.", "problem.",
+			"password.refused.", "mail.", "activity.", "reset.", "invitation.", "lost-", "confirm.",
+			"admin.confirm.", "admin.key.state.", "admin.key.use.", "admin.mail.state.", "admin.outcome.",
+			"admin.role.", "admin.rule.", "admin.scope.", "admin.state.", "admin.type.", "admin.health.",
+			"admin.doctor."} {
 			chosen = chosen || strings.HasPrefix(key, prefix)
 		}
 		if !chosen && !strings.Contains(all.String(), `"`+key+`"`) {
@@ -212,7 +220,8 @@ func TestTimesAreSaidAsPeopleSayThem(t *testing.T) {
 		}
 	}
 	for want, left := range map[string]time.Duration{
-		"1 second": -time.Hour, "30 seconds": 30 * time.Second, "1 minute": time.Minute, "2 minutes": 61 * time.Second, "1 hour": time.Hour, "2 hours": 61 * time.Minute,
+		"1 second": -time.Hour, "30 seconds": 30 * time.Second, "1 minute": time.Minute, "2 minutes": 61 * time.Second,
+		"1 hour": time.Hour, "2 hours": 61 * time.Minute,
 	} {
 		if got := v.Wait(testNow.Add(left)).String(); got != want {
 			t.Errorf("%v: %q", left, got)
@@ -238,7 +247,8 @@ func TestScopesAreSentences(t *testing.T) {
 		return kind == "scope" && (name == "openid" || name == "email") || kind == "claim" && name == "orders:read"
 	}
 	items := s.Scopes("en", []string{"openid", "email", "openid", "offline_access", "orders:read", ""},
-		[]string{"birthdate", "phone_number", "phone_number_verified", "badge"}, []string{"https://api.example/v1", "urn:x"}, known)
+		[]string{"birthdate", "phone_number", "phone_number_verified", "badge"}, []string{"https://api.example/v1",
+			"urn:x"}, known)
 	if got := names(items); got != "openid email offline_access* orders:read* birthdate* phone_number* badge* https://api.example/v1* urn:x*" {
 		t.Error(got)
 	}
@@ -247,19 +257,23 @@ func TestScopesAreSentences(t *testing.T) {
 		titles[i.Name] = i.Title
 	}
 	for name, want := range map[string]string{
-		"orders:read": "Use “orders:read”", "birthdate": "See one detail of your profile: Birthday", "badge": "See one detail of your profile: badge",
-		"https://api.example/v1": "Act for you at api.example", "urn:x": "Act for you at urn:x", "offline_access": "Stay connected while you are away",
+		"orders:read": "Use “orders:read”", "birthdate": "See one detail of your profile: Birthday",
+		"badge":                  "See one detail of your profile: badge",
+		"https://api.example/v1": "Act for you at api.example", "urn:x": "Act for you at urn:x",
+		"offline_access": "Stay connected while you are away",
 	} {
 		if titles[name] != want {
 			t.Errorf("%s: %q", name, titles[name])
 		}
 	}
-	if all := s.Scopes("de", []string{"openid"}, nil, nil, nil); len(all) != 1 || !all[0].New || all[0].Title != "Wissen, dass Sie es sind" {
+	if all := s.Scopes("de", []string{"openid"}, nil, nil, nil); len(all) != 1 || !all[0].New ||
+		all[0].Title != "Wissen, dass Sie es sind" {
 		t.Errorf("%+v", all)
 	}
 	for _, lang := range s.order {
 		for _, scope := range []string{"openid", "profile", "email", "address", "phone", "groups", "offline_access"} {
-			if i := s.Scopes(lang, []string{scope}, nil, nil, nil); strings.Contains(i[0].Title, scope) && strings.Contains(i[0].Title, "“") || i[0].Detail == "" {
+			if i := s.Scopes(lang, []string{scope}, nil, nil, nil); strings.Contains(i[0].Title, scope) &&
+				strings.Contains(i[0].Title, "“") || i[0].Detail == "" {
 				t.Errorf("%s in %s: %+v", scope, lang, i)
 			}
 		}

@@ -57,7 +57,8 @@ func methodsSamples() []sample {
 			Frame: renamed, RecoveryLeft: 8, RequireOffered: true,
 			Passkey: Passkey{Options: `{"publicKey":{}}`, State: "s", Signal: `{}`},
 			Passkeys: []ShownPasskey{
-				{ID: "AQ", Name: "Laptop", Model: "iCloud Keychain", Synced: true, Added: sampleTime.Add(-90 * time.Hour), LastUsed: sampleTime.Add(-time.Hour)},
+				{ID: "AQ", Name: "Laptop", Model: "iCloud Keychain", Synced: true,
+					Added: sampleTime.Add(-90 * time.Hour), LastUsed: sampleTime.Add(-time.Hour)},
 				{ID: "Ag", Name: "Key ring", Required: true, LastWayIn: true, Added: sampleTime.Add(-time.Hour)},
 			},
 			Authenticator: []Authenticator{
@@ -161,8 +162,10 @@ func (e EnrolTOTP) QR() *QRCode {
 func enrolTOTPSamples() []sample {
 	app := sampleApp
 	full := EnrolTOTP{
-		Person: samplePerson, Action: "/account/methods/totp", CSRF: "c", ID: "x", Secret: "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ",
-		URI: "otpauth://totp/Latchkey:ada?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Latchkey", CancelURL: "/account/methods",
+		Person: samplePerson, Action: "/account/methods/totp", CSRF: "c", ID: "x",
+		Secret:    "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ",
+		URI:       "otpauth://totp/Latchkey:ada?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Latchkey",
+		CancelURL: "/account/methods",
 	}
 	wrong := full
 	wrong.App, wrong.Error, wrong.DeviceName = &app, FactorWrong, "Phone"
@@ -187,8 +190,10 @@ func (RecoveryCodes) Policy() Policy { return Policy{} }
 func recoveryCodesSamples() []sample {
 	app := sampleApp
 	codes := []string{
-		"k3v9qz-ab2cde-fgh4ij-klm5no", "p6qrst-uvwx7y-zabcde-f2ghij", "klm3no-pqrs4t-uvw5xy-zab6cd", "efg7hi-jklmno-p2qrst-uvw3xy",
-		"zab4cd-efgh5i-jklm6n-opqr7s", "tuvwxy-z2abcd-efg3hi-jkl4mn", "opq5rs-tuv6wx-yza7bc-defghi", "jkl2mn-opq3rs-tuv4wx-yza5bc",
+		"k3v9qz-ab2cde-fgh4ij-klm5no", "p6qrst-uvwx7y-zabcde-f2ghij", "klm3no-pqrs4t-uvw5xy-zab6cd",
+		"efg7hi-jklmno-p2qrst-uvw3xy",
+		"zab4cd-efgh5i-jklm6n-opqr7s", "tuvwxy-z2abcd-efg3hi-jkl4mn", "opq5rs-tuv6wx-yza7bc-defghi",
+		"jkl2mn-opq3rs-tuv4wx-yza5bc",
 		"def6gh-ijk7lm-nopqrs-t2uvwx", "yz3abc-def4gh-ijk5lm-nop6qr",
 	}
 	return []sample{

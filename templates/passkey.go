@@ -51,14 +51,17 @@ func newPasskeySamples() []sample {
 	passkey := Passkey{Options: `{"publicKey":{}}`, State: "s"}
 	return []sample{
 		{"needed", NewPasskey{
-			App: &app, Person: samplePerson, Action: "/mfa/enrol?i=1", CSRF: "c", Passkey: passkey, TOTPURL: "/mfa/enrol?i=1", CancelAction: "/mfa/enrol?i=1",
+			App: &app, Person: samplePerson, Action: "/mfa/enrol?i=1", CSRF: "c", Passkey: passkey,
+			TOTPURL: "/mfa/enrol?i=1", CancelAction: "/mfa/enrol?i=1",
 		}},
 		{"offer", NewPasskey{
 			App: &app, Person: samplePerson, Action: "/passkey?i=1", CSRF: "c", Offer: true, SkipAction: "/passkey?i=1",
-			Passkey: Passkey{Options: `{"publicKey":{}}`, State: "s", PassingOptions: `{"publicKey":{},"mediation":"conditional"}`, PassingState: "p"},
+			Passkey: Passkey{Options: `{"publicKey":{}}`, State: "s",
+				PassingOptions: `{"publicKey":{},"mediation":"conditional"}`, PassingState: "p"},
 		}},
 		{"hardware", NewPasskey{
-			App: &app, Person: samplePerson, Action: "/mfa/enrol?i=1", CSRF: "c", Passkey: passkey, Hardware: true, Error: PasskeyWrong,
+			App: &app, Person: samplePerson, Action: "/mfa/enrol?i=1", CSRF: "c", Passkey: passkey, Hardware: true,
+			Error:        PasskeyWrong,
 			CancelAction: "/mfa/enrol?i=1",
 		}},
 		{"empty", NewPasskey{}},

@@ -14,10 +14,14 @@ func TestAPageAsksForNoMoreThanItNeeds(t *testing.T) {
 		want string
 	}{
 		{"a page of ours", Account{}, least + "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"},
-		{"a form that leads to the application", Login{App: &App{LeadsTo: []string{"https://a.example/cb", "https://a.example/other", "http://127.0.0.1:*"}}},
+		{"a form that leads to the application",
+			Login{App: &App{LeadsTo: []string{"https://a.example/cb", "https://a.example/other",
+				"http://127.0.0.1:*"}}},
 			least + "base-uri 'none'; form-action 'self' https://a.example http://127.0.0.1:*; frame-ancestors 'none'"},
-		{"a sign-in for a page of ours", Login{}, least + "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"},
-		{"frames of the applications", LoggedOut{Frames: []string{"https://mail.example:8443/out?x=1", "https://shop.example/"}},
+		{"a sign-in for a page of ours", Login{}, least +
+			"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"},
+		{"frames of the applications", LoggedOut{Frames: []string{"https://mail.example:8443/out?x=1",
+			"https://shop.example/"}},
 			least + "frame-src https://mail.example:8443 https://shop.example; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"},
 		{"a response by a form", FormPost{Action: "https://a.example/cb"},
 			least + "script-src 'self'; base-uri 'none'; form-action https://a.example; frame-ancestors 'none'"},

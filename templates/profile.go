@@ -79,7 +79,8 @@ func profileSamples() []sample {
 		Fields: []ProfileField{
 			{Claim: "name", Value: "Ada Lovelace", Type: "text", Autocomplete: "name"},
 			{Claim: "birthdate", Type: "text", Hint: "profile.hint.birthdate", Autocomplete: "off"},
-			{Claim: "website", Value: "https://ada.example/", Type: "url", Hint: "profile.hint.link", Autocomplete: "url"},
+			{Claim: "website", Value: "https://ada.example/", Type: "url", Hint: "profile.hint.link",
+				Autocomplete: "url"},
 			{Claim: "address", Value: "12 St James’s Square\nLondon", Type: "lines", Autocomplete: "street-address"},
 		},
 	}

@@ -22,9 +22,11 @@ func (r Refused) Policy() Policy { return Policy{Forms: r.App.LeadsTo} }
 func refusedSamples() []sample {
 	return []sample{
 		{"group", Refused{
-			App: sampleApp, Person: samplePerson, Reason: "not_in_group", Contact: "it@example.org", RequestID: "8QK4-7TZM",
+			App: sampleApp, Person: samplePerson, Reason: "not_in_group", Contact: "it@example.org",
+			RequestID:  "8QK4-7TZM",
 			BackAction: "/consent?i=1", CSRF: "c", SwitchURL: "/login?i=1&switch=1",
 		}},
-		{"link", Refused{App: sampleStranger, Person: samplePerson, Reason: "client_disabled", BackURL: "https://dash.example/"}},
+		{"link", Refused{App: sampleStranger, Person: samplePerson, Reason: "client_disabled",
+			BackURL: "https://dash.example/"}},
 	}
 }

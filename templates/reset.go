@@ -6,9 +6,11 @@ type Reset struct {
 	Words        string // one of the Reset constants; "" is ResetForgotten
 	Person       Person
 	Action, CSRF string
-	MinLength    int    // characters that a password needs
-	Error        string // PasswordMissing, PasswordMismatch, or why the password is refused: the end of a key of a message
-	ErrorN       int    // the limit that Error is about
+	MinLength    int // characters that a password needs
+	// PasswordMissing, PasswordMismatch, or why the password is refused: the end of a key of a
+	// message
+	Error  string
+	ErrorN int // the limit that Error is about
 }
 
 // What Reset.Words can say: the beginnings of keys of messages.
@@ -51,8 +53,10 @@ func (ResetDone) Policy() Policy { return Policy{} }
 func resetSamples() []sample {
 	return []sample{
 		{"first", Reset{Person: samplePerson, Action: "/password/reset", CSRF: "c", MinLength: 10}},
-		{"short", Reset{Person: samplePerson, Action: "/password/reset", CSRF: "c", MinLength: 10, Error: "short", ErrorN: 10}},
-		{"mismatch", Reset{Person: samplePerson, Action: "/password/reset", CSRF: "c", MinLength: 10, Error: PasswordMismatch}},
+		{"short", Reset{Person: samplePerson, Action: "/password/reset", CSRF: "c", MinLength: 10, Error: "short",
+			ErrorN: 10}},
+		{"mismatch", Reset{Person: samplePerson, Action: "/password/reset", CSRF: "c", MinLength: 10,
+			Error: PasswordMismatch}},
 		{"invited", Reset{Words: ResetInvited, Person: samplePerson, Action: "/invitation", CSRF: "c", MinLength: 10}},
 		{"lost", Reset{Words: ResetLost, Person: samplePerson, Action: "/recovery/finish", CSRF: "c", MinLength: 10}},
 		{"empty", Reset{}},

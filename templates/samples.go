@@ -16,7 +16,8 @@ var (
 	}
 	samplePerson = Person{Name: "Ada Lovelace", Username: "ada", Email: "ada@example.org"}
 	sampleScopes = []ScopeItem{
-		{Name: "openid", Title: "Know that it’s you", Detail: "It receives an identifier for you, and the time when you signed in."},
+		{Name: "openid", Title: "Know that it’s you",
+			Detail: "It receives an identifier for you, and the time when you signed in."},
 		{Name: "email", Title: "See your e-mail address", Detail: "And whether it has been confirmed."},
 		{
 			Name: "offline_access", Title: "Stay connected while you are away", New: true,

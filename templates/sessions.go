@@ -47,7 +47,8 @@ func sessionsSamples() []sample {
 		Sessions: []AccountSession{
 			{
 				ID: "s1", Device: "Firefox on Linux", Address: "192.0.2.7", Current: true,
-				SignedInAt: sampleTime.Add(-time.Hour), LastSeen: sampleTime, Apps: []string{"Field Notes", "Wiki", "Chat"},
+				SignedInAt: sampleTime.Add(-time.Hour), LastSeen: sampleTime, Apps: []string{"Field Notes", "Wiki",
+					"Chat"},
 			},
 			{
 				ID: "s2", Address: "::1", SignedInAt: sampleTime.Add(-100 * time.Hour),

@@ -148,7 +148,8 @@ func TestPagesLookAsReviewed(t *testing.T) {
 	for _, p := range pages {
 		for i, c := range p.samples() {
 			for _, lang := range s.order {
-				if lang != "en" && (p.file == (Console{}).file() && !slices.Contains(consoleLanguages, lang) || i > 0 || lang != "de" && s.languages[lang].direction != "rtl") {
+				if lang != "en" && (p.file == (Console{}).file() && !slices.Contains(consoleLanguages, lang) || i > 0 ||
+					lang != "de" && s.languages[lang].direction != "rtl") {
 					continue
 				}
 				name := filepath.Join("testdata", strings.Join([]string{path.Base(p.file), c.name, lang, "html"}, "."))
@@ -168,7 +169,8 @@ func TestPagesLookAsReviewed(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got != string(want) {
-					t.Errorf("%s is not what is rendered; see the difference after go test ./templates -update\n%s", name, got)
+					t.Errorf("%s is not what is rendered; see the difference after go test ./templates -update\n%s",
+						name, got)
 				}
 			}
 		}
@@ -212,18 +214,28 @@ func TestThePagesAreATableWithoutGaps(t *testing.T) {
 func TestEveryPageHasTheIdsThatAutomationKnows(t *testing.T) {
 	t.Parallel()
 	contract := map[string][]string{
-		"signin/login": {"login-page", "password", "login-submit"}, "signin/consent": {"consent-page", "consent-allow", "consent-deny"},
-		"signin/accounts": {"accounts-page", "account-current", "account-other"}, "error": {"op-error"}, "signin/refused": {"refused"},
-		"account/logout_confirm": {"logout-page", "logout-confirm"}, "account/logged_out": {"logged-out"}, "account/account": {"account-page"},
-		"account/address": {"address-page"}, "signup/ask": {"sign-up-page", "sign-up-submit"}, "signup/finish": {"finish-page", "finish-submit"}, "signup/done": {"signed-up"}, "recovery/step": {"step-page"}, "account/profile": {"profile-page"}, "account/password": {"password-page", "new-password", "repeat-password", "others", "password-submit"},
-		"account/sessions": {"sessions-page"}, "account/connections": {"connections-page"}, "account/activity": {"activity-page"},
-		"account/language": {"language-page", "locale", "zoneinfo", "language-save"}, "account/data": {"data-page", "data-export"}, "account/deleted": {"deleted", "deleted-sign-in"},
-		"signin/mfa": {"mfa-page"}, "signin/passkey": {"passkey-page", "passkey", "passkey-form", "passkey-use"}, "account/methods": {"methods-page"}, "account/totp": {"totp-page", "code", "totp-submit"},
+		"signin/login": {"login-page", "password", "login-submit"}, "signin/consent": {"consent-page", "consent-allow",
+			"consent-deny"},
+		"signin/accounts": {"accounts-page", "account-current", "account-other"}, "error": {"op-error"},
+		"signin/refused":         {"refused"},
+		"account/logout_confirm": {"logout-page", "logout-confirm"}, "account/logged_out": {"logged-out"},
+		"account/account": {"account-page"},
+		"account/address": {"address-page"}, "signup/ask": {"sign-up-page", "sign-up-submit"},
+		"signup/finish": {"finish-page", "finish-submit"}, "signup/done": {"signed-up"},
+		"recovery/step": {"step-page"}, "account/profile": {"profile-page"}, "account/password": {"password-page",
+			"new-password", "repeat-password", "others", "password-submit"},
+		"account/sessions": {"sessions-page"}, "account/connections": {"connections-page"},
+		"account/activity": {"activity-page"},
+		"account/language": {"language-page", "locale", "zoneinfo", "language-save"}, "account/data": {"data-page",
+			"data-export"}, "account/deleted": {"deleted", "deleted-sign-in"},
+		"signin/mfa": {"mfa-page"}, "signin/passkey": {"passkey-page", "passkey", "passkey-form", "passkey-use"},
+		"account/methods": {"methods-page"}, "account/totp": {"totp-page", "code", "totp-submit"},
 		"account/recovery": {"recovery-page"},
 		"recovery/forgot":  {"forgot-page", "username", "forgot-submit"}, "recovery/forgot_sent": {"forgot-sent"},
-		"recovery/reset": {"reset-page", "new-password", "repeat-password", "reset-submit"}, "recovery/reset_done": {"reset-done", "reset-sign-in"},
-		"console/console":  {"content"},
-		"signin/form_post": {"form-post"}, "signin/check_session": nil,
+		"recovery/reset":      {"reset-page", "new-password", "repeat-password", "reset-submit"},
+		"recovery/reset_done": {"reset-done", "reset-sign-in"},
+		"console/console":     {"content"},
+		"signin/form_post":    {"form-post"}, "signin/check_session": nil,
 	}
 	everyPage(t, func(t *testing.T, _ string, page Page, out string) {
 		all := parse(t, out)
@@ -237,7 +249,8 @@ func TestEveryPageHasTheIdsThatAutomationKnows(t *testing.T) {
 		if l, ok := page.(Login); ok {
 			if l.Reauthenticate == nil {
 				u := byID(t, all, "username")
-				if _, readonly := u.attr["readonly"]; readonly || u.attr["name"] != "username" || u.attr["value"] != l.Username {
+				if _, readonly := u.attr["readonly"]; readonly || u.attr["name"] != "username" ||
+					u.attr["value"] != l.Username {
 					t.Errorf("username: %v", u.attr)
 				}
 			} else if len(find(all, func(e *element) bool { return e.id() == "username" })) != 0 {
@@ -258,7 +271,10 @@ func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 		if h := tagged(all, "h1"); len(h) != 1 {
 			t.Errorf("%d h1", len(h))
 		}
-		if title := find(all, func(e *element) bool { return e.tag == "title" && !slices.Contains(e.within, "svg") }); len(title) != 1 || !strings.HasSuffix(title[0].text, " – Latchkey") {
+		if title := find(all, func(e *element) bool {
+			return e.tag == "title" && !slices.Contains(e.within,
+				"svg")
+		}); len(title) != 1 || !strings.HasSuffix(title[0].text, " – Latchkey") {
 			t.Errorf("title: %v", title)
 		}
 		labels := map[string]bool{}
@@ -275,12 +291,14 @@ func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 			if in.attr["placeholder"] != "" {
 				t.Error("a placeholder is no label")
 			}
-			if by := strings.Fields(in.attr["aria-describedby"]); len(by) > 0 && in.attr["aria-invalid"] != "" && byID(t, all, by[len(by)-1]).attr["role"] != "alert" {
+			if by := strings.Fields(in.attr["aria-describedby"]); len(by) > 0 && in.attr["aria-invalid"] != "" &&
+				byID(t, all, by[len(by)-1]).attr["role"] != "alert" {
 				t.Errorf("#%s is not an alert", by)
 			}
 		}
 		for _, b := range tagged(all, "button") {
-			if b.attr["type"] != "submit" && b.attr["id"] != "passkey-use" || strings.TrimSpace(b.text) == "" || b.attr["type"] == "submit" && !slices.Contains(b.within, "form") {
+			if b.attr["type"] != "submit" && b.attr["id"] != "passkey-use" || strings.TrimSpace(b.text) == "" ||
+				b.attr["type"] == "submit" && !slices.Contains(b.within, "form") {
 				t.Errorf("button %v %q", b.attr, b.text)
 			}
 		}
@@ -318,7 +336,8 @@ func TestPagesOfDifferentKindsHaveDifferentTitles(t *testing.T) {
 			}
 		}
 	}
-	if title := tagged(parse(t, render(t, s, "en", loginSamples()[0].page)), "title")[0].text; title != "Sign in to Field Notes – Latchkey" {
+	if title := tagged(parse(t, render(t, s, "en", loginSamples()[0].page)),
+		"title")[0].text; title != "Sign in to Field Notes – Latchkey" {
 		t.Errorf("title: %q", title)
 	}
 }
@@ -331,7 +350,8 @@ func TestNoPageNeedsMoreThanItsPolicyAllows(t *testing.T) {
 		}
 		for _, e := range parse(t, out) {
 			for name, value := range e.attr {
-				if strings.HasPrefix(name, "on") || name == "style" || strings.HasPrefix(strings.ToLower(value), "javascript:") {
+				if strings.HasPrefix(name, "on") || name == "style" || strings.HasPrefix(strings.ToLower(value),
+					"javascript:") {
 					t.Errorf("<%s %s=%q>", e.tag, name, value)
 				}
 			}
@@ -339,7 +359,9 @@ func TestNoPageNeedsMoreThanItsPolicyAllows(t *testing.T) {
 			case "style", "base", "object", "embed":
 				t.Errorf("<%s>", e.tag)
 			case "script":
-				if !slices.Contains([]string{"signin/form_post", "signin/check_session", "signin/login", "signin/mfa", "signin/passkey", "account/methods"}, page.file()) || !strings.HasPrefix(e.attr["src"], "/assets/") || e.text != "" {
+				if !slices.Contains([]string{"signin/form_post", "signin/check_session", "signin/login", "signin/mfa",
+					"signin/passkey", "account/methods"}, page.file()) || !strings.HasPrefix(e.attr["src"],
+					"/assets/") || e.text != "" {
 					t.Errorf("script on %s: %v", page.file(), e.attr)
 				}
 			case "link":
@@ -351,7 +373,8 @@ func TestNoPageNeedsMoreThanItsPolicyAllows(t *testing.T) {
 					t.Errorf("img %v", e.attr)
 				}
 			case "iframe":
-				if page.file() != "account/logged_out" || strings.Contains(e.attr["sandbox"], "top-navigation") || !strings.Contains(e.attr["sandbox"], "allow-scripts") {
+				if page.file() != "account/logged_out" || strings.Contains(e.attr["sandbox"], "top-navigation") ||
+					!strings.Contains(e.attr["sandbox"], "allow-scripts") {
 					t.Errorf("iframe %v", e.attr)
 				}
 			case "a":
@@ -359,7 +382,8 @@ func TestNoPageNeedsMoreThanItsPolicyAllows(t *testing.T) {
 					t.Errorf("a %v", e.attr)
 				}
 			case "form":
-				if get := e.attr["method"] == "get" && page.file() == (Console{}).file(); e.attr["method"] != "post" && !get {
+				if get := e.attr["method"] == "get" && page.file() == (Console{}).file(); e.attr["method"] != "post" &&
+					!get {
 					t.Errorf("form %v", e.attr)
 				}
 			}
@@ -371,7 +395,8 @@ func TestEveryFormOfOursCarriesItsCSRFValue(t *testing.T) {
 	t.Parallel()
 	everyPage(t, func(t *testing.T, _ string, page Page, out string) {
 		all := parse(t, out)
-		forms, values := len(find(all, func(e *element) bool { return e.tag == "form" && e.attr["method"] == "post" })), len(find(all, func(e *element) bool { return e.tag == "input" && e.attr["name"] == "csrf" }))
+		forms, values := len(find(all, func(e *element) bool { return e.tag == "form" && e.attr["method"] == "post" })),
+			len(find(all, func(e *element) bool { return e.tag == "input" && e.attr["name"] == "csrf" }))
 		if page.file() == "signin/form_post" {
 			forms = 0 // it goes to the application, which must not learn one
 		}
@@ -401,7 +426,8 @@ func TestLoginErrorsAreLinkedToTheFieldThatNeedsAttention(t *testing.T) {
 		all := parse(t, render(t, s, "en", l))
 		if l.Error != "" {
 			byID(t, all, "login-error")
-			if p := byID(t, all, "password"); p.attr["aria-invalid"] != "true" || p.attr["aria-describedby"] != "login-error" {
+			if p := byID(t, all, "password"); p.attr["aria-invalid"] != "true" ||
+				p.attr["aria-describedby"] != "login-error" {
 				t.Errorf("password: %v", p.attr)
 			}
 		}
@@ -430,7 +456,8 @@ func TestLoginErrorsAreLinkedToTheFieldThatNeedsAttention(t *testing.T) {
 			t.Errorf("%+v: focus on %s", c.page, got)
 		}
 	}
-	throttled := render(t, s, "en", Login{Error: LoginThrottled, ThrottledUntil: testNow.Add(4*time.Minute + time.Second)})
+	throttled := render(t, s, "en", Login{Error: LoginThrottled, ThrottledUntil: testNow.Add(4*time.Minute +
+		time.Second)})
 	if !strings.Contains(throttled, "Wait 5 minutes, then") {
 		t.Error(throttled)
 	}
@@ -494,8 +521,10 @@ func TestLoggedOutGoesOnOrLooksAgainByItself(t *testing.T) {
 		want string
 	}{
 		{LoggedOut{ContinueURL: "https://a.example/?state='\";url=x"}, ""},
-		{LoggedOut{ContinueURL: "https://a.example/?state=1&b=2", RefreshSeconds: 2}, "2; url=https://a.example/?state=1&b=2"},
-		{LoggedOut{ContinueURL: "https://a.example/", ReloadURL: "/logout/done?look=1", RefreshSeconds: 3}, "3; url=/logout/done?look=1"},
+		{LoggedOut{ContinueURL: "https://a.example/?state=1&b=2", RefreshSeconds: 2},
+			"2; url=https://a.example/?state=1&b=2"},
+		{LoggedOut{ContinueURL: "https://a.example/", ReloadURL: "/logout/done?look=1", RefreshSeconds: 3},
+			"3; url=/logout/done?look=1"},
 		{LoggedOut{ContinueURL: "org.example.app:/bye", RefreshSeconds: 2}, "2; url=org.example.app:/bye"},
 		{LoggedOut{ContinueURL: "javascript:alert(1)", RefreshSeconds: 2}, ""},
 	} {
@@ -536,7 +565,8 @@ func TestAnIssuerWithAPathHasItsAssetsBelowIt(t *testing.T) {
 	t.Parallel()
 	s := newSet(t, func(o *Options) { o.Path, o.ProviderName = "/idp", "Acme <3" })
 	out := render(t, s, "en", Login{})
-	if !strings.Contains(out, `href="/idp`+AssetPath("style.css")+`"`) || !strings.Contains(out, "<title>Sign in – Acme &lt;3</title>") {
+	if !strings.Contains(out, `href="/idp`+AssetPath("style.css")+`"`) ||
+		!strings.Contains(out, "<title>Sign in – Acme &lt;3</title>") {
 		t.Error(out)
 	}
 }
@@ -551,14 +581,17 @@ func TestOperatorsReplaceTemplatesAndWords(t *testing.T) {
 			"messages/eo.json": file(`{"messages":{"login.title.own":"Ensaluti","time.hours-ago":{"one":"antaŭ horo","other":"antaŭ {n} horoj"}}}`),
 		}
 	})
-	if out := render(t, own, "en", Error{}); !strings.Contains(out, "<h1>Call Bob.</h1>") || !strings.Contains(out, "<title>Oops – Latchkey</title>") {
+	if out := render(t, own, "en", Error{}); !strings.Contains(out, "<h1>Call Bob.</h1>") ||
+		!strings.Contains(out, "<title>Oops – Latchkey</title>") {
 		t.Error(out)
 	}
-	if out := render(t, own, "en", Login{}); !strings.Contains(out, `id="login-page"`) || !strings.Contains(out, "<h1>Come in</h1>") {
+	if out := render(t, own, "en", Login{}); !strings.Contains(out, `id="login-page"`) ||
+		!strings.Contains(out, "<h1>Come in</h1>") {
 		t.Error("what was not replaced is gone, or what was replaced is not")
 	}
 	out := render(t, own, own.Match(nil, "eo"), Consent{App: sampleApp})
-	if !strings.Contains(out, `<html lang="eo" dir="ltr">`) || !strings.Contains(out, `<span lang="en"> asks for your permission</span>`) {
+	if !strings.Contains(out, `<html lang="eo" dir="ltr">`) ||
+		!strings.Contains(out, `<span lang="en"> asks for your permission</span>`) {
 		t.Errorf("an added language lacks words, which are not in English and marked as English:\n%s", out)
 	}
 	if out := render(t, own, "eo", Login{}); !strings.Contains(out, "<h1>Ensaluti</h1>") {
@@ -570,7 +603,8 @@ func TestOperatorsReplaceTemplatesAndWords(t *testing.T) {
 			needed++
 		}
 	}
-	if m := own.Missing("eo"); len(m) != needed-2+1 || !slices.Contains(m, "months") || slices.Contains(m, "time.hours-ago") {
+	if m := own.Missing("eo"); len(m) != needed-2+1 || !slices.Contains(m, "months") ||
+		slices.Contains(m, "time.hours-ago") {
 		t.Errorf("missing: %v", m)
 	}
 	if m := own.Missing("en"); len(m) != 0 {
@@ -580,25 +614,30 @@ func TestOperatorsReplaceTemplatesAndWords(t *testing.T) {
 		files fstest.MapFS
 		want  string
 	}{
-		"a file that replaces nothing":        {fstest.MapFS{"signin/logni.html": file("")}, `"signin/logni.html" replaces nothing`},
-		"a template that does not parse":      {fstest.MapFS{"signin/login.html": file("{{if}}")}, "signin/login.html"},
-		"a field that is not there":           {fstest.MapFS{"signin/login.html": file(`{{define "title"}}x{{end}}{{define "main"}}{{.Page.Pasword}}{{end}}`)}, "Pasword"},
-		"a message that is not there":         {fstest.MapFS{"signin/login.html": file(`{{define "title"}}x{{end}}{{define "main"}}{{.T "nope"}}{{end}}`)}, "nope"},
-		"a message without its value":         {fstest.MapFS{"signin/login.html": file(`{{define "title"}}x{{end}}{{define "main"}}{{.T "login.title"}}{{end}}`)}, "{app}"},
-		"a page without main":                 {fstest.MapFS{"layout.html": file(`{{define "page"}}{{template "mian" .}}{{end}}`)}, "mian"},
-		"a message that nothing uses":         {fstest.MapFS{"messages/de.json": file(`{"messages":{"bakc":"x"}}`)}, `"bakc"`},
-		"a language that is none":             {fstest.MapFS{"messages/klingon!.json": file(`{}`)}, "language tag"},
-		"a file that is no language":          {fstest.MapFS{"messages/notes.txt": file(`{}`)}, "messages/notes.txt"},
-		"messages that are not JSON":          {fstest.MapFS{"messages/de.json": file(`{`)}, "messages/de.json"},
-		"a message that is a number":          {fstest.MapFS{"messages/de.json": file(`{"messages":{"back":7}}`)}, "messages/de.json"},
-		"a direction that is neither":         {fstest.MapFS{"messages/de.json": file(`{"direction":"up"}`)}, "ltr or rtl"},
+		"a file that replaces nothing": {fstest.MapFS{"signin/logni.html": file("")},
+			`"signin/logni.html" replaces nothing`},
+		"a template that does not parse": {fstest.MapFS{"signin/login.html": file("{{if}}")}, "signin/login.html"},
+		"a field that is not there":      {fstest.MapFS{"signin/login.html": file(`{{define "title"}}x{{end}}{{define "main"}}{{.Page.Pasword}}{{end}}`)}, "Pasword"},
+		"a message that is not there":    {fstest.MapFS{"signin/login.html": file(`{{define "title"}}x{{end}}{{define "main"}}{{.T "nope"}}{{end}}`)}, "nope"},
+		"a message without its value":    {fstest.MapFS{"signin/login.html": file(`{{define "title"}}x{{end}}{{define "main"}}{{.T "login.title"}}{{end}}`)}, "{app}"},
+		"a page without main":            {fstest.MapFS{"layout.html": file(`{{define "page"}}{{template "mian" .}}{{end}}`)}, "mian"},
+		"a message that nothing uses": {fstest.MapFS{"messages/de.json": file(`{"messages":{"bakc":"x"}}`)},
+			`"bakc"`},
+		"a language that is none":    {fstest.MapFS{"messages/klingon!.json": file(`{}`)}, "language tag"},
+		"a file that is no language": {fstest.MapFS{"messages/notes.txt": file(`{}`)}, "messages/notes.txt"},
+		"messages that are not JSON": {fstest.MapFS{"messages/de.json": file(`{`)}, "messages/de.json"},
+		"a message that is a number": {fstest.MapFS{"messages/de.json": file(`{"messages":{"back":7}}`)},
+			"messages/de.json"},
+		"a direction that is neither": {fstest.MapFS{"messages/de.json": file(`{"direction":"up"}`)},
+			"ltr or rtl"},
 		"a year of eleven months":             {fstest.MapFS{"messages/de.json": file(`{"months":["a","b","c","d","e","f","g","h","i","j","k"]}`)}, "twelve"},
 		"a message with a value it never has": {fstest.MapFS{"messages/de.json": file(`{"messages":{"back-to":"{who}"}}`)}, `"back-to"`},
-		"an empty message":                    {fstest.MapFS{"messages/de.json": file(`{"messages":{"back":""}}`)}, `"back" is empty`},
-		"a plural form that is none":          {fstest.MapFS{"messages/de.json": file(`{"messages":{"time.hours-ago":{"some":"x","other":"x"}}}`)}, `"some"`},
-		"a plural form the language has not":  {fstest.MapFS{"messages/de.json": file(`{"messages":{"time.hours-ago":{"one":"x","few":"x","other":"x"}}}`)}, "plural form few"},
-		"a plural form that is missing":       {fstest.MapFS{"messages/de.json": file(`{"messages":{"time.hours-ago":"vor {n} Stunden"}}`)}, "lacks the plural form one"},
-		"plural forms without a number":       {fstest.MapFS{"messages/de.json": file(`{"messages":{"back":{"one":"x","other":"x"}}}`)}, "depends on no number"},
+		"an empty message": {fstest.MapFS{"messages/de.json": file(`{"messages":{"back":""}}`)},
+			`"back" is empty`},
+		"a plural form that is none":         {fstest.MapFS{"messages/de.json": file(`{"messages":{"time.hours-ago":{"some":"x","other":"x"}}}`)}, `"some"`},
+		"a plural form the language has not": {fstest.MapFS{"messages/de.json": file(`{"messages":{"time.hours-ago":{"one":"x","few":"x","other":"x"}}}`)}, "plural form few"},
+		"a plural form that is missing":      {fstest.MapFS{"messages/de.json": file(`{"messages":{"time.hours-ago":"vor {n} Stunden"}}`)}, "lacks the plural form one"},
+		"plural forms without a number":      {fstest.MapFS{"messages/de.json": file(`{"messages":{"back":{"one":"x","other":"x"}}}`)}, "depends on no number"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -34,7 +34,8 @@ func TestNamesAreShownAsTheyAreAndNoMore(t *testing.T) {
 			t.Errorf("%.40q: %.90q", in, got)
 		}
 	}
-	for want, in := range map[string][2]string{"AL": {"Ada King Lovelace", "x"}, "A": {"", "ada"}, "": {"<>", ""}, "Ü": {"ümit", ""}, "1": {"", "1x"}} {
+	for want, in := range map[string][2]string{"AL": {"Ada King Lovelace", "x"}, "A": {"", "ada"}, "": {"<>", ""},
+		"Ü": {"ümit", ""}, "1": {"", "1x"}} {
 		if got := initials(in[0], in[1]); got != want {
 			t.Errorf("%q: %q", in, got)
 		}
@@ -46,7 +47,8 @@ func FuzzShown(f *testing.F) {
 	f.Add(strings.Repeat("0", maxShown-1) + " 00")
 	f.Fuzz(func(t *testing.T, s string) {
 		out := shown(s)
-		if !utf8.ValidString(out) || utf8.RuneCountInString(out) > maxShown+1 || shown(out) != out && utf8.RuneCountInString(out) <= maxShown {
+		if !utf8.ValidString(out) || utf8.RuneCountInString(out) > maxShown+1 || shown(out) != out &&
+			utf8.RuneCountInString(out) <= maxShown {
 			t.Errorf("%q", out)
 		}
 		for _, r := range out {
@@ -84,7 +86,8 @@ func TestOnlyAddressesThatLeadSomewhereAreLinked(t *testing.T) {
 		}
 	}
 	for whom, want := range map[string]string{
-		"it@example.org": "mailto:it@example.org", "https://help.example/": "https://help.example/", "Bob, room 7": "", "javascript:x": "",
+		"it@example.org": "mailto:it@example.org", "https://help.example/": "https://help.example/", "Bob, room 7": "",
+		"javascript:x":         "",
 		"Bob <it@example.org>": "", "http://help.example/": "",
 	} {
 		if got := contact(whom).Link; got != want {

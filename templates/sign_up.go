@@ -46,7 +46,8 @@ func (SignedUp) Policy() Policy { return Policy{} }
 func signUpSamples() []sample {
 	return []sample{
 		{"first", SignUp{Action: "/sign-up", CSRF: "c", BackURL: "/login?i=1"}},
-		{"bad", SignUp{Action: "/sign-up", CSRF: "c", Email: "ada@example.net", Bad: true, Domains: []string{"example.com", "example.org"}}},
+		{"bad", SignUp{Action: "/sign-up", CSRF: "c", Email: "ada@example.net", Bad: true,
+			Domains: []string{"example.com", "example.org"}}},
 		{"approval", SignUp{Action: "/sign-up", CSRF: "c", Approval: true}},
 		{"empty", SignUp{}},
 	}
@@ -62,6 +63,7 @@ func finishSignUpSamples() []sample {
 
 func signedUpSamples() []sample {
 	return []sample{
-		{"done", SignedUp{Username: "ada", ContinueURL: "/login?i=1"}}, {"approval", SignedUp{Username: "ada", Approval: true}}, {"empty", SignedUp{}},
+		{"done", SignedUp{Username: "ada", ContinueURL: "/login?i=1"}},
+		{"approval", SignedUp{Username: "ada", Approval: true}}, {"empty", SignedUp{}},
 	}
 }

@@ -45,6 +45,7 @@ func stepSamples() []sample {
 		{"begun", Step{Words: StepLostBegun, Wait: 72 * time.Hour}},
 		{"stop", Step{Words: StepLostStop, Person: &ada, Action: "/recovery/stop", CSRF: "c"}},
 		{"stopped", Step{Words: StepLostStopped}},
-		{"confirm", Step{Words: StepConfirm, Address: "ada@example.net", Person: &ada, Action: "/account/address/confirm", CSRF: "c"}},
+		{"confirm", Step{Words: StepConfirm, Address: "ada@example.net", Person: &ada,
+			Action: "/account/address/confirm", CSRF: "c"}},
 	}
 }

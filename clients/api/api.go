@@ -53,8 +53,10 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Audience == "" {
 		faults = append(faults, errors.New("audience is missing; an example is http://api.localhost:9110"))
 	}
-	if u, err := url.Parse(c.Issuer); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		faults = append(faults, fmt.Errorf("issuer %q is not an absolute http or https URL without query and fragment", c.Issuer))
+	if u, err := url.Parse(c.Issuer); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" ||
+		u.RawQuery != "" || u.Fragment != "" {
+		faults = append(faults, fmt.Errorf("issuer %q is not an absolute http or https URL without query and fragment",
+			c.Issuer))
 	}
 	if len(c.Algorithms) == 0 {
 		c.Algorithms = []string{"RS256", "ES256", "PS256", "EdDSA"}
@@ -70,12 +72,16 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	for _, acr := range c.AdminACR {
-		if acr == "" || strings.ContainsFunc(acr, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+		if acr == "" || strings.ContainsFunc(acr, func(r rune) bool {
+			return r <= ' ' || r > '~' || r == '"' ||
+				r == '\\'
+		}) {
 			faults = append(faults, fmt.Errorf("acr %q is not a word of printable ASCII without quotes", acr))
 		}
 	}
 	if c.AdminMaxAge < 0 || c.AdminMaxAge%time.Second != 0 {
-		faults = append(faults, fmt.Errorf("the administrators' maximum age %s is not a whole number of seconds", c.AdminMaxAge))
+		faults = append(faults, fmt.Errorf("the administrators' maximum age %s is not a whole number of seconds",
+			c.AdminMaxAge))
 	}
 	if c.AdminMaxAge == 0 {
 		c.AdminMaxAge = 5 * time.Minute
@@ -146,7 +152,8 @@ func (a *api) me(w http.ResponseWriter, _ *http.Request, t token) {
 // or too weak, gets 401 and is told what would do (RFC 9470 §3).
 func (a *api) admin(w http.ResponseWriter, _ *http.Request, t token) {
 	if !slices.Contains(t.Roles, "admin") {
-		a.refuse(w, &refusal{status: http.StatusForbidden, code: "insufficient_scope", description: "this needs the role admin"})
+		a.refuse(w, &refusal{status: http.StatusForbidden, code: "insufficient_scope",
+			description: "this needs the role admin"})
 		return
 	}
 	if no := a.stepUp(t); no != nil {
@@ -189,7 +196,8 @@ func (a *api) protected(next func(http.ResponseWriter, *http.Request, token)) ht
 		case err == nil:
 			next(w, r, t)
 		case errors.As(err, &no):
-			a.config.Logger.InfoContext(r.Context(), "refused", "path", r.URL.Path, "error", no.code, "cause", no.description)
+			a.config.Logger.InfoContext(r.Context(), "refused", "path", r.URL.Path, "error", no.code, "cause",
+				no.description)
 			a.refuse(w, no)
 		default:
 			// The token may be good; there are no keys to tell. That is no fault of the caller, and

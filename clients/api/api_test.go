@@ -24,7 +24,8 @@ func newAPI(t *testing.T, change ...func(*api.Config)) (*optest.Provider, string
 	c := optest.NewClock(time.Now())
 	p := optest.New(t)
 	p.With(func() { p.Now = c.Now })
-	config := api.Config{Audience: audience, Issuer: p.Issuer, AllowedOrigins: []string{optest.Origin}, HTTPClient: optest.HTTPClient(), Now: c.Now}
+	config := api.Config{Audience: audience, Issuer: p.Issuer, AllowedOrigins: []string{optest.Origin},
+		HTTPClient: optest.HTTPClient(), Now: c.Now}
 	for _, f := range change {
 		f(&config)
 	}
@@ -53,7 +54,8 @@ func TestTheLedgerFileIsThereAfterARestart(t *testing.T) {
 	t.Parallel()
 	p := optest.New(t)
 	optest.CheckLedgerFile(t, p, audience, func(file string) (string, func()) {
-		h, err := api.New(api.Config{Audience: audience, Issuer: p.Issuer, HTTPClient: optest.HTTPClient(), LedgerFile: file})
+		h, err := api.New(api.Config{Audience: audience, Issuer: p.Issuer, HTTPClient: optest.HTTPClient(),
+			LedgerFile: file})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +65,8 @@ func TestTheLedgerFileIsThereAfterARestart(t *testing.T) {
 	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := api.New(api.Config{Audience: audience, Issuer: p.Issuer, LedgerFile: file}); err == nil || !strings.Contains(err.Error(), file) {
+	if _, err := api.New(api.Config{Audience: audience, Issuer: p.Issuer, LedgerFile: file}); err == nil ||
+		!strings.Contains(err.Error(), file) {
 		t.Errorf("a broken file: %v", err)
 	}
 }
@@ -79,7 +82,8 @@ func TestLedgerEntryThatCannotBeWrittenIsNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	token := "Bearer " + p.AccessToken(audience, nil, nil)
-	req, err := http.NewRequest(http.MethodPost, base+"/entries", strings.NewReader(`{"what": "Train", "cents": -1250}`))
+	req, err := http.NewRequest(http.MethodPost, base+"/entries",
+		strings.NewReader(`{"what": "Train", "cents": -1250}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +128,8 @@ func TestRFC9728MetadataStandsBetweenHostAndPathOfTheIdentifier(t *testing.T) {
 		if u, err := url.Parse(want); err == nil && want != "" {
 			path = u.Path
 		}
-		if a := optest.Ask(t, "GET", base+path, nil); (want != "") != (a.Status == 200) || want != "" && a.Body["resource"] != audience {
+		if a := optest.Ask(t, "GET", base+path, nil); (want != "") != (a.Status == 200) || want != "" &&
+			a.Body["resource"] != audience {
 			t.Errorf("%s: GET %s: %+v", audience, path, a)
 		}
 	}
@@ -203,7 +208,8 @@ func TestWithoutPublishedKeysNoTokenIsAccepted(t *testing.T) {
 	p, base, c := newAPI(t, func(c *api.Config) { c.Logger = slog.New(slog.NewTextHandler(&locked{&mu, &log}, nil)) })
 	token := "Bearer " + p.AccessToken(audience, nil, nil)
 	p.With(func() { p.Down = true })
-	if a := optest.Ask(t, "GET", base+"/me", nil, token); a.Status != 503 || a.Header.Get("Retry-After") == "" || a.Body["error"] != "temporarily_unavailable" {
+	if a := optest.Ask(t, "GET", base+"/me", nil, token); a.Status != 503 || a.Header.Get("Retry-After") == "" ||
+		a.Body["error"] != "temporarily_unavailable" {
 		t.Errorf("provider down: %+v", a)
 	}
 	p.With(func() { p.Down = false })
@@ -270,7 +276,8 @@ func TestTheAPITakesConfiguredAlgorithmsOnly(t *testing.T) {
 	t.Parallel()
 	p, base, _ := newAPI(t, func(c *api.Config) { c.Algorithms = []string{"ES256"} })
 	for kid, want := range map[string]int{"es-1": 200, "rs-1": 401, "ed-1": 401} {
-		if a := optest.Ask(t, "GET", base+"/me", nil, "Bearer "+p.AccessToken(audience, map[string]any{"kid": kid}, nil)); a.Status != want {
+		if a := optest.Ask(t, "GET", base+"/me", nil, "Bearer "+p.AccessToken(audience, map[string]any{"kid": kid},
+			nil)); a.Status != want {
 			t.Errorf("%s: %+v", kid, a)
 		}
 	}

@@ -108,7 +108,8 @@ func (s *keySet) fetch(ctx context.Context) error {
 			Issuer  string `json:"issuer"`
 			JWKSURI string `json:"jwks_uri"`
 		}
-		if _, err := s.get(ctx, strings.TrimSuffix(s.issuer, "/")+"/.well-known/openid-configuration", &metadata); err != nil {
+		if _, err := s.get(ctx, strings.TrimSuffix(s.issuer, "/")+"/.well-known/openid-configuration",
+			&metadata); err != nil {
 			return fmt.Errorf("discover %s: %w", s.issuer, err)
 		}
 		// OIDC Discovery §4.3: else one provider could speak for another.

@@ -155,7 +155,8 @@ func (a *api) addEntry(w http.ResponseWriter, r *http.Request, t token) {
 	asked.ID, asked.When = rand.Text(), a.config.Now().UTC().Truncate(time.Second)
 	switch err := a.ledger.add(t.Subject, asked); {
 	case errors.Is(err, errFull):
-		answer(w, http.StatusConflict, map[string]any{"error": "full", "error_description": "the ledger is full: remove an entry first"})
+		answer(w, http.StatusConflict, map[string]any{"error": "full",
+			"error_description": "the ledger is full: remove an entry first"})
 	case err != nil:
 		a.notKept(w, r, err)
 	default:
@@ -169,7 +170,8 @@ func (a *api) removeEntry(w http.ResponseWriter, r *http.Request, t token) {
 	case err != nil:
 		a.notKept(w, r, err)
 	case !found:
-		answer(w, http.StatusNotFound, map[string]any{"error": "not_found", "error_description": "there is no such entry in this ledger"})
+		answer(w, http.StatusNotFound, map[string]any{"error": "not_found",
+			"error_description": "there is no such entry in this ledger"})
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}
@@ -177,7 +179,8 @@ func (a *api) removeEntry(w http.ResponseWriter, r *http.Request, t token) {
 
 func (a *api) notKept(w http.ResponseWriter, r *http.Request, err error) {
 	a.config.Logger.ErrorContext(r.Context(), "write the ledger", "cause", err)
-	answer(w, http.StatusInternalServerError, map[string]any{"error": "server_error", "error_description": "the entry could not be written"})
+	answer(w, http.StatusInternalServerError, map[string]any{"error": "server_error",
+		"error_description": "the entry could not be written"})
 }
 
 // readEntry reads what and cents of a new entry, or says what is wrong with the request.

@@ -14,7 +14,8 @@ const wellKnown = "/.well-known/oauth-protected-resource"
 // an identifier that is no http or https URL.
 func metadataAddress(resource string) (address, path string) {
 	u, err := url.Parse(resource)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" ||
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.RawQuery != "" ||
+		u.Fragment != "" ||
 		strings.ContainsAny(u.Path, "{} ") {
 		return "", ""
 	}

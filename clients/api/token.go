@@ -69,18 +69,22 @@ func (a *api) authenticate(r *http.Request) (token, error) {
 func bearer(h http.Header) (string, error) {
 	values := h.Values("Authorization")
 	if len(values) == 0 {
-		return "", &refusal{status: http.StatusUnauthorized, description: "send an access token in the Authorization header"}
+		return "", &refusal{status: http.StatusUnauthorized,
+			description: "send an access token in the Authorization header"}
 	}
 	if len(values) > 1 {
-		return "", &refusal{status: http.StatusBadRequest, code: "invalid_request", description: "more than one Authorization header"}
+		return "", &refusal{status: http.StatusBadRequest, code: "invalid_request",
+			description: "more than one Authorization header"}
 	}
 	scheme, credentials, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return "", &refusal{status: http.StatusUnauthorized, description: "the Authorization header is not of the scheme Bearer"}
+		return "", &refusal{status: http.StatusUnauthorized,
+			description: "the Authorization header is not of the scheme Bearer"}
 	}
 	credentials = strings.TrimLeft(credentials, " ")
 	if credentials == "" || strings.ContainsAny(credentials, " \t,") {
-		return "", &refusal{status: http.StatusBadRequest, code: "invalid_request", description: "the Authorization header is not Bearer and one token"}
+		return "", &refusal{status: http.StatusBadRequest, code: "invalid_request",
+			description: "the Authorization header is not Bearer and one token"}
 	}
 	return credentials, nil
 }

@@ -114,7 +114,8 @@ func Login(ctx context.Context, config Config) (*Tokens, error) {
 
 	answers := make(chan answer)
 	stopped := make(chan struct{})
-	receiver := &receiver{issuer: config.Issuer, promised: metadata.ResponseIss, state: state, answers: answers, stopped: stopped}
+	receiver := &receiver{issuer: config.Issuer, promised: metadata.ResponseIss, state: state, answers: answers,
+		stopped: stopped}
 	server := &http.Server{Handler: receiver, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10}
 	served := make(chan struct{})
 	go func() { defer close(served); _ = server.Serve(listener) }() // it ends by Shutdown or Close below
@@ -153,12 +154,14 @@ func Login(ctx context.Context, config Config) (*Tokens, error) {
 }
 
 // redeem exchanges the code and verifies the ID token (OIDC Core §3.1.3.7).
-func redeem(ctx context.Context, config Config, provider *oidc.Provider, client oauth2.Config, code, nonce, verifier string) (*Tokens, error) {
+func redeem(ctx context.Context, config Config, provider *oidc.Provider, client oauth2.Config, code, nonce,
+	verifier string) (*Tokens, error) {
 	response, err := client.Exchange(ctx, code, oauth2.VerifierOption(verifier))
 	if err != nil {
 		var refused *oauth2.RetrieveError
 		if errors.As(err, &refused) { // without the body of the answer, which may hold what no screen should show
-			return nil, fmt.Errorf("exchange the code: the provider answered %q %q", printable(refused.ErrorCode), printable(refused.ErrorDescription))
+			return nil, fmt.Errorf("exchange the code: the provider answered %q %q", printable(refused.ErrorCode),
+				printable(refused.ErrorDescription))
 		}
 		return nil, fmt.Errorf("exchange the code: %w", err)
 	}
@@ -181,7 +184,8 @@ func redeem(ctx context.Context, config Config, provider *oidc.Provider, client 
 			return nil, fmt.Errorf("verify the ID token: %w", err)
 		}
 	}
-	t := &Tokens{AccessToken: response.AccessToken, RefreshToken: response.RefreshToken, IDToken: raw, Expiry: response.Expiry}
+	t := &Tokens{AccessToken: response.AccessToken, RefreshToken: response.RefreshToken, IDToken: raw,
+		Expiry: response.Expiry}
 	if err := id.Claims(&t.Claims); err != nil {
 		return nil, fmt.Errorf("read the ID token: %w", err)
 	}
@@ -296,7 +300,8 @@ func (rc *receiver) read(query url.Values) answer {
 	case iss != rc.issuer && (query.Has("iss") || rc.promised):
 		return answer{err: fmt.Errorf("the answer is from the issuer %q, not from %q", printable(iss), rc.issuer)}
 	case query.Has("error"):
-		return answer{err: fmt.Errorf("the provider refused: %s %s", printable(query.Get("error")), printable(query.Get("error_description")))}
+		return answer{err: fmt.Errorf("the provider refused: %s %s", printable(query.Get("error")),
+			printable(query.Get("error_description")))}
 	case query.Get("code") == "":
 		return answer{err: errors.New("the answer holds neither a code nor an error")}
 	}

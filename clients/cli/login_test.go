@@ -23,7 +23,8 @@ func login(t *testing.T, p *optest.Provider, open func(string) error) (*cli.Toke
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	var out bytes.Buffer
-	tokens, err := cli.Login(ctx, cli.Config{Issuer: p.Issuer, ClientID: "whoami", HTTPClient: optest.HTTPClient(), OpenBrowser: open, Out: &out})
+	tokens, err := cli.Login(ctx, cli.Config{Issuer: p.Issuer, ClientID: "whoami", HTTPClient: optest.HTTPClient(),
+		OpenBrowser: open, Out: &out})
 	return tokens, out.String(), err
 }
 
@@ -47,16 +48,19 @@ func TestLoginSignsInAndSaysWho(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tokens.AccessToken == "" || tokens.IDToken == "" || tokens.RefreshToken != "" || tokens.Claims["sub"] != optest.Subject || tokens.Claims["email"] != "alice@example.com" {
+	if tokens.AccessToken == "" || tokens.IDToken == "" || tokens.RefreshToken != "" ||
+		tokens.Claims["sub"] != optest.Subject || tokens.Claims["email"] != "alice@example.com" {
 		t.Errorf("claims: %v", tokens.Claims)
 	}
-	if !strings.Contains(out, "\n  "+p.Issuer+"/authorize?") || !strings.Contains(out, "Signed in as Alice <Example> ("+optest.Subject+").") || strings.Contains(out, "eyJ") {
+	if !strings.Contains(out, "\n  "+p.Issuer+"/authorize?") ||
+		!strings.Contains(out, "Signed in as Alice <Example> ("+optest.Subject+").") || strings.Contains(out, "eyJ") {
 		t.Errorf("output: %s", out)
 	}
 	p.With(func() {
 		q := p.LastRequest
 		u, err := url.Parse(q.Get("redirect_uri"))
-		if err != nil || u.Hostname() != "127.0.0.1" || u.Port() == "" || u.Path != "/callback" || q.Get("code_challenge_method") != "S256" || len(q.Get("nonce")) < 26 {
+		if err != nil || u.Hostname() != "127.0.0.1" || u.Port() == "" || u.Path != "/callback" ||
+			q.Get("code_challenge_method") != "S256" || len(q.Get("nonce")) < 26 {
 			t.Errorf("request: %v", q)
 		}
 	})
@@ -81,7 +85,8 @@ func TestLoginReportsAWrongAnswerAndIgnoresAForeignOne(t *testing.T) {
 		change func(*optest.Provider)
 		words  string
 	}{
-		"RFC 6749 §4.1.2.1 refused": {func(p *optest.Provider) { p.Deny = "access_denied" }, "the provider refused: access_denied because"},
+		"RFC 6749 §4.1.2.1 refused": {func(p *optest.Provider) { p.Deny = "access_denied" },
+			"the provider refused: access_denied because"},
 		"RFC 9207 §2.4 another issuer": {func(p *optest.Provider) {
 			p.Response = func(q url.Values) { q.Set("iss", "http://evil.localhost") }
 		}, `from the issuer "http://evil.localhost"`},
@@ -94,8 +99,9 @@ func TestLoginReportsAWrongAnswerAndIgnoresAForeignOne(t *testing.T) {
 		"RFC 6749 §4.1.2 neither code nor error": {func(p *optest.Provider) {
 			p.Response = func(q url.Values) { q.Del("code") }
 		}, "neither a code nor an error"},
-		"RFC 6749 §5.2 the code is refused": {func(p *optest.Provider) { p.Refuse = "invalid_grant" }, `answered "invalid_grant"`},
-		"OIDC Core §3.1.3.7 another nonce":  {idToken("nonce", "x"), "nonce is not ours"},
+		"RFC 6749 §5.2 the code is refused": {func(p *optest.Provider) { p.Refuse = "invalid_grant" },
+			`answered "invalid_grant"`},
+		"OIDC Core §3.1.3.7 another nonce": {idToken("nonce", "x"), "nonce is not ours"},
 		"OIDC Core §3.1.3.7 another audience": {
 			idToken("aud", "notes"), "verify the ID token"},
 		"OIDC Core §3.1.3.7 another authorized party": {idToken("azp", "notes"), "azp is another client"},
@@ -186,7 +192,8 @@ func TestLoginStopsWaitingWhenItsContextEnds(t *testing.T) {
 func TestFaultsOfTheConfigurationAreNamed(t *testing.T) {
 	t.Parallel()
 	_, err := cli.Login(t.Context(), cli.Config{Issuer: "id.localhost"})
-	if err == nil || !strings.Contains(err.Error(), `issuer "id.localhost"`) || !strings.Contains(err.Error(), "client id is missing") {
+	if err == nil || !strings.Contains(err.Error(), `issuer "id.localhost"`) || !strings.Contains(err.Error(),
+		"client id is missing") {
 		t.Errorf("%v", err)
 	}
 }

@@ -30,9 +30,10 @@ type Config struct {
 	Algorithms     []string // its own list. Nil: RS256, ES256, PS256, EdDSA
 	AllowedOrigins []string // whose pages may call from a browser (CORS)
 
-	AdminMaxAge time.Duration // how long ago an administrator may have signed in at most, whole seconds. Zero: five minutes
-	AdminACR    []string      // kinds of sign-in that do for administrators (RFC 9470 §3). Nil: all do
-	LedgerFile  string        // keeps the ledger. Empty: memory does
+	// how long ago an administrator may have signed in at most, whole seconds. Zero: five minutes
+	AdminMaxAge time.Duration
+	AdminACR    []string // kinds of sign-in that do for administrators (RFC 9470 §3). Nil: all do
+	LedgerFile  string   // keeps the ledger. Empty: memory does
 }
 
 // pythons are tried in this order. The last one is where Debian puts Flask when another Python

@@ -72,7 +72,8 @@ func TestTheLedgerFileIsThereAfterARestart(t *testing.T) {
 	p := optest.New(t)
 	optest.CheckLedgerFile(t, p, audience, func(file string) (string, func()) {
 		addr := freeAddress(t)
-		stop, err := flaskapi.Start(t.Context(), python(t), addr, flaskapi.Config{Audience: audience, Issuer: p.Issuer, LedgerFile: file})
+		stop, err := flaskapi.Start(t.Context(), python(t), addr, flaskapi.Config{Audience: audience, Issuer: p.Issuer,
+			LedgerFile: file})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +85,8 @@ func TestTheFlaskAPIAsksForTheKindOfSignInThatIsConfigured(t *testing.T) {
 	t.Parallel()
 	p := optest.New(t)
 	addr := freeAddress(t)
-	stop, err := flaskapi.Start(t.Context(), python(t), addr, flaskapi.Config{Audience: audience, Issuer: p.Issuer, AdminMaxAge: time.Hour, AdminACR: optest.ACR})
+	stop, err := flaskapi.Start(t.Context(), python(t), addr, flaskapi.Config{Audience: audience, Issuer: p.Issuer,
+		AdminMaxAge: time.Hour, AdminACR: optest.ACR})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +100,8 @@ func TestWithoutPublishedKeysFlaskAPIAcceptsNoToken(t *testing.T) {
 	base := start(t, p)
 	p.With(func() { p.Down = true })
 	token := "Bearer " + p.AccessToken(audience, nil, nil)
-	if a := optest.Ask(t, "GET", base+"/me", nil, token); a.Status != 503 || a.Body["error"] != "temporarily_unavailable" {
+	if a := optest.Ask(t, "GET", base+"/me", nil, token); a.Status != 503 ||
+		a.Body["error"] != "temporarily_unavailable" {
 		t.Errorf("%+v", a)
 	}
 	p.With(func() { p.Down = false })
@@ -135,7 +138,8 @@ func TestTheFlaskAPIEndsWithTheProcessThatStartedIt(t *testing.T) {
 		if !ok {
 			t.Fatal(hint)
 		}
-		if _, err := flaskapi.Start(t.Context(), path, addr, flaskapi.Config{Audience: audience, Issuer: "http://id.localhost"}); err != nil {
+		if _, err := flaskapi.Start(t.Context(), path, addr, flaskapi.Config{Audience: audience,
+			Issuer: "http://id.localhost"}); err != nil {
 			t.Fatal(err)
 		}
 		os.Stdout.WriteString("started\n")
@@ -190,7 +194,8 @@ func TestAPythonThatCannotRunTheFlaskAPIIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if _, err := flaskapi.Start(t.Context(), path, l.Addr().String(), flaskapi.Config{}); err == nil || !strings.Contains(err.Error(), "in use") {
+	if _, err := flaskapi.Start(t.Context(), path, l.Addr().String(), flaskapi.Config{}); err == nil ||
+		!strings.Contains(err.Error(), "in use") {
 		t.Errorf("a port that is taken: %v", err)
 	}
 	if _, err := flaskapi.Start(t.Context(), "/nonexistent/python", freeAddress(t), flaskapi.Config{}); err == nil {
@@ -198,14 +203,16 @@ func TestAPythonThatCannotRunTheFlaskAPIIsNamed(t *testing.T) {
 	}
 	// A Python that ends at once is told with its last words, and without waiting for an answer
 	// that never comes.
-	if _, err := flaskapi.Start(t.Context(), failing(t), freeAddress(t), flaskapi.Config{}); err == nil || !strings.Contains(err.Error(), "no flask today") {
+	if _, err := flaskapi.Start(t.Context(), failing(t), freeAddress(t), flaskapi.Config{}); err == nil ||
+		!strings.Contains(err.Error(), "no flask today") {
 		t.Errorf("last words: %v", err)
 	}
 }
 
 func failing(t *testing.T) string {
 	path := t.TempDir() + "/python"
-	if err := os.WriteFile(path, []byte("#!/bin/sh\ncat >/dev/null & echo no flask today >&2; exit 1\n"), 0o700); err != nil {
+	if err := os.WriteFile(path, []byte("#!/bin/sh\ncat >/dev/null & echo no flask today >&2; exit 1\n"),
+		0o700); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -218,7 +225,8 @@ func TestTheFlaskAPIDoesNotSeeOurSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := flaskapi.Start(t.Context(), path, freeAddress(t), flaskapi.Config{Audience: audience})
-	if err == nil || !strings.Contains(err.Error(), "AUDIENCE="+audience) || strings.Contains(err.Error(), "secret-of-the-provider") {
+	if err == nil || !strings.Contains(err.Error(), "AUDIENCE="+audience) || strings.Contains(err.Error(),
+		"secret-of-the-provider") {
 		t.Errorf("%v", err)
 	}
 }

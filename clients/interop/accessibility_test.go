@@ -23,8 +23,10 @@ func TestPagesHaveNoFindingsOfAxe(t *testing.T) {
 		t.Fatal(err)
 	}
 	mails := t.TempDir()
-	l := serve(t, "localhost", "", "LATCHKEY_MAIL_MODE=folder", "LATCHKEY_MAIL_FROM=accounts@example.com", "LATCHKEY_MAIL_FOLDER="+mails,
-		"LATCHKEY_SIGN_UP_MODE=open", "LATCHKEY_ACCOUNT_RECOVERY_WAIT=1h", "LATCHKEY_ACCOUNT_DELETE=true", "LATCHKEY_LOOK_ACCENT=#7a1f5c",
+	l := serve(t, "localhost", "", "LATCHKEY_MAIL_MODE=folder", "LATCHKEY_MAIL_FROM=accounts@example.com",
+		"LATCHKEY_MAIL_FOLDER="+mails,
+		"LATCHKEY_SIGN_UP_MODE=open", "LATCHKEY_ACCOUNT_RECOVERY_WAIT=1h", "LATCHKEY_ACCOUNT_DELETE=true",
+		"LATCHKEY_LOOK_ACCENT=#7a1f5c",
 		"LATCHKEY_LOOK_WELCOME=Welcome", "LATCHKEY_LOOK_HELP_URI=https://example.com/help")
 	app := l.register("Asks", "--redirect-uri", "https://asks.example/cb", "--client-uri", "https://asks.example/")
 	page := newTab(t, all)
@@ -90,29 +92,40 @@ func TestPagesHaveNoFindingsOfAxe(t *testing.T) {
 	page.do(chromedp.Navigate(link("/password/reset")))
 	look("a new password", "reset-page")
 	at("/recovery", "forgot-page")
-	page.do(chromedp.SendKeys("#username", username), chromedp.Click("#forgot-submit"), chromedp.WaitVisible("#forgot-sent"))
+	page.do(chromedp.SendKeys("#username", username), chromedp.Click("#forgot-submit"),
+		chromedp.WaitVisible("#forgot-sent"))
 	page.do(chromedp.Navigate(link("/recovery/begin")))
 	look("the way back", "step-page")
 	at("/sign-up", "sign-up-page")
-	page.do(chromedp.SendKeys("#email", "eve@example.com"), chromedp.Click("#sign-up-submit"), chromedp.WaitVisible("#forgot-sent"))
+	page.do(chromedp.SendKeys("#email", "eve@example.com"), chromedp.Click("#sign-up-submit"),
+		chromedp.WaitVisible("#forgot-sent"))
 	page.do(chromedp.Navigate(link("/sign-up/finish")))
 	look("an account of one's own", "finish-page")
 	at("/nowhere", "op-error")
 
-	page.do(chromedp.Navigate(l.issuer + "/authorize?" + url.Values{"client_id": {app.ID}, "response_type": {"code"}, "redirect_uri": {"https://asks.example/cb"},
-		"scope": {"openid profile email offline_access"}, "code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"}, "code_challenge_method": {"S256"}}.Encode()))
+	page.do(chromedp.Navigate(l.issuer + "/authorize?" + url.Values{"client_id": {app.ID}, "response_type": {"code"},
+		"redirect_uri":          {"https://asks.example/cb"},
+		"scope":                 {"openid profile email offline_access"},
+		"code_challenge":        {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"},
+		"code_challenge_method": {"S256"}}.Encode()))
 	look("the sign-in of an application", "login-page")
-	page.do(chromedp.SendKeys("#username", username), chromedp.SendKeys("#password", password), chromedp.Click("#login-submit"))
+	page.do(chromedp.SendKeys("#username", username), chromedp.SendKeys("#password", password),
+		chromedp.Click("#login-submit"))
 	look("consent", "consent-page")
 	for path, id := range map[string]string{
-		"/account": "account-page", "/account/profile": "profile-page", "/account/address": "address-page", "/account/methods": "methods-page",
-		"/account/password": "password-page", "/account/sessions": "sessions-page", "/account/connections": "connections-page",
-		"/account/activity": "activity-page", "/account/language": "language-page", "/account/data": "data-page", "/logout": "logout-page",
+		"/account": "account-page", "/account/profile": "profile-page", "/account/address": "address-page",
+		"/account/methods":  "methods-page",
+		"/account/password": "password-page", "/account/sessions": "sessions-page",
+		"/account/connections": "connections-page",
+		"/account/activity":    "activity-page", "/account/language": "language-page", "/account/data": "data-page",
+		"/logout": "logout-page",
 	} {
 		at(path, id)
 	}
-	page.do(chromedp.Navigate(l.issuer+"/account/methods"), chromedp.WaitVisible("#add-totp"), chromedp.Click("#add-totp"))
+	page.do(chromedp.Navigate(l.issuer+"/account/methods"), chromedp.WaitVisible("#add-totp"),
+		chromedp.Click("#add-totp"))
 	look("an authenticator application", "totp-page")
-	page.do(chromedp.Navigate(l.issuer+"/logout"), chromedp.WaitVisible("#logout-confirm"), chromedp.Click("#logout-confirm"))
+	page.do(chromedp.Navigate(l.issuer+"/logout"), chromedp.WaitVisible("#logout-confirm"),
+		chromedp.Click("#logout-confirm"))
 	look("signed out", "logged-out")
 }

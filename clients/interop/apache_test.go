@@ -143,7 +143,8 @@ func TestModAuthOpenIDCProtectsAFolder(t *testing.T) {
 	l := serve(t, "127.0.0.1", "")
 	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		fmt.Fprintf(w, `<title>Behind</title><p id="seen">%s %s %s</p>`, r.URL.Path, r.Header.Get("OIDC_CLAIM_email"), r.Header.Get("OIDC_CLAIM_groups"))
+		fmt.Fprintf(w, `<title>Behind</title><p id="seen">%s %s %s</p>`, r.URL.Path, r.Header.Get("OIDC_CLAIM_email"),
+			r.Header.Get("OIDC_CLAIM_groups"))
 	}))
 	t.Cleanup(application.Close)
 
@@ -154,9 +155,11 @@ func TestModAuthOpenIDCProtectsAFolder(t *testing.T) {
 			address := freeAddress(t)
 			backChannel, answers := relay(t, address)
 			base := "http://" + address
-			app := l.register("Apache "+mode, "--redirect-uri", base+"/private/redirect_uri", "--post-logout-redirect-uri", base+"/bye",
+			app := l.register("Apache "+mode, "--redirect-uri", base+"/private/redirect_uri",
+				"--post-logout-redirect-uri", base+"/bye",
 				"--backchannel-logout-uri", backChannel+"/private/redirect_uri?logout=backchannel", "--skip-consent")
-			apache(t, address, map[string]string{"issuer": l.issuer, "id": app.ID, "secret": app.Secret, "mode": mode, "behind": application.URL, "sub": l.sub,
+			apache(t, address, map[string]string{"issuer": l.issuer, "id": app.ID, "secret": app.Secret, "mode": mode,
+				"behind": application.URL, "sub": l.sub,
 				"api": "OIDCOAuthClientID " + app.ID + "\nOIDCOAuthClientSecret " + app.Secret})
 
 			b := newBrowser(t)
@@ -168,7 +171,8 @@ func TestModAuthOpenIDCProtectsAFolder(t *testing.T) {
 				}
 			}
 			expect("/private/a", "/private/a ada@example.com staff")
-			if b.send(http.MethodGet, base+"/others/a", nil); b.status != http.StatusUnauthorized && b.status != http.StatusForbidden {
+			if b.send(http.MethodGet, base+"/others/a", nil); b.status != http.StatusUnauthorized &&
+				b.status != http.StatusForbidden {
 				t.Errorf("somebody without the group: %d", b.status)
 			}
 			b.send(http.MethodGet, base+"/private/redirect_uri?info=json", nil)
@@ -186,13 +190,15 @@ func TestModAuthOpenIDCProtectsAFolder(t *testing.T) {
 			case <-time.After(time.Minute):
 				t.Fatal("nobody told Apache")
 			}
-			if b.send(http.MethodGet, base+"/private/a", nil); b.status != http.StatusFound || !strings.HasPrefix(b.header.Get("Location"), l.issuer+"/authorize?") {
+			if b.send(http.MethodGet, base+"/private/a", nil); b.status != http.StatusFound ||
+				!strings.HasPrefix(b.header.Get("Location"), l.issuer+"/authorize?") {
 				t.Errorf("after back-channel logout: %d %s", b.status, b.header.Get("Location"))
 			}
 
 			// And the other way round.
 			expect("/private/b", "/private/b ada@example.com")
-			if at := b.follow(base+"/private/redirect_uri?logout="+base+"/bye", base+"/bye"); !strings.HasPrefix(at, base+"/bye") {
+			if at := b.follow(base+"/private/redirect_uri?logout="+base+"/bye", base+"/bye"); !strings.HasPrefix(at,
+				base+"/bye") {
 				t.Errorf("after signing out: %s", at)
 			}
 			b.send(http.MethodGet, l.issuer+"/account", nil)
@@ -213,15 +219,20 @@ func TestModAuthOpenIDCIntrospectsAccessTokens(t *testing.T) {
 		"JWT":    l.register("JWT", "--type", "service", "--audience", api),
 		"opaque": l.register("Opaque", "--type", "service", "--audience", api, "--opaque-access-tokens"),
 	}
-	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "behind") }))
+	behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w,
+			"behind")
+	}))
 	t.Cleanup(behind.Close)
 	for name, caller := range callers {
 		address := freeAddress(t)
-		apache(t, address, map[string]string{"issuer": l.issuer, "id": resource.ID, "secret": resource.Secret, "mode": "query", "behind": behind.URL, "sub": caller.ID,
+		apache(t, address, map[string]string{"issuer": l.issuer, "id": resource.ID, "secret": resource.Secret,
+			"mode": "query", "behind": behind.URL, "sub": caller.ID,
 			"api": "OIDCOAuthClientID " + resource.ID + "\nOIDCOAuthClientSecret " + resource.Secret})
 		token := l.clientCredentials(caller, "resource", api)
 		for bearer, status := range map[string]int{token: 200, "nonsense": 401, "": 401} {
-			req, err := http.NewRequest(http.MethodGet, "http://"+net.JoinHostPort("127.0.0.1", address[strings.LastIndex(address, ":")+1:])+"/api/a", nil)
+			req, err := http.NewRequest(http.MethodGet, "http://"+net.JoinHostPort("127.0.0.1",
+				address[strings.LastIndex(address, ":")+1:])+"/api/a", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -258,8 +269,10 @@ func TestModAuthOpenIDCWatchesTheSession(t *testing.T) {
 	t.Cleanup(behind.Close)
 	address := freeAddress(t)
 	base := "http://" + address
-	app := l.register("Watch", "--redirect-uri", base+"/private/redirect_uri", "--post-logout-redirect-uri", base+"/private/a")
-	apache(t, address, map[string]string{"issuer": l.issuer, "id": app.ID, "secret": app.Secret, "mode": "query", "behind": behind.URL, "sub": l.sub, "api": ""})
+	app := l.register("Watch", "--redirect-uri", base+"/private/redirect_uri", "--post-logout-redirect-uri",
+		base+"/private/a")
+	apache(t, address, map[string]string{"issuer": l.issuer, "id": app.ID, "secret": app.Secret, "mode": "query",
+		"behind": behind.URL, "sub": l.sub, "api": ""})
 	p := newTab(t, all)
 	p.do(chromedp.Navigate(base+"/private/a"), signIn(), chromedp.WaitVisible("#at"))
 	other := newTab(t, all)

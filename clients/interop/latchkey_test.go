@@ -38,7 +38,8 @@ var program = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(folder, "latchkey")
 	build := exec.Command("go", "build", "-o", path, "latchkey/cmd/latchkey")
 	if os.Getenv("LATCHKEY_TEST_CACHE") != "" {
-		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath") // as make build has just done: there is nothing left to compile
+		// as make build has just done: there is nothing left to compile
+		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-trimpath")
 	}
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
@@ -103,11 +104,13 @@ func serve(t testing.TB, host, path string, env ...string) *latchkey {
 	l := &latchkey{t: t, path: bin, data: t.TempDir(), issuer: "http://" + net.JoinHostPort(host, port) + path}
 	// Nothing of the environment that the tests run in: neither a configuration nor a database of
 	// somebody's.
-	l.env = append([]string{"LATCHKEY_METRICS_LISTEN=", "LATCHKEY_OUTBOUND_ALLOW_LOOPBACK=true", "LATCHKEY_PASSWORDS_MEMORY_KIB=7168",
+	l.env = append([]string{"LATCHKEY_METRICS_LISTEN=", "LATCHKEY_OUTBOUND_ALLOW_LOOPBACK=true",
+		"LATCHKEY_PASSWORDS_MEMORY_KIB=7168",
 		"LATCHKEY_PASSWORDS_PASSES=5", "LATCHKEY_ISSUER=" + l.issuer, "LATCHKEY_DATA=" + l.data}, env...)
 	person := map[string]any{}
 	l.run("group", "create", "staff", "--json")
-	l.read(&person, password+"\n", "user", "create", username, "--email", "ada@example.com", "--email-verified", "--name", "Ada Lovelace",
+	l.read(&person, password+"\n", "user", "create", username, "--email", "ada@example.com", "--email-verified",
+		"--name", "Ada Lovelace",
 		"--group", "staff", "--password-stdin", "--json")
 	l.sub, _ = person["sub"].(string)
 	if l.sub == "" {
@@ -254,7 +257,8 @@ func (l *latchkey) script(t *testing.T, settings any, wanted []string, name stri
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(kv string) bool {
-		return strings.HasPrefix(kv, "LATCHKEY_") || strings.HasPrefix(strings.ToLower(kv), "http_proxy") || strings.HasPrefix(strings.ToLower(kv), "https_proxy")
+		return strings.HasPrefix(kv, "LATCHKEY_") || strings.HasPrefix(strings.ToLower(kv), "http_proxy") ||
+			strings.HasPrefix(strings.ToLower(kv), "https_proxy")
 	}), "SETTINGS="+string(told), "PYTHONDONTWRITEBYTECODE=1")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

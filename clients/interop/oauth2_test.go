@@ -26,7 +26,8 @@ func TestLibraryWithoutPKCEWhereItIsSwitchedOff(t *testing.T) {
 		"client_secret_post":  {"--without-pkce", "--token-endpoint-auth-method", "client_secret_post"},
 	} {
 		app := l.register(name, append(flags, "--redirect-uri", back, "--claims-in-id-token")...)
-		conf := oauth2.Config{ClientID: app.ID, ClientSecret: app.Secret, RedirectURL: back, Scopes: []string{"openid", "email", "profile", "groups", "offline_access"}}
+		conf := oauth2.Config{ClientID: app.ID, ClientSecret: app.Secret, RedirectURL: back, Scopes: []string{"openid",
+			"email", "profile", "groups", "offline_access"}}
 		// Nothing says how to authenticate: it tries the one, then the other, with the same code.
 		conf.Endpoint = provider.Endpoint()
 		conf.Endpoint.AuthStyle = oauth2.AuthStyleAutoDetect
@@ -60,7 +61,8 @@ func TestLibraryWithoutPKCEWhereItIsSwitchedOff(t *testing.T) {
 			Username string   `json:"preferred_username"`
 			Groups   []string `json:"groups"`
 		}
-		if err := id.Claims(&claims); err != nil || claims.Email != "ada@example.com" || claims.Verified == nil || !*claims.Verified ||
+		if err := id.Claims(&claims); err != nil || claims.Email != "ada@example.com" || claims.Verified == nil ||
+			!*claims.Verified ||
 			claims.Username != username || len(claims.Groups) != 1 || claims.Groups[0] != "staff" {
 			t.Errorf("%s: %+v %v", name, claims, err)
 		}
@@ -69,14 +71,17 @@ func TestLibraryWithoutPKCEWhereItIsSwitchedOff(t *testing.T) {
 		if who, err := provider.UserInfo(ctx, source); err != nil || who.Subject != l.sub || !who.EmailVerified {
 			t.Errorf("%s: %+v %v", name, who, err)
 		}
-		if renewed, err := source.Token(); err != nil || renewed.RefreshToken == "" || renewed.RefreshToken == token.RefreshToken {
+		if renewed, err := source.Token(); err != nil || renewed.RefreshToken == "" ||
+			renewed.RefreshToken == token.RefreshToken {
 			t.Errorf("%s: renewed: %v", name, err)
 		}
 	}
 
 	strict := l.register("Strict", "--redirect-uri", back)
-	conf := oauth2.Config{ClientID: strict.ID, Endpoint: provider.Endpoint(), RedirectURL: back, Scopes: []string{"openid"}}
-	if at := newBrowser(t).follow(conf.AuthCodeURL("s"), back); !strings.Contains(at, "error=invalid_request") || !strings.Contains(at, "code_challenge") {
+	conf := oauth2.Config{ClientID: strict.ID, Endpoint: provider.Endpoint(), RedirectURL: back,
+		Scopes: []string{"openid"}}
+	if at := newBrowser(t).follow(conf.AuthCodeURL("s"), back); !strings.Contains(at, "error=invalid_request") ||
+		!strings.Contains(at, "code_challenge") {
 		t.Errorf("without the operator's permission: %s", at)
 	}
 }

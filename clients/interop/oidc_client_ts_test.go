@@ -82,7 +82,8 @@ func (p *tab) says(id, text string) {
 
 // signIn fills the sign-in page and agrees.
 func signIn() action {
-	return chromedp.Steps(chromedp.WaitVisible("#login-submit"), chromedp.SendKeys("#username", username), chromedp.SendKeys("#password", password),
+	return chromedp.Steps(chromedp.WaitVisible("#login-submit"), chromedp.SendKeys("#username", username),
+		chromedp.SendKeys("#password", password),
 		click("login-submit"), click("consent-allow"))
 }
 
@@ -105,7 +106,8 @@ func TestOIDCClientTSInABrowser(t *testing.T) {
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, "node/spa.html") })
 	s := httptest.NewServer(mux) // at 127.0.0.1, so that it is of the provider's site and frames get its cookies
 	t.Cleanup(s.Close)
-	app := l.register("Board", "--type", "spa", "--redirect-uri", s.URL+"/", "--insecure-silent-loopback", "--post-logout-redirect-uri", s.URL+"/?bye")
+	app := l.register("Board", "--type", "spa", "--redirect-uri", s.URL+"/", "--insecure-silent-loopback",
+		"--post-logout-redirect-uri", s.URL+"/?bye")
 	settings = `{"issuer": "` + l.issuer + `", "client_id": "` + app.ID + `"}`
 
 	p := newTab(t, all)
@@ -129,7 +131,8 @@ func TestOIDCClientTSInABrowser(t *testing.T) {
 	p.do(click("renew-silently"))
 	p.says("error", "ErrorResponse: ")
 
-	p.do(chromedp.Navigate(s.URL+"/"), click("sign-in"), chromedp.WaitVisible("#login-submit"), chromedp.SendKeys("#username", username), chromedp.SendKeys("#password", password), click("login-submit"))
+	p.do(chromedp.Navigate(s.URL+"/"), click("sign-in"), chromedp.WaitVisible("#login-submit"),
+		chromedp.SendKeys("#username", username), chromedp.SendKeys("#password", password), click("login-submit"))
 	p.says("state", "signed-in")
 	p.do(click("revoke"))
 	p.says("answer", "revoked")

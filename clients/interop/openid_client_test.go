@@ -27,7 +27,8 @@ func signingKey(t testing.TB) (private map[string]string, file string) {
 		t.Fatal(err)
 	}
 	encode := base64.RawURLEncoding.EncodeToString
-	public := map[string]string{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "interop-1", "x": encode(point[1:33]), "y": encode(point[33:])}
+	public := map[string]string{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "interop-1",
+		"x": encode(point[1:33]), "y": encode(point[33:])}
 	set, err := json.Marshal(map[string]any{"keys": []any{public}})
 	if err != nil {
 		t.Fatal(err)
@@ -55,13 +56,16 @@ func TestOpenIDClientForNode(t *testing.T) {
 		}
 		return m
 	}
-	web := l.register("Web", "--redirect-uri", back, "--token-endpoint-auth-method", "client_secret_post", "--post-logout-redirect-uri", "http://localhost:8999/bye")
+	web := l.register("Web", "--redirect-uri", back, "--token-endpoint-auth-method", "client_secret_post",
+		"--post-logout-redirect-uri", "http://localhost:8999/bye")
 	key, jwks := signingKey(t)
-	privateKey := about(l.register("Keys", "--redirect-uri", back, "--token-endpoint-auth-method", "private_key_jwt", "--jwks-file", jwks))
+	privateKey := about(l.register("Keys", "--redirect-uri", back, "--token-endpoint-auth-method", "private_key_jwt",
+		"--jwks-file", jwks))
 	privateKey["key"] = key
 	var algorithms []any
 	for _, alg := range []string{"ES256", "PS256", "EdDSA"} {
-		algorithms = append(algorithms, about(l.register(alg, "--redirect-uri", back, "--id-token-alg", alg, "--token-endpoint-auth-method", "client_secret_post"), "alg", alg))
+		algorithms = append(algorithms, about(l.register(alg, "--redirect-uri", back, "--id-token-alg", alg,
+			"--token-endpoint-auth-method", "client_secret_post"), "alg", alg))
 	}
 	const api = "https://api.example.com"
 	l.register("API", "--type", "api", "--audience", api)
@@ -71,19 +75,22 @@ func TestOpenIDClientForNode(t *testing.T) {
 	l.read(&initial, "", "token", "create", "--json")
 
 	awkward := application{Secret: "it's 100% safe: a+b & c=d/?"}
-	l.read(&awkward, awkward.Secret+"\n", "client", "create", "--json", "--name", "Awkward", "--type", "service", "--secret-stdin")
+	l.read(&awkward, awkward.Secret+"\n", "client", "create", "--json", "--name", "Awkward", "--type", "service",
+		"--secret-stdin")
 
 	l.script(t, map[string]any{
 		"issuer": l.issuer, "sub": l.sub,
-		"web":             about(web, "post_logout_redirect_uri", "http://localhost:8999/bye"),
-		"basic":           about(l.register("Basic", "--redirect-uri", back)),
-		"secret_jwt":      about(l.register("Secret JWT", "--redirect-uri", back, "--token-endpoint-auth-method", "client_secret_jwt")),
+		"web":   about(web, "post_logout_redirect_uri", "http://localhost:8999/bye"),
+		"basic": about(l.register("Basic", "--redirect-uri", back)),
+		"secret_jwt": about(l.register("Secret JWT", "--redirect-uri", back, "--token-endpoint-auth-method",
+			"client_secret_jwt")),
 		"private_key_jwt": privateKey,
 		"awkward":         about(application{ID: awkward.ID, Secret: "it's 100% safe: a+b & c=d/?"}),
 		"public":          about(l.register("Public", "--type", "spa", "--redirect-uri", back)),
 		"algorithms":      algorithms,
 		"service":         about(l.register("Service", "--type", "service", "--audience", api), "audience", api),
-		"hybrid": about(l.register("Hybrid", "--redirect-uri", "https://hybrid.example.com/callback", "--token-endpoint-auth-method", "client_secret_post",
+		"hybrid": about(l.register("Hybrid", "--redirect-uri", "https://hybrid.example.com/callback",
+			"--token-endpoint-auth-method", "client_secret_post",
 			"--response-type", "code id_token"), "redirect_uri", "https://hybrid.example.com/callback"),
 		"initial_access_token": initial.Token,
 		"dynamic_redirect_uri": "https://dynamic.example.com/callback",

@@ -88,8 +88,10 @@ func TestHabitsOfLibrariesAreTaken(t *testing.T) {
 	meta := ask(t, "GET", l.issuer+"/.well-known/openid-configuration", nil).json(t)
 	at := func(name string) string { s, _ := meta[name].(string); return s }
 	const back = "https://app.example.com/callback"
-	app := l.register("App", "--redirect-uri", back, "--post-logout-redirect-uri", "https://app.example.com/bye", "--without-pkce", "--skip-consent")
-	conf := oauth2.Config{ClientID: app.ID, ClientSecret: app.Secret, RedirectURL: back, Scopes: []string{"openid", "email", "profile", "groups"},
+	app := l.register("App", "--redirect-uri", back, "--post-logout-redirect-uri", "https://app.example.com/bye",
+		"--without-pkce", "--skip-consent")
+	conf := oauth2.Config{ClientID: app.ID, ClientSecret: app.Secret, RedirectURL: back, Scopes: []string{"openid",
+		"email", "profile", "groups"},
 		Endpoint: oauth2.Endpoint{AuthURL: at("authorization_endpoint"), TokenURL: at("token_endpoint")}}
 	b := newBrowser(t)
 	back1, err := url.Parse(b.follow(conf.AuthCodeURL("s"), back))
@@ -106,7 +108,8 @@ func TestHabitsOfLibrariesAreTaken(t *testing.T) {
 	accessHeader, access := claims(t, token.AccessToken)
 
 	t.Run("the issuer is the same to the byte wherever it stands", func(t *testing.T) {
-		for where, got := range map[string]any{"discovery": meta["issuer"], "ID token": id["iss"], "access token": access["iss"], "response": back1.Query().Get("iss")} {
+		for where, got := range map[string]any{"discovery": meta["issuer"], "ID token": id["iss"],
+			"access token": access["iss"], "response": back1.Query().Get("iss")} {
 			if got != l.issuer {
 				t.Errorf("%s: %v instead of %s", where, got, l.issuer)
 			}
@@ -121,7 +124,8 @@ func TestHabitsOfLibrariesAreTaken(t *testing.T) {
 		}
 	})
 	t.Run("an http issuer is accepted on loopback hosts only, without a flag", func(t *testing.T) {
-		for issuer, fine := range map[string]bool{"http://localhost:8080": true, "http://127.0.0.1:8080": true, "http://[::1]:8080": true, "http://id.localhost:8080": true,
+		for issuer, fine := range map[string]bool{"http://localhost:8080": true, "http://127.0.0.1:8080": true,
+			"http://[::1]:8080": true, "http://id.localhost:8080": true,
 			"http://id.example.com": false, "http://192.0.2.1": false} {
 			cmd := exec.Command(l.path, "config", "check", "--issuer", issuer, "--data", t.TempDir())
 			cmd.Env = []string{}
@@ -130,11 +134,13 @@ func TestHabitsOfLibrariesAreTaken(t *testing.T) {
 			}
 		}
 	})
-	t.Run("ID tokens are signed with RS256 by default, which discovery lists, and access tokens with ES256", func(t *testing.T) {
-		if idHeader["alg"] != "RS256" || accessHeader["alg"] != "ES256" || accessHeader["typ"] != "at+jwt" || !strings.Contains(list(meta["id_token_signing_alg_values_supported"]), "RS256") {
-			t.Errorf("%v %v", idHeader, accessHeader)
-		}
-	})
+	t.Run("ID tokens are signed with RS256 by default, which discovery lists, and access tokens with ES256",
+		func(t *testing.T) {
+			if idHeader["alg"] != "RS256" || accessHeader["alg"] != "ES256" || accessHeader["typ"] != "at+jwt" ||
+				!strings.Contains(list(meta["id_token_signing_alg_values_supported"]), "RS256") {
+				t.Errorf("%v %v", idHeader, accessHeader)
+			}
+		})
 	t.Run("client secrets need no encoding", func(t *testing.T) {
 		for range 3 {
 			secret := l.register("Another", "--redirect-uri", back).Secret
@@ -150,7 +156,8 @@ func TestHabitsOfLibrariesAreTaken(t *testing.T) {
 	})
 	t.Run("userinfo has the claims with their JSON types", func(t *testing.T) {
 		who := ask(t, "GET", at("userinfo_endpoint"), nil, "Authorization", "Bearer "+token.AccessToken).json(t)
-		if who["email"] != "ada@example.com" || who["email_verified"] != true || who["name"] != "Ada Lovelace" || who["preferred_username"] != username || list(who["groups"]) != "staff" {
+		if who["email"] != "ada@example.com" || who["email_verified"] != true || who["name"] != "Ada Lovelace" ||
+			who["preferred_username"] != username || list(who["groups"]) != "staff" {
 			t.Errorf("%v", who)
 		}
 		if id["email"] != nil {
@@ -159,25 +166,29 @@ func TestHabitsOfLibrariesAreTaken(t *testing.T) {
 	})
 	t.Run("redirect URIs of well-known native applications work as they are", func(t *testing.T) {
 		for registered, asked := range map[string]string{
-			"app.immich:///oauth-callback":        "app.immich:///oauth-callback",
-			"kitchenowl:/signin/redirect":         "kitchenowl:/signin/redirect",
-			"oc://ios.owncloud.com":               "oc://ios.owncloud.com",
-			"audiobookshelf://oauth":              "audiobookshelf://oauth",
-			"http://localhost":                    "http://localhost",
-			"http://127.0.0.1":                    "http://127.0.0.1:53682", // any port, at addresses only (RFC 8252 §7.3, §8.3)
+			"app.immich:///oauth-callback": "app.immich:///oauth-callback",
+			"kitchenowl:/signin/redirect":  "kitchenowl:/signin/redirect",
+			"oc://ios.owncloud.com":        "oc://ios.owncloud.com",
+			"audiobookshelf://oauth":       "audiobookshelf://oauth",
+			"http://localhost":             "http://localhost",
+			// any port, at addresses only (RFC 8252 §7.3, §8.3)
+			"http://127.0.0.1":                    "http://127.0.0.1:53682",
 			"http://[::1]/":                       "http://[::1]:53682/",
 			"http://localhost:8085/auth/callback": "http://localhost:8085/auth/callback", // Argo CD
 			"http://localhost:8250/oidc/callback": "http://localhost:8250/oidc/callback", // Vault
 			"http://localhost:18000":              "http://localhost:18000",              // kubelogin
 		} {
 			native := l.register(registered, "--type", "native", "--redirect-uri", registered, "--skip-consent")
-			conf := oauth2.Config{ClientID: native.ID, RedirectURL: asked, Scopes: []string{"openid"}, Endpoint: oauth2.Endpoint{AuthURL: at("authorization_endpoint"), TokenURL: at("token_endpoint"), AuthStyle: oauth2.AuthStyleInParams}}
+			conf := oauth2.Config{ClientID: native.ID, RedirectURL: asked, Scopes: []string{"openid"},
+				Endpoint: oauth2.Endpoint{AuthURL: at("authorization_endpoint"), TokenURL: at("token_endpoint"),
+					AuthStyle: oauth2.AuthStyleInParams}}
 			verifier := oauth2.GenerateVerifier()
 			u, err := url.Parse(b.follow(conf.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier)), asked))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := conf.Exchange(t.Context(), u.Query().Get("code"), oauth2.VerifierOption(verifier)); err != nil {
+			if _, err := conf.Exchange(t.Context(), u.Query().Get("code"),
+				oauth2.VerifierOption(verifier)); err != nil {
 				t.Errorf("%s: %v at %s", asked, err, u)
 			}
 		}
@@ -194,13 +205,15 @@ func TestHabitsOfLibrariesAreTaken(t *testing.T) {
 		const own, foreign = "https://app.example.com", "https://evil.example"
 		for _, address := range []string{l.issuer + "/.well-known/openid-configuration", at("jwks_uri")} {
 			a := ask(t, "GET", address, nil, "Origin", foreign)
-			if a.header.Get("Access-Control-Allow-Origin") != "*" || a.header.Get("Access-Control-Allow-Credentials") != "" {
+			if a.header.Get("Access-Control-Allow-Origin") != "*" ||
+				a.header.Get("Access-Control-Allow-Credentials") != "" {
 				t.Errorf("%s: %v", address, a.header)
 			}
 		}
 		for _, name := range []string{"token_endpoint", "userinfo_endpoint", "revocation_endpoint"} {
 			for from, want := range map[string]string{own: own, foreign: ""} {
-				a := ask(t, "OPTIONS", at(name), nil, "Origin", from, "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization")
+				a := ask(t, "OPTIONS", at(name), nil, "Origin", from, "Access-Control-Request-Method", "POST",
+					"Access-Control-Request-Headers", "authorization")
 				if a.header.Get("Access-Control-Allow-Origin") != want || a.status >= 400 && want != "" {
 					t.Errorf("%s from %s: %d %v", name, from, a.status, a.header)
 				}
@@ -213,13 +226,15 @@ func TestHabitsOfLibrariesAreTaken(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.send("POST", at("authorization_endpoint"), u.Query())
-		if to := b.follow(b.resolve(b.header.Get("Location")), back); !strings.Contains(to, "code=") || !strings.Contains(to, "state=posted") {
+		if to := b.follow(b.resolve(b.header.Get("Location")), back); !strings.Contains(to, "code=") ||
+			!strings.Contains(to, "state=posted") {
 			t.Error(to)
 		}
 	})
 	t.Run("WebFinger names the issuer of any account", func(t *testing.T) {
 		a := ask(t, "GET", origin+"/.well-known/webfinger?resource="+url.QueryEscape("acct:ada@127.0.0.1")+"&rel="+url.QueryEscape("http://openid.net/specs/connect/1.0/issuer"), nil)
-		if a.status != 200 || !strings.Contains(a.body, l.issuer) || a.header.Get("Content-Type") != "application/jrd+json" {
+		if a.status != 200 || !strings.Contains(a.body, l.issuer) ||
+			a.header.Get("Content-Type") != "application/jrd+json" {
 			t.Errorf("%d %v %s", a.status, a.header, a.body)
 		}
 	})
@@ -229,7 +244,8 @@ func TestHabitsOfLibrariesAreTaken(t *testing.T) {
 		seen := map[any]bool{}
 		for _, k := range keys {
 			key, _ := k.(map[string]any)
-			if kid := key["kid"]; kid == nil || seen[kid] || key["d"] != nil || key["use"] != "sig" && key["use"] != "enc" {
+			if kid := key["kid"]; kid == nil || seen[kid] || key["d"] != nil || key["use"] != "sig" &&
+				key["use"] != "enc" {
 				t.Errorf("%v", key)
 			} else {
 				seen[kid] = true
@@ -249,7 +265,8 @@ func TestHabitsOfLibrariesAreTaken(t *testing.T) {
 			sub      string
 			username any
 		}{{app, token.AccessToken, l.sub, username}, {service, l.clientCredentials(service), service.ID, nil}} {
-			about := ask(t, "POST", at("introspection_endpoint"), url.Values{"token": {of.token}, "client_id": {}}, "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(of.a.ID+":"+of.a.Secret))).json(t)
+			about := ask(t, "POST", at("introspection_endpoint"), url.Values{"token": {of.token}, "client_id": {}},
+				"Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(of.a.ID+":"+of.a.Secret))).json(t)
 			for _, name := range []string{"active", "client_id", "aud", "iss", "exp"} {
 				if about[name] == nil {
 					t.Errorf("no %s in %v", name, about)
@@ -261,19 +278,22 @@ func TestHabitsOfLibrariesAreTaken(t *testing.T) {
 		}
 	})
 	t.Run("metadata is at both well-known addresses in both of their forms", func(t *testing.T) {
-		for _, address := range []string{l.issuer + "/.well-known/oauth-authorization-server", origin + "/.well-known/oauth-authorization-server" + path, origin + "/.well-known/openid-configuration" + path} {
+		for _, address := range []string{l.issuer + "/.well-known/oauth-authorization-server", origin +
+			"/.well-known/oauth-authorization-server" + path, origin + "/.well-known/openid-configuration" + path} {
 			if got := ask(t, "GET", address, nil).json(t)["issuer"]; got != l.issuer {
 				t.Errorf("%s: %v", address, got)
 			}
 		}
 	})
 	t.Run("signing out with nothing but client_id asks first, and leads back", func(t *testing.T) {
-		q := url.Values{"client_id": {app.ID}, "post_logout_redirect_uri": {"https://app.example.com/bye"}, "state": {"x"}}
+		q := url.Values{"client_id": {app.ID}, "post_logout_redirect_uri": {"https://app.example.com/bye"},
+			"state": {"x"}}
 		b.send("GET", at("end_session_endpoint")+"?"+q.Encode(), nil)
 		if !b.has("logout-confirm") {
 			t.Errorf("did not ask: %d %s", b.status, b.body)
 		}
-		if to := b.follow(at("end_session_endpoint")+"?"+q.Encode(), "https://app.example.com/bye"); to != "https://app.example.com/bye?state=x" {
+		if to := b.follow(at("end_session_endpoint")+"?"+q.Encode(),
+			"https://app.example.com/bye"); to != "https://app.example.com/bye?state=x" {
 			t.Error(to)
 		}
 	})

@@ -35,7 +35,10 @@ func TestNamesBelowLocalhostReachThisMachineOnBothFamilies(t *testing.T) {
 			}
 			t.Fatal(err)
 		}
-		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Host) }))
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter,
+			r *http.Request) {
+			_, _ = io.WriteString(w, r.Host)
+		}))
 		s.Listener.Close()
 		s.Listener = l
 		s.Start()

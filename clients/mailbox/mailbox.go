@@ -70,7 +70,8 @@ func (b *Box) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	name, found := strings.CutPrefix(r.URL.Path, b.Path())
 	switch {
 	case !found:
-		http.Error(w, "The mailbox has another address. The demonstration prints it when it starts.", http.StatusNotFound)
+		http.Error(w, "The mailbox has another address. The demonstration prints it when it starts.",
+			http.StatusNotFound)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		h.Set("Allow", "GET, HEAD")
 		http.Error(w, "This address accepts only GET and HEAD requests.", http.StatusMethodNotAllowed)
@@ -110,8 +111,9 @@ func (b *Box) one(w http.ResponseWriter, name string) {
 		http.Error(w, "There is no such mail.", http.StatusNotFound)
 		return
 	}
-	w.Header().Set("Content-Security-Policy", "sandbox allow-popups allow-popups-to-escape-sandbox allow-top-navigation-by-user-activation; "+
-		"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+	w.Header().Set("Content-Security-Policy",
+		"sandbox allow-popups allow-popups-to-escape-sandbox allow-top-navigation-by-user-activation; "+
+			"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = io.WriteString(w, m.HTML)
 }
@@ -171,7 +173,8 @@ func (b *Box) read(name string) (message, error) {
 		}
 		return text
 	}
-	m := message{File: name, To: strings.Trim(header("To"), "<>"), Subject: header("Subject"), Lang: header("Content-Language"),
+	m := message{File: name, To: strings.Trim(header("To"), "<>"), Subject: header("Subject"),
+		Lang: header("Content-Language"),
 		Link: path.Join(b.Path(), name)}
 	if at, err := in.Header.Date(); err == nil {
 		m.When = at.Local().Format("15:04:05")

@@ -29,13 +29,15 @@ func TestMailsAreShownToWhoKnowsTheAddress(t *testing.T) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"one.eml": sample, "nonsense.eml": "\x00\x01", ".new-1": sample, "other.txt": sample} {
+	for name, text := range map[string]string{"one.eml": sample, "nonsense.eml": "\x00\x01", ".new-1": sample,
+		"other.txt": sample} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	w := get(b, "GET", b.Path())
-	for _, want := range []string{"Grüße &lt;script&gt;", "ada@example.com", "Hallo &lt;b&gt;Ada&lt;/b&gt;", `href="http://id.localhost:9700/password/reset?link=abc"`, `lang="de"`, "not a mail"} {
+	for _, want := range []string{"Grüße &lt;script&gt;", "ada@example.com", "Hallo &lt;b&gt;Ada&lt;/b&gt;",
+		`href="http://id.localhost:9700/password/reset?link=abc"`, `lang="de"`, "not a mail"} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%q is missing\n%s", want, w.Body)
 		}
@@ -43,10 +45,14 @@ func TestMailsAreShownToWhoKnowsTheAddress(t *testing.T) {
 	if n := strings.Count(w.Body.String(), "<article"); n != 2 {
 		t.Errorf("%d mails", n)
 	}
-	if w := get(b, "GET", b.Path()+"one.eml"); w.Code != http.StatusOK || !strings.Contains(w.Header().Get("Content-Security-Policy"), "sandbox") || !strings.Contains(w.Body.String(), "<p>Hallo</p>") {
+	if w := get(b, "GET", b.Path()+"one.eml"); w.Code != http.StatusOK ||
+		!strings.Contains(w.Header().Get("Content-Security-Policy"), "sandbox") || !strings.Contains(w.Body.String(),
+		"<p>Hallo</p>") {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
-	for path, status := range map[string]int{"/": 404, "/x/": 404, "/" + strings.ToLower(b.key) + "/": 404, b.Path() + "nothing.eml": 404, b.Path() + "..%2f..%2fetc%2fpasswd": 404, b.Path() + "other.txt": 404, b.Path() + "style.css": 200} {
+	for path, status := range map[string]int{"/": 404, "/x/": 404, "/" + strings.ToLower(b.key) + "/": 404, b.Path() +
+		"nothing.eml": 404, b.Path() + "..%2f..%2fetc%2fpasswd": 404, b.Path() + "other.txt": 404, b.Path() +
+		"style.css": 200} {
 		if w := get(b, "GET", path); w.Code != status || strings.Contains(w.Body.String(), b.key) && status != 200 {
 			t.Errorf("%s: %d", path, w.Code)
 		}

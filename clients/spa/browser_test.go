@@ -61,14 +61,17 @@ func newWorld(t *testing.T, all context.Context) *world {
 	w := &world{t: t, op: optest.New(t)}
 	lateAPI := &optest.Late{}
 	apiURL := optest.Serve(t, "api.localhost", lateAPI)
-	w.base = newApplication(t, spa.Config{Issuer: w.op.Issuer, APIs: []spa.API{{Name: "API", URL: apiURL}}, Resources: []string{audience}})
-	h, err := api.New(api.Config{Audience: audience, Issuer: w.op.Issuer, AllowedOrigins: []string{w.base}, HTTPClient: optest.HTTPClient()})
+	w.base = newApplication(t, spa.Config{Issuer: w.op.Issuer, APIs: []spa.API{{Name: "API", URL: apiURL}},
+		Resources: []string{audience}})
+	h, err := api.New(api.Config{Audience: audience, Issuer: w.op.Issuer, AllowedOrigins: []string{w.base},
+		HTTPClient: optest.HTTPClient()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	lateAPI.Handler = h
 	w.op.With(func() {
-		w.op.Clients["board"] = optest.Client{ID: "board", RedirectURI: w.base + spa.CallbackPath, PostLogoutRedirectURI: w.base + spa.SignedOutPath, Audience: audience}
+		w.op.Clients["board"] = optest.Client{ID: "board", RedirectURI: w.base + spa.CallbackPath,
+			PostLogoutRedirectURI: w.base + spa.SignedOutPath, Audience: audience}
 	})
 	ctx, cancel := chromedp.NewContext(all, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
@@ -130,7 +133,8 @@ func TestTheSinglePageApplicationInABrowser(t *testing.T) {
 		if got := w.text("signature-state"); !strings.HasPrefix(got, "Signature verified: RS256 with the key rs-1,") {
 			t.Errorf("signature: %q", got)
 		}
-		address, stored := read(w, chromedp.Location()), read(w, chromedp.Evaluate[int](`sessionStorage.length + localStorage.length`))
+		address, stored := read(w, chromedp.Location()),
+			read(w, chromedp.Evaluate[int](`sessionStorage.length + localStorage.length`))
 		if address != w.base+"/" || stored != 0 {
 			t.Errorf("after signing in: at %s, %d entries stored", address, stored)
 		}
@@ -151,7 +155,8 @@ func TestTheSinglePageApplicationInABrowser(t *testing.T) {
 		w.op.With(func() {
 			w.op.Roles = []string{"admin"}
 			q := w.op.LastRequest
-			if q.Get("code_challenge_method") != "S256" || q.Get("resource") != audience || len(q.Get("nonce")) != 43 || q.Has("prompt") {
+			if q.Get("code_challenge_method") != "S256" || q.Get("resource") != audience || len(q.Get("nonce")) != 43 ||
+				q.Has("prompt") {
 				t.Errorf("request: %v", q)
 			}
 		})
@@ -176,7 +181,8 @@ func TestTheSinglePageApplicationInABrowser(t *testing.T) {
 		w.run(signIn(w), shown("signed-in"))
 		w.op.With(func() { w.op.Ended = true })
 		w.run(chromedp.Evaluate[chromedp.Void](`dispatchEvent(new Event("focus"))`), shown("signed-out"), shown("note"))
-		if body := read(w, chromedp.Evaluate[string](`document.body.textContent`)); strings.Contains(body, "Alice") || !strings.Contains(w.text("note"), "has ended") {
+		if body := read(w, chromedp.Evaluate[string](`document.body.textContent`)); strings.Contains(body, "Alice") ||
+			!strings.Contains(w.text("note"), "has ended") {
 			t.Errorf("note %q, page %s", w.text("note"), body)
 		}
 	})
@@ -196,12 +202,14 @@ func TestTheSinglePageApplicationInABrowser(t *testing.T) {
 				t.Errorf("max_age: %q", got)
 			}
 		})
-		w.run(chromedp.SendKeys("input[name=username]", optest.Username), click("login-submit"), chromedp.WaitVisible(`#api-answer[data-status="200"]`))
+		w.run(chromedp.SendKeys("input[name=username]", optest.Username), click("login-submit"),
+			chromedp.WaitVisible(`#api-answer[data-status="200"]`))
 	})
 
 	t.Run("the ledger of the API is shown and written to", func(t *testing.T) {
 		w := newWorld(t, all)
-		w.run(signIn(w), shown("signed-in"), chromedp.SendKeys("#what", "Train"), chromedp.SendKeys("#amount", "12,5"), click("entry-add"), chromedp.WaitVisible("#entries li"))
+		w.run(signIn(w), shown("signed-in"), chromedp.SendKeys("#what", "Train"), chromedp.SendKeys("#amount", "12,5"),
+			click("entry-add"), chromedp.WaitVisible("#entries li"))
 		if got := w.text("balance"); got != "-€12.50" {
 			t.Errorf("balance: %q", got)
 		}
@@ -209,12 +217,14 @@ func TestTheSinglePageApplicationInABrowser(t *testing.T) {
 
 	t.Run("who asked to be forgotten is not signed in again by a reload", func(t *testing.T) {
 		w := newWorld(t, all)
-		w.run(signIn(w), shown("signed-in"), click("sign-out-here"), shown("signed-out"), chromedp.Reload(), shown("sign-in"), click("sign-in"), shown("signed-in"))
+		w.run(signIn(w), shown("signed-in"), click("sign-out-here"), shown("signed-out"), chromedp.Reload(),
+			shown("sign-in"), click("sign-in"), shown("signed-in"))
 	})
 
 	t.Run("the page forgets without leaving anything behind", func(t *testing.T) {
 		w := newWorld(t, all)
-		w.run(signIn(w), shown("signed-in"), click("call-me"), shown("api-answer"), click("sign-out-here"), shown("signed-out"))
+		w.run(signIn(w), shown("signed-in"), click("call-me"), shown("api-answer"), click("sign-out-here"),
+			shown("signed-out"))
 		body := read(w, chromedp.Evaluate[string](`document.body.textContent`))
 		if strings.Contains(body, "Alice") || strings.Contains(body, optest.Subject) {
 			t.Errorf("left behind: %s", body)
@@ -260,14 +270,17 @@ func TestTheSinglePageApplicationInABrowser(t *testing.T) {
 		"RFC 6749 §3.1 a parameter twice": {func(p *optest.Provider) {
 			p.Response = func(q url.Values) { q.Add("code", "x") }
 		}, "garbled"},
-		"RFC 6749 §4.1.2.1 refused":                     {func(p *optest.Provider) { p.Deny = "access_denied" }, "because <b>the test</b> says so (access_denied)"},
-		"RFC 6749 §5.2 the code is refused":             {func(p *optest.Provider) { p.Refuse = "invalid_grant" }, "/token answered 400 invalid_grant"},
-		"OIDC Core §3.1.3.7 another nonce":              {edit("id_token", "nonce", "x"), "nonce"},
-		"OIDC Core §3.1.3.7 another audience":           {edit("id_token", "aud", "x"), "for another application"},
-		"OIDC Core §3.1.3.7 another authorized party":   {edit("id_token", "azp", "x"), "issued to another"},
-		"OIDC Core §3.1.3.7 another issuer":             {edit("id_token", "iss", "x"), "another issuer"},
-		"OIDC Core §3.1.3.7 expired":                    {edit("id_token", "exp", 1), "expired"},
-		"OIDC Core §3.1.3.8 at_hash of another token":   {edit("id_token", "at_hash", "x"), "does not belong to the ID token"},
+		"RFC 6749 §4.1.2.1 refused": {func(p *optest.Provider) { p.Deny = "access_denied" },
+			"because <b>the test</b> says so (access_denied)"},
+		"RFC 6749 §5.2 the code is refused": {func(p *optest.Provider) { p.Refuse = "invalid_grant" },
+			"/token answered 400 invalid_grant"},
+		"OIDC Core §3.1.3.7 another nonce":            {edit("id_token", "nonce", "x"), "nonce"},
+		"OIDC Core §3.1.3.7 another audience":         {edit("id_token", "aud", "x"), "for another application"},
+		"OIDC Core §3.1.3.7 another authorized party": {edit("id_token", "azp", "x"), "issued to another"},
+		"OIDC Core §3.1.3.7 another issuer":           {edit("id_token", "iss", "x"), "another issuer"},
+		"OIDC Core §3.1.3.7 expired":                  {edit("id_token", "exp", 1), "expired"},
+		"OIDC Core §3.1.3.8 at_hash of another token": {edit("id_token", "at_hash", "x"),
+			"does not belong to the ID token"},
 		"OIDC Core §5.3.2 userinfo about somebody else": {edit("userinfo", "sub", "x"), "somebody else"},
 		"RFC 8725 §3.1 alg none":                        {head("alg", "none"), "not accepted"},
 		"RFC 8725 §3.1 HS256":                           {head("alg", "HS256"), "not accepted"},

@@ -63,7 +63,8 @@ func (c Config) withDefaults() (Config, error) {
 		u, err := url.Parse(value)
 		// The addresses go into the Content-Security-Policy, where these characters would begin
 		// something new.
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" ||
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" ||
+			u.Fragment != "" ||
 			u.User != nil || strings.ContainsAny(u.Host, "; ,'\"*") {
 			faults = append(faults, fmt.Errorf("%s %q is not an http or https URL without query and fragment; an example is %s", name, value, example))
 		}
@@ -79,7 +80,8 @@ func (c Config) withDefaults() (Config, error) {
 		c.APIs[i].URL = strings.TrimSuffix(a.URL, "/")
 		address("API", a.URL, "http://api.localhost:9110")
 		if !keyPattern.MatchString(a.Key) || seen[a.Key] {
-			faults = append(faults, fmt.Errorf("API key %q is not of lower-case letters and digits, or used twice", a.Key))
+			faults = append(faults, fmt.Errorf("API key %q is not of lower-case letters and digits, or used twice",
+				a.Key))
 		}
 		seen[a.Key] = true
 	}

@@ -63,8 +63,10 @@ func New(config Config) (http.Handler, error) {
 			return nil, fmt.Errorf("make the page: %w", err)
 		}
 	}
-	policy := "default-src 'none'; script-src 'self'; style-src 'self'; connect-src " + strings.Join(config.origins(), " ") +
-		"; frame-src " + config.origins()[0] + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+	policy := "default-src 'none'; script-src 'self'; style-src 'self'; connect-src " + strings.Join(config.origins(),
+		" ") +
+		"; frame-src " + config.origins()[0] +
+		"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
 	mux := http.NewServeMux()
 	showPage := func(w http.ResponseWriter, r *http.Request) {

@@ -27,7 +27,8 @@ func TestNoLanguageLacksATextOrAPlaceholder(t *testing.T) {
 			if v.Field(i).Kind() != reflect.String || name == "Language" {
 				continue
 			}
-			if got, want := v.Field(i).String(), english.Field(i).String(); got == "" || strings.Count(got, "%s") != strings.Count(want, "%s") {
+			if got, want := v.Field(i).String(), english.Field(i).String(); got == "" ||
+				strings.Count(got, "%s") != strings.Count(want, "%s") {
 				t.Errorf("%s: %s is %q", one.Language, name, got)
 			}
 		}
@@ -37,7 +38,8 @@ func TestNoLanguageLacksATextOrAPlaceholder(t *testing.T) {
 			}
 		}
 		if len(one.Script) != len(byLanguage[0].Script) {
-			t.Errorf("%s: %d texts for the script, English has %d", one.Language, len(one.Script), len(byLanguage[0].Script))
+			t.Errorf("%s: %d texts for the script, English has %d", one.Language, len(one.Script),
+				len(byLanguage[0].Script))
 		}
 	}
 }

@@ -105,7 +105,8 @@ func (a *app) wayOut(s session, what called, got *answer) (visit, bool) {
 }
 
 var (
-	acrPattern    = regexp.MustCompile(`^[!#-\[\]-~]+( [!#-\[\]-~]+)*$`) // scope-token of RFC 6749 §3.3, with blanks between
+	// scope-token of RFC 6749 §3.3, with blanks between
+	acrPattern    = regexp.MustCompile(`^[!#-\[\]-~]+( [!#-\[\]-~]+)*$`)
 	maxAgePattern = regexp.MustCompile(`^[0-9]{1,9}$`)
 )
 
@@ -150,7 +151,8 @@ func (a *app) perform(r *http.Request, s session, what called) *answer {
 
 func (a *app) ask(req *http.Request, got *answer, limit int64) error {
 	client := *a.config.HTTPClient
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the token is for this address
+	// the token is for this address
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	res, err := client.Do(req)
 	if err != nil {
 		return err

@@ -108,7 +108,8 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	address := func(name, value, example string) {
 		u, err := url.Parse(value)
-		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" ||
+			u.Fragment != "" || u.User != nil {
 			faults = append(faults, fmt.Errorf("%s %q is not an http or https URL without query and fragment; an example is %s", name, value, example))
 		}
 	}
@@ -134,7 +135,8 @@ func (c Config) withDefaults() (Config, error) {
 	for _, a := range c.APIs {
 		address("API", a.URL, "http://api.localhost:9110")
 		if !keyPattern.MatchString(a.Key) || seen[a.Key] {
-			faults = append(faults, fmt.Errorf("API key %q is not of lower-case letters and digits, or used twice", a.Key))
+			faults = append(faults, fmt.Errorf("API key %q is not of lower-case letters and digits, or used twice",
+				a.Key))
 		}
 		seen[a.Key] = true
 	}

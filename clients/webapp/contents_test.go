@@ -74,11 +74,13 @@ func TestNotesAreKeptChangedAndRemovedByTheirOwnerAlone(t *testing.T) {
 		t.Errorf("somebody else changed it: %s", b.Body)
 	}
 	for name, text := range map[string]string{"empty": " \n", "too long": strings.Repeat("ä", 4001)} {
-		if b.Post(w.notes+"/notes", url.Values{"csrf": {csrf(b)}, "text": {text}}); b.Status != http.StatusBadRequest || !b.Has("error") {
+		if b.Post(w.notes+"/notes", url.Values{"csrf": {csrf(b)}, "text": {text}}); b.Status != http.StatusBadRequest ||
+			!b.Has("error") {
 			t.Errorf("%s: %d", name, b.Status)
 		}
 	}
-	if b.Post(w.notes+"/notes", url.Values{"csrf": {"wrong"}, "text": {"by another site"}}); b.Status != http.StatusForbidden || strings.Contains(b.Body, "by another site") {
+	if b.Post(w.notes+"/notes", url.Values{"csrf": {"wrong"},
+		"text": {"by another site"}}); b.Status != http.StatusForbidden || strings.Contains(b.Body, "by another site") {
 		t.Errorf("a form of another site: %d", b.Status)
 	}
 
@@ -87,7 +89,8 @@ func TestNotesAreKeptChangedAndRemovedByTheirOwnerAlone(t *testing.T) {
 		t.Error("gone after a restart")
 	}
 	b = again.signedIn(t)
-	if b.Post(again.notes+"/notes/remove", url.Values{"csrf": {csrf(b)}, "id": {id}}); strings.Contains(b.Body, "only bread") {
+	if b.Post(again.notes+"/notes/remove", url.Values{"csrf": {csrf(b)}, "id": {id}}); strings.Contains(b.Body,
+		"only bread") {
 		t.Error("not removed")
 	}
 	for range 201 {
@@ -101,7 +104,8 @@ func TestNotesAreKeptChangedAndRemovedByTheirOwnerAlone(t *testing.T) {
 	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := webapp.New(t.Context(), webapp.Config{Name: "N", ClientID: "n", ClientSecret: "s", BaseURL: "http://n.localhost", Issuer: "http://id.localhost", File: file})
+	_, err := webapp.New(t.Context(), webapp.Config{Name: "N", ClientID: "n", ClientSecret: "s",
+		BaseURL: "http://n.localhost", Issuer: "http://id.localhost", File: file})
 	if err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("a broken file: %v", err)
 	}
@@ -146,7 +150,8 @@ func TestPicturesHangForEverybodyWhoIsSignedInAndComeDownByTheirOwner(t *testing
 		t.Errorf("%d pictures at first", n)
 	}
 	hang(t, b, w.notes, csrf(b), `A <dot> & "more"`, picture(t, 3))
-	if strings.Count(b.Body, "<img ") != 7 || !strings.Contains(b.Body, "hung by Alice &lt;Example&gt;") || !strings.Contains(b.Body, "A &lt;dot&gt; &amp; &#34;more&#34;") {
+	if strings.Count(b.Body, "<img ") != 7 || !strings.Contains(b.Body, "hung by Alice &lt;Example&gt;") ||
+		!strings.Contains(b.Body, "A &lt;dot&gt; &amp; &#34;more&#34;") {
 		t.Fatalf("%d %s", b.Status, b.Body)
 	}
 	id := field(t, b, "/pictures/remove", "id")
@@ -155,9 +160,11 @@ func TestPicturesHangForEverybodyWhoIsSignedInAndComeDownByTheirOwner(t *testing
 		t.Errorf("somebody else sees: %s", other.Body)
 	}
 	other.Post(w.notes+"/pictures/remove", url.Values{"csrf": {csrf(other)}, "id": {id}})
-	for address, want := range map[string]string{"/pictures/" + id: "image/png", "/pictures/light.svg": "image/svg+xml"} {
+	for address, want := range map[string]string{"/pictures/" + id: "image/png",
+		"/pictures/light.svg": "image/svg+xml"} {
 		if other.Get(w.notes + address); other.Status != http.StatusOK || other.Header.Get("Content-Type") != want ||
-			other.Header.Get("X-Content-Type-Options") != "nosniff" || !strings.HasPrefix(other.Header.Get("Content-Security-Policy"), "default-src 'none'") {
+			other.Header.Get("X-Content-Type-Options") != "nosniff" ||
+			!strings.HasPrefix(other.Header.Get("Content-Security-Policy"), "default-src 'none'") {
 			t.Errorf("%s: %d %v", address, other.Status, other.Header)
 		}
 		if stranger := optest.NewBrowser(t).Get(w.notes + address); stranger.Status != http.StatusForbidden {
@@ -170,17 +177,19 @@ func TestPicturesHangForEverybodyWhoIsSignedInAndComeDownByTheirOwner(t *testing
 		data          []byte
 		want          int
 	}{
-		"no caption":              {csrf(b), " ", picture(t, 3), 400},
-		"a long caption":          {csrf(b), strings.Repeat("x", 81), picture(t, 3), 400},
-		"no picture":              {csrf(b), "x", nil, 400},
-		"a page":                  {csrf(b), "x", []byte("<!doctype html><script>alert(1)</script>"), 400},
-		"a drawing with a script": {csrf(b), "x", []byte(`<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>`), 400},
-		"too wide":                {csrf(b), "x", picture(t, 6001), 400},
-		"too heavy":               {csrf(b), "x", append(picture(t, 3), make([]byte, 1<<20)...), 400},
-		"far too heavy":           {csrf(b), "x", append(picture(t, 3), make([]byte, 3<<20)...), 400},
-		"from another site":       {"wrong", "x", picture(t, 3), 403},
+		"no caption":     {csrf(b), " ", picture(t, 3), 400},
+		"a long caption": {csrf(b), strings.Repeat("x", 81), picture(t, 3), 400},
+		"no picture":     {csrf(b), "x", nil, 400},
+		"a page":         {csrf(b), "x", []byte("<!doctype html><script>alert(1)</script>"), 400},
+		"a drawing with a script": {csrf(b), "x",
+			[]byte(`<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>`), 400},
+		"too wide":          {csrf(b), "x", picture(t, 6001), 400},
+		"too heavy":         {csrf(b), "x", append(picture(t, 3), make([]byte, 1<<20)...), 400},
+		"far too heavy":     {csrf(b), "x", append(picture(t, 3), make([]byte, 3<<20)...), 400},
+		"from another site": {"wrong", "x", picture(t, 3), 403},
 	} {
-		if hang(t, b, w.notes, test.csrf, test.caption, test.data); b.Status != test.want || !b.Has("error") || strings.Count(b.Body, "<img ") != 7 {
+		if hang(t, b, w.notes, test.csrf, test.caption, test.data); b.Status != test.want || !b.Has("error") ||
+			strings.Count(b.Body, "<img ") != 7 {
 			t.Errorf("%s: %d, %d pictures", name, b.Status, strings.Count(b.Body, "<img "))
 		}
 	}
@@ -219,11 +228,14 @@ func TestTheLedgerIsKeptByTheAPI(t *testing.T) {
 	}
 	b.Click("entry-add", "what", "Wages", "amount", "1234,5", "way", "in")
 	b.Click("entry-add", "what", "Café <x>", "amount", "4.05", "way", "out")
-	if b.Text("balance") != "€1,230.45" || !strings.Contains(b.Body, "Café &lt;x&gt;") || !strings.Contains(b.Body, "\u2212€4.05") {
+	if b.Text("balance") != "€1,230.45" || !strings.Contains(b.Body, "Café &lt;x&gt;") ||
+		!strings.Contains(b.Body, "\u2212€4.05") {
 		t.Fatalf("afterwards: %q\n%s", b.Text("balance"), b.Body)
 	}
-	for _, amount := range []string{"", "0", "-1", "1e3", "1,234.50", "1.234", "0x10", "99999999", "1000000.01", "NaN"} {
-		if b.Post(w.notes+"/entries", url.Values{"csrf": {csrf(b)}, "what": {"x"}, "amount": {amount}}); b.Status != http.StatusBadRequest || !b.Has("error") {
+	for _, amount := range []string{"", "0", "-1", "1e3", "1,234.50", "1.234", "0x10", "99999999", "1000000.01",
+		"NaN"} {
+		if b.Post(w.notes+"/entries", url.Values{"csrf": {csrf(b)}, "what": {"x"},
+			"amount": {amount}}); b.Status != http.StatusBadRequest || !b.Has("error") {
 			t.Errorf("amount %q: %d", amount, b.Status)
 		}
 	}
@@ -235,7 +247,8 @@ func TestTheLedgerIsKeptByTheAPI(t *testing.T) {
 		t.Errorf("an entry that is not there: %d", b.Status)
 	}
 	late.Handler = http.NotFoundHandler()
-	if b.Get(w.notes + "/"); b.Status != http.StatusOK || !strings.Contains(b.Body, "404 Not Found") || !b.Has("sign-out-everywhere") {
+	if b.Get(w.notes + "/"); b.Status != http.StatusOK || !strings.Contains(b.Body, "404 Not Found") ||
+		!b.Has("sign-out-everywhere") {
 		t.Errorf("without its API: %d %s", b.Status, b.Body)
 	}
 }
@@ -267,7 +280,8 @@ func TestThePagesSpeakTheBrowsersLanguage(t *testing.T) {
 		var b bytes.Buffer
 		_, _ = b.ReadFrom(res.Body)
 		res.Body.Close()
-		if !strings.Contains(b.String(), `<html lang="`+want[0]+`"`) || !strings.Contains(b.String(), `href="/sign-in">`+want[1]+`</a>`) || res.Header.Get("Vary") != "Accept-Language" {
+		if !strings.Contains(b.String(), `<html lang="`+want[0]+`"`) || !strings.Contains(b.String(),
+			`href="/sign-in">`+want[1]+`</a>`) || res.Header.Get("Vary") != "Accept-Language" {
 			t.Errorf("%.40q: %s", header, b.String())
 		}
 	}

@@ -66,7 +66,8 @@ func (a *app) ledgerCall(ctx context.Context, s session, method, path string, bo
 	if err != nil {
 		return got, err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(a.config.APIs[0].URL, "/")+path, bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(a.config.APIs[0].URL, "/")+path,
+		bytes.NewReader(text))
 	if err != nil {
 		return got, err
 	}

@@ -70,7 +70,8 @@ func (a *app) showSignedOut(w http.ResponseWriter, r *http.Request) {
 		if why, ok := a.sessions.ended(c.Value); ok {
 			p.EndedWhy = why
 			p.Ended = fmt.Sprintf(map[ending]string{
-				endedHere: p.T.EndedHere, endedByProvider: p.T.EndedBackchannel, endedOnReturn: p.T.EndedReturn, endedRefused: p.T.EndedRefused,
+				endedHere: p.T.EndedHere, endedByProvider: p.T.EndedBackchannel, endedOnReturn: p.T.EndedReturn,
+				endedRefused: p.T.EndedRefused,
 			}[why], a.config.Name)
 		}
 		a.setCookie(w, a.cookie, "", 0)
@@ -96,9 +97,11 @@ func (a *app) newPage(r *http.Request) page {
 		host = u.Host
 	}
 	return page{T: t, Name: a.config.Name, Look: a.config.Look, Kind: a.config.Kind, Others: a.config.Others,
-		Issuer:      a.config.Issuer,
-		Tagline:     cmp.Or(a.config.Tagline, map[Kind]string{KindNotes: t.TaglineNotes, KindPhotos: t.TaglinePhotos, KindLedger: t.TaglineLedger}[a.config.Kind]),
-		Welcome:     map[Kind]string{KindNotes: t.WelcomeNotes, KindPhotos: t.WelcomePhotos, KindLedger: t.WelcomeLedger}[a.config.Kind],
+		Issuer: a.config.Issuer,
+		Tagline: cmp.Or(a.config.Tagline, map[Kind]string{KindNotes: t.TaglineNotes, KindPhotos: t.TaglinePhotos,
+			KindLedger: t.TaglineLedger}[a.config.Kind]),
+		Welcome: map[Kind]string{KindNotes: t.WelcomeNotes, KindPhotos: t.WelcomePhotos,
+			KindLedger: t.WelcomeLedger}[a.config.Kind],
 		Explanation: fmt.Sprintf(t.WelcomeText, a.config.Name, host), Footer: fmt.Sprintf(t.Footer, a.config.Issuer),
 		MaxNote: maxNote, MaxCaption: maxCaption, MaxFor: maxWhat}
 }

@@ -90,7 +90,8 @@ func (a *app) picture(w http.ResponseWriter, r *http.Request) {
 func (a *app) hangPicture(w http.ResponseWriter, r *http.Request, s session) {
 	t := textsFor(r)
 	caption := strings.TrimSpace(r.PostForm.Get("caption"))
-	if caption == "" || utf8.RuneCountInString(caption) > maxCaption || !utf8.ValidString(caption) || strings.ContainsFunc(caption, unicode.IsControl) {
+	if caption == "" || utf8.RuneCountInString(caption) > maxCaption || !utf8.ValidString(caption) ||
+		strings.ContainsFunc(caption, unicode.IsControl) {
 		a.fail(w, r, http.StatusBadRequest, t.CaptionBad)
 		return
 	}
@@ -110,8 +111,9 @@ func (a *app) hangPicture(w http.ResponseWriter, r *http.Request, s session) {
 		a.fail(w, r, http.StatusBadRequest, t.PictureBad)
 		return
 	}
-	hung := picture{ID: rand.Text(), Owner: s.subject, By: cmp.Or(s.who.Name, s.who.Username, s.subject), Caption: caption,
-		Kind: fmt.Sprintf("image/%s", kind), Data: data, Hung: a.config.Now()}
+	hung := picture{ID: rand.Text(), Owner: s.subject, By: cmp.Or(s.who.Name, s.who.Username, s.subject),
+		Caption: caption,
+		Kind:    fmt.Sprintf("image/%s", kind), Data: data, Hung: a.config.Now()}
 	err = a.store.pictures(func(all []picture) ([]picture, error) {
 		own := 0
 		for _, p := range all {
@@ -130,7 +132,10 @@ func (a *app) hangPicture(w http.ResponseWriter, r *http.Request, s session) {
 // takePictureDown removes one of the person's own pictures.
 func (a *app) takePictureDown(w http.ResponseWriter, r *http.Request, s session) {
 	err := a.store.pictures(func(all []picture) ([]picture, error) {
-		return slices.DeleteFunc(all, func(p picture) bool { return p.Owner == s.subject && p.ID == r.PostForm.Get("id") }), nil
+		return slices.DeleteFunc(all, func(p picture) bool {
+			return p.Owner == s.subject &&
+				p.ID == r.PostForm.Get("id")
+		}), nil
 	})
 	a.afterChange(w, r, err, "")
 }

@@ -175,7 +175,8 @@ func strictCompact(raw string) error {
 		return errors.New("not a JWT in compact serialization")
 	}
 	for _, part := range parts {
-		if _, err := base64.RawURLEncoding.Strict().DecodeString(part); err != nil || part == "" || strings.ContainsAny(part, "\r\n") {
+		if _, err := base64.RawURLEncoding.Strict().DecodeString(part); err != nil || part == "" ||
+			strings.ContainsAny(part, "\r\n") {
 			return errors.New("not a JWT in base64url")
 		}
 	}

@@ -16,7 +16,9 @@ import (
 
 // A visit to the provider: what is asked there, and what follows it.
 type visit struct {
-	silent            bool   // prompt=none: the provider asks for nothing, and says so if it would have to (OIDC Core §3.1.2.1)
+	// prompt=none: the provider asks for nothing, and says so if it would have to (OIDC Core
+	// §3.1.2.1)
+	silent            bool
 	maxAge, acrValues string // as an API has asked for them (RFC 9470 §4)
 	then              called // a call to an API to make afterwards
 	steppedUp         bool   // an API asked for this visit; it gets no second one
@@ -79,7 +81,8 @@ func (a *app) mayAskSilently(r *http.Request) bool {
 	// A browser says what it fetches for: a frame, or a guess at where the person goes next, is no
 	// visit.
 	destination := r.Header.Get("Sec-Fetch-Dest")
-	return (destination == "" || destination == "document") && r.Header.Get("Sec-Purpose") == "" && r.Header.Get("Purpose") == ""
+	return (destination == "" || destination == "document") && r.Header.Get("Sec-Purpose") == "" &&
+		r.Header.Get("Purpose") == ""
 }
 
 // forgetAsked lets the next visit ask again.
@@ -122,7 +125,8 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !ok {
-		a.config.Logger.WarnContext(r.Context(), "sign-in refused", "cause", "state is unknown, used, too old or another browser's")
+		a.config.Logger.WarnContext(r.Context(), "sign-in refused", "cause",
+			"state is unknown, used, too old or another browser's")
 		a.fail(w, r, http.StatusBadRequest, t.AnswerForeign)
 		return
 	}
@@ -135,12 +139,14 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 	// The answer must come from the provider that was asked (RFC 9207 §2.4): errors as well as
 	// codes.
 	if iss := query.Get("iss"); iss != a.config.Issuer && (query.Has("iss") || d.metadata.ResponseIss) {
-		a.config.Logger.WarnContext(r.Context(), "sign-in refused", "cause", "iss of the response is not the issuer", "iss", iss)
+		a.config.Logger.WarnContext(r.Context(), "sign-in refused", "cause", "iss of the response is not the issuer",
+			"iss", iss)
 		a.fail(w, r, http.StatusBadRequest, t.AnswerOfAnother)
 		return
 	}
 	if code := query.Get("error"); code != "" {
-		a.config.Logger.InfoContext(r.Context(), "sign-in answered with an error", "error", code, "error_description", query.Get("error_description"))
+		a.config.Logger.InfoContext(r.Context(), "sign-in answered with an error", "error", code, "error_description",
+			query.Get("error_description"))
 		if begun.visit.silent {
 			a.notKnown(w, r)
 			return
@@ -280,7 +286,8 @@ func (a *app) whoIs(ctx context.Context, d *discovered, id *oidc.IDToken, tokens
 			}
 		}
 	}
-	return person{Name: c.Name, Username: c.Username, Email: c.Email, Subject: id.Subject, Groups: c.Groups, Roles: c.Roles}
+	return person{Name: c.Name, Username: c.Username, Email: c.Email, Subject: id.Subject, Groups: c.Groups,
+		Roles: c.Roles}
 }
 
 // refresh asks for new tokens with the refresh token (RFC 6749 §6, OIDC Core §12).

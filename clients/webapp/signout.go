@@ -85,7 +85,8 @@ func (a *app) backchannelLogout(w http.ResponseWriter, r *http.Request) {
 // endByLogoutToken checks the logout token by the list of Back-Channel Logout §2.6, and only then
 // acts.
 func (a *app) endByLogoutToken(w http.ResponseWriter, r *http.Request) (int, error) {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
+		kind != "application/x-www-form-urlencoded" {
 		return 0, errors.New("the body is not application/x-www-form-urlencoded")
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)

@@ -21,7 +21,8 @@ func TestAFirstVisitAsksTheProviderOnceAndThePersonForNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := optest.NewBrowser(t).Get(w.notes + "/")
-	if b.URL.String() != w.notes+"/" || b.Status != http.StatusOK || !b.Has("signed-out") || b.Has("error") || w.asked() != "none" {
+	if b.URL.String() != w.notes+"/" || b.Status != http.StatusOK || !b.Has("signed-out") || b.Has("error") ||
+		w.asked() != "none" {
 		t.Fatalf("%d %s, prompt %q\n%s", b.Status, b.URL, w.asked(), b.Body)
 	}
 	b.Click("sign-in")
@@ -37,17 +38,20 @@ func TestAFirstVisitAsksTheProviderOnceAndThePersonForNothing(t *testing.T) {
 
 func TestWhateverTheProviderAnswersASilentVisitEndsAtThePage(t *testing.T) {
 	t.Parallel()
-	for _, code := range []string{"login_required", "consent_required", "interaction_required", "access_denied", "server_error", "invalid_request"} {
+	for _, code := range []string{"login_required", "consent_required", "interaction_required", "access_denied",
+		"server_error", "invalid_request"} {
 		w := newWorld(t)
 		w.op.With(func() { w.op.Deny = code })
-		if b := optest.NewBrowser(t).Get(w.notes + "/"); b.URL.String() != w.notes+"/" || b.Status != http.StatusOK || !b.Has("signed-out") || b.Has("error") {
+		if b := optest.NewBrowser(t).Get(w.notes + "/"); b.URL.String() != w.notes+"/" || b.Status != http.StatusOK ||
+			!b.Has("signed-out") || b.Has("error") {
 			t.Errorf("%s: %d %s", code, b.Status, b.URL)
 		}
 	}
 	w := newWorld(t)
 	b := w.signedIn(t)
 	w.op.With(func() { w.op.Refuse = "invalid_grant" })
-	if b.Get(w.tasks + "/"); b.URL.String() != w.tasks+"/" || b.Status != http.StatusOK || !b.Has("signed-out") || b.Has("error") {
+	if b.Get(w.tasks + "/"); b.URL.String() != w.tasks+"/" || b.Status != http.StatusOK || !b.Has("signed-out") ||
+		b.Has("error") {
 		t.Errorf("a code that cannot be redeemed: %d %s", b.Status, b.URL)
 	}
 }
@@ -119,14 +123,15 @@ func challenging(t *testing.T, challenge func(q url.Values) string) (*world, *op
 	t.Helper()
 	var w *world
 	w = newWorld(t, func(c *webapp.Config) {
-		c.APIs = []webapp.API{{Name: "API", URL: optest.Serve(t, "api.localhost", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-			var q url.Values
-			w.op.With(func() { q = w.op.LastRequest })
-			if text := challenge(q); text != "" {
-				rw.Header().Set("WWW-Authenticate", text)
-				rw.WriteHeader(http.StatusUnauthorized)
-			}
-		}))}}
+		c.APIs = []webapp.API{{Name: "API", URL: optest.Serve(t, "api.localhost",
+			http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				var q url.Values
+				w.op.With(func() { q = w.op.LastRequest })
+				if text := challenge(q); text != "" {
+					rw.Header().Set("WWW-Authenticate", text)
+					rw.WriteHeader(http.StatusUnauthorized)
+				}
+			}))}}
 	})
 	return w, w.signedIn(t)
 }
@@ -150,7 +155,8 @@ func TestRFC9470AStepUpChallengeIsFollowedAndTheCallMadeAgain(t *testing.T) {
 		t.Fatalf("the challenge led to %s\n%s", b.URL, b.Body)
 	}
 	b.Click("login-submit", "username", optest.Username)
-	if b.Attribute("api-answer", "data-status") != "200" || !strings.Contains(b.Text("api-answer"), "/admin") || !b.Has("note") {
+	if b.Attribute("api-answer", "data-status") != "200" || !strings.Contains(b.Text("api-answer"), "/admin") ||
+		!b.Has("note") {
 		t.Errorf("afterwards: %s %s", b.URL, b.Text("api-answer"))
 	}
 	if csrf(b) != before {
@@ -161,7 +167,8 @@ func TestRFC9470AStepUpChallengeIsFollowedAndTheCallMadeAgain(t *testing.T) {
 func TestRFC9470AChallengeThatStaysIsShownAndNotFollowedForEver(t *testing.T) {
 	t.Parallel()
 	_, b := challenging(t, func(url.Values) string { return `Bearer error="insufficient_user_authentication", max_age="300"` })
-	if b.Click("call-admin"); b.Attribute("api-answer", "data-status") != "401" || !strings.Contains(b.Text("www-authenticate"), "max_age") {
+	if b.Click("call-admin"); b.Attribute("api-answer", "data-status") != "401" ||
+		!strings.Contains(b.Text("www-authenticate"), "max_age") {
 		t.Errorf("%s %s", b.URL, b.Body)
 	}
 }

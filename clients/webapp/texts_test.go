@@ -16,12 +16,14 @@ func TestNoLanguageLacksATextOrAPlaceholder(t *testing.T) {
 			name := v.Type().Field(i).Name
 			switch v.Field(i).Kind() {
 			case reflect.String:
-				if got, want := v.Field(i).String(), english.Field(i).String(); got == "" || name != "Language" && strings.Count(got, "%s") != strings.Count(want, "%s") {
+				if got, want := v.Field(i).String(), english.Field(i).String(); got == "" || name != "Language" &&
+					strings.Count(got, "%s") != strings.Count(want, "%s") {
 					t.Errorf("%s: %s is %q", one.Language, name, got)
 				}
 			case reflect.Map, reflect.Slice:
 				if v.Field(i).Len() != english.Field(i).Len() {
-					t.Errorf("%s: %s has %d texts, English has %d", one.Language, name, v.Field(i).Len(), english.Field(i).Len())
+					t.Errorf("%s: %s has %d texts, English has %d", one.Language, name, v.Field(i).Len(),
+						english.Field(i).Len())
 				}
 			}
 		}
@@ -38,7 +40,8 @@ func TestNoLanguageLacksATextOrAPlaceholder(t *testing.T) {
 
 func TestAmountsAreWrittenAsTheLanguageDoes(t *testing.T) {
 	t.Parallel()
-	for i, want := range [][]string{{"€0.05", "\u2212€1,234,567.80"}, {"0,05\u00a0€", "\u22121.234.567,80\u00a0€"}, {"0,05\u00a0€", "\u22121\u00a0234\u00a0567,80\u00a0€"}} {
+	for i, want := range [][]string{{"€0.05", "\u2212€1,234,567.80"}, {"0,05\u00a0€", "\u22121.234.567,80\u00a0€"},
+		{"0,05\u00a0€", "\u22121\u00a0234\u00a0567,80\u00a0€"}} {
 		for j, cents := range []int64{5, -123456780} {
 			if got := byLanguage[i].Money(cents); got != want[j] {
 				t.Errorf("%s: %q, want %q", byLanguage[i].Language, got, want[j])

@@ -57,9 +57,10 @@ func newWorld(t *testing.T, change ...func(*webapp.Config)) *world {
 		late := &optest.Late{}
 		base := optest.Serve(t, id+".localhost", late)
 		c := webapp.Config{
-			Name: strings.ToUpper(id), Tagline: "A test", BaseURL: base, Issuer: w.op.Issuer, ClientID: id, ClientSecret: "s e+c/ret:" + id,
-			APIs:       []webapp.API{{Name: "API in Go", URL: api}, {Key: "flask", Name: "API in Flask", URL: api}},
-			HTTPClient: optest.HTTPClient(), Logger: slog.New(slog.NewTextHandler(w.log, nil)),
+			Name: strings.ToUpper(id), Tagline: "A test", BaseURL: base, Issuer: w.op.Issuer, ClientID: id,
+			ClientSecret: "s e+c/ret:" + id,
+			APIs:         []webapp.API{{Name: "API in Go", URL: api}, {Key: "flask", Name: "API in Flask", URL: api}},
+			HTTPClient:   optest.HTTPClient(), Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 		}
 		for _, f := range change {
 			f(&c)
@@ -71,7 +72,8 @@ func newWorld(t *testing.T, change ...func(*webapp.Config)) *world {
 		late.Handler = h
 		w.op.With(func() {
 			w.op.Clients[id] = optest.Client{ID: id, Secret: c.ClientSecret, RedirectURI: base + webapp.CallbackPath,
-				PostLogoutRedirectURI: base + webapp.SignedOutPath, BackchannelLogoutURI: base + webapp.BackchannelLogoutPath}
+				PostLogoutRedirectURI: base + webapp.SignedOutPath, BackchannelLogoutURI: base +
+					webapp.BackchannelLogoutPath}
 		})
 		return base
 	}
@@ -90,7 +92,8 @@ func (w *world) signedIn(t *testing.T) *optest.Browser {
 
 func TestTheSampleImportsNothingOfOurs(t *testing.T) {
 	t.Parallel()
-	out, err := exec.Command("go", "list", "-deps", "latchkey/clients/webapp", "latchkey/clients/spa", "latchkey/clients/api",
+	out, err := exec.Command("go", "list", "-deps", "latchkey/clients/webapp", "latchkey/clients/spa",
+		"latchkey/clients/api",
 		"latchkey/clients/flaskapi", "latchkey/clients/cli").CombinedOutput()
 	if err != nil {
 		t.Fatalf("go list: %v: %s", err, out)
@@ -101,7 +104,8 @@ func TestTheSampleImportsNothingOfOurs(t *testing.T) {
 			continue
 		}
 		switch name {
-		case "latchkey/clients/webapp", "latchkey/clients/spa", "latchkey/clients/api", "latchkey/clients/flaskapi", "latchkey/clients/cli":
+		case "latchkey/clients/webapp", "latchkey/clients/spa", "latchkey/clients/api", "latchkey/clients/flaskapi",
+			"latchkey/clients/cli":
 			samples++
 		default:
 			t.Errorf("a sample depends on %s", name)
@@ -127,13 +131,15 @@ func TestSignInAtOneApplicationOpensTheOtherWithoutAPrompt(t *testing.T) {
 	if b.URL.String() != w.notes+"/" || b.Text("who") != "Alice <Example>" {
 		t.Fatalf("after signing in: %s, who %q\n%s", b.URL, b.Text("who"), w.log)
 	}
-	if got := b.Text("signature-state"); !strings.HasPrefix(got, "Signature verified: RS256 with the key rs-1, published at "+w.op.Issuer) {
+	if got := b.Text("signature-state"); !strings.HasPrefix(got,
+		"Signature verified: RS256 with the key rs-1, published at "+w.op.Issuer) {
 		t.Errorf("signature state: %s", got)
 	}
 	if got := b.Text("groups"); got != "staff" {
 		t.Errorf("groups: %q", got)
 	}
-	if !strings.Contains(b.Text("id-token-claims"), `"sub": "`+optest.Subject+`"`) || !strings.Contains(b.Text("id-token-header"), `"kid": "rs-1"`) {
+	if !strings.Contains(b.Text("id-token-claims"), `"sub": "`+optest.Subject+`"`) ||
+		!strings.Contains(b.Text("id-token-header"), `"kid": "rs-1"`) {
 		t.Errorf("ID token: %s", b.Text("id-token"))
 	}
 	if b.Get(w.tasks + "/"); b.URL.String() != w.tasks+"/" || !b.Has("signed-in") {
@@ -150,7 +156,8 @@ func TestTheRequestHasStateNonceChallengeAndResources(t *testing.T) {
 	w.signedIn(t)
 	w.op.With(func() {
 		q := w.op.LastRequest
-		if len(q.Get("state")) < 26 || len(q.Get("nonce")) < 26 || q.Get("code_challenge_method") != "S256" || len(q.Get("code_challenge")) != 43 ||
+		if len(q.Get("state")) < 26 || len(q.Get("nonce")) < 26 || q.Get("code_challenge_method") != "S256" ||
+			len(q.Get("code_challenge")) != 43 ||
 			q.Get("scope") != "openid profile email groups" || len(q["resource"]) != 2 || q.Get("client_secret") != "" {
 			t.Errorf("request: %v", q)
 		}
@@ -183,7 +190,8 @@ func TestPagesLoadNothingButTheirStyleAndPicturesAndTheCookieIsForThisHostOnly(t
 	if res.Header.Get("Cache-Control") != "no-store" || res.Header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("headers: %v", res.Header)
 	}
-	if res := get(w.notes + "/style.css"); res.StatusCode != http.StatusOK || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/css") {
+	if res := get(w.notes + "/style.css"); res.StatusCode != http.StatusOK ||
+		!strings.HasPrefix(res.Header.Get("Content-Type"), "text/css") {
 		t.Errorf("style: %s %s", res.Status, res.Header.Get("Content-Type"))
 	}
 	// By hand to the callback, to see the cookie as it is set.
@@ -195,7 +203,8 @@ func TestPagesLoadNothingButTheirStyleAndPicturesAndTheCookieIsForThisHostOnly(t
 	res.Body.Close()
 	res = get(res.Header.Get("Location"))
 	cookies := res.Cookies()
-	if len(cookies) != 1 || cookies[0].Name != "notes-session" || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteLaxMode ||
+	if len(cookies) != 1 || cookies[0].Name != "notes-session" || !cookies[0].HttpOnly ||
+		cookies[0].SameSite != http.SameSiteLaxMode ||
 		cookies[0].Domain != "" || cookies[0].Path != "/" || len(cookies[0].Value) < 26 || cookies[0].MaxAge != 0 {
 		t.Errorf("cookies: %v", cookies)
 	}
@@ -246,10 +255,12 @@ func TestAuthorizationResponseIsChecked(t *testing.T) {
 		"RFC 6749 §4.1.2 neither code nor error": {func(p *optest.Provider) {
 			p.Response = func(q url.Values) { q.Del("code") }
 		}, 400, "neither a code nor an error"},
-		"RFC 6749 §5.2 the code is refused": {func(p *optest.Provider) { p.Refuse = "invalid_grant" }, 502, "could not be completed"},
+		"RFC 6749 §5.2 the code is refused": {func(p *optest.Provider) { p.Refuse = "invalid_grant" }, 502,
+			"could not be completed"},
 		"RFC 6749 §4.1.2.1 access_denied in words": {func(p *optest.Provider) { p.Deny = "access_denied" }, 403,
 			"access was denied, by you or by the rules of the sign-in service. It says: because <b>the test</b> says so (access_denied)"},
-		"RFC 6749 §4.1.2.1 an unknown error in words": {func(p *optest.Provider) { p.Deny = strings.Repeat("x", 500) }, 403, "The sign-in service refused."},
+		"RFC 6749 §4.1.2.1 an unknown error in words": {func(p *optest.Provider) { p.Deny = strings.Repeat("x", 500) },
+			403, "The sign-in service refused."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -356,7 +367,8 @@ func TestAuthorizationResponseIsOnlyForTheBrowserThatAskedAndOnlyOnce(t *testing
 	}
 	res.Body.Close()
 	planted := res.Header.Get("Location")
-	if b := optest.NewBrowser(t).Get(w.notes + "/sign-in").Get(planted); b.Status != http.StatusBadRequest || b.Has("signed-in") {
+	if b := optest.NewBrowser(t).Get(w.notes + "/sign-in").Get(planted); b.Status != http.StatusBadRequest ||
+		b.Has("signed-in") {
 		t.Errorf("another browser: %d", b.Status)
 	}
 	for i, want := range []int{http.StatusSeeOther, http.StatusBadRequest} {
@@ -419,9 +431,11 @@ func TestTheWebApplicationCallsTheAPIsAndShowsTheirAnswers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	b := w.signedIn(t)
-	for id, want := range map[string]string{"call-public": "200", "call-me": "200", "call-admin": "200", "call-flask-me": "200", "call-anonymous": "401"} {
+	for id, want := range map[string]string{"call-public": "200", "call-me": "200", "call-admin": "200",
+		"call-flask-me": "200", "call-anonymous": "401"} {
 		b.Click(id)
-		if b.Text("api-status") != want || b.Attribute("api-answer", "data-status") != want || !strings.Contains(b.Text("api-answer"), want) {
+		if b.Text("api-status") != want || b.Attribute("api-answer", "data-status") != want ||
+			!strings.Contains(b.Text("api-answer"), want) {
 			t.Errorf("%s: %q\n%s", id, b.Text("api-answer"), w.log)
 		}
 		if with := strings.Contains(b.Body, "Bearer eyJ"); with != (want == "200" && id != "call-public") {
@@ -437,7 +451,8 @@ func TestTheWebApplicationCallsTheAPIsAndShowsTheirAnswers(t *testing.T) {
 	if b.Click("call-tampered"); b.Text("api-body") == whole || len(b.Text("api-body")) != len(whole) {
 		t.Errorf("tampered: %q", b.Text("api-body"))
 	}
-	if b.Post(w.notes+"/call", url.Values{"csrf": {csrf(b)}, "api": {"other"}, "way": {"me"}}); b.Status != http.StatusBadRequest || !b.Has("error") {
+	if b.Post(w.notes+"/call", url.Values{"csrf": {csrf(b)}, "api": {"other"},
+		"way": {"me"}}); b.Status != http.StatusBadRequest || !b.Has("error") {
 		t.Errorf("an API that is not configured: %d", b.Status)
 	}
 }
@@ -454,7 +469,8 @@ func TestFormsWithoutThePagesOwnValueChangeNothing(t *testing.T) {
 	b := w.signedIn(t)
 	for _, path := range []string{"/call", "/refresh", "/sign-out", "/sign-out-everywhere"} {
 		for _, value := range []string{"", "wrong", csrf(w.signedIn(t))} {
-			if b.Post(w.notes+path, url.Values{"csrf": {value}, "api": {""}, "way": {"me"}}); b.Status != http.StatusForbidden || !b.Has("error") {
+			if b.Post(w.notes+path, url.Values{"csrf": {value}, "api": {""},
+				"way": {"me"}}); b.Status != http.StatusForbidden || !b.Has("error") {
 				t.Errorf("%s with %q: %d", path, value, b.Status)
 			}
 		}
@@ -492,7 +508,8 @@ func TestSigningOutEverywhereEndsEverySessionByBackChannelLogout(t *testing.T) {
 	b := w.signedIn(t)
 	bystander := w.signedIn(t)
 	b.Get(w.tasks + "/sign-in").Get(w.notes + "/").Click("sign-out-everywhere")
-	if !strings.HasPrefix(b.URL.String(), w.notes+webapp.SignedOutPath+"?state=") || !b.Has("signed-out") || b.Attribute("ended", "data-reason") != "backchannel" {
+	if !strings.HasPrefix(b.URL.String(), w.notes+webapp.SignedOutPath+"?state=") || !b.Has("signed-out") ||
+		b.Attribute("ended", "data-reason") != "backchannel" {
 		t.Errorf("after: %s %s", b.URL, b.Text("ended"))
 	}
 	w.op.With(func() {
@@ -534,20 +551,24 @@ func TestLogoutTokensAreCheckedAndEndNothingWhenTheyAreBad(t *testing.T) {
 	now := time.Now()
 	type m = map[string]any
 	for name, token := range map[string]string{
-		"§2.6 1 signature changed":               corrupt(w.op.LogoutToken("notes", sid, nil, nil)),
-		"§2.6 2 alg none":                        w.op.LogoutToken("notes", sid, m{"alg": "none"}, nil),
-		"§2.6 2 public key as HMAC secret":       w.op.LogoutToken("notes", sid, m{"alg": "HS256"}, nil),
-		"§2.6 2 unknown key":                     w.op.LogoutToken("notes", sid, m{"kid": "unknown"}, nil),
-		"§2.6 3 another issuer":                  w.op.LogoutToken("notes", sid, nil, m{"iss": "http://evil.localhost"}),
-		"§2.6 3 another audience":                w.op.LogoutToken("tasks", sid, nil, nil),
-		"§2.6 3 no audience":                     w.op.LogoutToken("notes", sid, nil, m{"aud": nil}),
-		"§2.6 3 expired":                         w.op.LogoutToken("notes", sid, nil, m{"exp": now.Add(-time.Minute).Unix()}),
-		"§2.6 3 no exp":                          w.op.LogoutToken("notes", sid, nil, m{"exp": nil}),
-		"§2.6 3 no iat":                          w.op.LogoutToken("notes", sid, nil, m{"iat": nil}),
-		"§2.6 3 iat in the future":               w.op.LogoutToken("notes", sid, nil, m{"iat": now.Add(time.Hour).Unix()}),
-		"§2.6 4 neither sub nor sid":             w.op.LogoutToken("notes", sid, nil, m{"sub": nil, "sid": nil}),
-		"§2.6 5 no events":                       w.op.LogoutToken("notes", sid, nil, m{"events": nil}),
-		"§2.6 5 another event":                   w.op.LogoutToken("notes", sid, nil, m{"events": m{"http://example.com/other": m{}}}),
+		"§2.6 1 signature changed":         corrupt(w.op.LogoutToken("notes", sid, nil, nil)),
+		"§2.6 2 alg none":                  w.op.LogoutToken("notes", sid, m{"alg": "none"}, nil),
+		"§2.6 2 public key as HMAC secret": w.op.LogoutToken("notes", sid, m{"alg": "HS256"}, nil),
+		"§2.6 2 unknown key":               w.op.LogoutToken("notes", sid, m{"kid": "unknown"}, nil),
+		"§2.6 3 another issuer": w.op.LogoutToken("notes", sid, nil,
+			m{"iss": "http://evil.localhost"}),
+		"§2.6 3 another audience": w.op.LogoutToken("tasks", sid, nil, nil),
+		"§2.6 3 no audience":      w.op.LogoutToken("notes", sid, nil, m{"aud": nil}),
+		"§2.6 3 expired": w.op.LogoutToken("notes", sid, nil,
+			m{"exp": now.Add(-time.Minute).Unix()}),
+		"§2.6 3 no exp": w.op.LogoutToken("notes", sid, nil, m{"exp": nil}),
+		"§2.6 3 no iat": w.op.LogoutToken("notes", sid, nil, m{"iat": nil}),
+		"§2.6 3 iat in the future": w.op.LogoutToken("notes", sid, nil,
+			m{"iat": now.Add(time.Hour).Unix()}),
+		"§2.6 4 neither sub nor sid": w.op.LogoutToken("notes", sid, nil, m{"sub": nil, "sid": nil}),
+		"§2.6 5 no events":           w.op.LogoutToken("notes", sid, nil, m{"events": nil}),
+		"§2.6 5 another event": w.op.LogoutToken("notes", sid, nil,
+			m{"events": m{"http://example.com/other": m{}}}),
 		"§2.6 5 an event that is no object":      w.op.LogoutToken("notes", sid, nil, m{"events": m{event: "yes"}}),
 		"§2.6 5 an event that is null":           w.op.LogoutToken("notes", sid, nil, m{"events": m{event: nil}}),
 		"§2.6 6 a nonce":                         w.op.LogoutToken("notes", sid, nil, m{"nonce": "n"}),
@@ -561,7 +582,8 @@ func TestLogoutTokensAreCheckedAndEndNothingWhenTheyAreBad(t *testing.T) {
 		"not a token":                            "not a token",
 		"nothing":                                "",
 	} {
-		if code := optest.PostForm(t.Context(), w.op.HTTP, w.notes+webapp.BackchannelLogoutPath, url.Values{"logout_token": {token}}); code != http.StatusBadRequest {
+		if code := optest.PostForm(t.Context(), w.op.HTTP, w.notes+webapp.BackchannelLogoutPath,
+			url.Values{"logout_token": {token}}); code != http.StatusBadRequest {
 			t.Errorf("Back-Channel Logout %s: %d", name, code)
 		}
 		if b.Get(w.notes + "/"); !b.Has("signed-in") {
@@ -575,16 +597,19 @@ func TestLogoutTokensAreCheckedAndEndNothingWhenTheyAreBad(t *testing.T) {
 	if code := post(url.Values{"logout_token": {good, good}}); code != http.StatusBadRequest {
 		t.Errorf("two tokens: %d", code)
 	}
-	res, err := w.op.HTTP.Post(w.notes+webapp.BackchannelLogoutPath, "application/json", strings.NewReader(`{"logout_token":"`+good+`"}`))
+	res, err := w.op.HTTP.Post(w.notes+webapp.BackchannelLogoutPath, "application/json",
+		strings.NewReader(`{"logout_token":"`+good+`"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	body, err := io.ReadAll(res.Body)
 	res.Body.Close()
-	if err != nil || res.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), `"invalid_request"`) || res.Header.Get("Cache-Control") != "no-store" {
+	if err != nil || res.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), `"invalid_request"`) ||
+		res.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("JSON: %s %s %v", res.Status, body, err)
 	}
-	if code := optest.PostForm(t.Context(), w.op.HTTP, w.notes+webapp.BackchannelLogoutPath+"?logout_token="+good, nil); code != http.StatusBadRequest {
+	if code := optest.PostForm(t.Context(), w.op.HTTP, w.notes+webapp.BackchannelLogoutPath+"?logout_token="+good,
+		nil); code != http.StatusBadRequest {
 		t.Errorf("in the query: %d", code)
 	}
 	if b.Get(w.notes + "/"); !b.Has("signed-in") {
@@ -608,7 +633,8 @@ func TestALogoutTokenWithoutSidEndsAllSessionsOfTheSubjectOnly(t *testing.T) {
 	first, second := w.signedIn(t), w.signedIn(t)
 	post := func(claims map[string]any) {
 		token := w.op.LogoutToken("notes", "", nil, claims)
-		if code := optest.PostForm(t.Context(), w.op.HTTP, w.notes+webapp.BackchannelLogoutPath, url.Values{"logout_token": {token}}); code != http.StatusOK {
+		if code := optest.PostForm(t.Context(), w.op.HTTP, w.notes+webapp.BackchannelLogoutPath,
+			url.Values{"logout_token": {token}}); code != http.StatusOK {
 			t.Errorf("%v: %d", claims, code)
 		}
 	}
@@ -634,7 +660,8 @@ func TestInventedKeyIDsDoNotMakeTheWebApplicationHammerTheProvider(t *testing.T)
 	w.op.With(func() { before = w.op.KeyFetches })
 	for range 30 {
 		token := w.op.LogoutToken("notes", "s", map[string]any{"kid": "unknown"}, nil)
-		optest.PostForm(t.Context(), w.op.HTTP, w.notes+webapp.BackchannelLogoutPath, url.Values{"logout_token": {token}})
+		optest.PostForm(t.Context(), w.op.HTTP, w.notes+webapp.BackchannelLogoutPath,
+			url.Values{"logout_token": {token}})
 	}
 	w.op.With(func() {
 		if n := w.op.KeyFetches - before; n > 5 {
@@ -678,7 +705,8 @@ func TestWithoutOfflineAccessThereIsNoRefreshToken(t *testing.T) {
 	if b.Has("refresh") {
 		t.Error("a button without a refresh token")
 	}
-	if b.Post(w.notes+"/refresh", url.Values{"csrf": {csrf(b)}}); b.Status != http.StatusBadRequest || !b.Has("signed-in") {
+	if b.Post(w.notes+"/refresh", url.Values{"csrf": {csrf(b)}}); b.Status != http.StatusBadRequest ||
+		!b.Has("signed-in") {
 		t.Errorf("refresh: %d", b.Status)
 	}
 }
@@ -695,7 +723,8 @@ func TestTheWebApplicationStartsBeforeTheProviderAndRecovers(t *testing.T) {
 	if !b.Has("signed-out") {
 		t.Fatal("no page without the provider")
 	}
-	if b.Click("sign-in"); b.Status != http.StatusServiceUnavailable || !strings.Contains(b.Text("error"), "cannot be reached") {
+	if b.Click("sign-in"); b.Status != http.StatusServiceUnavailable || !strings.Contains(b.Text("error"),
+		"cannot be reached") {
 		t.Errorf("provider down: %d %s", b.Status, b.Text("error"))
 	}
 	w.op.With(func() { w.op.Down = false })
@@ -742,11 +771,13 @@ func TestSessionsEndAfterTwelveHours(t *testing.T) {
 
 func TestEveryFaultOfTheConfigurationIsNamedAtOnce(t *testing.T) {
 	t.Parallel()
-	_, err := webapp.New(context.Background(), webapp.Config{BaseURL: "ftp://x", Issuer: "http://id.localhost/?q", Look: "loud", APIs: []webapp.API{{Key: "A B", URL: "api"}}})
+	_, err := webapp.New(context.Background(), webapp.Config{BaseURL: "ftp://x", Issuer: "http://id.localhost/?q",
+		Look: "loud", APIs: []webapp.API{{Key: "A B", URL: "api"}}})
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, word := range []string{"name is missing", "client id is missing", "client secret is missing", `base URL "ftp://x"`, `issuer "http://id.localhost/?q"`, `look "loud"`, `API "api"`, `API key "A B"`} {
+	for _, word := range []string{"name is missing", "client id is missing", "client secret is missing",
+		`base URL "ftp://x"`, `issuer "http://id.localhost/?q"`, `look "loud"`, `API "api"`, `API key "A B"`} {
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("not named: %s\n%v", word, err)
 		}

@@ -26,7 +26,8 @@ func TestHistogramQuantilesAreWithinABucket(t *testing.T) {
 		h.add(time.Duration(i) * time.Microsecond)
 	}
 	other.add(90 * time.Millisecond)
-	for q, want := range map[float64]time.Duration{0: time.Microsecond, .5: 500 * time.Microsecond, .99: 990 * time.Microsecond, 1: time.Millisecond} {
+	for q, want := range map[float64]time.Duration{0: time.Microsecond, .5: 500 * time.Microsecond,
+		.99: 990 * time.Microsecond, 1: time.Millisecond} {
 		if got := h.quantile(q); got < want-want/32 || got > want+want/32 {
 			t.Errorf("quantile %g is %s, want about %s", q, got, want)
 		}
@@ -49,11 +50,12 @@ func TestAnswersAreReadByTheByte(t *testing.T) {
 		status               int
 	}{
 		"content-length": {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n\r\nhello", "", "hello", 200},
-		"redirect":       {"HTTP/1.1 303 See Other\r\nlocation: /next?a=b\r\ncontent-length: 0\r\n\r\n", "/next?a=b", "", 303},
-		"chunks":         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nA\r\n, here I am\r\n0\r\n\r\n", "", "", 0},
-		"two chunks":     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7\r\n, there\r\n0\r\n\r\n", "", "hello, there", 200},
-		"no HTTP":        {"HTTP/2 200 OK\r\n\r\n", "", "", 0},
-		"bad length":     {"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", "", "", 0},
+		"redirect": {"HTTP/1.1 303 See Other\r\nlocation: /next?a=b\r\ncontent-length: 0\r\n\r\n", "/next?a=b",
+			"", 303},
+		"chunks":     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nA\r\n, here I am\r\n0\r\n\r\n", "", "", 0},
+		"two chunks": {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n7\r\n, there\r\n0\r\n\r\n", "", "hello, there", 200},
+		"no HTTP":    {"HTTP/2 200 OK\r\n\r\n", "", "", 0},
+		"bad length": {"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", "", "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -72,7 +74,8 @@ func TestAnswersAreReadByTheByte(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || used != len(c.text) || a.status != c.status || string(a.body) != c.body || string(a.location) != c.location {
+			if err != nil || used != len(c.text) || a.status != c.status || string(a.body) != c.body ||
+				string(a.location) != c.location {
 				t.Errorf("%d, %v, %d %q %q", used, err, a.status, a.location, a.body)
 			}
 		})
@@ -126,10 +129,13 @@ func TestCheckerRefusesWrongTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &checker{issuer: issuer, jtis: map[string]bool{}, keys: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &key.PublicKey, KeyID: "k", Algorithm: "ES256", Use: "sig"}}}}
+	k := &checker{issuer: issuer, jtis: map[string]bool{},
+		keys: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &key.PublicKey, KeyID: "k", Algorithm: "ES256",
+			Use: "sig"}}}}
 	now := time.Now().Unix()
 	sign := func(by *ecdsa.PrivateKey, typ string, change func(map[string]any)) string {
-		claims := map[string]any{"iss": issuer, "sub": "p", "aud": apis[0].audience, "client_id": "c", "jti": rand.Text(), "iat": now, "exp": now + 60}
+		claims := map[string]any{"iss": issuer, "sub": "p", "aud": apis[0].audience, "client_id": "c",
+			"jti": rand.Text(), "iat": now, "exp": now + 60}
 		if change != nil {
 			change(claims)
 		}
@@ -208,9 +214,11 @@ func TestJobWithWrongAnswersHasNoFigure(t *testing.T) {
 		verify func(*conn) (int, error)
 		want   string
 	}{
-		"the sample is wrong":      {good, func(*conn) (int, error) { return 3, fmt.Errorf("sub differs") }, "sub differs"},
-		"nothing was verified":     {good, func(*conn) (int, error) { return 0, nil }, "no answer was verified"},
-		"an answer is wrong":       {func(*conn) error { return fmt.Errorf("status 500") }, func(*conn) (int, error) { return 1, nil }, "status 500"},
+		"the sample is wrong": {good, func(*conn) (int, error) { return 3, fmt.Errorf("sub differs") },
+			"sub differs"},
+		"nothing was verified": {good, func(*conn) (int, error) { return 0, nil }, "no answer was verified"},
+		"an answer is wrong": {func(*conn) error { return fmt.Errorf("status 500") },
+			func(*conn) (int, error) { return 1, nil }, "status 500"},
 		"the control has a figure": {good, func(*conn) (int, error) { return 1, nil }, ""},
 	} {
 		j := &job{workers: []worker{good, c.worker}, verify: c.verify}
@@ -239,7 +247,8 @@ func TestBenchMeasuresTheRealProgram(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, self, "-binary", program, "-folder", folder, "-out", filepath.Join(folder, "out.json"),
+	cmd := exec.CommandContext(ctx, self, "-binary", program, "-folder", folder, "-out",
+		filepath.Join(folder, "out.json"),
 		"-rows", "20", "-connections", "2", "-seconds", "0.1", "-floor-seconds", "0.1", "-sign-ins", "8")
 	text, err := cmd.CombinedOutput()
 	if err != nil {

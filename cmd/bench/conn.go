@@ -45,7 +45,8 @@ func dial(addr string) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{Conn: c, addr: addr, buf: make([]byte, 16<<10), out: make([]byte, 0, 4<<10), body: make([]byte, 0, 4<<10)}, nil
+	return &conn{Conn: c, addr: addr, buf: make([]byte, 16<<10), out: make([]byte, 0, 4<<10),
+		body: make([]byte, 0, 4<<10)}, nil
 }
 
 // do sends a request and reads the answer. The error is of the connection or of HTTP; every status

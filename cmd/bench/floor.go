@@ -116,7 +116,10 @@ func measureFloor(ctx context.Context, folder, mongodb string, batches []int, le
 			}
 			return nil
 		}},
-		{f.Verify, "RS256", func() error { return rsa.VerifyPKCS1v15(&rs.PublicKey, crypto.SHA256, digest[:], rsSignature) }},
+		{f.Verify, "RS256", func() error {
+			return rsa.VerifyPKCS1v15(&rs.PublicKey, crypto.SHA256, digest[:],
+				rsSignature)
+		}},
 		{f.Verify, "EdDSA", func() error {
 			if !ed25519.Verify(ed.Public().(ed25519.PublicKey), digest[:], edSignature) {
 				return bad
@@ -175,7 +178,8 @@ func floorElsewhere(ctx context.Context, o options, folder, mongodb string) (*fl
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "floor", "-folder", folder, "-connections", join(o.connections), "-seconds", fmt.Sprint(o.floorSeconds))
+	cmd := exec.CommandContext(ctx, self, "floor", "-folder", folder, "-connections", join(o.connections), "-seconds",
+		fmt.Sprint(o.floorSeconds))
 	cmd.Env = append(cmd.Environ(), "BENCH_MONGODB="+mongodb)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

@@ -33,7 +33,8 @@ func insertMongoDB(ctx context.Context, uri string, n int, length time.Duration)
 		var wg sync.WaitGroup
 		for range n {
 			wg.Go(func() {
-				if _, err := rows.InsertOne(ctx, bson.D{{Key: "_id", Value: timeOrdered(serial.Add(1))}, {Key: "doc", Value: doc}}); err != nil {
+				if _, err := rows.InsertOne(ctx, bson.D{{Key: "_id", Value: timeOrdered(serial.Add(1))},
+					{Key: "doc", Value: doc}}); err != nil {
 					failed <- err
 				}
 			})

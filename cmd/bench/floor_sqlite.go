@@ -59,7 +59,8 @@ func insertSQLite(path string, n int, length time.Duration) (cost, error) {
 		}
 		for range n {
 			serial++
-			if err := run(1, driver.NamedValue{Ordinal: 1, Value: timeOrdered(serial)}, driver.NamedValue{Ordinal: 2, Value: doc}); err != nil {
+			if err := run(1, driver.NamedValue{Ordinal: 1, Value: timeOrdered(serial)}, driver.NamedValue{Ordinal: 2,
+				Value: doc}); err != nil {
 				return err
 			}
 		}

@@ -103,14 +103,20 @@ func parseOptions(flags *flag.FlagSet, args []string, env func(string) string) (
 		names = append(names, s.name)
 	}
 	flags.StringVar(&o.binary, "binary", "", "the program to measure (default: built from this folder)")
-	flags.StringVar(&o.folder, "folder", filepath.Join("bin", "bench"), "where data is kept during the run; its disk is measured too")
-	flags.StringVar(&o.out, "out", or("BENCH_OUT", filepath.Join("bin", "bench.json")), "where the figures are written as JSON")
-	rows := flags.String("rows", or("BENCH_ROWS", "1000"), "how many sessions and grants are stored before: a list (BENCH_ROWS)")
-	connections := flags.String("connections", or("BENCH_CONNECTIONS", "1,16,64"), "how many connections: a list (BENCH_CONNECTIONS)")
-	chosen := flags.String("scenarios", or("BENCH_SCENARIOS", strings.Join(names, ",")), "what to measure: a list (BENCH_SCENARIOS)")
+	flags.StringVar(&o.folder, "folder", filepath.Join("bin", "bench"),
+		"where data is kept during the run; its disk is measured too")
+	flags.StringVar(&o.out, "out", or("BENCH_OUT", filepath.Join("bin", "bench.json")),
+		"where the figures are written as JSON")
+	rows := flags.String("rows", or("BENCH_ROWS", "1000"),
+		"how many sessions and grants are stored before: a list (BENCH_ROWS)")
+	connections := flags.String("connections", or("BENCH_CONNECTIONS", "1,16,64"),
+		"how many connections: a list (BENCH_CONNECTIONS)")
+	chosen := flags.String("scenarios", or("BENCH_SCENARIOS", strings.Join(names, ",")),
+		"what to measure: a list (BENCH_SCENARIOS)")
 	length := flags.String("seconds", or("BENCH_SECONDS", "1.5"), "for each figure (BENCH_SECONDS)")
 	flags.Float64Var(&o.floorSeconds, "floor-seconds", .4, "for each figure of the floor")
-	flags.BoolVar(&o.extras, "extras", or("BENCH_EXTRAS", "true") == "true", "start, memory, sign-ins that wait, cleaning up (BENCH_EXTRAS)")
+	flags.BoolVar(&o.extras, "extras", or("BENCH_EXTRAS", "true") == "true",
+		"start, memory, sign-ins that wait, cleaning up (BENCH_EXTRAS)")
 	flags.IntVar(&o.signIns, "sign-ins", 200, "how many people sign in at once while programs ask for tokens")
 	flags.BoolVar(&o.keep, "keep", false, "keep the data folders")
 	if err := flags.Parse(args); err != nil {
@@ -176,7 +182,8 @@ func bench(ctx context.Context, o options, w io.Writer) error {
 	}
 	if o.binary == "" {
 		o.binary = filepath.Join(o.folder, "latchkey")
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", o.binary, "./cmd/latchkey")
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", o.binary,
+			"./cmd/latchkey")
 		build.Env = append(build.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("build latchkey: %w\n%s", err, out)
@@ -297,7 +304,8 @@ func benchStore(ctx context.Context, o options, r *report, mongodb string, rows 
 	}
 	r.printf("\n")
 	_, peak := memory(s.pid())
-	figure(fmt.Sprintf("memory at most, at up to %d connections", slices.Max(o.connections)), float64(peak)/(1<<20), "MiB", 100)
+	figure(fmt.Sprintf("memory at most, at up to %d connections", slices.Max(o.connections)), float64(peak)/(1<<20),
+		"MiB", 100)
 	if err := t.whileSignInsWait(ctx, o, figure); err != nil {
 		return err
 	}
@@ -330,7 +338,8 @@ func benchStore(ctx context.Context, o options, r *report, mongodb string, rows 
 }
 
 // measure measures one scenario, and the bare answers to compare it with.
-func (t *site) measure(ctx context.Context, o options, sc scenario, v variant, conns int, f *floor, bare *bareAnswers) (row, error) {
+func (t *site) measure(ctx context.Context, o options, sc scenario, v variant, conns int, f *floor,
+	bare *bareAnswers) (row, error) {
 	j, err := sc.job(t, v, conns)
 	if err != nil {
 		return row{}, err
@@ -361,7 +370,8 @@ func (t *site) measure(ctx context.Context, o options, sc scenario, v variant, c
 			atLeast = v.api.alg
 		}
 	}
-	least = least.plus(f.Sign[v.alg], sc.work.idTokens).plus(f.Insert[conns], sc.work.inserts).plus(f.Hash, sc.work.hashes)
+	least = least.plus(f.Sign[v.alg], sc.work.idTokens).plus(f.Insert[conns], sc.work.inserts).plus(f.Hash,
+		sc.work.hashes)
 	// An access token that costs more than the cheapest signature is the program's choice, unless
 	// the API wants it.
 	least = least.plus(f.Sign[atLeast], sc.work.accessTokens).plus(f.Verify[atLeast], sc.work.verifications)
@@ -433,7 +443,8 @@ func (t *site) whileSignInsWait(ctx context.Context, o options, figure func(stri
 
 // whileCleaningUp shows how long requests wait when a cleanup removes as many rows as there are,
 // which begins when the server does.
-func (t *site) whileCleaningUp(ctx context.Context, o options, rows int, figure func(string, float64, string, float64)) error {
+func (t *site) whileCleaningUp(ctx context.Context, o options, rows int, figure func(string, float64, string,
+	float64)) error {
 	if err := t.seed(ctx, rows, true); err != nil {
 		return err
 	}
@@ -449,6 +460,7 @@ func (t *site) whileCleaningUp(ctx context.Context, o options, rows int, figure 
 	if err != nil {
 		return err
 	}
-	figure(fmt.Sprintf("longest sign-in flow while %d expired rows are removed", 2*rows), float64(m.latency.max)/1e6, "ms", 20)
+	figure(fmt.Sprintf("longest sign-in flow while %d expired rows are removed", 2*rows), float64(m.latency.max)/1e6,
+		"ms", 20)
 	return nil
 }

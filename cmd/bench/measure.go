@@ -39,7 +39,8 @@ func (m *measured) rate() float64 { return float64(m.ops) / m.elapsed.Seconds() 
 const warmUp = 200 * time.Millisecond
 
 // measure lets all workers work for a while.
-func measure(ctx context.Context, addr string, pid int, workers []worker, length time.Duration, limited bool) (*measured, error) {
+func measure(ctx context.Context, addr string, pid int, workers []worker, length time.Duration,
+	limited bool) (*measured, error) {
 	conns := make([]*conn, len(workers))
 	for i := range conns {
 		c, err := dial(addr)
@@ -114,7 +115,8 @@ func measure(ctx context.Context, addr string, pid int, workers []worker, length
 	wait(length)
 	// On a machine that has other things to do, the first operation may take longer than the whole
 	// measurement.
-	for patience := time.Now(); ops.Load() == 0 && len(failed) == 0 && ctx.Err() == nil && time.Since(patience) < 10*time.Second; {
+	for patience := time.Now(); ops.Load() == 0 && len(failed) == 0 && ctx.Err() == nil &&
+		time.Since(patience) < 10*time.Second; {
 		time.Sleep(length / 4)
 	}
 	state.Store(stopped)

@@ -49,7 +49,8 @@ func newRow(m *measured, f cost) row {
 	ms := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	us := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 	return row{
-		PerSecond: m.rate(), P50: ms(m.latency.quantile(.5)), P95: ms(m.latency.quantile(.95)), P99: ms(m.latency.quantile(.99)), Max: ms(m.latency.max),
+		PerSecond: m.rate(), P50: ms(m.latency.quantile(.5)), P95: ms(m.latency.quantile(.95)),
+		P99: ms(m.latency.quantile(.99)), Max: ms(m.latency.max),
 		CPU: us(m.cpu), Memory: float64(m.resident) / (1 << 20), Floor: f.perSecond(), FloorCPU: us(f.CPU),
 	}
 }
@@ -85,14 +86,16 @@ func (r *report) floor(store string, f *floor) {
 	}
 	r.printf("  argon2id   %8.1f   sync of a file %8.0f\n", f.Hash.perSecond(), f.Sync.perSecond())
 	for _, n := range sortedKeys(f.Insert) {
-		r.printf("  insert, %3d in a transaction  %8.0f  (%.0f µs, of the processor %.0f µs)\n", n, f.Insert[n].perSecond(),
+		r.printf("  insert, %3d in a transaction  %8.0f  (%.0f µs, of the processor %.0f µs)\n", n,
+			f.Insert[n].perSecond(),
 			float64(f.Insert[n].Wall)/1e3, float64(f.Insert[n].CPU)/1e3)
 	}
 }
 
 func (r *report) heading(store string, rows int) {
 	r.printf("\n%s, %d sessions and grants\n", store, rows)
-	r.printf("%-19s %-11s %5s %9s %8s %8s %8s %9s %8s %9s %7s %7s %6s\n", "", "alg", "conns", "per sec", "p50 ms", "p95 ms", "p99 ms",
+	r.printf("%-19s %-11s %5s %9s %8s %8s %8s %9s %8s %9s %7s %7s %6s\n", "", "alg", "conns", "per sec", "p50 ms",
+		"p95 ms", "p99 ms",
 		"CPU µs", "mem MiB", "floor/s", "share", "CPU sh.", "ok")
 }
 
@@ -107,7 +110,8 @@ func (r *report) row(m row) {
 		r.printf("no figure: %s\n", m.Error)
 		return
 	}
-	r.printf("%9.0f %8.2f %8.2f %8.2f %9.1f %8.1f %9.0f %6.1f%% %6.1f%% %6d\n", m.PerSecond, m.P50, m.P95, m.P99, m.CPU, m.Memory, m.Floor, 100*m.share(), 100*m.cpuShare(), m.Verified)
+	r.printf("%9.0f %8.2f %8.2f %8.2f %9.1f %8.1f %9.0f %6.1f%% %6.1f%% %6d\n", m.PerSecond, m.P50, m.P95, m.P99, m.CPU,
+		m.Memory, m.Floor, 100*m.share(), 100*m.cpuShare(), m.Verified)
 }
 
 func (r *report) figure(f figure) {
@@ -148,7 +152,8 @@ func (r *report) aims() {
 	}
 	var places []place
 	for _, m := range r.all {
-		if p := (place{m.Store, m.Rows}); m.Connections == aimConnections && (len(places) == 0 || places[len(places)-1] != p) {
+		if p := (place{m.Store, m.Rows}); m.Connections == aimConnections &&
+			(len(places) == 0 || places[len(places)-1] != p) {
 			places = append(places, p)
 		}
 	}
@@ -156,7 +161,8 @@ func (r *report) aims() {
 		r.printf("\nAims at %d connections (%s, %d sessions and grants)\n", aimConnections, p.store, p.rows)
 		for _, aim := range aims {
 			for _, m := range r.all {
-				if m.Store != p.store || m.Rows != p.rows || m.Connections != aimConnections || m.Scenario != aim.scenario || m.Algorithm != aim.alg || m.Error != "" {
+				if m.Store != p.store || m.Rows != p.rows || m.Connections != aimConnections ||
+					m.Scenario != aim.scenario || m.Algorithm != aim.alg || m.Error != "" {
 					continue
 				}
 				share, cpu := m.share(), m.cpuShare()
@@ -166,7 +172,8 @@ func (r *report) aims() {
 				}
 				spread := divide(m.P99, m.P50)
 				r.printf("  %-19s %-6s %5.1f%% of %-48s aim %2.0f%% %-8s by processor time %5.1f%%;  p99 is %.1f × p50 %s\n",
-					m.Scenario, m.Algorithm, 100*share, aim.what, 100*aim.share, verdict(share >= aim.share), 100*cpu, spread, verdict(spread < aimSpread))
+					m.Scenario, m.Algorithm, 100*share, aim.what, 100*aim.share, verdict(share >= aim.share), 100*cpu,
+					spread, verdict(spread < aimSpread))
 			}
 		}
 	}

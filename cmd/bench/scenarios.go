@@ -102,7 +102,8 @@ func newSite(s *server, people int) (*site, error) {
 		t.people = append(t.people, b)
 	}
 	// Somebody who does not know the password gets nowhere, or nothing here would mean anything.
-	if _, err := new(browser).signIn(c, authorizeURL(variants[0].web, plainScope)+"&state=s", "not the pass phrase of anybody"); err == nil {
+	if _, err := new(browser).signIn(c, authorizeURL(variants[0].web, plainScope)+"&state=s",
+		"not the pass phrase of anybody"); err == nil {
 		return nil, errors.New("a wrong password was accepted")
 	}
 	for _, id := range webClients() {
@@ -171,7 +172,8 @@ func document(path string) func(*site, variant, int) (*job, error) {
 			}
 			switch {
 			case path == "/jwks" && len(m.Keys) == len(t.checker.keys.Keys) && len(m.Keys) > 0:
-			case path != "/jwks" && m.Issuer == t.issuer && m.JWKSURI == t.issuer+"/jwks" && m.TokenEndpoint == t.issuer+"/token":
+			case path != "/jwks" && m.Issuer == t.issuer && m.JWKSURI == t.issuer+"/jwks" &&
+				m.TokenEndpoint == t.issuer+"/token":
 			default:
 				return 0, fmt.Errorf("%s is wrong: %.300s", path, want)
 			}
@@ -273,10 +275,12 @@ func (t *site) newFlow(b *browser, client, scope string) *flow {
 	serial, _ := strconv.ParseUint(t.serial()+"00000000", 10, 64)
 	digits := fmt.Sprintf("%018d", serial)
 	f := &flow{
-		ask:          get(t.addr, authorizeURL(client, scope)+"&state=s"+digits+"&nonce=n"+digits, b.header(), "Accept: text/html"),
-		serial:       serial,
-		token:        newPoster(t.addr, "/token", basic(client)),
-		form:         []byte("grant_type=authorization_code&redirect_uri=" + url.QueryEscape(callback) + "&code_verifier=" + verifier + "&code="),
+		ask: get(t.addr, authorizeURL(client, scope)+"&state=s"+digits+"&nonce=n"+digits, b.header(),
+			"Accept: text/html"),
+		serial: serial,
+		token:  newPoster(t.addr, "/token", basic(client)),
+		form: []byte("grant_type=authorization_code&redirect_uri=" + url.QueryEscape(callback) +
+			"&code_verifier=" + verifier + "&code="),
 		wantedPrefix: []byte(callback + "?"),
 	}
 	f.state = bytes.Index(f.ask, []byte("&state=s"+digits)) + len("&state=s")
@@ -295,7 +299,8 @@ func (f *flow) once(c *conn) error {
 		return err
 	}
 	code, state := parameter(a.location, "code"), parameter(a.location, "state")
-	if a.status != 303 || !bytes.HasPrefix(a.location, f.wantedPrefix) || code == nil || !bytes.Equal(state, f.ask[f.state-1:f.state+18]) {
+	if a.status != 303 || !bytes.HasPrefix(a.location, f.wantedPrefix) || code == nil ||
+		!bytes.Equal(state, f.ask[f.state-1:f.state+18]) {
 		return fmt.Errorf("the authorization request was answered with %d, Location: %.300s", a.status, a.location)
 	}
 	f.code = append(f.code[:0], code...)
@@ -324,7 +329,8 @@ func (t *site) flow(v variant, conns int) (*job, error) {
 				return err
 			}
 			if s.due() {
-				s.kept = append(s.kept, sample{body: bytes.Clone(f.last), nonce: f.lastNonce(), used: bytes.Clone(f.code), name: personName(t.people[i].person)})
+				s.kept = append(s.kept, sample{body: bytes.Clone(f.last), nonce: f.lastNonce(),
+					used: bytes.Clone(f.code), name: personName(t.people[i].person)})
 			}
 			return nil
 		}
@@ -399,7 +405,8 @@ func (t *site) refresh(v variant, conns int) (*job, error) {
 				return fmt.Errorf("refresh was answered with %d %.300s", a.status, a.body)
 			}
 			if s.due() {
-				s.kept = append(s.kept, sample{body: bytes.Clone(a.body), used: bytes.Clone(old), name: chains.names[chain]})
+				s.kept = append(s.kept, sample{body: bytes.Clone(a.body), used: bytes.Clone(old),
+					name: chains.names[chain]})
 			}
 			chains.refresh[chain] = append(old[:0], next...)
 			return nil
@@ -466,7 +473,8 @@ func (t *site) introspection(v variant, conns int) (*job, error) {
 				return fmt.Errorf("introspection was answered with %d %.300s", a.status, a.body)
 			}
 			if s.due() {
-				s.kept = append(s.kept, sample{body: bytes.Clone(a.body), name: tokens.names[now], used: []byte(tokens.access[now])})
+				s.kept = append(s.kept, sample{body: bytes.Clone(a.body), name: tokens.names[now],
+					used: []byte(tokens.access[now])})
 			}
 			return nil
 		}
@@ -485,7 +493,8 @@ func (t *site) introspection(v variant, conns int) (*job, error) {
 			switch {
 			case err != nil:
 				return 0, err
-			case got.Username != s.name, got.Subject != said.Subject, got.ID != said.ID, got.Expires != said.Expires, got.ClientID != v.reader, got.Issuer != t.issuer:
+			case got.Username != s.name, got.Subject != said.Subject, got.ID != said.ID, got.Expires != said.Expires,
+				got.ClientID != v.reader, got.Issuer != t.issuer:
 				return 0, fmt.Errorf("introspection says something else than the token: %.300s", s.body)
 			}
 		}
@@ -517,7 +526,8 @@ func (t *site) userinfo(v variant, conns int) (*job, error) {
 				return fmt.Errorf("userinfo was answered with %d %.300s", a.status, a.body)
 			}
 			if s.due() {
-				s.kept = append(s.kept, sample{body: bytes.Clone(a.body), name: tokens.names[now], used: []byte(tokens.access[now])})
+				s.kept = append(s.kept, sample{body: bytes.Clone(a.body), name: tokens.names[now],
+					used: []byte(tokens.access[now])})
 			}
 			return nil
 		}
@@ -538,7 +548,8 @@ func (t *site) userinfo(v variant, conns int) (*job, error) {
 			switch {
 			case err != nil:
 				return 0, err
-			case got.Subject != said.Subject, got.Email != s.name+"@example.com", !got.Verified, !strings.HasPrefix(got.Name, "Person "):
+			case got.Subject != said.Subject, got.Email != s.name+"@example.com", !got.Verified,
+				!strings.HasPrefix(got.Name, "Person "):
 				return 0, fmt.Errorf("userinfo is about somebody else than the token: %.300s", s.body)
 			}
 		}
@@ -612,7 +623,8 @@ func (t *site) firstSignIn(v variant, conns int) (*job, error) {
 	samplers := make([]*sampler, conns)
 	workers := make([]worker, conns)
 	token := newPoster(t.addr, "/token", basic(v.web))
-	form := "grant_type=authorization_code&redirect_uri=" + url.QueryEscape(callback) + "&code_verifier=" + verifier + "&code="
+	form := "grant_type=authorization_code&redirect_uri=" + url.QueryEscape(callback) + "&code_verifier=" + verifier +
+		"&code="
 	for i := range conns {
 		s := &sampler{}
 		samplers[i] = s
@@ -631,7 +643,8 @@ func (t *site) firstSignIn(v variant, conns int) (*job, error) {
 				return fmt.Errorf("the code was answered with %d %.300s", a.status, a.body)
 			}
 			if s.due() {
-				s.kept = append(s.kept, sample{body: bytes.Clone(a.body), nonce: nonce, used: bytes.Clone(code), name: personName(i)})
+				s.kept = append(s.kept, sample{body: bytes.Clone(a.body), nonce: nonce, used: bytes.Clone(code),
+					name: personName(i)})
 			}
 			return nil
 		}

@@ -57,8 +57,10 @@ func seedOne(ctx context.Context, store *storage.Store, i int, expired bool) err
 	user := fmt.Sprintf("seeded-%d", i/4)
 	session := storage.Session{
 		ID: storage.NewID(now), SecretHash: storage.Hash(rand.Text()), UserID: user, State: rand.Text(), AuthTime: now,
-		AMR: []string{"pwd"}, ACR: "urn:latchkey:acr:password", UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-		Address: "198.51.100.7", CreatedAt: now, LastSeen: now, IdleAt: now.Add(12 * time.Hour), ExpiresAt: now.Add(12 * time.Hour),
+		AMR: []string{"pwd"}, ACR: "urn:latchkey:acr:password",
+		UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+		Address:   "198.51.100.7", CreatedAt: now, LastSeen: now, IdleAt: now.Add(12 * time.Hour),
+		ExpiresAt: now.Add(12 * time.Hour),
 	}
 	if err := store.CreateSession(ctx, session); err != nil {
 		return err
@@ -68,7 +70,8 @@ func seedOne(ctx context.Context, store *storage.Store, i int, expired bool) err
 		ID: storage.NewID(now), UserID: user, ClientID: variants[i%len(variants)].web, SessionID: session.ID,
 		Scope: []string{"openid", "profile", "email", "offline_access"}, Nonce: rand.Text(), AuthTime: now,
 		AMR: session.AMR, ACR: session.ACR, Offline: true, CreatedAt: now, LastUsed: now, ExpiresAt: now.AddDate(0, 6, 0),
-		CodeHash: code, CodeExpiresAt: now.Add(time.Minute), CodeUsedAt: now, RedirectURI: callback, CodeChallenge: challenge,
+		CodeHash: code, CodeExpiresAt: now.Add(time.Minute), CodeUsedAt: now, RedirectURI: callback,
+		CodeChallenge:     challenge,
 		RefreshGeneration: 1, RefreshedAt: now, RefreshIdleAt: now.AddDate(0, 1, 0),
 	}
 	return store.CreateGrant(ctx, grant)

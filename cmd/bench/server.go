@@ -64,7 +64,8 @@ func manifest(people int) string {
 	b.WriteString("clients:\n")
 	web := func(id, alg string, api api) {
 		fmt.Fprintf(&b, "  - {client_id: %s, client_name: %s, type: web, redirect_uris: [%q], client_secret: %s, id_token_signed_response_alg: %s,"+
-			" grant_types: [authorization_code, refresh_token], audience: [%q]}\n", id, id, callback, secret, alg, api.audience)
+			" grant_types: [authorization_code, refresh_token], audience: [%q]}\n", id, id, callback, secret, alg,
+			api.audience)
 	}
 	for _, v := range variants {
 		web(v.web, v.alg, apis[0])
@@ -74,7 +75,8 @@ func manifest(people int) string {
 		fmt.Fprintf(&b, "  - {client_id: %s, client_name: Service, type: service, scope: read write, audience: [%q], client_secret: %s}\n", v.service, v.api.audience, secret)
 	}
 	for _, a := range apis {
-		fmt.Fprintf(&b, "  - {client_id: %s, client_name: API, type: api, audience: [%q], client_secret: %s", a.id, a.audience, secret)
+		fmt.Fprintf(&b, "  - {client_id: %s, client_name: API, type: api, audience: [%q], client_secret: %s", a.id,
+			a.audience, secret)
 		if a.alg != "" {
 			fmt.Fprintf(&b, ", access_token_signed_response_alg: %s", a.alg)
 		}
@@ -107,7 +109,8 @@ func newServer(o options, folder, mongodb string) (*server, error) {
 	if err := l.Close(); err != nil {
 		return nil, err
 	}
-	s := &server{binary: o.binary, folder: folder, core: o.serverCore, own: o.clientCore, addr: addr, issuer: "http://" + addr}
+	s := &server{binary: o.binary, folder: folder, core: o.serverCore, own: o.clientCore, addr: addr,
+		issuer: "http://" + addr}
 	if mongodb != "" {
 		u, err := url.Parse(mongodb)
 		if err != nil {
@@ -141,7 +144,8 @@ func (s *server) run(ctx context.Context, input string, args ...string) error {
 // start starts the server and returns how long it took until the first answer.
 func (s *server) start(ctx context.Context) (time.Duration, error) {
 	var err error
-	if s.log, err = os.OpenFile(filepath.Join(s.folder, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
+	if s.log, err = os.OpenFile(filepath.Join(s.folder, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND,
+		0o600); err != nil {
 		return 0, err
 	}
 	s.cmd = exec.Command(s.binary, "serve", "--config", filepath.Join(s.folder, "latchkey.yaml"))

@@ -38,8 +38,9 @@ type shownAPIKey struct {
 }
 
 func showAPIKey(k storage.APIKey, value string) shownAPIKey {
-	return shownAPIKey{ID: k.ID, Key: value, Sub: k.UserID, Name: k.Name, Scope: k.Scope, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt,
-		LastUsed: k.LastUsed, LastFrom: k.LastFrom, RevokedAt: k.RevokedAt}
+	return shownAPIKey{ID: k.ID, Key: value, Sub: k.UserID, Name: k.Name, Scope: k.Scope, CreatedAt: k.CreatedAt,
+		ExpiresAt: k.ExpiresAt,
+		LastUsed:  k.LastUsed, LastFrom: k.LastFrom, RevokedAt: k.RevokedAt}
 }
 
 func (sh *shell) apiKeyCreate() *cobra.Command {
@@ -71,7 +72,8 @@ Scopes: ` + strings.Join(console.Scopes(), ", ") + `.`,
 			if err != nil {
 				return err
 			}
-			k, value, err := s.admin.CreateAPIKey(ctx, s.actor, admin.NewAPIKey{UserID: u.ID, Name: name, Scope: scope, Life: time.Duration(ttl)}, console.Scopes())
+			k, value, err := s.admin.CreateAPIKey(ctx, s.actor, admin.NewAPIKey{UserID: u.ID, Name: name, Scope: scope,
+				Life: time.Duration(ttl)}, console.Scopes())
 			if err != nil {
 				return err
 			}
@@ -80,7 +82,8 @@ Scopes: ` + strings.Join(console.Scopes(), ", ") + `.`,
 			}
 			sh.printf("%s\n", value)
 			if u.Role == "" {
-				sh.notef("%s has no role and may administer nothing; latchkey user update %s --role gives one.\n", u.Username, u.Username)
+				sh.notef("%s has no role and may administer nothing; latchkey user update %s --role gives one.\n",
+					u.Username, u.Username)
 			}
 			return sh.done("Good until %s. It is not shown again.", k.ExpiresAt.Format("2006-01-02 15:04 MST"))
 		},
@@ -88,7 +91,8 @@ Scopes: ` + strings.Join(console.Scopes(), ", ") + `.`,
 }
 
 func (sh *shell) apiKeyList() *cobra.Command {
-	return list(sh, "List keys, with their last use", []string{"ID", "NAME", "SUB", "SCOPE", "EXPIRES", "LAST USED", "STATE"},
+	return list(sh, "List keys, with their last use", []string{"ID", "NAME", "SUB", "SCOPE", "EXPIRES", "LAST USED",
+		"STATE"},
 		func(ctx context.Context, s *site) (all []shownAPIKey, err error) {
 			const atOnce = 500
 			for after := ""; ; {
@@ -111,6 +115,7 @@ func (sh *shell) apiKeyList() *cobra.Command {
 			case !time.Now().Before(k.ExpiresAt):
 				state = "expired"
 			}
-			return []string{k.ID, k.Name, k.Sub, strings.Join(k.Scope, " "), k.ExpiresAt.UTC().Format("2006-01-02 15:04"), used, state}
+			return []string{k.ID, k.Name, k.Sub, strings.Join(k.Scope, " "),
+				k.ExpiresAt.UTC().Format("2006-01-02 15:04"), used, state}
 		})
 }

@@ -135,7 +135,8 @@ func (c *changes) end() error {
 	case c.json:
 		_, err = fmt.Fprintln(c.stdout, "\n]")
 	case n > 1:
-		c.notef("%d created, %d updated, %d unchanged.\n", c.count[admin.ActionCreated], c.count[admin.ActionUpdated], c.count[admin.ActionUnchanged])
+		c.notef("%d created, %d updated, %d unchanged.\n", c.count[admin.ActionCreated], c.count[admin.ActionUpdated],
+			c.count[admin.ActionUnchanged])
 	}
 	if c.dry {
 		c.notef("Nothing was written: this is what would be done.\n")
@@ -167,7 +168,8 @@ type manifestReader struct {
 const mostFaults = 100
 
 func (r *manifestReader) bad(lines map[string]int, at, format string, args ...any) {
-	r.faults = append(r.faults, config.Fault{File: r.Name, Line: lineOf(lines, at), Key: at, Text: fmt.Sprintf(format, args...)})
+	r.faults = append(r.faults, config.Fault{File: r.Name, Line: lineOf(lines, at), Key: at,
+		Text: fmt.Sprintf(format, args...)})
 }
 
 // lineOf is the line of a key, or of what it is in.
@@ -186,7 +188,8 @@ func lineOf(lines map[string]int, at string) int {
 
 // entries reads the entries of a section. After one that cannot be read the others are only looked
 // at for more of the kind.
-func entries[E any](r *manifestReader, section string, yield func(E) error, read func(e config.Entry) (E, map[string]int, error)) error {
+func entries[E any](r *manifestReader, section string, yield func(E) error, read func(e config.Entry) (E,
+	map[string]int, error)) error {
 	return r.Each(section, func(e config.Entry) error {
 		value, _, err := read(e)
 		if err := r.note(err); err != nil {
@@ -240,7 +243,8 @@ func (r *manifestReader) inLines(err error) error {
 	for _, section := range manifestSections {
 		_ = r.Each(section, func(e config.Entry) error {
 			if wanted[e.Path] {
-				some, _ := e.Read(map[string]any{"groups": new(admin.GroupEntry), "people": new(manifestPerson), "clients": new(manifestClient)}[section])
+				some, _ := e.Read(map[string]any{"groups": new(admin.GroupEntry), "people": new(manifestPerson),
+					"clients": new(manifestClient)}[section])
 				maps.Copy(lines, some)
 			}
 			return nil
@@ -338,7 +342,8 @@ their passwords along only with --with-password-hashes, and applications get new
 are left out.`,
 		args: exactArgs(0, ""), json: true,
 		flags: func(cmd *cobra.Command) {
-			cmd.Flags().BoolVar(&hashes, "with-password-hashes", false, "also write the hashes of passwords; keep that file as you keep the database")
+			cmd.Flags().BoolVar(&hashes, "with-password-hashes", false,
+				"also write the hashes of passwords; keep that file as you keep the database")
 		},
 		run: func(ctx context.Context, s *site, _ []string) error {
 			buffered := bufio.NewWriterSize(sh.stdout, 64<<10)

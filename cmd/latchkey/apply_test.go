@@ -99,12 +99,14 @@ func TestApply(t *testing.T) {
 		t.Errorf("%+v", ada.Claims)
 	}
 	notes := into[clients.Client](t, succeed(t, "", "client", "show", "notes", "--json", "--data", data))
-	if !notes.SkipConsent || notes.TokenEndpointAuthMethod != "client_secret_basic" || notes.AllowedGroups[0] != "staff" {
+	if !notes.SkipConsent || notes.TokenEndpointAuthMethod != "client_secret_basic" ||
+		notes.AllowedGroups[0] != "staff" {
 		t.Errorf("%+v", notes)
 	}
 
 	t.Run("what changed is updated, the rest stays", func(t *testing.T) {
-		rewrite(t, file, strings.Replace(strings.Replace(testManifest, "Everybody here", "All", 1), "client_name: Board", "client_name: Table", 1), 0o600)
+		rewrite(t, file, strings.Replace(strings.Replace(testManifest, "Everybody here", "All", 1),
+			"client_name: Board", "client_name: Table", 1), 0o600)
 		want := "staff updated, admins unchanged, ada unchanged, bob unchanged, notes unchanged, board updated, signer unchanged"
 		if got := actions(apply()); got != want {
 			t.Errorf("%s", got)
@@ -136,8 +138,11 @@ clients:
 		if r.code != exitRefused {
 			t.Fatalf("exit %d", r.code)
 		}
-		for _, want := range []string{"site.yaml:3:", "site.yaml:5: people[0].groups", "site.yaml:5: people[0].password", "site.yaml:6:", "site.yaml:7:", "site.yaml:8:", "site.yaml:9:", "site.yaml:10:",
-			"site.yaml:12:", "site.yaml:13:", "site.yaml:14: clients[2].allowed_groups", `site.yaml:15: clients[3]: "x" is there twice`, "site.yaml:15: clients[3].client_secret"} {
+		for _, want := range []string{"site.yaml:3:", "site.yaml:5: people[0].groups",
+			"site.yaml:5: people[0].password", "site.yaml:6:", "site.yaml:7:", "site.yaml:8:", "site.yaml:9:",
+			"site.yaml:10:",
+			"site.yaml:12:", "site.yaml:13:", "site.yaml:14: clients[2].allowed_groups",
+			`site.yaml:15: clients[3]: "x" is there twice`, "site.yaml:15: clients[3].client_secret"} {
 			if !strings.Contains(r.stderr, want) {
 				t.Errorf("nothing about %s in\n%s", want, r.stderr)
 			}
@@ -149,7 +154,8 @@ clients:
 	t.Run("unknown keys are errors with the line", func(t *testing.T) {
 		rewrite(t, file, "clients:\n  - client_id: x\n    redirect_uri: https://x.example.com/cb\n    allowed_group: [a]\npeople:\n  - username: a\n    claims: {mail: x}\n", 0o600)
 		r := apply()
-		for _, want := range []string{"site.yaml:3: clients[0].redirect_uri", "did you mean redirect_uris", "site.yaml:4: clients[0].allowed_group", "site.yaml:7: people[0].claims.mail", "did you mean email"} {
+		for _, want := range []string{"site.yaml:3: clients[0].redirect_uri", "did you mean redirect_uris",
+			"site.yaml:4: clients[0].allowed_group", "site.yaml:7: people[0].claims.mail", "did you mean email"} {
 			if r.code != exitRefused || !strings.Contains(r.stderr, want) {
 				t.Errorf("exit %d, nothing about %q in %s", r.code, want, r.stderr)
 			}
@@ -157,7 +163,8 @@ clients:
 	})
 	t.Run("what is exported can be applied elsewhere", func(t *testing.T) {
 		exported := succeed(t, "", "export", "--with-password-hashes", "--data", data)
-		if plain := succeed(t, "", "export", "--data", data); strings.Contains(plain, "argon2") || !strings.Contains(exported, "argon2id") {
+		if plain := succeed(t, "", "export", "--data", data); strings.Contains(plain, "argon2") ||
+			!strings.Contains(exported, "argon2id") {
 			t.Error("password hashes belong into an export only when they were asked for")
 		}
 		copied := t.TempDir()
@@ -241,7 +248,8 @@ func TestApplyReadsAFileOfAnySize(t *testing.T) {
 		}
 	}
 	for name, bad := range map[string]string{
-		"people[599].claims.email":  strings.Replace(b.String(), "p000599\n    groups: [staff]\n    claims:", "p000599\n    claims:\n      email: none", 1),
+		"people[599].claims.email": strings.Replace(b.String(), "p000599\n    groups: [staff]\n    claims:",
+			"p000599\n    claims:\n      email: none", 1),
 		"people[599].user":          strings.Replace(b.String(), "p000599\n", "p000599\n    user: x\n", 1),
 		`"p000598" is there twice`:  strings.Replace(b.String(), "username: p000599", "username: p000598", 1),
 		"there is no such key here": strings.Replace(b.String(), "people:", "persons:", 1),

@@ -37,7 +37,8 @@ Events are kept for audit.keep.`,
 		flags: func(cmd *cobra.Command) {
 			f := cmd.Flags()
 			f.StringVar(&actor, "actor", "", "only what `WHO` did: a username, client_id or sub; user:ada, client:notes, command:, system: say of which kind")
-			f.StringVar(&filter.VerbPrefix, "verb", "", "only what was done that begins with `VERB`, such as client. or client.create")
+			f.StringVar(&filter.VerbPrefix, "verb", "",
+				"only what was done that begins with `VERB`, such as client. or client.create")
 			f.StringVar(&object, "object", "", "only what was done to `WHAT`: a username, group, client_id or sub; user:ada, group:staff and so on say of which kind")
 			f.StringVar(&since, "since", "", "only from `TIME` on: 24h or 7d ago, 2026-05-01, or 2026-05-01T12:00:00Z")
 			f.StringVar(&until, "until", "", "only before `TIME`")
@@ -48,11 +49,13 @@ Events are kept for audit.keep.`,
 				return usage("--limit must be from 1 to %d", maxEvents)
 			}
 			var ok bool
-			if filter.ActorKind, filter.Actor, ok = party(actor, storage.ActorUser, storage.ActorClient, storage.ActorCommand, storage.ActorSystem); !ok {
+			if filter.ActorKind, filter.Actor, ok = party(actor, storage.ActorUser, storage.ActorClient,
+				storage.ActorCommand, storage.ActorSystem); !ok {
 				return usage("--actor must begin with user:, client:, command: or system:, or be a name alone")
 			}
 			if filter.ObjectKind, filter.Object, ok = party(object, objectKinds...); !ok {
-				return usage("--object must begin with one of %s:, or be a name alone", strings.Join(objectKinds, ":, "))
+				return usage("--object must begin with one of %s:, or be a name alone",
+					strings.Join(objectKinds, ":, "))
 			}
 			for _, t := range []struct {
 				flag, text string
@@ -121,7 +124,8 @@ func (sh *shell) printEvents(events []storage.Event) error {
 		if e.Reason != "" {
 			outcome += ": " + e.Reason
 		}
-		rows = append(rows, []string{e.Time.Local().Format("2006-01-02 15:04:05"), partyName(e.Actor), e.Verb, partyName(e.Object), outcome, eventDetails(e)})
+		rows = append(rows, []string{e.Time.Local().Format("2006-01-02 15:04:05"), partyName(e.Actor), e.Verb,
+			partyName(e.Object), outcome, eventDetails(e)})
 	}
 	return sh.table(rows)
 }

@@ -20,8 +20,10 @@ func TestAuditListsWhatCommandsDidAndFiltersIt(t *testing.T) {
 	run("group", "create", "staff")
 	run("user", "create", "ada", "--email", "ada@example.com", "--password-stdin")
 	run("group", "add", "staff", "ada")
-	run("client", "create", "--id", "notes", "--name", "Notes", "--redirect-uri", "https://notes.example.com/cb", "--group", "staff")
-	if r := latchkey(t, "", nil, "group", "delete", "staff", "--data", data); r.code != exitConflict || !strings.Contains(r.stderr, "the application notes names the group staff") {
+	run("client", "create", "--id", "notes", "--name", "Notes", "--redirect-uri", "https://notes.example.com/cb",
+		"--group", "staff")
+	if r := latchkey(t, "", nil, "group", "delete", "staff", "--data", data); r.code != exitConflict ||
+		!strings.Contains(r.stderr, "the application notes names the group staff") {
 		t.Errorf("a group that is needed: %s", r.stderr)
 	}
 	run("user", "update", "ada", "--email", "ada@example.org")
@@ -35,7 +37,8 @@ func TestAuditListsWhatCommandsDidAndFiltersIt(t *testing.T) {
 		t.Helper()
 		var out []string
 		for _, e := range into[[]storage.Event](t, run(append([]string{"audit", "--json"}, args...)...)) {
-			if e.Actor.Kind != storage.ActorCommand || !strings.Contains(e.Actor.Name, "@") || e.Outcome != storage.OutcomeDone || e.Time.IsZero() {
+			if e.Actor.Kind != storage.ActorCommand || !strings.Contains(e.Actor.Name, "@") ||
+				e.Outcome != storage.OutcomeDone || e.Time.IsZero() {
 				t.Errorf("%+v", e)
 			}
 			out = append(out, e.Verb)
@@ -61,7 +64,8 @@ func TestAuditListsWhatCommandsDidAndFiltersIt(t *testing.T) {
 		}
 	}
 	all := run("audit")
-	for _, want := range []string{"TIME", "claims.email=ada@example.com→ada@example.org", "username=ada→ada.king", "client:notes", "password=changed", "client_secret=changed"} {
+	for _, want := range []string{"TIME", "claims.email=ada@example.com→ada@example.org", "username=ada→ada.king",
+		"client:notes", "password=changed", "client_secret=changed"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("nothing about %s in\n%s", want, all)
 		}
@@ -69,8 +73,10 @@ func TestAuditListsWhatCommandsDidAndFiltersIt(t *testing.T) {
 	if text := run("audit", "--json"); strings.Contains(text, "argon2") || strings.Contains(text, testPassword) {
 		t.Error("a secret is in the audit log")
 	}
-	for _, args := range [][]string{{"--actor", "people:ada"}, {"--object", "x:y"}, {"--since", "yesterday"}, {"--limit", "0"}} {
-		if r := latchkey(t, "", nil, append([]string{"audit", "--data", data}, args...)...); r.code != exitUsage || !strings.Contains(r.stderr, args[0]) {
+	for _, args := range [][]string{{"--actor", "people:ada"}, {"--object", "x:y"}, {"--since", "yesterday"},
+		{"--limit", "0"}} {
+		if r := latchkey(t, "", nil, append([]string{"audit", "--data", data}, args...)...); r.code != exitUsage ||
+			!strings.Contains(r.stderr, args[0]) {
 			t.Errorf("%v: exit %d, %s", args, r.code, r.stderr)
 		}
 	}
@@ -107,10 +113,12 @@ func TestLockoutIsShownAndLiftedByACommand(t *testing.T) {
 		t.Errorf("after three failures: %+v", l)
 	}
 	lock(7)
-	if l := shown().Lockout; l == nil || !l.Locked || time.Until(l.Until) > 15*time.Minute || time.Until(l.Until) < 14*time.Minute {
+	if l := shown().Lockout; l == nil || !l.Locked || time.Until(l.Until) > 15*time.Minute ||
+		time.Until(l.Until) < 14*time.Minute {
 		t.Errorf("after ten failures: %+v", l)
 	}
-	if text := succeed(t, "", "user", "show", "ada", "--data", data); !strings.Contains(text, "locked out until") || !strings.Contains(text, "10 failed sign-ins") {
+	if text := succeed(t, "", "user", "show", "ada", "--data", data); !strings.Contains(text, "locked out until") ||
+		!strings.Contains(text, "10 failed sign-ins") {
 		t.Error(text)
 	}
 	succeed(t, "", "user", "unlock", "ada", "--data", data)
@@ -133,9 +141,12 @@ func TestLockoutIsShownAndLiftedByACommand(t *testing.T) {
 
 func TestUpdateWithoutAFlagSaysThatNothingWasGiven(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"user", "update", "ada"}, {"client", "update", "notes"}, {"group", "update", "staff", "--json"}} {
+	for _, args := range [][]string{{"user", "update", "ada"}, {"client", "update", "notes"},
+		{"group", "update", "staff", "--json"}} {
 		r := latchkey(t, "", nil, args...)
-		if want := "latchkey: latchkey " + args[0] + " update was not told what to change; name it with a flag\n"; r.code != exitUsage || !strings.HasPrefix(r.stderr, want) {
+		if want := "latchkey: latchkey " + args[0] +
+			" update was not told what to change; name it with a flag\n"; r.code != exitUsage ||
+			!strings.HasPrefix(r.stderr, want) {
 			t.Errorf("%v: exit %d, %s", args, r.code, r.stderr)
 		}
 	}
@@ -143,9 +154,11 @@ func TestUpdateWithoutAFlagSaysThatNothingWasGiven(t *testing.T) {
 
 func TestAllThatIsWrongWithAClientIsToldAtOnce(t *testing.T) {
 	t.Parallel()
-	r := latchkey(t, "", nil, "client", "create", "--name", "X", "--id", "a b", "--redirect-uri", "http://a.example.com/cb", "--redirect-uri", "nonsense",
+	r := latchkey(t, "", nil, "client", "create", "--name", "X", "--id", "a b", "--redirect-uri",
+		"http://a.example.com/cb", "--redirect-uri", "nonsense",
 		"--backchannel-logout-uri", "http://a.example.com/", "--group", "nothing", "--data", t.TempDir())
-	for _, want := range []string{"client_id must be", "redirect_uris number 1 ", "redirect_uris number 2 ", "backchannel_logout_uri ",
+	for _, want := range []string{"client_id must be", "redirect_uris number 1 ", "redirect_uris number 2 ",
+		"backchannel_logout_uri ",
 		`there is no group "nothing"; make it with: latchkey group create nothing`} {
 		if r.code != exitRefused || !strings.Contains(r.stderr, "latchkey: "+want) {
 			t.Errorf("exit %d, nothing about %q in\n%s", r.code, want, r.stderr)

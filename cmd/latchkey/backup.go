@@ -58,7 +58,8 @@ for one.`,
 
 // noted does something with the database as a whole, and leaves an event.
 func (s *site) noted(ctx context.Context, verb string, do func() error) error {
-	event, err := s.audit.Begin(ctx, storage.Event{Actor: storage.EventParty{Kind: s.actor.Kind, ID: s.actor.ID, Name: s.actor.Name},
+	event, err := s.audit.Begin(ctx, storage.Event{Actor: storage.EventParty{Kind: s.actor.Kind, ID: s.actor.ID,
+		Name: s.actor.Name},
 		Verb: verb, Object: databaseParty(verb)})
 	if err != nil {
 		return err
@@ -146,7 +147,8 @@ func tryBackup(ctx context.Context, c config.Config, file, folder string) (_ *si
 	}
 	s, err := open(ctx, trial, slog.New(slog.DiscardHandler), false)
 	if err != nil {
-		return nil, nil, errors.New(file + " cannot be used: " + err.Error()) // not for want of a database: that is another exit code
+		// not for want of a database: that is another exit code
+		return nil, nil, errors.New(file + " cannot be used: " + err.Error())
 	}
 	if counts, err = s.check(ctx); err != nil {
 		return nil, nil, errors.Join(errors.New(file+" cannot be used: "+err.Error()), s.Close())

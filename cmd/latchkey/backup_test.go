@@ -28,7 +28,8 @@ func TestABackupIsADatabaseToGoOnWith(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(restored, "master.key"), key, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if list := succeed(t, "", "user", "list", "--data", restored); !strings.Contains(list, "ada") || strings.Contains(list, "bob") {
+	if list := succeed(t, "", "user", "list", "--data", restored); !strings.Contains(list, "ada") ||
+		strings.Contains(list, "bob") {
 		t.Errorf("the copy has: %s", list)
 	}
 	if info, err := os.Stat(filepath.Join(restored, "latchkey.db")); err != nil || info.Mode().Perm() != 0o600 {
@@ -51,7 +52,8 @@ func TestABackupIsVerifiedByUsingIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := into[struct{ Records map[string]int }](t, succeed(t, "", "backup", "verify", file, "--data", data, "--json"))
-	if proven := succeed(t, "", "audit", "--object", "backup", "--data", data); !strings.Contains(proven, "database.verify") {
+	if proven := succeed(t, "", "audit", "--object", "backup", "--data", data); !strings.Contains(proven,
+		"database.verify") {
 		t.Errorf("administrators do not see that the backup was proven: %s", proven)
 	}
 	if out.Records["users"] != 1 {
@@ -60,12 +62,14 @@ func TestABackupIsVerifiedByUsingIt(t *testing.T) {
 	if after, err := os.ReadFile(file); err != nil || string(after) != string(before) {
 		t.Errorf("verifying changed the backup: %v", err)
 	}
-	if log := succeed(t, "", "audit", "--verb", "database.", "--data", data); !strings.Contains(log, "database.backup") {
+	if log := succeed(t, "", "audit", "--verb", "database.", "--data", data); !strings.Contains(log,
+		"database.backup") {
 		t.Errorf("no event of the backup: %s", log)
 	}
 	t.Run("without its master key it is no good", func(t *testing.T) {
 		other := seeded(t, t.TempDir())
-		if r := latchkey(t, "", nil, "backup", "verify", file, "--data", other); r.code != exitFailed || !strings.Contains(r.stderr, "master key") {
+		if r := latchkey(t, "", nil, "backup", "verify", file, "--data", other); r.code != exitFailed ||
+			!strings.Contains(r.stderr, "master key") {
 			t.Errorf("exit %d %s", r.code, r.stderr)
 		}
 	})
@@ -76,7 +80,8 @@ func TestABackupIsVerifiedByUsingIt(t *testing.T) {
 			if r := latchkey(t, "", nil, "backup", "verify", bad, "--data", data); r.code != exitFailed {
 				t.Errorf("%s: exit %d %s%s", name, r.code, r.stdout, r.stderr)
 			}
-			if r := latchkey(t, "", nil, "restore", bad, "--data", data); r.code != exitFailed || !strings.Contains(r.stderr, "nothing was changed") {
+			if r := latchkey(t, "", nil, "restore", bad, "--data", data); r.code != exitFailed ||
+				!strings.Contains(r.stderr, "nothing was changed") {
 				t.Errorf("%s was restored: exit %d %s%s", name, r.code, r.stdout, r.stderr)
 			}
 		}
@@ -90,24 +95,28 @@ func TestARestoreKeepsWhatWasThereAndCanEndEverything(t *testing.T) {
 	succeed(t, testPassword, "user", "create", "ada", "--email", "a@example.com", "--password-stdin", "--data", data)
 	server := serveAt(t, port, data)
 	visitor := newPerson(t)
-	visitor.open("http://localhost:"+strconv.Itoa(port)+"/account").press("login-submit", "username", "ada", "password", testPassword).must("account-page")
+	visitor.open("http://localhost:"+strconv.Itoa(port)+"/account").press("login-submit", "username", "ada", "password",
+		testPassword).must("account-page")
 	file := filepath.Join(t.TempDir(), "monday.db")
 	succeed(t, "", "backup", file, "--data", data)
 	succeed(t, testPassword, "user", "create", "bob", "--email", "b@example.com", "--password-stdin", "--data", data)
 
-	if r := latchkey(t, "", nil, "restore", file, "--data", data); r.code != exitFailed || !strings.Contains(r.stderr, "in use") {
+	if r := latchkey(t, "", nil, "restore", file, "--data", data); r.code != exitFailed || !strings.Contains(r.stderr,
+		"in use") {
 		t.Fatalf("restored under a server: exit %d %s%s", r.code, r.stdout, r.stderr)
 	}
 	server.stop()
 	succeed(t, "", "restore", file, "--data", data)
-	if list := succeed(t, "", "user", "list", "--data", data); !strings.Contains(list, "ada") || strings.Contains(list, "bob") {
+	if list := succeed(t, "", "user", "list", "--data", data); !strings.Contains(list, "ada") ||
+		strings.Contains(list, "bob") {
 		t.Errorf("restored: %s", list)
 	}
 	kept, err := filepath.Glob(filepath.Join(data, "latchkey.db.before-*Z"))
 	if err != nil || len(kept) != 1 {
 		t.Fatalf("the database of before: %v %v", kept, err)
 	}
-	if out := into[struct{ Records map[string]int }](t, succeed(t, "", "backup", "verify", kept[0], "--data", data, "--json")); out.Records["users"] != 2 {
+	if out := into[struct{ Records map[string]int }](t, succeed(t, "", "backup", "verify", kept[0], "--data", data,
+		"--json")); out.Records["users"] != 2 {
 		t.Errorf("the database of before has %v", out)
 	}
 	server = serveAt(t, port, data)
@@ -117,7 +126,8 @@ func TestARestoreKeepsWhatWasThereAndCanEndEverything(t *testing.T) {
 	succeed(t, "", "restore", file, "--end-everything", "--data", data)
 	serveAt(t, port, data)
 	visitor.open("http://localhost:" + strconv.Itoa(port) + "/account").must("login-page")
-	if log := succeed(t, "", "audit", "--verb", "database.", "--data", data); !strings.Contains(log, "database.restore") {
+	if log := succeed(t, "", "audit", "--verb", "database.", "--data", data); !strings.Contains(log,
+		"database.restore") {
 		t.Errorf("no event of the restore: %s", log)
 	}
 }
@@ -138,7 +148,8 @@ func TestARestoreThatFailsHalfWayChangesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if r := latchkey(t, "", nil, "restore", file, "--data", data); r.code != exitFailed || !strings.Contains(r.stderr, "nothing was changed") {
+	if r := latchkey(t, "", nil, "restore", file, "--data", data); r.code != exitFailed || !strings.Contains(r.stderr,
+		"nothing was changed") {
 		t.Fatalf("exit %d %s%s", r.code, r.stdout, r.stderr)
 	}
 	for _, ending := range []string{"", "-wal"} {
@@ -182,12 +193,14 @@ func TestAServerWhoseDatabaseIsMissingDoesNotBeginAnew(t *testing.T) {
 				remove(t, filepath.Join(data, "latchkey.db"+end))
 			}
 			leave(t, filepath.Join(data, "latchkey.db"))
-			r := start(t, []string{"LATCHKEY_METRICS_LISTEN="}, "serve", "--data", data, "--listen", "127.0.0.1:"+strconv.Itoa(freePorts(t, 1)), "--issuer", "http://localhost:8080")
+			r := start(t, []string{"LATCHKEY_METRICS_LISTEN="}, "serve", "--data", data, "--listen",
+				"127.0.0.1:"+strconv.Itoa(freePorts(t, 1)), "--issuer", "http://localhost:8080")
 			<-r.ended
 			if code := r.stop(); code != exitFailed || !strings.Contains(r.stderr.String(), "the database is missing") {
 				t.Errorf("exit %d: %s", code, r.stderr)
 			}
-			if info, err := os.Stat(filepath.Join(data, "latchkey.db")); err == nil && info.Size() > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if info, err := os.Stat(filepath.Join(data, "latchkey.db")); err == nil && info.Size() > 0 || err != nil &&
+				!errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("a database was made: %v", err)
 			}
 		})

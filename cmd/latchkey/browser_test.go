@@ -30,7 +30,8 @@ func TestTheDemonstrationInABrowser(t *testing.T) {
 
 	signIn := func(w *window, who string) {
 		t.Helper()
-		w.do(chromedp.WaitVisible("#login-submit"), chromedp.SendKeys("#username", who), chromedp.SendKeys("#password", password[who]), chromedp.Click("#login-submit"))
+		w.do(chromedp.WaitVisible("#login-submit"), chromedp.SendKeys("#username", who), chromedp.SendKeys("#password",
+			password[who]), chromedp.Click("#login-submit"))
 	}
 	call := func(w *window, button string, want int) {
 		t.Helper()
@@ -92,7 +93,8 @@ func TestTheDemonstrationInABrowser(t *testing.T) {
 		for _, name := range []string{"Notes", "Photos", "Ledger", "Board"} {
 			w.do(chromedp.Navigate(site[name]+"/"), chromedp.WaitVisible("#signed-out"))
 		}
-		w.do(chromedp.Navigate(site["Notes"]+"/"), chromedp.WaitVisible("#sign-in"), chromedp.Click("#sign-in"), chromedp.WaitVisible("#login-page"))
+		w.do(chromedp.Navigate(site["Notes"]+"/"), chromedp.WaitVisible("#sign-in"), chromedp.Click("#sign-in"),
+			chromedp.WaitVisible("#login-page"))
 	})
 
 	t.Run("an administrator reaches what is for administrators", func(t *testing.T) {
@@ -114,7 +116,8 @@ func TestTheDemonstrationInABrowser(t *testing.T) {
 		signIn(w, "carol")
 		w.do(chromedp.WaitVisible("#refused"))
 		w.screenshot("refused")
-		if text := w.text("#refused"); !strings.Contains(text, "Ledger") || !strings.Contains(text, "help@example.com") {
+		if text := w.text("#refused"); !strings.Contains(text, "Ledger") ||
+			!strings.Contains(text, "help@example.com") {
 			t.Errorf("the page does not say which and whom to ask: %s", text)
 		}
 		w.do(chromedp.Navigate(site["Ledger"]+"/"), chromedp.WaitVisible("#signed-out"))

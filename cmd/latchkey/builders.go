@@ -51,7 +51,8 @@ func (sh *shell) siteCommand(c siteCommand) *cobra.Command {
 
 // list makes a command that prints all records of a kind: as a table of rows below head, or as
 // JSON.
-func list[T any](sh *shell, short string, head []string, load func(context.Context, *site) ([]T, error), row func(T) []string) *cobra.Command {
+func list[T any](sh *shell, short string, head []string, load func(context.Context, *site) ([]T, error),
+	row func(T) []string) *cobra.Command {
 	return sh.siteCommand(siteCommand{use: "list", short: short, args: exactArgs(0, ""), json: true,
 		run: func(ctx context.Context, s *site, _ []string) error {
 			all, err := load(ctx, s)
@@ -70,7 +71,8 @@ func list[T any](sh *shell, short string, head []string, load func(context.Conte
 }
 
 // show makes a command that prints one record, the one that its argument names.
-func show[T any](sh *shell, argument, what, short string, load func(context.Context, *site, string) (T, error), print func(T) error) *cobra.Command {
+func show[T any](sh *shell, argument, what, short string, load func(context.Context, *site, string) (T, error),
+	print func(T) error) *cobra.Command {
 	return sh.siteCommand(siteCommand{use: "show " + argument, short: short, args: exactArgs(1, what), json: true,
 		run: func(ctx context.Context, s *site, args []string) error {
 			one, err := load(ctx, s, args[0])
@@ -83,7 +85,8 @@ func show[T any](sh *shell, argument, what, short string, load func(context.Cont
 
 // act makes a command that does one thing to the record that its argument names, and prints a
 // sentence about it.
-func act(sh *shell, use, what, short string, do func(context.Context, *site, string) (done string, err error)) *cobra.Command {
+func act(sh *shell, use, what, short string, do func(context.Context, *site, string) (done string,
+	err error)) *cobra.Command {
 	return sh.siteCommand(siteCommand{use: use, short: short, args: exactArgs(1, what),
 		run: func(ctx context.Context, s *site, args []string) error {
 			done, err := do(ctx, s, args[0])
@@ -95,7 +98,8 @@ func act(sh *shell, use, what, short string, do func(context.Context, *site, str
 }
 
 // destroy is act for what cannot be undone: at a terminal it asks first.
-func destroy(sh *shell, use, what, short, question string, do func(context.Context, *site, string) (done string, err error)) *cobra.Command {
+func destroy(sh *shell, use, what, short, question string, do func(context.Context, *site, string) (done string,
+	err error)) *cobra.Command {
 	var yes bool
 	return sh.siteCommand(siteCommand{use: use, short: short, args: exactArgs(1, what),
 		flags: func(cmd *cobra.Command) {

@@ -21,7 +21,8 @@ const oneClientID = "one client_id"
 
 func (sh *shell) clientCommand() *cobra.Command {
 	return commandGroup("client", "Applications: create, list, change, delete",
-		sh.clientCreate(), sh.clientList(), sh.clientShow(), sh.clientUpdate(), sh.clientRotateSecret(), sh.clientDelete())
+		sh.clientCreate(), sh.clientList(), sh.clientShow(), sh.clientUpdate(), sh.clientRotateSecret(),
+		sh.clientDelete())
 }
 
 // clientFlags are what can be said about an application: each flag is one field of the record,
@@ -31,47 +32,77 @@ var clientFlags = []struct {
 	field       func(*clients.Client) any // *string, *[]string or *bool
 }{
 	{"name", "`NAME` that people read", func(c *clients.Client) any { return &c.ClientName }},
-	{"redirect-uri", "a `URI` that people come back to; may be repeated", func(c *clients.Client) any { return &c.RedirectURIs }},
-	{"post-logout-redirect-uri", "a `URI` that people come back to after signing out; may be repeated", func(c *clients.Client) any { return &c.PostLogoutRedirectURIs }},
-	{"backchannel-logout-uri", "`URI` that is told when a session ends", func(c *clients.Client) any { return &c.BackchannelLogoutURI }},
-	{"backchannel-logout-session-required", "logout tokens must name the session", func(c *clients.Client) any { return &c.BackchannelLogoutSessionRequired }},
-	{"frontchannel-logout-uri", "`URI` that is shown in a frame when a session ends", func(c *clients.Client) any { return &c.FrontchannelLogoutURI }},
-	{"frontchannel-logout-session-required", "that address gets iss and sid", func(c *clients.Client) any { return &c.FrontchannelLogoutSessionRequired }},
-	{"scope", "`SCOPES` that it may ask for, separated by blanks (default: all)", func(c *clients.Client) any { return &c.Scope }},
-	{"grant-type", "a `GRANT` that it may use; may be repeated (default: what fits the type)", func(c *clients.Client) any { return &c.GrantTypes }},
+	{"redirect-uri", "a `URI` that people come back to; may be repeated",
+		func(c *clients.Client) any { return &c.RedirectURIs }},
+	{"post-logout-redirect-uri", "a `URI` that people come back to after signing out; may be repeated",
+		func(c *clients.Client) any { return &c.PostLogoutRedirectURIs }},
+	{"backchannel-logout-uri", "`URI` that is told when a session ends",
+		func(c *clients.Client) any { return &c.BackchannelLogoutURI }},
+	{"backchannel-logout-session-required", "logout tokens must name the session",
+		func(c *clients.Client) any { return &c.BackchannelLogoutSessionRequired }},
+	{"frontchannel-logout-uri", "`URI` that is shown in a frame when a session ends",
+		func(c *clients.Client) any { return &c.FrontchannelLogoutURI }},
+	{"frontchannel-logout-session-required", "that address gets iss and sid",
+		func(c *clients.Client) any { return &c.FrontchannelLogoutSessionRequired }},
+	{"scope", "`SCOPES` that it may ask for, separated by blanks (default: all)",
+		func(c *clients.Client) any { return &c.Scope }},
+	{"grant-type", "a `GRANT` that it may use; may be repeated (default: what fits the type)",
+		func(c *clients.Client) any { return &c.GrantTypes }},
 	{"response-type", "a response `TYPE` that it may ask for, such as \"code id_token\"; may be repeated (default: code)", func(c *clients.Client) any { return &c.ResponseTypes }},
-	{"token-endpoint-auth-method", "`METHOD` by which it says who it is (default: what fits the type)", func(c *clients.Client) any { return &c.TokenEndpointAuthMethod }},
-	{"id-token-alg", "`ALG` that signs its ID tokens: RS256, ES256, PS256, EdDSA (default RS256)", func(c *clients.Client) any { return &c.IDTokenSignedResponseAlg }},
-	{"userinfo-alg", "`ALG` that signs its userinfo (default: plain JSON)", func(c *clients.Client) any { return &c.UserinfoSignedResponseAlg }},
+	{"token-endpoint-auth-method", "`METHOD` by which it says who it is (default: what fits the type)",
+		func(c *clients.Client) any { return &c.TokenEndpointAuthMethod }},
+	{"id-token-alg", "`ALG` that signs its ID tokens: RS256, ES256, PS256, EdDSA (default RS256)",
+		func(c *clients.Client) any { return &c.IDTokenSignedResponseAlg }},
+	{"userinfo-alg", "`ALG` that signs its userinfo (default: plain JSON)",
+		func(c *clients.Client) any { return &c.UserinfoSignedResponseAlg }},
 	{"access-token-alg", "of an API: `ALG` that signs the access tokens for it: RS256, ES256, PS256, EdDSA (default: the provider's)", func(c *clients.Client) any { return &c.AccessTokenSignedResponseAlg }},
-	{"request-object-alg", "`ALG` that it signs request objects with", func(c *clients.Client) any { return &c.RequestObjectSigningAlg }},
-	{"require-signed-request-object", "it has to sign its requests", func(c *clients.Client) any { return &c.RequireSignedRequestObject }},
-	{"subject-type", "public, or pairwise: people have another sub than elsewhere (`TYPE`)", func(c *clients.Client) any { return &c.SubjectType }},
-	{"sector-identifier-uri", "`URI` of the list of redirect URIs that share pairwise subjects", func(c *clients.Client) any { return &c.SectorIdentifierURI }},
+	{"request-object-alg", "`ALG` that it signs request objects with",
+		func(c *clients.Client) any { return &c.RequestObjectSigningAlg }},
+	{"require-signed-request-object", "it has to sign its requests",
+		func(c *clients.Client) any { return &c.RequireSignedRequestObject }},
+	{"subject-type", "public, or pairwise: people have another sub than elsewhere (`TYPE`)",
+		func(c *clients.Client) any { return &c.SubjectType }},
+	{"sector-identifier-uri", "`URI` of the list of redirect URIs that share pairwise subjects",
+		func(c *clients.Client) any { return &c.SectorIdentifierURI }},
 	{"jwks-uri", "`URI` of its public keys", func(c *clients.Client) any { return &c.JWKSURI }},
 	{"client-uri", "`URI` of its home page", func(c *clients.Client) any { return &c.ClientURI }},
 	{"logo-uri", "`URI` of its logo", func(c *clients.Client) any { return &c.LogoURI }},
 	{"policy-uri", "`URI` of its privacy policy", func(c *clients.Client) any { return &c.PolicyURI }},
 	{"tos-uri", "`URI` of its terms", func(c *clients.Client) any { return &c.TOSURI }},
-	{"contact", "an `ADDRESS` of the people who run it; may be repeated", func(c *clients.Client) any { return &c.Contacts }},
-	{"initiate-login-uri", "`URI` where others can start a sign-in", func(c *clients.Client) any { return &c.InitiateLoginURI }},
-	{"request-uri", "a `URI` of a request object; may be repeated", func(c *clients.Client) any { return &c.RequestURIs }},
+	{"contact", "an `ADDRESS` of the people who run it; may be repeated",
+		func(c *clients.Client) any { return &c.Contacts }},
+	{"initiate-login-uri", "`URI` where others can start a sign-in",
+		func(c *clients.Client) any { return &c.InitiateLoginURI }},
+	{"request-uri", "a `URI` of a request object; may be repeated",
+		func(c *clients.Client) any { return &c.RequestURIs }},
 
-	{"group", "a `GROUP` whose members may use it; may be repeated (default: everybody)", func(c *clients.Client) any { return &c.AllowedGroups }},
+	{"group", "a `GROUP` whose members may use it; may be repeated (default: everybody)",
+		func(c *clients.Client) any { return &c.AllowedGroups }},
 	{"owner-group", "a `GROUP` whose application owners look after it; may be repeated (default: only administrators do)", func(c *clients.Client) any { return &c.OwnerGroups }},
-	{"audience", "an API `URI` that its access tokens may be for; may be repeated. For an API: its own names", func(c *clients.Client) any { return &c.Audience }},
+	{"audience", "an API `URI` that its access tokens may be for; may be repeated. For an API: its own names",
+		func(c *clients.Client) any { return &c.Audience }},
 	{"origin", "a web `ORIGIN` that may call the provider from a browser, or that its callback leads on to; may be repeated", func(c *clients.Client) any { return &c.Origins }},
-	{"skip-consent", "people are not asked for consent: it is the operator's own application", func(c *clients.Client) any { return &c.SkipConsent }},
-	{"insecure-silent-loopback", "skip consent at http redirect URIs too, where whoever listens can pretend to be it", func(c *clients.Client) any { return &c.InsecureSilentLoopback }},
-	{"without-pkce", "it may leave out PKCE (never for public clients)", func(c *clients.Client) any { return &c.WithoutPKCE }},
-	{"require-second-factor", "a password alone lets nobody in; who has no second factor sets one up at the sign-in", func(c *clients.Client) any { return &c.RequireSecondFactor }},
-	{"claims-in-id-token", "ID tokens also have name, email and so on", func(c *clients.Client) any { return &c.ClaimsInIDToken }},
-	{"either-secret-method", "it may send its secret in the Authorization header or in the body", func(c *clients.Client) any { return &c.EitherSecretMethod }},
-	{"opaque-access-tokens", "access tokens are random and need introspection", func(c *clients.Client) any { return &c.OpaqueAccessTokens }},
-	{"legacy-assertion-audience", "client assertions may be addressed to the token endpoint", func(c *clients.Client) any { return &c.LegacyAssertionAudience }},
-	{"accent", "`COLOUR` of buttons and links on the pages of a sign-in to it, such as #14594a", func(c *clients.Client) any { return &c.Accent }},
+	{"skip-consent", "people are not asked for consent: it is the operator's own application",
+		func(c *clients.Client) any { return &c.SkipConsent }},
+	{"insecure-silent-loopback", "skip consent at http redirect URIs too, where whoever listens can pretend to be it",
+		func(c *clients.Client) any { return &c.InsecureSilentLoopback }},
+	{"without-pkce", "it may leave out PKCE (never for public clients)",
+		func(c *clients.Client) any { return &c.WithoutPKCE }},
+	{"require-second-factor", "a password alone lets nobody in; who has no second factor sets one up at the sign-in",
+		func(c *clients.Client) any { return &c.RequireSecondFactor }},
+	{"claims-in-id-token", "ID tokens also have name, email and so on",
+		func(c *clients.Client) any { return &c.ClaimsInIDToken }},
+	{"either-secret-method", "it may send its secret in the Authorization header or in the body",
+		func(c *clients.Client) any { return &c.EitherSecretMethod }},
+	{"opaque-access-tokens", "access tokens are random and need introspection",
+		func(c *clients.Client) any { return &c.OpaqueAccessTokens }},
+	{"legacy-assertion-audience", "client assertions may be addressed to the token endpoint",
+		func(c *clients.Client) any { return &c.LegacyAssertionAudience }},
+	{"accent", "`COLOUR` of buttons and links on the pages of a sign-in to it, such as #14594a",
+		func(c *clients.Client) any { return &c.Accent }},
 	{"welcome", "a `LINE` on its sign-in page", func(c *clients.Client) any { return &c.Welcome }},
-	{"refusal-contact", "`WHO` is named to people who may not use it", func(c *clients.Client) any { return &c.RefusalContact }},
+	{"refusal-contact", "`WHO` is named to people who may not use it",
+		func(c *clients.Client) any { return &c.RefusalContact }},
 	{"disabled", "nobody can use it for now", func(c *clients.Client) any { return &c.Disabled }},
 }
 
@@ -370,7 +401,8 @@ func (sh *shell) clientUpdate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			c, secret, err := s.admin.UpdateClient(ctx, s.actor, args[0], admin.ClientChange{Change: e.apply, Secret: brought})
+			c, secret, err := s.admin.UpdateClient(ctx, s.actor, args[0], admin.ClientChange{Change: e.apply,
+				Secret: brought})
 			if err != nil {
 				return err
 			}
@@ -390,7 +422,8 @@ func (sh *shell) clientRotateSecret() *cobra.Command {
 		short: "Give an application a new secret; the old one stops working at once",
 		args:  exactArgs(1, oneClientID), json: true,
 		flags: func(cmd *cobra.Command) {
-			cmd.Flags().BoolVar(&e.secret, "secret-stdin", false, "read the new secret from standard input, in place of making one")
+			cmd.Flags().BoolVar(&e.secret, "secret-stdin", false,
+				"read the new secret from standard input, in place of making one")
 		},
 		run: func(ctx context.Context, s *site, args []string) error {
 			brought, err := e.broughtSecret(ctx)
@@ -411,7 +444,8 @@ func (sh *shell) clientRotateSecret() *cobra.Command {
 }
 
 func (sh *shell) clientDelete() *cobra.Command {
-	return destroy(sh, "delete CLIENT_ID", oneClientID, "Delete an application for good, and revoke all that it was given",
+	return destroy(sh, "delete CLIENT_ID", oneClientID,
+		"Delete an application for good, and revoke all that it was given",
 		"Delete the application %s for good? Nobody can sign in to it any more.",
 		func(ctx context.Context, s *site, id string) (string, error) {
 			return id + " is deleted, and all that it was given is revoked.", s.admin.DeleteClient(ctx, s.actor, id)
@@ -437,7 +471,8 @@ registration: token.`,
 			cmd.Flags().StringVar(&valid, "valid", "24h", "how `LONG` it may be used")
 		},
 		before: func(*cobra.Command, []string) error {
-			if err := ttl.UnmarshalText([]byte(valid)); err != nil || ttl < config.Duration(time.Minute) || ttl > 365*config.Day {
+			if err := ttl.UnmarshalText([]byte(valid)); err != nil || ttl < config.Duration(time.Minute) ||
+				ttl > 365*config.Day {
 				return usage("--valid must be a duration from 1m to 365d, such as 24h")
 			}
 			return nil
@@ -487,12 +522,14 @@ func (sh *shell) tokenList() *cobra.Command {
 			return out, err
 		},
 		func(t shownToken) []string {
-			return []string{t.ID, t.State, t.IssuedBy, t.CreatedAt.Format(time.RFC3339), t.ExpiresAt.Format(time.RFC3339)}
+			return []string{t.ID, t.State, t.IssuedBy, t.CreatedAt.Format(time.RFC3339),
+				t.ExpiresAt.Format(time.RFC3339)}
 		})
 }
 
 func (sh *shell) tokenRevoke() *cobra.Command {
-	return act(sh, "revoke ID", "one ID, as latchkey token list shows it", "Revoke an initial access token before it is used",
+	return act(sh, "revoke ID", "one ID, as latchkey token list shows it",
+		"Revoke an initial access token before it is used",
 		func(ctx context.Context, s *site, id string) (string, error) {
 			return "The token permits no registration any more.", s.admin.RevokeInitialAccessToken(ctx, s.actor, id)
 		})

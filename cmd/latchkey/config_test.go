@@ -31,9 +31,13 @@ func validated(t testing.TB, text string, env ...string) (config.Config, error) 
 
 func TestWhatCannotBeReadHidesNothingElseThatIsWrong(t *testing.T) {
 	t.Parallel()
-	file := writeFile(t, "latchkey.yaml", "issuer: http://id.example.com\nlisen: x\nlog: {format: xml}\nlifetimes: {code: 1h, access_token: soon}\n")
-	r := latchkey(t, "", []string{"LATCHKEY_REGISTRATION=perhaps"}, "config", "check", "--config", file, "--listen", "nowhere")
-	for _, want := range []string{"latchkey.yaml:1: issuer: must be https", "latchkey.yaml:2: lisen: there is no such key", "latchkey.yaml:3: log.format:", "latchkey.yaml:4: lifetimes.access_token:",
+	file := writeFile(t, "latchkey.yaml",
+		"issuer: http://id.example.com\nlisen: x\nlog: {format: xml}\nlifetimes: {code: 1h, access_token: soon}\n")
+	r := latchkey(t, "", []string{"LATCHKEY_REGISTRATION=perhaps"}, "config", "check", "--config", file, "--listen",
+		"nowhere")
+	for _, want := range []string{"latchkey.yaml:1: issuer: must be https",
+		"latchkey.yaml:2: lisen: there is no such key", "latchkey.yaml:3: log.format:",
+		"latchkey.yaml:4: lifetimes.access_token:",
 		"latchkey.yaml:4: lifetimes.code:", "latchkey: LATCHKEY_REGISTRATION: must be", "latchkey: --listen: must be"} {
 		if !strings.Contains(r.stderr, want) {
 			t.Errorf("nothing says %q in\n%s", want, r.stderr)
@@ -43,8 +47,10 @@ func TestWhatCannotBeReadHidesNothingElseThatIsWrong(t *testing.T) {
 		t.Errorf("exit %d, %d lines:\n%s", r.code, lines, r.stderr)
 	}
 	t.Run("what was misspelt is not missing as well", func(t *testing.T) {
-		r := latchkey(t, "", nil, "config", "check", "--config", writeFile(t, "latchkey.yaml", "isuer: https://id.example.com\ntls: {cert_fil: x, key_file: y}\n"))
-		if strings.Count(r.stderr, "\n") != 2 || strings.Contains(r.stderr, "missing") || strings.Contains(r.stderr, "needs both") {
+		r := latchkey(t, "", nil, "config", "check", "--config", writeFile(t, "latchkey.yaml",
+			"isuer: https://id.example.com\ntls: {cert_fil: x, key_file: y}\n"))
+		if strings.Count(r.stderr, "\n") != 2 || strings.Contains(r.stderr, "missing") || strings.Contains(r.stderr,
+			"needs both") {
 			t.Error(r.stderr)
 		}
 	})
@@ -53,7 +59,8 @@ func TestWhatCannotBeReadHidesNothingElseThatIsWrong(t *testing.T) {
 func TestNoCommandPrintsASecret(t *testing.T) {
 	t.Parallel()
 	const uri = "mongodb://latchkey:pa55word-of-mongo@127.0.0.1:1/x"
-	env := []string{"LATCHKEY_MASTER_KEY=" + otherKey, "LATCHKEY_MONGODB=" + uri, "LATCHKEY_ISSUER=http://localhost:8080"}
+	env := []string{"LATCHKEY_MASTER_KEY=" + otherKey, "LATCHKEY_MONGODB=" + uri,
+		"LATCHKEY_ISSUER=http://localhost:8080"}
 	for _, args := range [][]string{{"config", "check"}, {"config", "check", "--json"}} {
 		r := latchkey(t, "", env, args...)
 		if r.code != exitOK || !strings.Contains(r.stdout, "[redacted]") {
@@ -63,8 +70,10 @@ func TestNoCommandPrintsASecret(t *testing.T) {
 			t.Errorf("%v prints a secret: %s", args, r.stdout)
 		}
 	}
-	r := latchkey(t, "", []string{"LATCHKEY_MASTER_KEY=notakey-pa55word", "LATCHKEY_ISSUER=http://localhost:8080"}, "config", "check")
-	if r.code != exitRefused || !strings.Contains(r.stderr, "LATCHKEY_MASTER_KEY") || strings.Contains(r.stderr, "pa55word") {
+	r := latchkey(t, "", []string{"LATCHKEY_MASTER_KEY=notakey-pa55word", "LATCHKEY_ISSUER=http://localhost:8080"},
+		"config", "check")
+	if r.code != exitRefused || !strings.Contains(r.stderr, "LATCHKEY_MASTER_KEY") || strings.Contains(r.stderr,
+		"pa55word") {
 		t.Errorf("a bad key: exit %d %s", r.code, r.stderr)
 	}
 }
@@ -79,7 +88,8 @@ outbound: {allow_loopback: true}
 insecure_allow_none: true
 insecure_public_clients_without_pkce: true
 `))
-	for _, key := range []string{"registration:", "registrations_per_hour:", "outbound.allow_loopback:", "insecure_allow_none:", "insecure_public_clients_without_pkce:"} {
+	for _, key := range []string{"registration:", "registrations_per_hour:", "outbound.allow_loopback:",
+		"insecure_allow_none:", "insecure_public_clients_without_pkce:"} {
 		if !strings.Contains(out, "warning: "+key) {
 			t.Errorf("no warning of %s in\n%s", key, out)
 		}
@@ -95,8 +105,9 @@ func TestCertificatesThatBrowsersRefuseAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	certFile, keyFile := makeCertificate(t, folder, "id")
-	out := succeed(t, "", "config", "check", "--issuer", "https://id.example.com", "--data", folder, "--config", writeFile(t, "latchkey.yaml",
-		"tls: {cert_file: "+certFile+", key_file: "+keyFile+"}\n"))
+	out := succeed(t, "", "config", "check", "--issuer", "https://id.example.com", "--data", folder, "--config",
+		writeFile(t, "latchkey.yaml",
+			"tls: {cert_file: "+certFile+", key_file: "+keyFile+"}\n"))
 	if !strings.Contains(out, "warning: tls.cert_file: "+certFile+" is not for id.example.com") {
 		t.Errorf("no warning of another host's certificate in\n%s", out)
 	}
@@ -124,7 +135,8 @@ func makeCertificate(t testing.TB, folder, name string) (certFile, keyFile strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"},
+	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		DNSNames:  []string{"localhost"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -148,7 +160,8 @@ func TestTLS(t *testing.T) {
 
 	t.Run("https without certificate and proxy is refused, with both ways out", func(t *testing.T) {
 		_, err := validated(t, "issuer: https://id.example.com\n")
-		if err == nil || !strings.Contains(err.Error(), "tls.cert_file") || !strings.Contains(err.Error(), "trusted_proxies") {
+		if err == nil || !strings.Contains(err.Error(), "tls.cert_file") || !strings.Contains(err.Error(),
+			"trusted_proxies") {
 			t.Error(err)
 		}
 	})
@@ -208,7 +221,8 @@ func TestTLS(t *testing.T) {
 						t.Errorf("%s is weak", weak.Name)
 					}
 				}
-				if n := tls.CipherSuiteName(id); !strings.HasPrefix(n, "TLS_ECDHE_") || !strings.Contains(n, "GCM") && !strings.Contains(n, "POLY1305") {
+				if n := tls.CipherSuiteName(id); !strings.HasPrefix(n, "TLS_ECDHE_") || !strings.Contains(n, "GCM") &&
+					!strings.Contains(n, "POLY1305") {
 					t.Errorf("%s has no forward secrecy or authentication", n)
 				}
 			}

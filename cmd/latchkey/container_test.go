@@ -123,7 +123,8 @@ func TestTheImageIsAStaticBinaryThatRunsAsNobodyInParticular(t *testing.T) {
 	stages := readDockerfile(t)
 	build, final := stages[0], stages[1]
 
-	if from := instructionOf(t, final, "FROM"); !strings.HasPrefix(from, "gcr.io/distroless/static-") || !strings.HasSuffix(from, ":nonroot") {
+	if from := instructionOf(t, final, "FROM"); !strings.HasPrefix(from, "gcr.io/distroless/static-") ||
+		!strings.HasSuffix(from, ":nonroot") {
 		t.Errorf("the image is made from %s", from)
 	}
 	goMod, err := os.ReadFile(filepath.Join(top, "go.mod"))
@@ -159,7 +160,8 @@ func TestTheImageIsAStaticBinaryThatRunsAsNobodyInParticular(t *testing.T) {
 
 	var entry, cmd, health []string
 	healthcheck := instructionOf(t, final, "HEALTHCHECK")
-	for text, list := range map[string]*[]string{instructionOf(t, final, "ENTRYPOINT"): &entry, instructionOf(t, final, "CMD"): &cmd, healthcheck[strings.Index(healthcheck, "["):]: &health} {
+	for text, list := range map[string]*[]string{instructionOf(t, final, "ENTRYPOINT"): &entry,
+		instructionOf(t, final, "CMD"): &cmd, healthcheck[strings.Index(healthcheck, "["):]: &health} {
 		if err := json.Unmarshal([]byte(text), list); err != nil {
 			t.Fatalf("%s: there is no shell that could read this: %v", text, err)
 		}
@@ -204,7 +206,8 @@ func TestTheImagesBuildCommandBuildsWhatTheContextHas(t *testing.T) {
 	}
 	build, final := readDockerfile(t)[0], readDockerfile(t)[1]
 	src, sent := t.TempDir(), inContext(t)
-	for _, unwanted := range []string{".env", ".git/config", "data/latchkey.db", "cmd/latchkey/master.key", "keys/seal_test.go", "docs/deploy/tls/tls.key"} {
+	for _, unwanted := range []string{".env", ".git/config", "data/latchkey.db", "cmd/latchkey/master.key",
+		"keys/seal_test.go", "docs/deploy/tls/tls.key"} {
 		if sent(unwanted) {
 			t.Errorf("%s would be sent to the builder", unwanted)
 		}
@@ -245,7 +248,8 @@ func TestTheImagesBuildCommandBuildsWhatTheContextHas(t *testing.T) {
 		t.Fatal("nothing was copied")
 	}
 	for _, line := range instructions(final, "COPY") {
-		if fields := strings.Fields(line); !strings.Contains(line, "--from=") && (!sent(fields[0]) || !isThere(filepath.Join(top, fields[0]))) {
+		if fields := strings.Fields(line); !strings.Contains(line, "--from=") &&
+			(!sent(fields[0]) || !isThere(filepath.Join(top, fields[0]))) {
 			t.Errorf("COPY %s: not in the context", line)
 		}
 	}
@@ -257,12 +261,14 @@ func TestTheImagesBuildCommandBuildsWhatTheContextHas(t *testing.T) {
 		}
 	}
 	out := filepath.Join(t.TempDir(), "latchkey")
-	if !strings.Contains(command, "-o /out/latchkey") || !slices.ContainsFunc(instructions(final, "COPY"), func(c string) bool { return strings.Contains(c, " /out/latchkey /latchkey") }) {
+	if !strings.Contains(command, "-o /out/latchkey") || !slices.ContainsFunc(instructions(final, "COPY"),
+		func(c string) bool { return strings.Contains(c, " /out/latchkey /latchkey") }) {
 		t.Fatalf("%q does not make what is copied", command)
 	}
 	run := exec.Command("sh", "-c", strings.Replace(command, "/out/latchkey", out, 1))
 	run.Dir = src
-	run.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "TARGETOS=linux", "TARGETARCH="+runtime.GOARCH, "VERSION=v9.8.7")
+	run.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "TARGETOS=linux", "TARGETARCH="+runtime.GOARCH,
+		"VERSION=v9.8.7")
 	if text, err := run.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", command, err, text)
 	}
@@ -351,7 +357,8 @@ func readCompose(t *testing.T) (composeFile, map[string]string) {
 		t.Error("new-env wrote over an .env that was there")
 	}
 	set := readEnvFile(t, envFile)
-	for _, name := range []string{"LATCHKEY_MASTER_KEY", "MONGODB_PASSWORD", "MONGODB_ROOT_PASSWORD", "MONGODB_KEY", "SAMPLES_SECRET", "TLS_FOLDER"} {
+	for _, name := range []string{"LATCHKEY_MASTER_KEY", "MONGODB_PASSWORD", "MONGODB_ROOT_PASSWORD", "MONGODB_KEY",
+		"SAMPLES_SECRET", "TLS_FOLDER"} {
 		if set[name] == "" {
 			t.Errorf("new-env leaves %s empty", name)
 		}
@@ -503,7 +510,10 @@ func checkLatchkeyService(t *testing.T, name string, s composeService) {
 	configured := false
 	for k, v := range s.Environment {
 		if k == "LATCHKEY_OUTBOUND_CA_FILE" {
-			if !slices.ContainsFunc(s.Volumes, func(volume string) bool { return strings.HasSuffix(volume, ":"+v+":ro") }) {
+			if !slices.ContainsFunc(s.Volumes, func(volume string) bool {
+				return strings.HasSuffix(volume,
+					":"+v+":ro")
+			}) {
 				t.Errorf("%s: nothing is at %s", name, v)
 			}
 			continue
@@ -527,7 +537,8 @@ func checkLatchkeyService(t *testing.T, name string, s composeService) {
 	if err := json.Unmarshal([]byte(out), &checked); err != nil {
 		t.Fatal(err)
 	}
-	if checked.Store != "MongoDB" || len(checked.Warnings) > 0 || checked.Settings["issuer"] != "https://id.example.com" {
+	if checked.Store != "MongoDB" || len(checked.Warnings) > 0 ||
+		checked.Settings["issuer"] != "https://id.example.com" {
 		t.Errorf("%s: %s", name, out)
 	}
 }
@@ -552,7 +563,8 @@ func TestComposeAndProxyAgreeOnAddressesAndPorts(t *testing.T) {
 	}
 	proxy := c.Services["proxy"]
 	for _, m := range regexp.MustCompile(`ssl_certificate(?:_key)?\s+(/\S+);`).FindAllStringSubmatch(conf, -1) {
-		if !slices.ContainsFunc(proxy.Volumes, func(v string) bool { return strings.HasSuffix(v, ":"+path.Dir(m[1])+":ro") }) {
+		if !slices.ContainsFunc(proxy.Volumes,
+			func(v string) bool { return strings.HasSuffix(v, ":"+path.Dir(m[1])+":ro") }) {
 			t.Errorf("%s is not mounted", m[1])
 		}
 	}
@@ -571,7 +583,8 @@ func TestComposeAndProxyAgreeOnAddressesAndPorts(t *testing.T) {
 	}
 	inside := networks["inside"]
 	address, err := netip.ParseAddr(inside.Address)
-	if err != nil || len(c.Networks["inside"].IPAM.Config) != 1 || !netip.MustParsePrefix(c.Networks["inside"].IPAM.Config[0].Subnet).Contains(address) {
+	if err != nil || len(c.Networks["inside"].IPAM.Config) != 1 ||
+		!netip.MustParsePrefix(c.Networks["inside"].IPAM.Config[0].Subnet).Contains(address) {
 		t.Errorf("the proxy's address %q is not in the network %v", inside.Address, c.Networks)
 	}
 	served := regexp.MustCompile(`server_name ([^;]+);`).FindAllStringSubmatch(conf, -1)
@@ -586,7 +599,8 @@ func TestComposeAndProxyAgreeOnAddressesAndPorts(t *testing.T) {
 	}
 	for _, s := range []string{"latchkey1", "latchkey2"} {
 		env := c.Services[s].Environment
-		if env["LATCHKEY_TRUSTED_PROXIES"] != inside.Address || env["LATCHKEY_OUTBOUND_ALLOW_PRIVATE"] != inside.Address+"/32" {
+		if env["LATCHKEY_TRUSTED_PROXIES"] != inside.Address ||
+			env["LATCHKEY_OUTBOUND_ALLOW_PRIVATE"] != inside.Address+"/32" {
 			t.Errorf("%s trusts another proxy: %v", s, env)
 		}
 		if !slices.Contains(names, strings.TrimPrefix(env["LATCHKEY_ISSUER"], "https://")) {
@@ -613,13 +627,18 @@ func TestTheReplicaSetIsMadeOfTheMembersThatCompose(t *testing.T) {
 	for i := 1; i <= 3; i++ {
 		member := fmt.Sprintf("mongo%d", i)
 		s := c.Services[member]
-		if !strings.Contains(script, fmt.Sprintf(`{ _id: %d, host: "%s:27017" }`, i-1, member)) || !strings.Contains(uri, member+":27017") {
+		if !strings.Contains(script, fmt.Sprintf(`{ _id: %d, host: "%s:27017" }`, i-1, member)) ||
+			!strings.Contains(uri, member+":27017") {
 			t.Errorf("%s is not a member in replica-set.js or in %s", member, uri)
 		}
-		if !slices.Contains(s.Command, "--keyFile") || !slices.Contains(s.Command, "rs0") || s.Environment["MONGODB_KEY"] != set["MONGODB_KEY"] {
+		if !slices.Contains(s.Command, "--keyFile") || !slices.Contains(s.Command, "rs0") ||
+			s.Environment["MONGODB_KEY"] != set["MONGODB_KEY"] {
 			t.Errorf("%s is open to whoever reaches it: %v %v", member, s.Command, s.Environment)
 		}
-		if !slices.ContainsFunc(s.Volumes, func(v string) bool { return strings.HasSuffix(v, ":"+s.Entrypoint[1]+":ro") }) {
+		if !slices.ContainsFunc(s.Volumes, func(v string) bool {
+			return strings.HasSuffix(v,
+				":"+s.Entrypoint[1]+":ro")
+		}) {
 			t.Errorf("%s: %s is not mounted", member, s.Entrypoint[1])
 		}
 	}
@@ -637,7 +656,8 @@ func TestTheReplicaSetIsMadeOfTheMembersThatCompose(t *testing.T) {
 			t.Errorf("replica-set.js reads %s, which is not set", m[1])
 		}
 	}
-	if file := initialise.Entrypoint[len(initialise.Entrypoint)-1]; !slices.ContainsFunc(initialise.Volumes, func(v string) bool { return strings.HasSuffix(v, ":"+file+":ro") }) {
+	if file := initialise.Entrypoint[len(initialise.Entrypoint)-1]; !slices.ContainsFunc(initialise.Volumes,
+		func(v string) bool { return strings.HasSuffix(v, ":"+file+":ro") }) {
 		t.Errorf("%s is not mounted", file)
 	}
 	for _, check := range [][]string{{"bash", "-n", "member.sh"}, {"node", "--check", "replica-set.js"}} {

@@ -61,7 +61,8 @@ type demoApp struct {
 var demoApps = []demoApp{
 	{"notes", "Notes", 1, webapp.KindNotes, webapp.LookPaper, nil, "a web application"},
 	{"photos", "Photos", 2, webapp.KindPhotos, webapp.LookGallery, nil, "another one, on another host"},
-	{"ledger", "Ledger", 3, webapp.KindLedger, webapp.LookMeadow, []string{"staff"}, "for members of the group staff only"},
+	{"ledger", "Ledger", 3, webapp.KindLedger, webapp.LookMeadow, []string{"staff"},
+		"for members of the group staff only"},
 }
 
 var demoGroups = []admin.GroupEntry{
@@ -76,11 +77,14 @@ var demoPeople = []struct {
 	claims   storage.Claims
 	note     string
 }{
-	{"alice", "", []string{"staff"}, storage.Claims{Name: "Alice Example", GivenName: "Alice", FamilyName: "Example", Email: "alice@example.com", EmailVerified: true},
+	{"alice", "", []string{"staff"}, storage.Claims{Name: "Alice Example", GivenName: "Alice", FamilyName: "Example",
+		Email: "alice@example.com", EmailVerified: true},
 		"an ordinary user: the API's /admin answers 403"},
-	{"bob", storage.RoleOwner, []string{"admins", "staff"}, storage.Claims{Name: "Bob Example", GivenName: "Bob", FamilyName: "Example", Email: "bob@example.com", EmailVerified: true},
+	{"bob", storage.RoleOwner, []string{"admins", "staff"}, storage.Claims{Name: "Bob Example", GivenName: "Bob",
+		FamilyName: "Example", Email: "bob@example.com", EmailVerified: true},
 		"administers the provider, too; the API's /admin answers 200, and asks for a new sign-in after five minutes"},
-	{"carol", "", nil, storage.Claims{Name: "Carol Example", GivenName: "Carol", FamilyName: "Example", Email: "carol@example.com", EmailVerified: true},
+	{"carol", "", nil, storage.Claims{Name: "Carol Example", GivenName: "Carol", FamilyName: "Example",
+		Email: "carol@example.com", EmailVerified: true},
 		"a guest: may not use Ledger"},
 }
 
@@ -137,7 +141,8 @@ has to be installed or configured, and nothing is kept, unless --data names a fo
 	f := cmd.Flags()
 	f.IntVar(&o.port, "port", defaultDemoPort, "first `PORT`; the provider's, the others follow")
 	f.StringVar(&o.data, "data", "", "`FOLDER` to keep everything in (default: a temporary one)")
-	f.StringVar(&o.mongodb, "mongodb", "", "connection `URI` of MongoDB, in place of the embedded database; without --data, a database of its own that is dropped at the end")
+	f.StringVar(&o.mongodb, "mongodb", "",
+		"connection `URI` of MongoDB, in place of the embedded database; without --data, a database of its own that is dropped at the end")
 	f.BoolVar(&o.verbose, "verbose", false, "show the provider's whole log, not the refusals alone")
 	sh.jsonFlag(cmd)
 	return cmd
@@ -310,7 +315,8 @@ func listenLocalhost(ctx context.Context, port int, setting string) ([]net.Liste
 	second, err := new(net.ListenConfig).Listen(ctx, "tcp6", net.JoinHostPort("::1", strconv.Itoa(port)))
 	if errors.Is(err, syscall.EADDRINUSE) {
 		_ = first.Close()
-		return nil, fmt.Errorf("port %d is taken: something is listening at [::1]:%d already; choose another with %s", port, port, setting)
+		return nil, fmt.Errorf("port %d is taken: something is listening at [::1]:%d already; choose another with %s",
+			port, port, setting)
 	}
 	if err != nil {
 		return []net.Listener{first}, nil //nolint:nilerr // a machine without IPv6 has the first alone
@@ -329,7 +335,8 @@ func startFlask(ctx context.Context, o demoOptions) startedFlask {
 		return startedFlask{hint: hint}
 	}
 	stop, err := flaskapi.Start(ctx, python, net.JoinHostPort("127.0.0.1", strconv.Itoa(o.port+portFlask)),
-		flaskapi.Config{Audience: o.flaskURL(), Issuer: o.issuer(), AllowedOrigins: []string{o.boardURL()}, LedgerFile: o.kept("ledger-flask.json")})
+		flaskapi.Config{Audience: o.flaskURL(), Issuer: o.issuer(), AllowedOrigins: []string{o.boardURL()},
+			LedgerFile: o.kept("ledger-flask.json")})
 	if err != nil {
 		return startedFlask{hint: err.Error()}
 	}
@@ -383,7 +390,8 @@ func makePassword() string {
 // seedDemo makes people, groups and applications, as far as they are missing, and gives each
 // application a new secret. It only touches a database that was empty, or that an earlier
 // demonstration has made.
-func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string]string) (secrets map[string]string, err error) {
+func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string]string) (secrets map[string]string,
+	err error) {
 	if _, err := s.store.Setting(ctx, "demo"); errors.Is(err, storage.ErrNotFound) {
 		users, err := s.store.Users(ctx, "", 1)
 		if err != nil {
@@ -413,7 +421,8 @@ func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string
 	}
 	for _, p := range demoPeople {
 		if _, err := s.store.UserByUsername(ctx, p.username); errors.Is(err, storage.ErrNotFound) {
-			m.People = append(m.People, admin.UserEntry{Username: p.username, Role: p.role, Groups: p.groups, Claims: p.claims,
+			m.People = append(m.People, admin.UserEntry{Username: p.username, Role: p.role, Groups: p.groups,
+				Claims:   p.claims,
 				Password: passwords[p.username]})
 		} else if err != nil {
 			return nil, err
@@ -425,29 +434,37 @@ func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string
 		base := a.url(o)
 		m.Clients = append(m.Clients, admin.ClientEntry{
 			ClientID: a.id, Type: clients.TypeWeb, ClientSecret: secrets[a.id],
-			Metadata: clients.Metadata{ClientName: a.name, ClientURI: base, RedirectURIs: []string{base + webapp.CallbackPath},
-				PostLogoutRedirectURIs: []string{base + webapp.SignedOutPath}, BackchannelLogoutURI: base + webapp.BackchannelLogoutPath},
-			Decisions: clients.Decisions{SkipConsent: true, ClaimsInIDToken: true, Audience: []string{o.apiURL(), o.flaskURL()}, AllowedGroups: a.groups,
+			Metadata: clients.Metadata{ClientName: a.name, ClientURI: base, RedirectURIs: []string{base +
+				webapp.CallbackPath},
+				PostLogoutRedirectURIs: []string{base + webapp.SignedOutPath}, BackchannelLogoutURI: base +
+					webapp.BackchannelLogoutPath},
+			Decisions: clients.Decisions{SkipConsent: true, ClaimsInIDToken: true, Audience: []string{o.apiURL(),
+				o.flaskURL()}, AllowedGroups: a.groups,
 				RefusalContact: "help@example.com"},
 		})
 	}
 	m.Clients = append(m.Clients,
 		admin.ClientEntry{ClientID: "board", Type: clients.TypeSPA,
-			Metadata: clients.Metadata{ClientName: "Board", ClientURI: o.boardURL(), RedirectURIs: []string{o.boardURL() + spa.CallbackPath},
+			Metadata: clients.Metadata{ClientName: "Board", ClientURI: o.boardURL(),
+				RedirectURIs:           []string{o.boardURL() + spa.CallbackPath},
 				PostLogoutRedirectURIs: []string{o.boardURL() + spa.SignedOutPath}},
-			Decisions: clients.Decisions{SkipConsent: true, InsecureSilentLoopback: true, ClaimsInIDToken: true, Audience: []string{o.apiURL(), o.flaskURL()}}},
+			Decisions: clients.Decisions{SkipConsent: true, InsecureSilentLoopback: true, ClaimsInIDToken: true,
+				Audience: []string{o.apiURL(), o.flaskURL()}}},
 		admin.ClientEntry{ClientID: "whoami", Type: clients.TypeNative,
-			Metadata:  clients.Metadata{ClientName: "Who am I", RedirectURIs: []string{"http://127.0.0.1" + cli.CallbackPath}},
+			Metadata: clients.Metadata{ClientName: "Who am I", RedirectURIs: []string{"http://127.0.0.1" +
+				cli.CallbackPath}},
 			Decisions: clients.Decisions{Audience: []string{o.apiURL(), o.flaskURL()}}},
 		admin.ClientEntry{ClientID: "api", Type: clients.TypeAPI, ClientSecret: clients.NewSecret(),
-			Metadata: clients.Metadata{ClientName: "API"}, Decisions: clients.Decisions{Audience: []string{o.apiURL(), o.flaskURL()}}})
+			Metadata: clients.Metadata{ClientName: "API"}, Decisions: clients.Decisions{Audience: []string{o.apiURL(),
+				o.flaskURL()}}})
 
 	err = s.admin.Apply(ctx, s.actor, m, func(admin.PlannedChange) error { return nil })
 	return secrets, err
 }
 
 // applications makes the sample applications, by port.
-func (o demoOptions) applications(ctx context.Context, secrets map[string]string, withFlask bool, logger *slog.Logger) (map[int]http.Handler, error) {
+func (o demoOptions) applications(ctx context.Context, secrets map[string]string, withFlask bool,
+	logger *slog.Logger) (map[int]http.Handler, error) {
 	caller := func() *http.Client { return localhost.Client(10 * time.Second) }
 	var webAPIs []webapp.API
 	var spaAPIs []spa.API
@@ -464,7 +481,8 @@ func (o demoOptions) applications(ctx context.Context, secrets map[string]string
 	others := func(self string) (web []webapp.Link, single []spa.Link) {
 		for _, a := range demoApps {
 			if a.id != self {
-				web, single = append(web, webapp.Link{Name: a.name, URL: a.url(o)}), append(single, spa.Link{Name: a.name, URL: a.url(o)})
+				web, single = append(web, webapp.Link{Name: a.name, URL: a.url(o)}),
+					append(single, spa.Link{Name: a.name, URL: a.url(o)})
 			}
 		}
 		if self != "board" {
@@ -479,14 +497,17 @@ func (o demoOptions) applications(ctx context.Context, secrets map[string]string
 	}
 	for _, a := range demoApps {
 		web, _ := others(a.id)
-		h, err := webapp.New(ctx, webapp.Config{Name: a.name, Kind: a.kind, Look: a.look, BaseURL: a.url(o), Issuer: o.issuer(),
-			ClientID: a.id, ClientSecret: secrets[a.id], Resources: resources, APIs: webAPIs, Others: web, StayAtProvider: true,
-			File: o.kept(a.id + ".json"), HTTPClient: caller(), Logger: logger.With("application", a.id)})
+		h, err := webapp.New(ctx, webapp.Config{Name: a.name, Kind: a.kind, Look: a.look, BaseURL: a.url(o),
+			Issuer:   o.issuer(),
+			ClientID: a.id, ClientSecret: secrets[a.id], Resources: resources, APIs: webAPIs, Others: web,
+			StayAtProvider: true,
+			File:           o.kept(a.id + ".json"), HTTPClient: caller(), Logger: logger.With("application", a.id)})
 		add(a.port, h, err)
 	}
 	_, single := others("board")
-	h, err := spa.New(spa.Config{Name: "Board", BaseURL: o.boardURL(), Issuer: o.issuer(), ClientID: "board", Resources: resources,
-		APIs: spaAPIs, Others: single})
+	h, err := spa.New(spa.Config{Name: "Board", BaseURL: o.boardURL(), Issuer: o.issuer(), ClientID: "board",
+		Resources: resources,
+		APIs:      spaAPIs, Others: single})
 	add(portBoard, h, err)
 	h, err = api.New(api.Config{Audience: o.apiURL(), Issuer: o.issuer(), AllowedOrigins: []string{o.boardURL()},
 		LedgerFile: o.kept("ledger.json"), HTTPClient: caller(), Logger: logger.With("application", "api")})
@@ -495,7 +516,8 @@ func (o demoOptions) applications(ctx context.Context, secrets map[string]string
 }
 
 func (o demoOptions) apis(withFlask bool) []demoSite {
-	out := []demoSite{{Name: "API", URL: o.apiURL(), ClientID: "api", Note: "takes access tokens and keeps the ledger: /public, /me, /admin, /entries"}}
+	out := []demoSite{{Name: "API", URL: o.apiURL(), ClientID: "api",
+		Note: "takes access tokens and keeps the ledger: /public, /me, /admin, /entries"}}
 	if withFlask {
 		out = append(out, demoSite{Name: "API in Flask", URL: o.flaskURL(), Note: "the same in Python"})
 	}
@@ -503,7 +525,8 @@ func (o demoOptions) apis(withFlask bool) []demoSite {
 }
 
 func (o demoOptions) info(passwords map[string]string, flaskHint string) demoInfo {
-	info := demoInfo{Issuer: o.issuer(), Account: o.issuer() + "/account", Admin: o.issuer() + "/admin", APIs: o.apis(flaskHint == ""), FlaskHint: flaskHint,
+	info := demoInfo{Issuer: o.issuer(), Account: o.issuer() + "/account", Admin: o.issuer() + "/admin",
+		APIs: o.apis(flaskHint == ""), FlaskHint: flaskHint,
 		CommandLine: "go run ./clients/cli/whoami --issuer " + o.issuer() + " --client-id whoami"}
 	for _, a := range demoApps {
 		info.Applications = append(info.Applications, demoSite{a.name, a.url(o), a.id, a.note})

@@ -36,7 +36,8 @@ func useDemo(t *testing.T, info demoInfo) {
 	t.Helper()
 	p := newPerson(t)
 	notes, photos := info.Applications[0].URL, info.Applications[1].URL
-	p.open(notes+"/").press("sign-in").must("login-page").press("login-submit", "username", "alice", "password", info.password("alice")).must("signed-in")
+	p.open(notes+"/").press("sign-in").must("login-page").press("login-submit", "username", "alice", "password",
+		info.password("alice")).must("signed-in")
 	p.press("note-add", "text", "written in the demonstration").must("signed-in")
 	if !strings.Contains(p.body, "written in the demonstration") {
 		t.Errorf("the note is not kept: %s", p.body)
@@ -72,7 +73,8 @@ func TestTheDemonstrationKeepsWhatItIsToldToKeepAndNothingElse(t *testing.T) {
 
 	r, second := demonstration(t, "--data", data, "--port", port) // at once, on the same ports
 	alice := newPerson(t)
-	alice.open(second.Applications[0].URL+"/").press("sign-in").press("login-submit", "username", "alice", "password", second.password("alice")).must("signed-in")
+	alice.open(second.Applications[0].URL+"/").press("sign-in").press("login-submit", "username", "alice", "password",
+		second.password("alice")).must("signed-in")
 	if strings.Count(alice.body, "written in the demonstration") == 0 {
 		t.Errorf("the note of before is gone: %s", alice.body)
 	}
@@ -87,7 +89,8 @@ func TestTheDemonstrationKeepsWhatItIsToldToKeepAndNothingElse(t *testing.T) {
 
 	elsewhere := t.TempDir()
 	succeed(t, "", "user", "create", "somebody", "--no-password", "--data", elsewhere)
-	if r := latchkey(t, "", nil, "demo", "--data", elsewhere, "--port", port); r.code != exitFailed || !strings.Contains(r.stderr, "in use for something else") {
+	if r := latchkey(t, "", nil, "demo", "--data", elsewhere, "--port", port); r.code != exitFailed ||
+		!strings.Contains(r.stderr, "in use for something else") {
 		t.Errorf("on a database with people: exit %d, %s", r.code, r.stderr)
 	}
 	if list := succeed(t, "", "user", "list", "--data", elsewhere); strings.Contains(list, "alice") {
@@ -132,7 +135,8 @@ func TestTheDemonstrationReportsRefusalsAndNothingElse(t *testing.T) {
 	p.open(info.Issuer + "/account")
 	p.open(info.Issuer + "/authorize?client_id=notes&response_type=code&scope=openid&redirect_uri=https://evil.example/").must("op-error")
 	r.await(r.stderr, `redirect_uri received \"https://evil.example/\"`)
-	if lines := strings.Count(r.stderr.String(), "\n"); lines != 1 || !strings.Contains(r.stderr.String(), "request_id=") {
+	if lines := strings.Count(r.stderr.String(), "\n"); lines != 1 || !strings.Contains(r.stderr.String(),
+		"request_id=") {
 		t.Errorf("it reports more than the refusal: %s", r.stderr)
 	}
 }

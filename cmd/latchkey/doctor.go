@@ -36,13 +36,15 @@ Refused requests are kept for a week, without secrets, and not more than some of
 				return sh.done("No request of %s was refused in the last week.", args[0])
 			}
 			for _, d := range all {
-				sh.printf("%s  %s  %s  %d %s\n  %s\n", d.Code, d.Time.UTC().Format("2006-01-02 15:04:05"), printable(d.Endpoint), d.Status, printable(d.Error), printable(d.Reason))
+				sh.printf("%s  %s  %s  %d %s\n  %s\n", d.Code, d.Time.UTC().Format("2006-01-02 15:04:05"),
+					printable(d.Endpoint), d.Status, printable(d.Error), printable(d.Reason))
 				for _, f := range d.Findings {
 					if f.OK {
 						sh.printf("  %s is right\n", f.Field)
 						continue
 					}
-					sh.printf("  %s\n    expected  %s\n    received  %s\n", f.Field, printable(strings.ReplaceAll(f.Expected, "\n", ", ")), printable(f.Received))
+					sh.printf("  %s\n    expected  %s\n    received  %s\n", f.Field,
+						printable(strings.ReplaceAll(f.Expected, "\n", ", ")), printable(f.Received))
 				}
 			}
 			return nil

@@ -134,7 +134,8 @@ func checkWritten(line string, checked *int) error {
 		if err != nil {
 			return err
 		}
-		if cmd.HasSubCommands() && !strings.Contains(cmd.Use, " ") && len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+		if cmd.HasSubCommands() && !strings.Contains(cmd.Use, " ") && len(rest) > 0 && !strings.HasPrefix(rest[0],
+			"-") {
 			return fmt.Errorf("%s has no command %s", cmd.CommandPath(), rest[0])
 		}
 		for _, w := range rest {

@@ -80,8 +80,10 @@ func TestRestartsInTurnBehindNginxFailNoRequest(t *testing.T) {
 	port := freePorts(t, 5)
 	domain := base + ":" + strconv.Itoa(port)
 	at := func(i int) string { return "127.0.0.1:" + strconv.Itoa(port+i) }
-	env := []string{"LATCHKEY_ISSUER=https://id." + domain, "LATCHKEY_MONGODB=" + storagetest.MongoURI(t), "LATCHKEY_MASTER_KEY=" + otherKey,
-		"LATCHKEY_TRUSTED_PROXIES=127.0.0.1", "LATCHKEY_METRICS_LISTEN=", "LATCHKEY_LOG_FORMAT=json", "LATCHKEY_DATA=" + t.TempDir(), "LATCHKEY_SHUTDOWN_DELAY=4s"}
+	env := []string{"LATCHKEY_ISSUER=https://id." + domain, "LATCHKEY_MONGODB=" + storagetest.MongoURI(t),
+		"LATCHKEY_MASTER_KEY=" + otherKey,
+		"LATCHKEY_TRUSTED_PROXIES=127.0.0.1", "LATCHKEY_METRICS_LISTEN=", "LATCHKEY_LOG_FORMAT=json", "LATCHKEY_DATA=" +
+			t.TempDir(), "LATCHKEY_SHUTDOWN_DELAY=4s"}
 	instance := func(i int) *running {
 		r := start(t, env, "serve", "--listen", at(2+i))
 		r.await(r.stderr, `"msg":"ready"`)
@@ -90,7 +92,8 @@ func TestRestartsInTurnBehindNginxFailNoRequest(t *testing.T) {
 	all := []*running{instance(0), instance(1)}
 	proxyNginx(t, port, certFile, keyFile, []string{at(2), at(3)}, at(4), base)
 	const secret = "a-secret-of-at-least-32-characters"
-	if r := latchkey(t, secret+"\n", env, "client", "create", "--name", "Job", "--type", "service", "--id", "job", "--secret-stdin"); r.code != exitOK {
+	if r := latchkey(t, secret+"\n", env, "client", "create", "--name", "Job", "--type", "service", "--id", "job",
+		"--secret-stdin"); r.code != exitOK {
 		t.Fatalf("exit %d %s", r.code, r.stderr)
 	}
 
@@ -101,10 +104,11 @@ func TestRestartsInTurnBehindNginxFailNoRequest(t *testing.T) {
 	for range 4 {
 		workers.Go(func() {
 			dialer := &net.Dialer{}
-			client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
-				DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-					return dialer.DialContext(ctx, network, at(0))
-				}}}
+			client := &http.Client{Timeout: 30 * time.Second,
+				Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
+					DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+						return dialer.DialContext(ctx, network, at(0))
+					}}}
 			defer client.CloseIdleConnections()
 			for {
 				select {
@@ -114,7 +118,8 @@ func TestRestartsInTurnBehindNginxFailNoRequest(t *testing.T) {
 				}
 				asked.Add(1)
 				body := url.Values{"grant_type": {"client_credentials"}}
-				req, err := http.NewRequest(http.MethodPost, "https://id."+domain+"/token", strings.NewReader(body.Encode()))
+				req, err := http.NewRequest(http.MethodPost, "https://id."+domain+"/token",
+					strings.NewReader(body.Encode()))
 				if err == nil {
 					req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 					req.SetBasicAuth("job", secret)

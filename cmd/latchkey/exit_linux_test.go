@@ -17,7 +17,8 @@ func TestExitCodesTellApartWhatAScriptAsksAbout(t *testing.T) {
 	at := func(args ...string) []string { return append(args, "--data", data) }
 	succeed(t, "", at("user", "create", "ada", "--no-password")...)
 	succeed(t, "", at("group", "create", "staff")...)
-	succeed(t, "", at("client", "create", "--id", "notes", "--name", "Notes", "--redirect-uri", "https://notes.example.com/cb", "--group", "staff")...)
+	succeed(t, "", at("client", "create", "--id", "notes", "--name", "Notes", "--redirect-uri",
+		"https://notes.example.com/cb", "--group", "staff")...)
 	damaged := t.TempDir()
 	rewrite(t, damaged+"/latchkey.db", strings.Repeat("no database ", 1000), 0o600)
 	for _, c := range []struct {
@@ -41,7 +42,8 @@ func TestExitCodesTellApartWhatAScriptAsksAbout(t *testing.T) {
 		{exitUnavailable, []string{"user", "list", "--data", t.TempDir() + "/none"}},
 		{exitOK, at("user", "create", "ada", "--no-password", "--if-missing")},
 		{exitOK, at("group", "create", "staff", "--if-missing", "--role", "admin")},
-		{exitOK, at("client", "create", "--if-missing", "--id", "notes", "--name", "Other", "--redirect-uri", "https://other.example.com/cb")},
+		{exitOK, at("client", "create", "--if-missing", "--id", "notes", "--name", "Other", "--redirect-uri",
+			"https://other.example.com/cb")},
 	} {
 		if r := latchkey(t, "", nil, c.args...); r.code != c.want {
 			t.Errorf("%s: exit %d: %s", strings.Join(c.args, " "), r.code, r.stderr)
@@ -56,7 +58,8 @@ func TestWhatIsRarelyMeantIsNotAcceptedInSilence(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
 	for want, args := range map[string][]string{
-		"without openid":    {"--type", "web", "--scope", "profile email", "--redirect-uri", "https://x.example.com/cb"},
+		"without openid": {"--type", "web", "--scope", "profile email", "--redirect-uri",
+			"https://x.example.com/cb"},
 		"has no audience: ": {"--type", "api"},
 		"no API":            {"--type", "service"},
 	} {
@@ -65,7 +68,8 @@ func TestWhatIsRarelyMeantIsNotAcceptedInSilence(t *testing.T) {
 			t.Errorf("%v: exit %d: %s", args, r.code, r.stderr)
 		}
 	}
-	r := latchkey(t, "", nil, "client", "create", "--name", "X", "--data", data, "--redirect-uri", "https://x.example.com/cb")
+	r := latchkey(t, "", nil, "client", "create", "--name", "X", "--data", data, "--redirect-uri",
+		"https://x.example.com/cb")
 	if r.code != exitOK || r.stderr != "" {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
@@ -113,7 +117,8 @@ func TestDeleteAsksAtATerminal(t *testing.T) {
 	} {
 		succeed(t, "", "group", "create", "staff", "--data", data, "--if-missing")
 		var out, errs bytes.Buffer
-		code := Run(t.Context(), append([]string{"group", "delete", "staff", "--data", data}, c.more...), terminal(t, c.typed), &out, &errs, nil)
+		code := Run(t.Context(), append([]string{"group", "delete", "staff", "--data", data}, c.more...),
+			terminal(t, c.typed), &out, &errs, nil)
 		if code != c.code || strings.Contains(errs.String(), "Delete the group staff for good?") != c.asks {
 			t.Errorf("%q %v: exit %d: %s", c.typed, c.more, code, errs.String())
 		}

@@ -38,7 +38,8 @@ func (m *mortal) start(p failpoint.Point) {
 	m.t.Helper()
 	m.log = &output{more: make(chan struct{}, 1)}
 	m.server = exec.Command(m.binary, "serve", "--data", m.data, "--listen", "127.0.0.1:"+strconv.Itoa(m.port), "--issuer", m.issuer) //nolint:gosec // ours
-	m.server.Env = append(os.Environ(), "LATCHKEY_METRICS_LISTEN=", "LATCHKEY_OUTBOUND_ALLOW_LOOPBACK=true", "FAILPOINT="+string(p))
+	m.server.Env = append(os.Environ(), "LATCHKEY_METRICS_LISTEN=", "LATCHKEY_OUTBOUND_ALLOW_LOOPBACK=true",
+		"FAILPOINT="+string(p))
 	m.server.Stderr = m.log
 	if err := m.server.Start(); err != nil {
 		m.t.Fatal(err)
@@ -141,17 +142,22 @@ func TestKilledAtEachPointNoCredentialIsLostOrUsedTwice(t *testing.T) {
 	}
 	for _, point := range failpoint.Points {
 		t.Run(string(point), func(t *testing.T) {
-			m := &mortal{t: t, binary: binary, data: t.TempDir(), port: freePorts(t, 1), app: newApplication(t), verifier: oauth2.GenerateVerifier(), who: newPerson(t)}
+			m := &mortal{t: t, binary: binary, data: t.TempDir(), port: freePorts(t, 1), app: newApplication(t),
+				verifier: oauth2.GenerateVerifier(), who: newPerson(t)}
 			m.issuer = "http://localhost:" + strconv.Itoa(m.port)
 			succeed(t, testPassword+"\n", "user", "create", "ada", "--password-stdin", "--data", m.data)
-			made := into[newClient](t, succeed(t, "", "client", "create", "--name", "Notes", "--redirect-uri", m.app.URL+"/callback", "--post-logout-redirect-uri", m.app.URL+"/bye",
+			made := into[newClient](t, succeed(t, "", "client", "create", "--name", "Notes", "--redirect-uri",
+				m.app.URL+"/callback", "--post-logout-redirect-uri", m.app.URL+"/bye",
 				"--backchannel-logout-uri", m.app.URL+"/backchannel", "--skip-consent", "--data", m.data, "--json"))
-			m.config = oauth2.Config{ClientID: made.ID, ClientSecret: made.ClientSecret, RedirectURL: m.app.URL + "/callback", Scopes: []string{"openid"},
-				Endpoint: oauth2.Endpoint{AuthURL: m.issuer + "/authorize", TokenURL: m.issuer + "/token", AuthStyle: oauth2.AuthStyleInHeader}}
+			m.config = oauth2.Config{ClientID: made.ID, ClientSecret: made.ClientSecret, RedirectURL: m.app.URL +
+				"/callback", Scopes: []string{"openid"},
+				Endpoint: oauth2.Endpoint{AuthURL: m.issuer + "/authorize", TokenURL: m.issuer + "/token",
+					AuthStyle: oauth2.AuthStyleInHeader}}
 			m.start("")
 			defer m.kill()
 			family, _, _ := strings.Cut(string(point), ".")
-			map[string]func(failpoint.Point){"code": m.killAtCode, "refresh": m.killAtRefresh, "signin": m.killAtSignIn, "logout": m.killAtLogout}[family](point)
+			map[string]func(failpoint.Point){"code": m.killAtCode, "refresh": m.killAtRefresh, "signin": m.killAtSignIn,
+				"logout": m.killAtLogout}[family](point)
 		})
 	}
 }
@@ -240,7 +246,8 @@ func (m *mortal) killAtSignIn(p failpoint.Point) {
 func (m *mortal) killAtLogout(p failpoint.Point) {
 	tokens := m.tokens()
 	hint, _ := tokens.Extra("id_token").(string)
-	address := m.issuer + "/logout?" + url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {m.app.URL + "/bye"}}.Encode()
+	address := m.issuer + "/logout?" + url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {m.app.URL +
+		"/bye"}}.Encode()
 	m.restart(p)
 	resp, err := m.who.client.Get(address)
 	if err == nil {

@@ -60,7 +60,8 @@ func (sh *shell) groupUpdate() *cobra.Command {
 		args:  exactArgs(1, oneName), json: true,
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&description, "description", "", "a `SENTENCE` for administrators")
-			cmd.Flags().StringArrayVar(&roles, "role", nil, `a `+"`ROLE`"+` that members have, in place of those before; may be repeated, "" for none`)
+			cmd.Flags().StringArrayVar(&roles, "role", nil,
+				`a `+"`ROLE`"+` that members have, in place of those before; may be repeated, "" for none`)
 		},
 		before: func(cmd *cobra.Command, args []string) error {
 			given = changedFlags(cmd)
@@ -119,7 +120,8 @@ func (sh *shell) groupList() *cobra.Command {
 }
 
 // groupMembers makes a command that does the same to several people and one group.
-func (sh *shell) groupMembers(verb, short, done string, do func(ctx context.Context, s *site, group, userID string) error) *cobra.Command {
+func (sh *shell) groupMembers(verb, short, done string, do func(ctx context.Context, s *site, group,
+	userID string) error) *cobra.Command {
 	return sh.siteCommand(siteCommand{
 		use:     verb + " GROUP USERNAME...",
 		short:   short,
@@ -165,7 +167,8 @@ func (sh *shell) groupRemove() *cobra.Command {
 }
 
 func (sh *shell) groupDelete() *cobra.Command {
-	return destroy(sh, "delete NAME", oneName, "Delete a group; its members lose its roles", "Delete the group %s for good? Its members lose its roles.",
+	return destroy(sh, "delete NAME", oneName, "Delete a group; its members lose its roles",
+		"Delete the group %s for good? Its members lose its roles.",
 		func(ctx context.Context, s *site, name string) (string, error) {
 			return "The group " + name + " is deleted.", s.admin.DeleteGroup(ctx, s.actor, name)
 		})

@@ -99,7 +99,8 @@ func start(t testing.TB, env []string, args ...string) *running {
 // startIn is start with a context of the caller's, which cancel ends.
 func startIn(ctx context.Context, cancel func(), t testing.TB, env []string, args ...string) *running {
 	t.Helper()
-	r := &running{t: t, stdout: &output{more: make(chan struct{}, 1)}, stderr: &output{more: make(chan struct{}, 1)}, ended: make(chan struct{})}
+	r := &running{t: t, stdout: &output{more: make(chan struct{}, 1)}, stderr: &output{more: make(chan struct{}, 1)},
+		ended: make(chan struct{})}
 	if !strings.Contains(strings.Join(env, "\n"), "LATCHKEY_SHUTDOWN_DELAY=") { // nobody is in front of it, as a rule
 		env = append(slices.Clone(env), "LATCHKEY_SHUTDOWN_DELAY=0s")
 	}
@@ -139,8 +140,10 @@ func (r *running) await(o *output, text string) {
 func serveAt(t testing.TB, port int, data string, more ...string) *running {
 	t.Helper()
 	addr := "127.0.0.1:" + strconv.Itoa(port)
-	r := start(t, []string{"LATCHKEY_METRICS_LISTEN=", "LATCHKEY_LOG_FORMAT=json", "LATCHKEY_OUTBOUND_ALLOW_LOOPBACK=true"},
-		append([]string{"serve", "--data", data, "--listen", addr, "--issuer", "http://localhost:" + strconv.Itoa(port)}, more...)...)
+	r := start(t, []string{"LATCHKEY_METRICS_LISTEN=", "LATCHKEY_LOG_FORMAT=json",
+		"LATCHKEY_OUTBOUND_ALLOW_LOOPBACK=true"},
+		append([]string{"serve", "--data", data, "--listen", addr, "--issuer", "http://localhost:" +
+			strconv.Itoa(port)}, more...)...)
 	r.await(r.stderr, `"msg":"ready"`)
 	return r
 }
@@ -268,7 +271,8 @@ func (p *person) filled(id string, values ...string) (*http.Request, error) {
 		}
 		data := url.Values{}
 		for _, input := range inputPattern.FindAllString(form, -1) {
-			if strings.HasPrefix(input, "<button") && attribute(input, "id") != id || attribute(input, "type") == "checkbox" {
+			if strings.HasPrefix(input, "<button") && attribute(input, "id") != id ||
+				attribute(input, "type") == "checkbox" {
 				continue
 			}
 			if name := attribute(input, "name"); name != "" {
@@ -278,7 +282,8 @@ func (p *person) filled(id string, values ...string) (*http.Request, error) {
 		for i := 0; i+1 < len(values); i += 2 {
 			data.Set(values[i], values[i+1])
 		}
-		req, err := http.NewRequest(http.MethodPost, p.resolve(attribute(form, "action")), strings.NewReader(data.Encode()))
+		req, err := http.NewRequest(http.MethodPost, p.resolve(attribute(form, "action")),
+			strings.NewReader(data.Encode()))
 		if err == nil {
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			req.Header.Set("Origin", p.url.Scheme+"://"+p.url.Host)

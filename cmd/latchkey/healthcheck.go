@@ -60,13 +60,15 @@ func (sh *shell) healthcheckCommand() *cobra.Command {
 			client := &http.Client{Timeout: 5 * time.Second, Transport: transport,
 				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 			defer client.CloseIdleConnections()
-			req, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, scheme+"://"+net.JoinHostPort(host, port)+"/readyz", nil)
+			req, err := http.NewRequestWithContext(cmd.Context(), http.MethodGet, scheme+"://"+net.JoinHostPort(host,
+				port)+"/readyz", nil)
 			if err != nil {
 				return err
 			}
 			resp, err := client.Do(req)
 			if err != nil {
-				return fmt.Errorf("nothing answers at %s; is latchkey serve running, and does it listen there? (%w)", req.URL.Host, cause(err))
+				return fmt.Errorf("nothing answers at %s; is latchkey serve running, and does it listen there? (%w)",
+					req.URL.Host, cause(err))
 			}
 			defer resp.Body.Close()
 			body, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))

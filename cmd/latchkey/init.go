@@ -143,7 +143,8 @@ func writeConfig(file string, c config.Config) error {
 
 // quoteYAML writes a text so that YAML reads it as it is.
 func quoteYAML(s string) string {
-	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/._-") == "" && !strings.Contains(s, ": ") && !strings.HasPrefix(s, "-") && !strings.HasSuffix(s, ":") {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:/._-") == "" &&
+		!strings.Contains(s, ": ") && !strings.HasPrefix(s, "-") && !strings.HasSuffix(s, ":") {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
@@ -197,9 +198,11 @@ func (sh *shell) printConfig(c config.Config) error {
 				settings[s.Key] = jsonValue(s)
 			}
 		}
-		return sh.printJSON(map[string]any{"settings": settings, "store": store, "warnings": append([]string{}, warnings...)})
+		return sh.printJSON(map[string]any{"settings": settings, "store": store, "warnings": append([]string{},
+			warnings...)})
 	}
-	rows := [][]string{{"issuer", c.Issuer}, {"discovery", c.Issuer + "/.well-known/openid-configuration"}, {"answers at", c.Listen + ", " + transport},
+	rows := [][]string{{"issuer", c.Issuer}, {"discovery", c.Issuer + "/.well-known/openid-configuration"},
+		{"answers at", c.Listen + ", " + transport},
 		{"metrics at", c.MetricsListen}, {"store", store}, {"master key", key}, {"registration", c.Registration}}
 	if c.File() != "" {
 		rows = append([][]string{{"read from", c.File()}}, rows...)

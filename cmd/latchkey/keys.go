@@ -14,7 +14,8 @@ import (
 )
 
 func (sh *shell) keysCommand() *cobra.Command {
-	return commandGroup("keys", "The provider's own keys: list, rotate, revoke", sh.keysList(), sh.keysRotate(), sh.keysRevoke())
+	return commandGroup("keys", "The provider's own keys: list, rotate, revoke", sh.keysList(), sh.keysRotate(),
+		sh.keysRevoke())
 }
 
 // States of a key.
@@ -53,7 +54,8 @@ func listKeys(stored []keys.StoredKey, now time.Time) []listedKey {
 func listRevoked(revoked []keys.RevokedKey) []listedKey {
 	out := []listedKey{}
 	for _, k := range revoked {
-		out = append(out, listedKey{keys.StoredKey{ID: k.ID, Use: k.Use, Algorithm: k.Algorithm}, keyRevoked, k.RevokedAt})
+		out = append(out, listedKey{keys.StoredKey{ID: k.ID, Use: k.Use, Algorithm: k.Algorithm}, keyRevoked,
+			k.RevokedAt})
 	}
 	return out
 }
@@ -82,8 +84,9 @@ func (sh *shell) printKeys(list []listedKey) error {
 }
 
 func (sh *shell) keysList() *cobra.Command {
-	return sh.siteCommand(siteCommand{use: "list", short: "List all keys and what each is for, also those that were revoked within a year",
-		args: exactArgs(0, ""), json: true,
+	return sh.siteCommand(siteCommand{use: "list",
+		short: "List all keys and what each is for, also those that were revoked within a year",
+		args:  exactArgs(0, ""), json: true,
 		run: func(ctx context.Context, s *site, _ []string) error {
 			stored, revoked, err := s.admin.ProviderKeys(ctx, s.actor)
 			if err != nil {
@@ -106,7 +109,8 @@ A running server takes the change up within a second, and the command returns wh
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, alg := range args {
 				if !slices.Contains(keys.SigningAlgorithms, alg) && !slices.Contains(keys.EncryptionAlgorithms, alg) {
-					return usage("%q is not an algorithm of this program; there are %s, and %s", alg, strings.Join(keys.SigningAlgorithms, ", "), strings.Join(keys.EncryptionAlgorithms, ", "))
+					return usage("%q is not an algorithm of this program; there are %s, and %s", alg,
+						strings.Join(keys.SigningAlgorithms, ", "), strings.Join(keys.EncryptionAlgorithms, ", "))
 				}
 			}
 			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
@@ -153,7 +157,8 @@ With --all everything is withdrawn, also the keys that others encrypt to: for wh
 the master key. Change that as well: latchkey rekey.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all == (len(args) > 0) {
-				return usage("%s needs the kid of one or several keys (latchkey keys list shows them), or --all", cmd.CommandPath())
+				return usage("%s needs the kid of one or several keys (latchkey keys list shows them), or --all",
+					cmd.CommandPath())
 			}
 			return sh.onSite(cmd, false, func(ctx context.Context, s *site) error {
 				done, err := s.admin.RevokeKeys(ctx, s.actor, all, args...)

@@ -29,6 +29,7 @@ func dropNew(l net.Listener) {
 	}
 	_ = raw.Control(func(fd uintptr) {
 		// Without it, the queue is empty as a rule all the same.
-		_ = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+		_ = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+			&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
 	})
 }

@@ -42,10 +42,13 @@ func (s *site) observe(p *provider.Provider, cert *certificate, lostLines func()
 	all := []prometheus.Collector{s.counts.purged, s.counts.purge,
 		gauge("latchkey_build_info", "1, with what was built.", prometheus.Labels{"version": number, "commit": commit},
 			func() float64 { return 1 }),
-		counter("latchkey_log_lines_lost_total", "Log lines that were left out, because nobody read them in time.", lostLines),
-		counter("latchkey_dropped_connections_total", "Connections that ended before a request was read: handshakes that failed, and the like.",
+		counter("latchkey_log_lines_lost_total", "Log lines that were left out, because nobody read them in time.",
+			lostLines),
+		counter("latchkey_dropped_connections_total",
+			"Connections that ended before a request was read: handshakes that failed, and the like.",
 			func() float64 { return float64(s.counts.dropped.Load()) }),
-		gauge("latchkey_passwords_waiting", "Passwords that wait to be computed.", nil, func() float64 { return float64(s.hasher.Waiting()) }),
+		gauge("latchkey_passwords_waiting", "Passwords that wait to be computed.", nil,
+			func() float64 { return float64(s.hasher.Waiting()) }),
 	}
 	all = append(all, &deliveryGauges{s})
 	if cert != nil {
@@ -56,7 +59,8 @@ func (s *site) observe(p *provider.Provider, cert *certificate, lostLines func()
 		all = append(all,
 			counter("latchkey_store_transactions_total", "Transactions that were committed to the embedded database.",
 				func() float64 { return float64(db.Stats().Committed) }),
-			counter("latchkey_store_transactions_failed_total", "Transactions that could not be begun or committed: a full disk, a locked file, damage.",
+			counter("latchkey_store_transactions_failed_total",
+				"Transactions that could not be begun or committed: a full disk, a locked file, damage.",
 				func() float64 { return float64(db.Stats().Failed) }),
 			counter("latchkey_store_writes_total", "Writes in these transactions; several share one.",
 				func() float64 { return float64(db.Stats().Writes) }),
@@ -70,9 +74,11 @@ func (s *site) observe(p *provider.Provider, cert *certificate, lostLines func()
 type deliveryGauges struct{ *site }
 
 var (
-	deliveriesDue = prometheus.NewDesc("latchkey_logout_deliveries_waiting", "Logout tokens that an application has not taken yet, at most 1000.", nil, nil)
-	deliveriesOld = prometheus.NewDesc("latchkey_logout_delivery_oldest_seconds", "How long the oldest of them has waited; 0 if there is none.", nil, nil)
-	storeUp       = prometheus.NewDesc("latchkey_store_up", "1 if the database answered just now, else 0.", nil, nil)
+	deliveriesDue = prometheus.NewDesc("latchkey_logout_deliveries_waiting",
+		"Logout tokens that an application has not taken yet, at most 1000.", nil, nil)
+	deliveriesOld = prometheus.NewDesc("latchkey_logout_delivery_oldest_seconds",
+		"How long the oldest of them has waited; 0 if there is none.", nil, nil)
+	storeUp = prometheus.NewDesc("latchkey_store_up", "1 if the database answered just now, else 0.", nil, nil)
 )
 
 // metricsPatience bounds what a scrape waits for the database.

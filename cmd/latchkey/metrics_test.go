@@ -16,7 +16,8 @@ func TestAlertsAndDashboardNameMetricsThatThereAre(t *testing.T) {
 	certFile, keyFile := makeCertificate(t, t.TempDir(), "id")
 	port := freePorts(t, 2)
 	inner := "127.0.0.1:" + strconv.Itoa(port+1)
-	r := start(t, []string{"LATCHKEY_METRICS_LISTEN=" + inner, "LATCHKEY_LOG_FORMAT=json", "LATCHKEY_TLS_CERT_FILE=" + certFile, "LATCHKEY_TLS_KEY_FILE=" + keyFile},
+	r := start(t, []string{"LATCHKEY_METRICS_LISTEN=" + inner, "LATCHKEY_LOG_FORMAT=json", "LATCHKEY_TLS_CERT_FILE=" +
+		certFile, "LATCHKEY_TLS_KEY_FILE=" + keyFile},
 		"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:"+strconv.Itoa(port), "--issuer", "https://localhost")
 	r.await(r.stderr, `"msg":"ready"`)
 	resp, err := http.Get("http://" + inner + "/metrics")
@@ -30,9 +31,11 @@ func TestAlertsAndDashboardNameMetricsThatThereAre(t *testing.T) {
 	}
 	there := string(text)
 	// Counters with labels appear with their first count.
-	counted := []string{"latchkey_http_request_duration_seconds", "latchkey_logins_total", "latchkey_tokens_issued_total", "latchkey_token_errors_total"}
+	counted := []string{"latchkey_http_request_duration_seconds", "latchkey_logins_total",
+		"latchkey_tokens_issued_total", "latchkey_token_errors_total"}
 	name := regexp.MustCompile(`latchkey_[a-z_]+`)
-	for _, file := range []string{"docs/deploy/prometheus/latchkey.rules.yml", "docs/deploy/grafana/latchkey.json", "docs/operations.md"} {
+	for _, file := range []string{"docs/deploy/prometheus/latchkey.rules.yml", "docs/deploy/grafana/latchkey.json",
+		"docs/operations.md"} {
 		written, err := os.ReadFile(filepath.Join(top, file))
 		if err != nil {
 			t.Fatal(err)

@@ -29,10 +29,12 @@ func TestPasskeysInABrowser(t *testing.T) {
 			if _, err := cdp.Call(ctx, tab, webauthn.Enable, webauthn.EnableParams{}); err != nil {
 				return err
 			}
-			_, err := cdp.Call(ctx, tab, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
-				Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
-				HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true,
-			}})
+			_, err := cdp.Call(ctx, tab, webauthn.AddVirtualAuthenticator,
+				webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{
+					Protocol: webauthn.AuthenticatorProtocolCtap2, Transport: webauthn.AuthenticatorTransportInternal,
+					HasResidentKey: true, HasUserVerification: true, IsUserVerified: true,
+					AutomaticPresenceSimulation: true,
+				}})
 			return err
 		}))
 	}
@@ -43,15 +45,18 @@ func TestPasskeysInABrowser(t *testing.T) {
 	// After a password, on the account page.
 	w.do(chromedp.Navigate(account+"/methods"), chromedp.WaitVisible("#login-submit"))
 	w.screenshot("sign-in-with-passkey")
-	w.do(chromedp.SendKeys("#username", "alice"), chromedp.SendKeys("#password", password["alice"]), chromedp.Click("#login-submit"))
+	w.do(chromedp.SendKeys("#username", "alice"), chromedp.SendKeys("#password", password["alice"]),
+		chromedp.Click("#login-submit"))
 	w.do(chromedp.WaitVisible("#passkey-use"))
 	w.screenshot("methods-without-passkey")
-	w.do(chromedp.Click("#passkey-use"), chromedp.WaitVisible("#recovery-page"), chromedp.Click("#recovery-continue"), chromedp.WaitVisible("#passkey-0"))
+	w.do(chromedp.Click("#passkey-use"), chromedp.WaitVisible("#recovery-page"), chromedp.Click("#recovery-continue"),
+		chromedp.WaitVisible("#passkey-0"))
 	w.screenshot("methods-with-passkey")
 
 	// It is asked for after the password, unless the browser fills it in before.
 	w.do(chromedp.Navigate(account+"/sessions"), chromedp.WaitVisible("#sessions-page"))
-	w.do(chromedp.Navigate(strings.TrimSuffix(account, "/account")+"/logout"), chromedp.WaitVisible("#logout-confirm"), chromedp.Click("#logout-confirm"), chromedp.WaitVisible("#logged-out"))
+	w.do(chromedp.Navigate(strings.TrimSuffix(account, "/account")+"/logout"), chromedp.WaitVisible("#logout-confirm"),
+		chromedp.Click("#logout-confirm"), chromedp.WaitVisible("#logged-out"))
 	w.do(chromedp.Navigate(site["Notes"]+"/"), chromedp.WaitVisible("#sign-in"), chromedp.Click("#sign-in"))
 	// Chromium's virtual authenticator answers the autofill by itself: nobody has to choose.
 	w.do(chromedp.WaitVisible("#signed-in"))

@@ -25,7 +25,8 @@ func (s *site) masterKeyWarnings() []string {
 	case s.HasOldMasterKey():
 		return []string{"the master key is the old one still: when every instance has both, run latchkey rekey"}
 	case s.MasterKey == "" && err == nil:
-		return []string{"a change of the master key was interrupted: run latchkey rekey, and do not delete " + s.NewMasterKeyPath()}
+		return []string{"a change of the master key was interrupted: run latchkey rekey, and do not delete " +
+			s.NewMasterKeyPath()}
 	}
 	return nil
 }

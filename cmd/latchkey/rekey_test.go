@@ -40,13 +40,15 @@ func (c secretHolder) authenticatesAt(t testing.TB, address, issuer string) int 
 		t.Fatal(err)
 	}
 	now := time.Now()
-	assertion, err := jwt.Signed(signer).Claims(jwt.Claims{Issuer: c.id, Subject: c.id, Audience: jwt.Audience{issuer}, ID: strconv.FormatInt(now.UnixNano(), 36),
+	assertion, err := jwt.Signed(signer).Claims(jwt.Claims{Issuer: c.id, Subject: c.id, Audience: jwt.Audience{issuer},
+		ID:       strconv.FormatInt(now.UnixNano(), 36),
 		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(time.Minute))}).Serialize()
 	if err != nil {
 		t.Fatal(err)
 	}
 	resp, err := http.PostForm(address+"/token", url.Values{"grant_type": {"client_credentials"},
-		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion}})
+		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
+		"client_assertion":      {assertion}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,18 +62,22 @@ func (c secretHolder) authenticatesAt(t testing.TB, address, issuer string) int 
 // masterKeyChanges changes the master key beside a running server, on which ada is signed in, and
 // looks whether anybody notices.
 func masterKeyChanges(t *testing.T, issuer, data string, on func(...string) []string, app *application, who *person) {
-	holder := into[newClient](t, succeed(t, "", on("client", "create", "--name", "Robot", "--type", "service", "--token-endpoint-auth-method", "client_secret_jwt", "--audience", "https://api.example.com", "--json")...))
+	holder := into[newClient](t, succeed(t, "", on("client", "create", "--name", "Robot", "--type", "service",
+		"--token-endpoint-auth-method", "client_secret_jwt", "--audience", "https://api.example.com", "--json")...))
 	robot := secretHolder{holder.ID, holder.ClientSecret}
 	if status := robot.authenticates(t, issuer); status != http.StatusOK {
 		t.Fatalf("control: %d", status)
 	}
-	made := into[newClient](t, succeed(t, "", on("client", "create", "--name", "Diary", "--type", "web", "--redirect-uri", app.URL+"/callback", "--subject-type", "pairwise", "--skip-consent", "--json")...))
+	made := into[newClient](t, succeed(t, "", on("client", "create", "--name", "Diary", "--type", "web",
+		"--redirect-uri", app.URL+"/callback", "--subject-type", "pairwise", "--skip-consent", "--json")...))
 	verifier := oauth2.GenerateVerifier()
-	config := oauth2.Config{ClientID: made.ID, ClientSecret: made.ClientSecret, RedirectURL: app.URL + "/callback", Scopes: []string{"openid", "offline_access"},
+	config := oauth2.Config{ClientID: made.ID, ClientSecret: made.ClientSecret, RedirectURL: app.URL + "/callback",
+		Scopes:   []string{"openid", "offline_access"},
 		Endpoint: oauth2.Endpoint{AuthURL: issuer + "/authorize", TokenURL: issuer + "/token"}}
 	silently := func() (tokens *oauth2.Token, sub string) {
 		t.Helper()
-		who.open(config.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("prompt", "none"))).must("back")
+		who.open(config.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("prompt",
+			"none"))).must("back")
 		tokens, err := config.Exchange(t.Context(), app.get("code"), oauth2.VerifierOption(verifier))
 		if err != nil {
 			t.Fatalf("%v; answer %v", err, app.answer)
@@ -89,7 +95,8 @@ func masterKeyChanges(t *testing.T, issuer, data string, on func(...string) []st
 	old := master(t, path)
 	args := on("rekey")
 	if slices.Contains(args, "--mongodb") {
-		if r := latchkey(t, "", nil, args...); r.code == exitOK || !strings.Contains(r.stderr, "other instances") || !strings.Contains(r.stderr, "old_master_key") {
+		if r := latchkey(t, "", nil, args...); r.code == exitOK || !strings.Contains(r.stderr, "other instances") ||
+			!strings.Contains(r.stderr, "old_master_key") {
 			t.Errorf("on a MongoDB that others may use: exit %d, %s", r.code, r.stderr)
 		}
 		args = append(args, "--single")
@@ -98,7 +105,8 @@ func masterKeyChanges(t *testing.T, issuer, data string, on func(...string) []st
 	if r.code != exitOK || !strings.Contains(r.stderr, "1 client secret") {
 		t.Fatalf("exit %d, %s", r.code, r.stderr)
 	}
-	if keys.MasterKeyID(master(t, path)) == keys.MasterKeyID(old) || !slices.Equal(master(t, path+"."+keys.MasterKeyID(old)), old) {
+	if keys.MasterKeyID(master(t, path)) == keys.MasterKeyID(old) ||
+		!slices.Equal(master(t, path+"."+keys.MasterKeyID(old)), old) {
 		t.Error("the old key is not kept beside the new one")
 	}
 	if _, err := os.Lstat(path + ".new"); err == nil {
@@ -118,7 +126,8 @@ func masterKeyChanges(t *testing.T, issuer, data string, on func(...string) []st
 		t.Errorf("client_secret_jwt: %d", status)
 	}
 	env := []string{"LATCHKEY_MASTER_KEY=" + base64.StdEncoding.EncodeToString(old)}
-	if r := latchkey(t, "", env, on("user", "list")...); r.code == exitOK || !strings.Contains(r.stderr, keys.MasterKeyID(old)) || !strings.Contains(r.stderr, keys.MasterKeyID(master(t, path))) {
+	if r := latchkey(t, "", env, on("user", "list")...); r.code == exitOK || !strings.Contains(r.stderr,
+		keys.MasterKeyID(old)) || !strings.Contains(r.stderr, keys.MasterKeyID(master(t, path))) {
 		t.Errorf("with the old key alone: exit %d, %s", r.code, r.stderr)
 	}
 	succeed(t, "", on("user", "list")...)
@@ -175,7 +184,9 @@ func TestRekeyIsTakenUpWhereItWasInterrupted(t *testing.T) {
 			port := freePorts(t, 1)
 			issuer := "http://localhost:" + strconv.Itoa(port)
 			succeed(t, "", "init", "--data", data, "--config", filepath.Join(data, "latchkey.yaml"))
-			made := into[newClient](t, succeed(t, "", "client", "create", "--data", data, "--name", "Robot", "--type", "service", "--token-endpoint-auth-method", "client_secret_jwt", "--audience", "https://api.example.com", "--json"))
+			made := into[newClient](t, succeed(t, "", "client", "create", "--data", data, "--name", "Robot", "--type",
+				"service", "--token-endpoint-auth-method", "client_secret_jwt", "--audience", "https://api.example.com",
+				"--json"))
 			robot := secretHolder{made.ID, made.ClientSecret}
 			first := master(t, path)
 			interrupt(t, data, path)
@@ -201,7 +212,8 @@ func TestRekeyIsTakenUpWhereItWasInterrupted(t *testing.T) {
 			if status := robot.authenticates(t, issuer); status != http.StatusOK {
 				t.Errorf("after a restart: %d", status)
 			}
-			if keys.MasterKeyID(master(t, path)) == keys.MasterKeyID(first) || !slices.Equal(master(t, path+"."+keys.MasterKeyID(first)), first) {
+			if keys.MasterKeyID(master(t, path)) == keys.MasterKeyID(first) ||
+				!slices.Equal(master(t, path+"."+keys.MasterKeyID(first)), first) {
 				t.Error("the old key is not kept beside the new one")
 			}
 			if _, err := os.Lstat(path + ".new"); err == nil {
@@ -224,7 +236,10 @@ func changeDatabase(t *testing.T, data, path string) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	sealer, err := keys.OpenSealer(t.Context(), keys.SealerConfig{Store: store, Masters: func() ([][]byte, error) { return [][]byte{master(t, path), key}, nil }})
+	sealer, err := keys.OpenSealer(t.Context(), keys.SealerConfig{Store: store, Masters: func() ([][]byte,
+		error) {
+		return [][]byte{master(t, path), key}, nil
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +263,8 @@ func TestRekeyWithBothKeysInTheConfiguration(t *testing.T) {
 	only := []string{"LATCHKEY_MASTER_KEY=" + old}
 	both := []string{"LATCHKEY_MASTER_KEY=" + fresh, "LATCHKEY_OLD_MASTER_KEY_FILE=" + oldFile}
 	after := []string{"LATCHKEY_MASTER_KEY=" + fresh}
-	if r := latchkey(t, "", only, "init", "--data", data, "--config", filepath.Join(data, "latchkey.yaml")); r.code != exitOK {
+	if r := latchkey(t, "", only, "init", "--data", data, "--config",
+		filepath.Join(data, "latchkey.yaml")); r.code != exitOK {
 		t.Fatal(r.stderr)
 	}
 	run := func(env []string, args ...string) ran { return latchkey(t, "", env, append(args, "--data", data)...) }
@@ -276,7 +292,8 @@ func TestRekeyWithBothKeysInTheConfiguration(t *testing.T) {
 		}
 	}
 	bad := append(slices.Clone(after), "LATCHKEY_OLD_MASTER_KEY=short")
-	if r := run(bad, "user", "list"); r.code == exitOK || !strings.Contains(r.stderr, "LATCHKEY_OLD_MASTER_KEY") || strings.Contains(r.stderr, "short ") {
+	if r := run(bad, "user", "list"); r.code == exitOK || !strings.Contains(r.stderr, "LATCHKEY_OLD_MASTER_KEY") ||
+		strings.Contains(r.stderr, "short ") {
 		t.Errorf("a bad second key: exit %d, %s", r.code, r.stderr)
 	}
 }
@@ -290,7 +307,8 @@ func TestTwoInstancesChangeTheirMasterKeyOneAfterTheOther(t *testing.T) {
 	issuer := "http://localhost:" + strconv.Itoa(ports)
 	addresses := []string{issuer, "http://127.0.0.1:" + strconv.Itoa(ports+1)}
 	first, second := base64.StdEncoding.EncodeToString(newKey(t)), base64.StdEncoding.EncodeToString(newKey(t))
-	before, both, after := []string{"LATCHKEY_MASTER_KEY=" + first}, []string{"LATCHKEY_MASTER_KEY=" + second, "LATCHKEY_OLD_MASTER_KEY=" + first}, []string{"LATCHKEY_MASTER_KEY=" + second}
+	before, both, after := []string{"LATCHKEY_MASTER_KEY=" + first}, []string{"LATCHKEY_MASTER_KEY=" + second,
+		"LATCHKEY_OLD_MASTER_KEY=" + first}, []string{"LATCHKEY_MASTER_KEY=" + second}
 	serve := func(i int, env []string) *running {
 		t.Helper()
 		r := start(t, append([]string{"LATCHKEY_METRICS_LISTEN=", "LATCHKEY_LOG_FORMAT=json"}, env...),
@@ -299,7 +317,8 @@ func TestTwoInstancesChangeTheirMasterKeyOneAfterTheOther(t *testing.T) {
 		return r
 	}
 	a, b := serve(0, before), serve(1, before)
-	r := latchkey(t, "", before, "client", "create", "--mongodb", uri, "--name", "Robot", "--type", "service", "--token-endpoint-auth-method", "client_secret_jwt", "--audience", "https://api.example.com", "--json")
+	r := latchkey(t, "", before, "client", "create", "--mongodb", uri, "--name", "Robot", "--type", "service",
+		"--token-endpoint-auth-method", "client_secret_jwt", "--audience", "https://api.example.com", "--json")
 	if r.code != exitOK {
 		t.Fatal(r.stderr)
 	}
@@ -340,7 +359,8 @@ func TestTwoInstancesChangeTheirMasterKeyOneAfterTheOther(t *testing.T) {
 	if status := ready(1); status != http.StatusServiceUnavailable {
 		t.Errorf("the instance that was forgotten: %d", status)
 	}
-	if key, err := keys.ParseMasterKey(second); err != nil || !strings.Contains(b.stderr.String(), "sealed under the master key "+keys.MasterKeyID(key)) {
+	if key, err := keys.ParseMasterKey(second); err != nil || !strings.Contains(b.stderr.String(),
+		"sealed under the master key "+keys.MasterKeyID(key)) {
 		t.Errorf("its log does not say which master key it lacks: %v %s", err, b.stderr)
 	}
 	b.stop()

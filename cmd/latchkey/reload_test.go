@@ -22,7 +22,8 @@ func TestSIGHUPReadsTheCertificateAgainAndSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	addr := "127.0.0.1:" + strconv.Itoa(freePorts(t, 1))
 	r := startIn(withReload(ctx, signals, cancel), cancel, t,
-		[]string{"LATCHKEY_METRICS_LISTEN=", "LATCHKEY_LOG_FORMAT=json", "LATCHKEY_TLS_CERT_FILE=" + certFile, "LATCHKEY_TLS_KEY_FILE=" + keyFile},
+		[]string{"LATCHKEY_METRICS_LISTEN=", "LATCHKEY_LOG_FORMAT=json", "LATCHKEY_TLS_CERT_FILE=" + certFile,
+			"LATCHKEY_TLS_KEY_FILE=" + keyFile},
 		"serve", "--data", t.TempDir(), "--listen", addr, "--issuer", "https://localhost")
 	r.await(r.stderr, `"msg":"ready"`)
 	signals <- syscall.SIGHUP
@@ -64,7 +65,8 @@ func TestSIGHUPReadsTextsAndLookAgain(t *testing.T) {
 	write("Good morning")
 	signals := make(chan os.Signal, 1)
 	ctx, cancel := context.WithCancel(t.Context())
-	r := startIn(withReload(ctx, signals, cancel), cancel, t, nil, "serve", "--config", file, "--listen", "127.0.0.1:"+port)
+	r := startIn(withReload(ctx, signals, cancel), cancel, t, nil, "serve", "--config", file, "--listen",
+		"127.0.0.1:"+port)
 	r.await(r.stderr, `"msg":"ready"`)
 	who := newPerson(t)
 	see := func(want string) {
@@ -99,8 +101,10 @@ func TestReaderOfTheLogThatStopsReadingKeepsNoRequestWaiting(t *testing.T) {
 	defer cancel()
 	ended := make(chan int, 1)
 	go func() {
-		ended <- Run(ctx, []string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:" + port, "--issuer", "http://localhost:" + port},
-			strings.NewReader(""), io.Discard, writer, []string{"LATCHKEY_METRICS_LISTEN=", "LATCHKEY_SHUTDOWN_DELAY=0s"})
+		ended <- Run(ctx, []string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:" + port, "--issuer",
+			"http://localhost:" + port},
+			strings.NewReader(""), io.Discard, writer, []string{"LATCHKEY_METRICS_LISTEN=",
+				"LATCHKEY_SHUTDOWN_DELAY=0s"})
 	}()
 	lines := bufio.NewScanner(reader)
 	for lines.Scan() && !strings.Contains(lines.Text(), "msg=ready") {

@@ -40,9 +40,11 @@ func codeOf(err error) int {
 		return exitUnavailable
 	case errors.Is(err, admin.ErrNotFound), errors.Is(err, keys.ErrNoSuchKey):
 		return exitNotFound
-	case errors.Is(err, admin.ErrTaken), errors.Is(err, admin.ErrConflict), errors.Is(err, admin.ErrInUse), errors.Is(err, admin.ErrLastOwner):
+	case errors.Is(err, admin.ErrTaken), errors.Is(err, admin.ErrConflict), errors.Is(err, admin.ErrInUse),
+		errors.Is(err, admin.ErrLastOwner):
 		return exitConflict
-	case errors.As(err, new(admin.Faults)), errors.As(err, new(config.Faults)), errors.As(err, new(config.Fault)), errors.Is(err, admin.ErrForbidden), errors.Is(err, errDeclined):
+	case errors.As(err, new(admin.Faults)), errors.As(err, new(config.Faults)), errors.As(err, new(config.Fault)),
+		errors.Is(err, admin.ErrForbidden), errors.Is(err, errDeclined):
 		return exitRefused
 	}
 	return exitFailed
@@ -153,8 +155,10 @@ An app:    latchkey client create --name Notes --type web --redirect-uri https:/
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagFault(err)} })
 	root.AddCommand(
 		sh.demoCommand(), sh.serveCommand(), sh.initCommand(), sh.configCommand(),
-		sh.userCommand(), sh.groupCommand(), sh.clientCommand(), sh.sessionCommand(), sh.tokenCommand(), sh.apiKeyCommand(), sh.whyCommand(), sh.doctorCommand(), sh.keysCommand(),
-		sh.auditCommand(), sh.applyCommand(), sh.exportCommand(), sh.backupCommand(), sh.restoreCommand(), sh.checkCommand(), sh.rekeyCommand(), sh.samplesCommand(), sh.healthcheckCommand(), sh.versionCommand(),
+		sh.userCommand(), sh.groupCommand(), sh.clientCommand(), sh.sessionCommand(), sh.tokenCommand(),
+		sh.apiKeyCommand(), sh.whyCommand(), sh.doctorCommand(), sh.keysCommand(),
+		sh.auditCommand(), sh.applyCommand(), sh.exportCommand(), sh.backupCommand(), sh.restoreCommand(),
+		sh.checkCommand(), sh.rekeyCommand(), sh.samplesCommand(), sh.healthcheckCommand(), sh.versionCommand(),
 	)
 	return root
 }

@@ -23,13 +23,19 @@ func TestAWrongTurnIsAnsweredInOneLine(t *testing.T) {
 		code int
 		want string
 	}{
-		{[]string{"demo", "--port", "abc"}, exitUsage, `latchkey: invalid argument "abc" for "--port" flag: it is a whole number`},
-		{[]string{"user", "create", "x", "--email-verified=perhaps"}, exitUsage, `latchkey: invalid argument "perhaps" for "--email-verified" flag: it is true or false`},
+		{[]string{"demo", "--port", "abc"}, exitUsage,
+			`latchkey: invalid argument "abc" for "--port" flag: it is a whole number`},
+		{[]string{"user", "create", "x", "--email-verified=perhaps"}, exitUsage,
+			`latchkey: invalid argument "perhaps" for "--email-verified" flag: it is true or false`},
 		{[]string{"usr"}, exitUsage, `latchkey: unknown command "usr" for "latchkey"; did you mean user`},
-		{[]string{"serve", "--issuer", "http://localhost:99999"}, exitRefused, "latchkey: --issuer: must have a port from 1 to 65535 or none, such as https://id.example.com"},
-		{[]string{"healthcheck", "--listen", "127.0.0.1:1"}, exitFailed, "latchkey: nothing answers at 127.0.0.1:1; is latchkey serve running, and does it listen there? (connection refused)"},
-		{[]string{"backup", there, "--data", data}, exitFailed, "latchkey: " + there + " is there already and stays as it is; name a new file"},
-		{[]string{"backup", filepath.Join(there, "x"), "--data", data}, exitFailed, "latchkey: back up to " + filepath.Join(there, "x") + ": open " + filepath.Join(there, "x") + ".partial: not a directory"},
+		{[]string{"serve", "--issuer", "http://localhost:99999"}, exitRefused,
+			"latchkey: --issuer: must have a port from 1 to 65535 or none, such as https://id.example.com"},
+		{[]string{"healthcheck", "--listen", "127.0.0.1:1"}, exitFailed,
+			"latchkey: nothing answers at 127.0.0.1:1; is latchkey serve running, and does it listen there? (connection refused)"},
+		{[]string{"backup", there, "--data", data}, exitFailed, "latchkey: " + there +
+			" is there already and stays as it is; name a new file"},
+		{[]string{"backup", filepath.Join(there, "x"), "--data", data}, exitFailed, "latchkey: back up to " +
+			filepath.Join(there, "x") + ": open " + filepath.Join(there, "x") + ".partial: not a directory"},
 	} {
 		r := latchkey(t, "", nil, c.args...)
 		line, rest, _ := strings.Cut(r.stderr, "\n")
@@ -50,13 +56,15 @@ func TestADatabaseThatDoesNotOpenIsSaidInOneLine(t *testing.T) {
 	}
 	key := filepath.Join(other, "master.key")
 	r := latchkey(t, "", []string{"LATCHKEY_MASTER_KEY_FILE=" + key}, "user", "list", "--data", data)
-	want := "^latchkey: the master key \\(" + regexp.QuoteMeta(key) + ", it is [0-9a-f]{8}\\) is not the one that this database was made with \\([0-9a-f]{8}\\); put that one back, or name its file in master_key_file\\. .*old_master_key_file\n$"
+	want := "^latchkey: the master key \\(" + regexp.QuoteMeta(key) +
+		", it is [0-9a-f]{8}\\) is not the one that this database was made with \\([0-9a-f]{8}\\); put that one back, or name its file in master_key_file\\. .*old_master_key_file\n$"
 	if r.code != exitFailed || !regexp.MustCompile(want).MatchString(r.stderr) {
 		t.Errorf("another's key: exit %d\n%s", r.code, r.stderr)
 	}
 	rewrite(t, filepath.Join(data, "latchkey.db"), strings.Repeat("what is this ", 1000), 0o600)
 	r = latchkey(t, "", nil, "user", "list", "--data", data)
-	if r.code != exitUnavailable || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, "put a backup in its place") {
+	if r.code != exitUnavailable || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr,
+		"put a backup in its place") {
 		t.Errorf("no database: exit %d\n%s", r.code, r.stderr)
 	}
 }
@@ -80,7 +88,8 @@ func TestAKeyIsRetiredWhenTheNextOneSigns(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	stored := []keys.StoredKey{
-		{ID: "old", CreatedAt: now, Use: keys.UseSignature, SignsFrom: now.Add(-time.Hour), RetiredAt: now.Add(10 * time.Minute)},
+		{ID: "old", CreatedAt: now, Use: keys.UseSignature, SignsFrom: now.Add(-time.Hour),
+			RetiredAt: now.Add(10 * time.Minute)},
 		{ID: "new", CreatedAt: now, Use: keys.UseSignature, SignsFrom: now.Add(10 * time.Minute)},
 	}
 	for at, want := range map[time.Time]string{now: "active next", now.Add(10 * time.Minute): "retired active"} {
@@ -107,7 +116,8 @@ func TestAnUnverifiedAddressIsMentionedWhenAPersonIsMade(t *testing.T) {
 		{"without", nil, false},
 		{"json", []string{"--email", "c@example.com", "--json"}, false},
 	} {
-		out := succeed(t, "", append([]string{"user", "create", test.name, "--no-password", "--data", data}, test.args...)...)
+		out := succeed(t, "", append([]string{"user", "create", test.name, "--no-password", "--data", data},
+			test.args...)...)
 		hint := "latchkey user update " + test.name + " --email a@example.com --email-verified"
 		if strings.Contains(out, "unverified, and some") != test.want || test.want && !strings.Contains(out, hint) {
 			t.Errorf("%s: %s", test.name, out)

@@ -53,7 +53,8 @@ func (s sampleSet) manifest() admin.Manifest {
 			Decisions:    clients.Decisions{Audience: []string{s.url("api")}, AllowedGroups: a.groups},
 			ClientSecret: s.clientSecret(a.id), Metadata: clients.Metadata{
 				ClientName: a.name, ClientURI: s.url(a.id), RedirectURIs: []string{s.url(a.id) + webapp.CallbackPath},
-				PostLogoutRedirectURIs: []string{s.url(a.id) + webapp.SignedOutPath}, BackchannelLogoutURI: s.url(a.id) + webapp.BackchannelLogoutPath,
+				PostLogoutRedirectURIs: []string{s.url(a.id) + webapp.SignedOutPath},
+				BackchannelLogoutURI:   s.url(a.id) + webapp.BackchannelLogoutPath,
 			}})
 	}
 	m.Clients = append(m.Clients, admin.ClientEntry{ClientID: "board", Type: clients.TypeSPA,
@@ -69,23 +70,27 @@ func (s sampleSet) manifest() admin.Manifest {
 func (s sampleSet) handler(ctx context.Context, client *http.Client, logger *slog.Logger) (http.Handler, error) {
 	hosts := map[string]http.Handler{}
 	var err error
-	if hosts["api."+s.domain], err = api.New(api.Config{Audience: s.url("api"), Issuer: s.issuer, AllowedOrigins: []string{s.url("board")},
-		HTTPClient: client, Logger: logger}); err != nil {
+	if hosts["api."+s.domain], err = api.New(api.Config{Audience: s.url("api"), Issuer: s.issuer,
+		AllowedOrigins: []string{s.url("board")},
+		HTTPClient:     client, Logger: logger}); err != nil {
 		return nil, err
 	}
 	var links []webapp.Link
 	var boardLinks []spa.Link
 	for _, a := range demoApps {
-		links, boardLinks = append(links, webapp.Link{Name: a.name, URL: s.url(a.id)}), append(boardLinks, spa.Link{Name: a.name, URL: s.url(a.id)})
+		links, boardLinks = append(links, webapp.Link{Name: a.name, URL: s.url(a.id)}),
+			append(boardLinks, spa.Link{Name: a.name, URL: s.url(a.id)})
 	}
 	links = append(links, webapp.Link{Name: "Board", URL: s.url("board")})
 	if hosts["board."+s.domain], err = spa.New(spa.Config{Name: "Board", BaseURL: s.url("board"), Issuer: s.issuer,
-		ClientID: "board", Resources: []string{s.issuer, s.url("api")}, APIs: []spa.API{{Name: "API", URL: s.url("api")}}, Others: boardLinks}); err != nil {
+		ClientID: "board", Resources: []string{s.issuer, s.url("api")},
+		APIs: []spa.API{{Name: "API", URL: s.url("api")}}, Others: boardLinks}); err != nil {
 		return nil, err
 	}
 	for i, a := range demoApps {
 		others := slices.Delete(slices.Clone(links), i, i+1)
-		hosts[a.id+"."+s.domain], err = webapp.New(ctx, webapp.Config{Name: a.name, Kind: a.kind, Look: a.look, BaseURL: s.url(a.id), Issuer: s.issuer,
+		hosts[a.id+"."+s.domain], err = webapp.New(ctx, webapp.Config{Name: a.name, Kind: a.kind, Look: a.look,
+			BaseURL: s.url(a.id), Issuer: s.issuer,
 			ClientID: a.id, ClientSecret: s.clientSecret(a.id),
 			Resources: []string{s.issuer, s.url("api")}, APIs: []webapp.API{{Name: "API", URL: s.url("api")}},
 			Others: others, HTTPClient: client, Logger: logger.With("application", a.id)})
@@ -117,7 +122,8 @@ func (sh *shell) samplesCommand() *cobra.Command {
 		if err := config.CheckIssuer(s.issuer); err != nil {
 			return config.Fault{Key: "issuer", Text: err.Error()}
 		}
-		if u, err := url.Parse("https://" + s.domain); s.domain == "" || err != nil || u.Host != s.domain || u.Host != strings.ToLower(u.Host) {
+		if u, err := url.Parse("https://" + s.domain); s.domain == "" || err != nil || u.Host != s.domain ||
+			u.Host != strings.ToLower(u.Host) {
 			return usage("--domain must be the name that the applications' hosts end in, such as example.com")
 		}
 		for _, kv := range sh.env {
@@ -220,5 +226,6 @@ speaks https. Their client secrets are derived from the environment variable SAM
 	serveThem.Flags().String("issuer", "", "the provider's `URL`")
 	sh.storeFlags(register)
 	sh.jsonFlag(register)
-	return commandGroup("samples", "The sample applications: run them on hosts of their own", serveThem, register, check)
+	return commandGroup("samples", "The sample applications: run them on hosts of their own", serveThem, register,
+		check)
 }

@@ -40,8 +40,10 @@ func selfSigned(t testing.TB, domain string) (certFile, keyFile string, pool *x5
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: domain}, DNSNames: []string{domain, "*." + domain},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: domain},
+		DNSNames:  []string{domain, "*." + domain},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true, IsCA: true}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -53,7 +55,8 @@ func selfSigned(t testing.TB, domain string) (certFile, keyFile string, pool *x5
 	}
 	folder := t.TempDir()
 	certFile, keyFile = filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
-	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
+	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der},
+		keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
 		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -114,9 +117,11 @@ func proxyNginx(t testing.TB, port int, certFile, keyFile string, instances []st
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf := strings.NewReplacer("${DOMAIN}", domain, "latchkey1:8080", instances[0], "latchkey2:8080", instances[1], "samples:9000", samples,
+	conf := strings.NewReplacer("${DOMAIN}", domain, "latchkey1:8080", instances[0], "latchkey2:8080", instances[1],
+		"samples:9000", samples,
 		"/etc/nginx/tls/tls.crt", certFile, "/etc/nginx/tls/tls.key", keyFile,
-		"listen 80 ", "listen 127.0.0.1:"+strconv.Itoa(port+1)+" ", "listen 443 ", "listen 127.0.0.1:"+strconv.Itoa(port)+" ").Replace(string(text))
+		"listen 80 ", "listen 127.0.0.1:"+strconv.Itoa(port+1)+" ", "listen 443 ",
+		"listen 127.0.0.1:"+strconv.Itoa(port)+" ").Replace(string(text))
 	var major, minor, patch int
 	if m := regexp.MustCompile(`nginx/(\d+)\.(\d+)\.(\d+)`).FindStringSubmatch(string(said)); m != nil {
 		major, _ = strconv.Atoi(m[1])
@@ -164,9 +169,12 @@ func TestTheSamplesBehindAProxyBeforeTwoInstances(t *testing.T) {
 			port := freePorts(t, 5)
 			domain := base + ":" + strconv.Itoa(port)
 			at := func(i int) string { return "127.0.0.1:" + strconv.Itoa(port+i) }
-			env := []string{"LATCHKEY_ISSUER=https://id." + domain, "LATCHKEY_MONGODB=" + storagetest.MongoURI(t), "LATCHKEY_MASTER_KEY=" + otherKey,
-				"LATCHKEY_TRUSTED_PROXIES=127.0.0.1", "LATCHKEY_METRICS_LISTEN=", "LATCHKEY_LOG_FORMAT=json", "LATCHKEY_DATA=" + t.TempDir(),
-				"LATCHKEY_OUTBOUND_ALLOW_LOOPBACK=true", "LATCHKEY_OUTBOUND_CA_FILE=" + certFile, samplesSecretEnv + "=" + samplesSecret}
+			env := []string{"LATCHKEY_ISSUER=https://id." + domain, "LATCHKEY_MONGODB=" + storagetest.MongoURI(t),
+				"LATCHKEY_MASTER_KEY=" + otherKey,
+				"LATCHKEY_TRUSTED_PROXIES=127.0.0.1", "LATCHKEY_METRICS_LISTEN=", "LATCHKEY_LOG_FORMAT=json",
+				"LATCHKEY_DATA=" + t.TempDir(),
+				"LATCHKEY_OUTBOUND_ALLOW_LOOPBACK=true", "LATCHKEY_OUTBOUND_CA_FILE=" + certFile, samplesSecretEnv +
+					"=" + samplesSecret}
 			for i := 2; i <= 3; i++ {
 				r := start(t, env, "serve", "--listen", at(i))
 				r.await(r.stderr, `"msg":"ready"`)
@@ -177,10 +185,12 @@ func TestTheSamplesBehindAProxyBeforeTwoInstances(t *testing.T) {
 					t.Fatalf("registered %d times: exit %d\n%s%s", i+1, r.code, r.stdout, r.stderr)
 				}
 			}
-			if r := latchkey(t, testPassword+"\n", env, "user", "create", "ada", "--group", "staff", "--password-stdin"); r.code != exitOK {
+			if r := latchkey(t, testPassword+"\n", env, "user", "create", "ada", "--group", "staff",
+				"--password-stdin"); r.code != exitOK {
 				t.Fatal(r.stderr)
 			}
-			handler, err := sampleSet{issuer: "https://id." + domain, domain: domain, secret: samplesSecret}.handler(t.Context(), trusting(pool), slog.New(slog.DiscardHandler))
+			handler, err := sampleSet{issuer: "https://id." + domain, domain: domain,
+				secret: samplesSecret}.handler(t.Context(), trusting(pool), slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -198,7 +208,8 @@ func TestTheSamplesBehindAProxyBeforeTwoInstances(t *testing.T) {
 			ada.client = trusting(pool)
 			ada.client.Jar = jar
 			answers(t, ada.client, "https://id."+domain+"/readyz")
-			ada.open("https://notes."+domain+"/sign-in").must("login-page").press("login-submit", "username", "ada", "password", testPassword)
+			ada.open("https://notes."+domain+"/sign-in").must("login-page").press("login-submit", "username", "ada",
+				"password", testPassword)
 			if ada.sees("consent-page") {
 				ada.press("consent-allow")
 			}
@@ -262,12 +273,14 @@ func TestTheSamplesRunAsAProcessAndAnswerTheirHealthcheck(t *testing.T) {
 	t.Parallel()
 	addr := "127.0.0.1:" + strconv.Itoa(freePorts(t, 1))
 	env := []string{samplesSecretEnv + "=" + samplesSecret}
-	r := start(t, env, "samples", "serve", "--listen", addr, "--issuer", "https://id.example.com", "--domain", "example.com")
+	r := start(t, env, "samples", "serve", "--listen", addr, "--issuer", "https://id.example.com", "--domain",
+		"example.com")
 	r.await(r.stderr, "msg=ready")
 	if check := latchkey(t, "", nil, "samples", "healthcheck", "--listen", addr); check.code != exitOK {
 		t.Errorf("healthcheck: %d %s", check.code, check.stderr)
 	}
-	for host, want := range map[string]int{"notes.example.com": http.StatusOK, "board.example.com": http.StatusOK, "evil.example.com": http.StatusMisdirectedRequest} {
+	for host, want := range map[string]int{"notes.example.com": http.StatusOK, "board.example.com": http.StatusOK,
+		"evil.example.com": http.StatusMisdirectedRequest} {
 		req, err := http.NewRequest(http.MethodGet, "http://"+addr+"/", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -299,11 +312,15 @@ func TestTheSamplesSayWhatIsMissing(t *testing.T) {
 		want string
 	}{
 		{nil, []string{"--issuer", "https://id.example.com", "--domain", "example.com"}, exitFailed, samplesSecretEnv},
-		{[]string{samplesSecretEnv + "=short"}, []string{"--issuer", "https://id.example.com", "--domain", "example.com"}, exitFailed, "32 characters"},
-		{[]string{samplesSecretEnv + "=" + samplesSecret}, []string{"--issuer", "https://id.example.com"}, exitUsage, "--domain"},
-		{[]string{samplesSecretEnv + "=" + samplesSecret}, []string{"--issuer", "https://id.example.com", "--domain", "https://example.com/"}, exitUsage, "--domain"},
+		{[]string{samplesSecretEnv + "=short"}, []string{"--issuer", "https://id.example.com", "--domain",
+			"example.com"}, exitFailed, "32 characters"},
+		{[]string{samplesSecretEnv + "=" + samplesSecret}, []string{"--issuer", "https://id.example.com"}, exitUsage,
+			"--domain"},
+		{[]string{samplesSecretEnv + "=" + samplesSecret}, []string{"--issuer", "https://id.example.com", "--domain",
+			"https://example.com/"}, exitUsage, "--domain"},
 		{[]string{samplesSecretEnv + "=" + samplesSecret}, []string{"--domain", "example.com"}, exitRefused, "issuer"},
-		{[]string{samplesSecretEnv + "=" + samplesSecret}, []string{"--issuer", "https://id.example.com", "--domain", "example.com", "--listen", "9000"}, exitRefused, "--listen"},
+		{[]string{samplesSecretEnv + "=" + samplesSecret}, []string{"--issuer", "https://id.example.com", "--domain",
+			"example.com", "--listen", "9000"}, exitRefused, "--listen"},
 	} {
 		r := latchkey(t, "", c.env, append([]string{"samples", "serve"}, c.args...)...)
 		if r.code != c.code || !strings.Contains(r.stderr, c.want) || strings.Contains(r.stderr, samplesSecret) {

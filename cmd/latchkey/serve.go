@@ -59,7 +59,10 @@ What is missing at the first start, database, master key and signing keys, is ma
 			}
 			logger, lost, end := serverLogger(sh.stderr, c)
 			defer end()
-			return serve(cmd.Context(), c, serveOptions{logger: logger, lostLines: lost, again: func() (config.Config, error) { return sh.serverConfig(cmd) }})
+			return serve(cmd.Context(), c, serveOptions{logger: logger, lostLines: lost, again: func() (config.Config,
+				error) {
+				return sh.serverConfig(cmd)
+			}})
 		},
 	}
 	cmd.Flags().String("listen", "", "`ADDRESS` and port to answer at, such as :8080")
@@ -295,9 +298,11 @@ func listen(ctx context.Context, addr, setting string) (net.Listener, error) {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		_, port, _ := net.SplitHostPort(addr)
-		return nil, fmt.Errorf("port %s is taken: something is listening at %s already; choose another with %s", port, addr, setting)
+		return nil, fmt.Errorf("port %s is taken: something is listening at %s already; choose another with %s", port,
+			addr, setting)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("%s may not be listened at by this user; choose a port above 1023 with %s", addr, setting)
+		return nil, fmt.Errorf("%s may not be listened at by this user; choose a port above 1023 with %s", addr,
+			setting)
 	case err != nil:
 		return nil, fmt.Errorf("listen at %s (change it with %s): %w", addr, setting, err)
 	}

@@ -47,7 +47,10 @@ func newApplication(t testing.TB) *application {
 		a.answer = r.URL.Query()
 		_, _ = io.WriteString(w, `<p id="back">back</p>`)
 	})
-	mux.HandleFunc("GET /bye", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, `<p id="bye">bye</p>`) })
+	mux.HandleFunc("GET /bye", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w,
+			`<p id="bye">bye</p>`)
+	})
 	mux.HandleFunc("POST /backchannel", func(w http.ResponseWriter, r *http.Request) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -94,9 +97,12 @@ func mainJob(t *testing.T, store ...string) {
 	server := serveAt(t, port, data, store...)
 
 	// And while it does.
-	ada := into[storage.User](t, succeed(t, testPassword+"\n", on("user", "create", "Ada", "--email", "ada@example.com", "--name", "Ada Example", "--group", "staff", "--password-stdin", "--json")...))
-	made := into[newClient](t, succeed(t, "", on("client", "create", "--name", "Notes", "--type", "web", "--redirect-uri", app.URL+"/callback",
-		"--post-logout-redirect-uri", app.URL+"/bye", "--backchannel-logout-uri", app.URL+"/backchannel", "--group", "staff", "--skip-consent",
+	ada := into[storage.User](t, succeed(t, testPassword+"\n", on("user", "create", "Ada", "--email", "ada@example.com",
+		"--name", "Ada Example", "--group", "staff", "--password-stdin", "--json")...))
+	made := into[newClient](t, succeed(t, "", on("client", "create", "--name", "Notes", "--type", "web",
+		"--redirect-uri", app.URL+"/callback",
+		"--post-logout-redirect-uri", app.URL+"/bye", "--backchannel-logout-uri", app.URL+"/backchannel", "--group",
+		"staff", "--skip-consent",
 		"--issuer", issuer, "--json")...))
 	if made.ClientSecret == "" || made.Discovery != issuer+"/.well-known/openid-configuration" {
 		t.Fatalf("created: %+v", made)
@@ -107,12 +113,15 @@ func mainJob(t *testing.T, store ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := oauth2.Config{ClientID: made.ID, ClientSecret: made.ClientSecret, Endpoint: provider.Endpoint(), RedirectURL: app.URL + "/callback",
-		Scopes: []string{oidc.ScopeOpenID, "profile", "email", "groups", oidc.ScopeOfflineAccess}}
+	config := oauth2.Config{ClientID: made.ID, ClientSecret: made.ClientSecret, Endpoint: provider.Endpoint(),
+		RedirectURL: app.URL + "/callback",
+		Scopes:      []string{oidc.ScopeOpenID, "profile", "email", "groups", oidc.ScopeOfflineAccess}}
 	verifier := oauth2.GenerateVerifier()
 	who := newPerson(t)
-	signIn := config.AuthCodeURL("state-1", oidc.Nonce("nonce-1"), oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("prompt", "consent"))
-	who.open(signIn).must("login-page").press("login-submit", "username", "ada", "password", "not-her-password").must("login-error")
+	signIn := config.AuthCodeURL("state-1", oidc.Nonce("nonce-1"), oauth2.S256ChallengeOption(verifier),
+		oauth2.SetAuthURLParam("prompt", "consent"))
+	who.open(signIn).must("login-page").press("login-submit", "username", "ada", "password",
+		"not-her-password").must("login-error")
 	who.press("login-submit", "username", "ADA", "password", testPassword)
 	if who.sees("consent-page") {
 		who.press("consent-allow")
@@ -140,13 +149,15 @@ func mainJob(t *testing.T, store ...string) {
 			Groups []string `json:"groups"`
 			Roles  []string `json:"roles"`
 		}
-		if err := info.Claims(&claims); err != nil || info.Email != "ada@example.com" || claims.Name != "Ada Example" || !slices.Equal(claims.Groups, []string{"staff"}) {
+		if err := info.Claims(&claims); err != nil || info.Email != "ada@example.com" || claims.Name != "Ada Example" ||
+			!slices.Equal(claims.Groups, []string{"staff"}) {
 			t.Errorf("%+v %+v %v", info, claims, err)
 		}
 	})
 	t.Run("a code is good once", func(t *testing.T) {
 		second := newPerson(t)
-		second.open(config.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier))).press("login-submit", "username", "ada", "password", testPassword)
+		second.open(config.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier))).press("login-submit", "username",
+			"ada", "password", testPassword)
 		if second.sees("consent-page") {
 			second.press("consent-allow")
 		}
@@ -154,7 +165,8 @@ func mainJob(t *testing.T, store ...string) {
 		if _, err := config.Exchange(ctx, app.get("code"), oauth2.VerifierOption(verifier)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := config.Exchange(ctx, app.get("code"), oauth2.VerifierOption(verifier)); err == nil || !strings.Contains(err.Error(), "invalid_grant") {
+		if _, err := config.Exchange(ctx, app.get("code"), oauth2.VerifierOption(verifier)); err == nil ||
+			!strings.Contains(err.Error(), "invalid_grant") {
 			t.Errorf("the second time: %v", err)
 		}
 	})
@@ -169,9 +181,11 @@ func mainJob(t *testing.T, store ...string) {
 		tokens = renewed
 	})
 	t.Run("an API introspects", func(t *testing.T) {
-		api := into[newClient](t, succeed(t, "", on("client", "create", "--name", "Files", "--type", "api", "--audience", issuer, "--json")...))
+		api := into[newClient](t, succeed(t, "", on("client", "create", "--name", "Files", "--type", "api",
+			"--audience", issuer, "--json")...))
 		active := func() bool {
-			req, err := http.NewRequest(http.MethodPost, issuer+"/introspect", strings.NewReader(url.Values{"token": {tokens.AccessToken}}.Encode()))
+			req, err := http.NewRequest(http.MethodPost, issuer+"/introspect",
+				strings.NewReader(url.Values{"token": {tokens.AccessToken}}.Encode()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -207,7 +221,8 @@ func mainJob(t *testing.T, store ...string) {
 		}
 	})
 	t.Run("signing out ends the session and tells the application", func(t *testing.T) {
-		who.open(config.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier))).must("login-page").press("login-submit", "username", "ada", "password", testPassword)
+		who.open(config.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier))).must("login-page").press("login-submit",
+			"username", "ada", "password", testPassword)
 		if who.sees("consent-page") {
 			who.press("consent-allow")
 		}
@@ -217,7 +232,8 @@ func mainJob(t *testing.T, store ...string) {
 			t.Fatal(err)
 		}
 		hint, _ := tokens.Extra("id_token").(string)
-		who.open(issuer + "/logout?" + url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {app.URL + "/bye"}}.Encode())
+		who.open(issuer + "/logout?" + url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {app.URL +
+			"/bye"}}.Encode())
 		if !who.sees("bye") && !who.sees("logged-out") {
 			t.Fatalf("at %s: %s", who.url, who.body)
 		}
@@ -246,7 +262,8 @@ func mainJob(t *testing.T, store ...string) {
 		}
 	})
 	t.Run("keys are revoked under a running server", func(t *testing.T) {
-		who.open(config.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier))).must("login-page").press("login-submit", "username", "ada", "password", testPassword)
+		who.open(config.AuthCodeURL("s", oauth2.S256ChallengeOption(verifier))).must("login-page").press("login-submit",
+			"username", "ada", "password", testPassword)
 		if who.sees("consent-page") {
 			who.press("consent-allow")
 		}
@@ -261,7 +278,8 @@ func mainJob(t *testing.T, store ...string) {
 		if !slices.Contains(publishedKIDs(t, issuer), kid) {
 			t.Fatal("control: the key is not published")
 		}
-		if r := latchkey(t, "", nil, on("keys", "revoke", kid, "nonsense")...); r.code == exitOK || !strings.Contains(r.stderr, "nothing was revoked") {
+		if r := latchkey(t, "", nil, on("keys", "revoke", kid, "nonsense")...); r.code == exitOK ||
+			!strings.Contains(r.stderr, "nothing was revoked") {
 			t.Errorf("an unknown kid: exit %d, %s", r.code, r.stderr)
 		}
 		done := into[[]listedKey](t, succeed(t, "", on("keys", "revoke", kid, "--json")...))
@@ -282,16 +300,19 @@ func mainJob(t *testing.T, store ...string) {
 		if err != nil {
 			t.Fatalf("the refresh token: %v", err)
 		}
-		if status := userinfo(t, issuer, renewed.AccessToken); status != http.StatusOK || kidOf(t, renewed.AccessToken) == kid {
+		if status := userinfo(t, issuer, renewed.AccessToken); status != http.StatusOK ||
+			kidOf(t, renewed.AccessToken) == kid {
 			t.Errorf("a new token: %d", status)
 		}
 		if list := succeed(t, "", on("keys", "list")...); !regexp.MustCompile(kid + ` .*revoked`).MatchString(list) {
 			t.Errorf("%s", list)
 		}
-		if out := latchkey(t, "", nil, on("keys", "revoke", kid)...); out.code != exitOK || !strings.Contains(out.stderr, "revoked before") {
+		if out := latchkey(t, "", nil, on("keys", "revoke", kid)...); out.code != exitOK ||
+			!strings.Contains(out.stderr, "revoked before") {
 			t.Errorf("again: exit %d, %s", out.code, out.stderr)
 		}
-		if out := succeed(t, "", on("keys", "revoke", "--all", "--json")...); !strings.Contains(out, kidOf(t, renewed.AccessToken)) {
+		if out := succeed(t, "", on("keys", "revoke", "--all", "--json")...); !strings.Contains(out,
+			kidOf(t, renewed.AccessToken)) {
 			t.Errorf("--all: %s", out)
 		}
 		if status := userinfo(t, issuer, renewed.AccessToken); status != http.StatusUnauthorized {
@@ -305,7 +326,8 @@ func mainJob(t *testing.T, store ...string) {
 		t.Errorf("exit %d: %s", code, server.stderr)
 	}
 	log := server.stderr.String()
-	for _, secret := range []string{testPassword, made.ClientSecret, tokens.AccessToken, tokens.RefreshToken, verifier, raw} {
+	for _, secret := range []string{testPassword, made.ClientSecret, tokens.AccessToken, tokens.RefreshToken, verifier,
+		raw} {
 		if strings.Contains(log, secret) {
 			t.Errorf("the log has a secret: %.10s…", secret)
 		}
@@ -390,16 +412,19 @@ func TestServersSayWhatIsInTheirWay(t *testing.T) {
 	taken := "127.0.0.1:" + strconv.Itoa(port)
 
 	r := latchkey(t, "", nil, "serve", "--data", t.TempDir(), "--listen", taken, "--issuer", "http://localhost:1234")
-	if r.code != exitFailed || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, strconv.Itoa(port)) || !strings.Contains(r.stderr, "--listen") {
+	if r.code != exitFailed || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, strconv.Itoa(port)) ||
+		!strings.Contains(r.stderr, "--listen") {
 		t.Errorf("a taken port: exit %d, %q", r.code, r.stderr)
 	}
 	free := "127.0.0.1:" + strconv.Itoa(freePorts(t, 1))
-	r = latchkey(t, "", []string{"LATCHKEY_METRICS_LISTEN="}, "serve", "--data", data, "--listen", free, "--issuer", "http://localhost:1234")
+	r = latchkey(t, "", []string{"LATCHKEY_METRICS_LISTEN="}, "serve", "--data", data, "--listen", free, "--issuer",
+		"http://localhost:1234")
 	if r.code != exitFailed || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, "in use") {
 		t.Errorf("a second server on one database: exit %d, %q", r.code, r.stderr)
 	}
 	r = latchkey(t, "", nil, "demo", "--port", strconv.Itoa(port))
-	if r.code != exitFailed || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, strconv.Itoa(port)) || !strings.Contains(r.stderr, "--port") {
+	if r.code != exitFailed || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, strconv.Itoa(port)) ||
+		!strings.Contains(r.stderr, "--port") {
 		t.Errorf("a demonstration on a taken port: exit %d, %q", r.code, r.stderr)
 	}
 }
@@ -409,7 +434,8 @@ func TestHealthAndMetricsOnASecondListener(t *testing.T) {
 	data := t.TempDir()
 	port := freePorts(t, 2)
 	public, inner := "127.0.0.1:"+strconv.Itoa(port), "127.0.0.1:"+strconv.Itoa(port+1)
-	r := start(t, []string{"LATCHKEY_METRICS_LISTEN=" + inner}, "serve", "--data", data, "--listen", public, "--issuer", "http://"+public)
+	r := start(t, []string{"LATCHKEY_METRICS_LISTEN=" + inner}, "serve", "--data", data, "--listen", public, "--issuer",
+		"http://"+public)
 	r.await(r.stderr, "msg=ready")
 	get := func(address string) (int, string) {
 		resp, err := http.Get(address)
@@ -420,12 +446,14 @@ func TestHealthAndMetricsOnASecondListener(t *testing.T) {
 		body, _ := io.ReadAll(resp.Body)
 		return resp.StatusCode, string(body)
 	}
-	for _, address := range []string{"http://" + public + "/healthz", "http://" + public + "/readyz", "http://" + inner + "/healthz", "http://" + inner + "/readyz"} {
+	for _, address := range []string{"http://" + public + "/healthz", "http://" + public + "/readyz", "http://" +
+		inner + "/healthz", "http://" + inner + "/readyz"} {
 		if status, body := get(address); status != http.StatusOK {
 			t.Errorf("%s: %d %s", address, status, body)
 		}
 	}
-	if status, body := get("http://" + inner + "/metrics"); status != http.StatusOK || !strings.Contains(body, "latchkey_http_request_duration_seconds") {
+	if status, body := get("http://" + inner + "/metrics"); status != http.StatusOK ||
+		!strings.Contains(body, "latchkey_http_request_duration_seconds") {
 		t.Errorf("metrics: %d %s", status, body)
 	}
 	for _, path := range []string{"/metrics", "/debug/pprof/", "/debug/vars"} {
@@ -484,12 +512,25 @@ func TestASlowRequestIsFinishedBeforeTheServerEnds(t *testing.T) {
 func TestADatabaseWithoutItsMasterKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(t *testing.T, file string) string{
-		"missing":        func(t *testing.T, file string) string { remove(t, file); return "missing" },
-		"of another":     func(t *testing.T, file string) string { rewrite(t, file, otherKey, 0o600); return "not the one" },
-		"empty":          func(t *testing.T, file string) string { rewrite(t, file, "", 0o600); return "empty" },
-		"cut":            func(t *testing.T, file string) string { rewrite(t, file, otherKey[:20], 0o600); return "bytes" },
+		"missing": func(t *testing.T, file string) string { remove(t, file); return "missing" },
+		"of another": func(t *testing.T, file string) string {
+			rewrite(t, file, otherKey,
+				0o600)
+			return "not the one"
+		},
+		"empty": func(t *testing.T, file string) string { rewrite(t, file, "", 0o600); return "empty" },
+		"cut": func(t *testing.T, file string) string {
+			rewrite(t, file, otherKey[:20],
+				0o600)
+			return "bytes"
+		},
 		"world-readable": func(t *testing.T, file string) string { rewrite(t, file, otherKey, 0o644); return "others" },
-		"a folder":       func(t *testing.T, file string) string { remove(t, file); mkdir(t, file); return "not a file" },
+		"a folder": func(t *testing.T, file string) string {
+			remove(t, file)
+			mkdir(t,
+				file)
+			return "not a file"
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -497,7 +538,8 @@ func TestADatabaseWithoutItsMasterKeyIsRefused(t *testing.T) {
 			succeed(t, "", "group", "create", "staff", "--data", data)
 			want := damage(t, data+"/master.key")
 			for _, args := range [][]string{
-				{"serve", "--issuer", "http://localhost:1", "--listen", "127.0.0.1:" + strconv.Itoa(freePorts(t, 1))}, {"group", "list"}, {"keys", "rotate"}, {"client", "create", "--name", "X", "--type", "service"},
+				{"serve", "--issuer", "http://localhost:1", "--listen", "127.0.0.1:" + strconv.Itoa(freePorts(t, 1))},
+				{"group", "list"}, {"keys", "rotate"}, {"client", "create", "--name", "X", "--type", "service"},
 			} {
 				r := latchkey(t, "", []string{"LATCHKEY_METRICS_LISTEN="}, append(args, "--data", data)...)
 				if r.code != exitFailed || !strings.Contains(r.stderr, want) {
@@ -530,19 +572,24 @@ func TestWhatTheCommandsPrintIsStable(t *testing.T) {
 		}
 	}
 	succeed(t, "", at("group", "create", "staff")...)
-	want("group create", members(succeed(t, "", at("group", "create", "admins", "--role", "admin", "--description", "d", "--json")...)), "created_at description name roles")
-	want("user create", members(succeed(t, testPassword, at("user", "create", "ada", "--email", "a@example.com", "--group", "staff", "--password-stdin", "--json")...)),
+	want("group create", members(succeed(t, "", at("group", "create", "admins", "--role", "admin", "--description", "d",
+		"--json")...)), "created_at description name roles")
+	want("user create", members(succeed(t, testPassword, at("user", "create", "ada", "--email", "a@example.com",
+		"--group", "staff", "--password-stdin", "--json")...)),
 		"claims created_at groups sub updated_at username")
-	want("client create", members(succeed(t, "", at("client", "create", "--name", "N", "--redirect-uri", "https://n.example.com/cb", "--issuer", "https://id.example.com", "--json")...)),
+	want("client create", members(succeed(t, "", at("client", "create", "--name", "N", "--redirect-uri",
+		"https://n.example.com/cb", "--issuer", "https://id.example.com", "--json")...)),
 		"application_type client_id client_name client_secret created_at discovery grant_types id_token_signed_response_alg issuer redirect_uris response_types subject_type token_endpoint_auth_method type updated_at")
 	id := into[[]clients.Client](t, succeed(t, "", at("client", "list", "--json")...))[0].ID
 	want("client show", members(succeed(t, "", at("client", "show", id, "--json")...)),
 		"application_type client_id client_name created_at grant_types id_token_signed_response_alg redirect_uris response_types subject_type token_endpoint_auth_method type updated_at")
-	if secret := members(succeed(t, "", at("client", "rotate-secret", id, "--json")...)); !slices.Contains(secret, "client_secret") {
+	if secret := members(succeed(t, "", at("client", "rotate-secret", id, "--json")...)); !slices.Contains(secret,
+		"client_secret") {
 		t.Errorf("rotate-secret prints %v", secret)
 	}
 	want("token create", members(succeed(t, "", at("token", "create", "--json")...)), "expires_at initial_access_token")
-	want("api-key create", members(succeed(t, "", at("api-key", "create", "ada", "--name", "report", "--scope", "admin:people.read", "--json")...)),
+	want("api-key create", members(succeed(t, "", at("api-key", "create", "ada", "--name", "report", "--scope",
+		"admin:people.read", "--json")...)),
 		"api_key created_at expires_at id name scope sub")
 	key := into[[]shownAPIKey](t, succeed(t, "", at("api-key", "list", "--json")...))
 	if len(key) != 1 || key[0].Name != "report" || key[0].Key != "" || !key[0].RevokedAt.IsZero() {
@@ -553,8 +600,10 @@ func TestWhatTheCommandsPrintIsStable(t *testing.T) {
 		t.Errorf("%+v", key)
 	}
 	want("why", members(succeed(t, "", at("why", "ADA", id, "--json")...)), "allowed client_id rule sub text")
-	want("audit verify", members(succeed(t, "", at("audit", "verify", "--json")...)), "events expired faults head open seals seen")
-	if r := latchkey(t, "", nil, at("audit", "verify", "--expect", "0123")...); r.code != exitFailed || !strings.Contains(r.stdout, "no seal has the hash 0123") {
+	want("audit verify", members(succeed(t, "", at("audit", "verify", "--json")...)),
+		"events expired faults head open seals seen")
+	if r := latchkey(t, "", nil, at("audit", "verify", "--expect", "0123")...); r.code != exitFailed ||
+		!strings.Contains(r.stdout, "no seal has the hash 0123") {
 		t.Errorf("audit verify: %+v", r)
 	}
 	if said := succeed(t, "", at("doctor", id)...); said != "" {
@@ -576,10 +625,13 @@ func TestCommandsAskedForInTheWrongWayExitWith2AndSayHow(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
 	for _, args := range [][]string{
-		{"nothing"}, {"user"}, {"user", "nothing"}, {"user", "create"}, {"user", "create", "a", "b"}, {"user", "create", "ada", "--password=secret-on-the-command-line"},
+		{"nothing"}, {"user"}, {"user", "nothing"}, {"user", "create"}, {"user", "create", "a", "b"},
+		{"user", "create", "ada", "--password=secret-on-the-command-line"},
 		{"user", "create", "ada", "--data", data}, // nobody is there to type a password
-		{"client", "create", "--type", "desktop", "--data", data}, {"client", "create", "--data", data}, {"client", "show"},
-		{"keys", "rotate", "HS256", "--data", data}, {"token", "create", "--valid", "soon"}, {"demo", "--port", "70000"}, {"serve", "now"}, {"apply"}, {"group", "add", "staff"},
+		{"client", "create", "--type", "desktop", "--data", data}, {"client", "create", "--data", data},
+		{"client", "show"},
+		{"keys", "rotate", "HS256", "--data", data}, {"token", "create", "--valid", "soon"},
+		{"demo", "--port", "70000"}, {"serve", "now"}, {"apply"}, {"group", "add", "staff"},
 	} {
 		r := latchkey(t, "", nil, args...)
 		if r.code != exitUsage || !strings.Contains(r.stderr, "--help") || r.stdout != "" {
@@ -587,10 +639,14 @@ func TestCommandsAskedForInTheWrongWayExitWith2AndSayHow(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{
-		{"user", "show", "nobody"}, {"user", "list", "--data", data + "/not-there"}, {"client", "show", "nothing"}, {"group", "add", "nothing", "nobody"},
-		{"user", "create", "ada", "--no-password", "--group", "nothing"}, {"user", "create", "ada", "--no-password", "--email", "no address"},
-		{"client", "create", "--name", "N", "--redirect-uri", "http://n.example.com/cb"}, {"client", "create", "--name", "N", "--redirect-uri", "https://*.example.com/cb"},
-		{"client", "create", "--name", "N", "--type", "spa", "--redirect-uri", "https://n.example.com/cb", "--without-pkce"},
+		{"user", "show", "nobody"}, {"user", "list", "--data", data + "/not-there"}, {"client", "show", "nothing"},
+		{"group", "add", "nothing", "nobody"},
+		{"user", "create", "ada", "--no-password", "--group", "nothing"}, {"user", "create", "ada", "--no-password",
+			"--email", "no address"},
+		{"client", "create", "--name", "N", "--redirect-uri", "http://n.example.com/cb"}, {"client", "create", "--name",
+			"N", "--redirect-uri", "https://*.example.com/cb"},
+		{"client", "create", "--name", "N", "--type", "spa", "--redirect-uri", "https://n.example.com/cb",
+			"--without-pkce"},
 		{"client", "create", "--name", "N", "--redirect-uri", "https://n.example.com/cb", "--id-token-alg", "none"},
 		{"client", "create", "--name", "N", "--redirect-uri", "https://n.example.com/cb", "--group", "nothing"},
 	} {
@@ -620,7 +676,8 @@ func TestAPasswordIsJudgedBeforeItIsSet(t *testing.T) {
 		t.Errorf("an empty standard input: exit %d", r.code)
 	}
 	succeed(t, testPassword, "user", "create", "ada", "--password-stdin", "--data", data)
-	if r := latchkey(t, testPassword, nil, "user", "create", "ADA", "--password-stdin", "--data", data); r.code != exitConflict || !strings.Contains(r.stderr, "taken") {
+	if r := latchkey(t, testPassword, nil, "user", "create", "ADA", "--password-stdin", "--data",
+		data); r.code != exitConflict || !strings.Contains(r.stderr, "taken") {
 		t.Errorf("twice: %d %s", r.code, r.stderr)
 	}
 }

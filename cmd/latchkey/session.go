@@ -30,7 +30,8 @@ type shownSession struct {
 func shownSessions(all []storage.Session) []shownSession {
 	out := []shownSession{}
 	for _, s := range all {
-		out = append(out, shownSession{s.ID, s.AuthTime, s.LastSeen, s.ExpiresAt, s.Address, s.UserAgent, s.AMR, s.ACR, s.Clients})
+		out = append(out, shownSession{s.ID, s.AuthTime, s.LastSeen, s.ExpiresAt, s.Address, s.UserAgent, s.AMR, s.ACR,
+			s.Clients})
 	}
 	return out
 }
@@ -55,7 +56,8 @@ func (sh *shell) sessionList() *cobra.Command {
 			}
 			rows := [][]string{{"SID", "SIGNED IN", "LAST SEEN", "ADDRESS", "APPLICATIONS"}}
 			for _, one := range all {
-				rows = append(rows, []string{one.ID, one.SignedInAt.Format(time.RFC3339), one.LastSeen.Format(time.RFC3339),
+				rows = append(rows, []string{one.ID, one.SignedInAt.Format(time.RFC3339),
+					one.LastSeen.Format(time.RFC3339),
 					one.Address, strings.Join(one.Clients, " ")})
 			}
 			return sh.table(rows)

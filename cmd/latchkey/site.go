@@ -63,7 +63,8 @@ func openStore(ctx context.Context, c *config.Config) (*storage.Store, error) {
 		return nil, fmt.Errorf("make the data folder: %w", err)
 	}
 	db, err := storage.OpenSQLite(ctx, c.DatabaseFile())
-	if err != nil && (strings.Contains(err.Error(), "is not a database") || strings.Contains(err.Error(), "malformed")) {
+	if err != nil && (strings.Contains(err.Error(), "is not a database") || strings.Contains(err.Error(),
+		"malformed")) {
 		err = fmt.Errorf("%w; it is damaged, or something else: put a backup in its place, with latchkey restore", err)
 	}
 	if err != nil {
@@ -101,7 +102,8 @@ func masterKey(ctx context.Context, c *config.Config, store keys.Store) ([]byte,
 func openServer(ctx context.Context, c config.Config, logger *slog.Logger) (*site, error) {
 	if orphanedMasterKey(&c) {
 		return nil, fmt.Errorf("the database is missing: %s is there, and no %s that belongs to it. Put the database back (latchkey restore), "+
-			"or name its folder with --data. To begin anew all the same: latchkey init", c.MasterKeyPath(), c.DatabaseFile())
+			"or name its folder with --data. To begin anew all the same: latchkey init", c.MasterKeyPath(),
+			c.DatabaseFile())
 	}
 	s, err := open(ctx, c, logger, true)
 	if err != nil {
@@ -143,7 +145,8 @@ func open(ctx context.Context, c config.Config, logger *slog.Logger, create bool
 	if _, err = masterKey(ctx, &c, s.store); err != nil {
 		return nil, err
 	}
-	if s.sealer, err = keys.OpenSealer(ctx, keys.SealerConfig{Store: s.store, Masters: c.MasterKeys, Now: s.now}); err != nil {
+	if s.sealer, err = keys.OpenSealer(ctx, keys.SealerConfig{Store: s.store, Masters: c.MasterKeys,
+		Now: s.now}); err != nil {
 		return nil, c.WrongMasterKey(err)
 	}
 	s.ring, err = keys.Open(ctx, keys.Config{Store: s.store, Sealer: s.sealer, Now: s.now, Logger: logger,
@@ -152,7 +155,8 @@ func open(ctx context.Context, c config.Config, logger *slog.Logger, create bool
 	if err != nil {
 		return nil, c.WrongMasterKey(err)
 	}
-	s.hasher = people.NewHasher(people.Params{Memory: uint32(c.Passwords.MemoryKiB), Time: uint32(c.Passwords.Passes), Threads: 1}, c.Passwords.Concurrency)
+	s.hasher = people.NewHasher(people.Params{Memory: uint32(c.Passwords.MemoryKiB), Time: uint32(c.Passwords.Passes),
+		Threads: 1}, c.Passwords.Concurrency)
 	s.throttle = &people.Throttle{Counters: s.store, Key: s.sealer.Derive("throttle", 32),
 		PerAccount: c.Passwords.AttemptsPerAccount, PerAddress: c.Passwords.AttemptsPerAddress}
 	s.audit = &audit.Log{Store: s.store, Now: s.now, Keep: time.Duration(c.Audit.Keep), Logger: logger}
@@ -160,7 +164,8 @@ func open(ctx context.Context, c config.Config, logger *slog.Logger, create bool
 		return nil, fmt.Errorf("passwords.blocklist_file: %w", err)
 	}
 	s.admin = admin.New(admin.Config{
-		Store: s.store, Audit: s.audit, Now: s.now, Keys: s.ring, Sealer: s.sealer, Hasher: s.hasher, Throttle: s.throttle,
+		Store: s.store, Audit: s.audit, Now: s.now, Keys: s.ring, Sealer: s.sealer, Hasher: s.hasher,
+		Throttle: s.throttle,
 		Sessions: sessions{s}, Outbound: fetcher{s}, Name: c.Name, Passwords: s.passwords, Logger: logger,
 		AllowNone: c.InsecureAllowNone, GrantTypes: token.GrantTypes(),
 	})
@@ -201,7 +206,8 @@ func (s fetcher) Get(ctx context.Context, address string, maxBytes int64, accept
 // outbound makes the guarded client for calls to addresses that applications have named.
 func (s *site) outbound() (*outbound.Client, error) {
 	c := &s.Config
-	calls := outbound.Config{AllowLoopback: c.Outbound.AllowLoopback, AllowPrivate: config.ParsePrefixes(c.Outbound.AllowPrivate), Logger: s.logger, Now: s.now}
+	calls := outbound.Config{AllowLoopback: c.Outbound.AllowLoopback,
+		AllowPrivate: config.ParsePrefixes(c.Outbound.AllowPrivate), Logger: s.logger, Now: s.now}
 	if c.Outbound.CAFile != "" {
 		var err error
 		if calls.RootCAs, err = config.ReadCAs(c.Outbound.CAFile); err != nil {
@@ -252,11 +258,12 @@ func (s *site) provider() (*provider.Provider, error) {
 		Keys:      s.ring,
 		Sealer:    s.sealer,
 		Templates: pages,
-		People:    &people.Authenticator{Store: s.store, Hasher: s.hasher, Throttle: s.throttle, Now: s.now, Logger: s.logger},
-		Outbound:  calls,
-		Audit:     s.audit,
-		Logger:    s.logger,
-		Now:       s.now,
+		People: &people.Authenticator{Store: s.store, Hasher: s.hasher, Throttle: s.throttle, Now: s.now,
+			Logger: s.logger},
+		Outbound: calls,
+		Audit:    s.audit,
+		Logger:   s.logger,
+		Now:      s.now,
 
 		Tracer:    s.tracer,
 		Mail:      transport,
@@ -287,14 +294,15 @@ func (s *site) provider() (*provider.Provider, error) {
 
 		RegistrationResources: c.RegistrationResources, RegistrationUnused: time.Duration(c.RegistrationUnused),
 
-		InsecureAllowNone:         c.InsecureAllowNone,
-		EditableClaims:            append([]string{}, c.Account.Editable...),
-		MayDeleteAccount:          c.Account.Delete,
-		SignUp:                    signup.Mode(c.SignUp.Mode),
-		SignUpDomains:             c.SignUp.Domains,
-		LostWait:                  time.Duration(c.Account.RecoveryWait),
-		RequireSecondFactor:       c.RequireSecondFactor,
-		Passkeys:                  provider.PasskeyConfig{RPID: c.Passkeys.RPID, RelatedOrigins: c.Passkeys.RelatedOrigins},
+		InsecureAllowNone:   c.InsecureAllowNone,
+		EditableClaims:      append([]string{}, c.Account.Editable...),
+		MayDeleteAccount:    c.Account.Delete,
+		SignUp:              signup.Mode(c.SignUp.Mode),
+		SignUpDomains:       c.SignUp.Domains,
+		LostWait:            time.Duration(c.Account.RecoveryWait),
+		RequireSecondFactor: c.RequireSecondFactor,
+		Passkeys: provider.PasskeyConfig{RPID: c.Passkeys.RPID,
+			RelatedOrigins: c.Passkeys.RelatedOrigins},
 		InsecurePublicWithoutPKCE: c.InsecurePublicClientsWithoutPKCE,
 
 		RequireAdministratorSecondFactor: c.RequireAdministratorSecondFactor,

@@ -46,7 +46,8 @@ func TestClientsThatSayNothingAreHungUpOn(t *testing.T) {
 	}
 	// The control: everybody else is answered meanwhile.
 	for range 20 {
-		resp, err := (&http.Client{Timeout: readHeaderTimeout}).Get("http://" + addr + "/.well-known/openid-configuration")
+		resp, err := (&http.Client{Timeout: readHeaderTimeout}).Get("http://" + addr +
+			"/.well-known/openid-configuration")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,7 +42,8 @@ func changed(before, now os.FileInfo) bool {
 }
 
 func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger, stamp: [2]os.FileInfo{stamp(certFile), stamp(keyFile)}}
+	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger, stamp: [2]os.FileInfo{stamp(certFile),
+		stamp(keyFile)}}
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, err

@@ -27,13 +27,15 @@ const tracesTimeout = 5 * time.Second
 // that does not answer costs spans and nothing else. end sends what is left.
 func newTracer(c config.Config, logger *slog.Logger) (_ trace.Tracer, end func()) {
 	number, _ := version()
-	of := resource.NewSchemaless(otelattribute.String("service.name", "latchkey"), otelattribute.String("service.version", number))
+	of := resource.NewSchemaless(otelattribute.String("service.name", "latchkey"),
+		otelattribute.String("service.version", number))
 	some := sdktrace.TraceIDRatioBased(float64(c.Traces.Percent) / 100)
 	p := sdktrace.NewTracerProvider(
 		sdktrace.WithResource(of),
 		// Whoever sends a request cannot have more of them traced, but may have it left out.
 		sdktrace.WithSampler(sdktrace.ParentBased(some, sdktrace.WithRemoteParentSampled(some))),
-		sdktrace.WithBatcher(&otlpJSON{endpoint: c.Traces.Endpoint, client: &http.Client{Timeout: tracesTimeout}, logger: logger}))
+		sdktrace.WithBatcher(&otlpJSON{endpoint: c.Traces.Endpoint, client: &http.Client{Timeout: tracesTimeout},
+			logger: logger}))
 	return p.Tracer("latchkey"), func() {
 		ctx, cancel := context.WithTimeout(context.Background(), tracesTimeout)
 		defer cancel()
@@ -142,10 +144,12 @@ func otlpRequest(spans []sdktrace.ReadOnlySpan) otlpTraces {
 	scope.Scope.Name = spans[0].InstrumentationScope().Name
 	for _, s := range spans {
 		span := otlpSpan{
-			TraceID: s.SpanContext().TraceID().String(), SpanID: s.SpanContext().SpanID().String(), TraceState: s.SpanContext().TraceState().String(),
-			Name: s.Name(), Kind: int(s.SpanKind()), // the numbers of trace.SpanKind are those of OTLP
-			StartTimeUnixNano: strconv.FormatInt(s.StartTime().UnixNano(), 10), EndTimeUnixNano: strconv.FormatInt(s.EndTime().UnixNano(), 10),
-			Attributes: otlpAttributes(s.Attributes()),
+			TraceID: s.SpanContext().TraceID().String(), SpanID: s.SpanContext().SpanID().String(),
+			TraceState: s.SpanContext().TraceState().String(),
+			Name:       s.Name(), Kind: int(s.SpanKind()), // the numbers of trace.SpanKind are those of OTLP
+			StartTimeUnixNano: strconv.FormatInt(s.StartTime().UnixNano(), 10),
+			EndTimeUnixNano:   strconv.FormatInt(s.EndTime().UnixNano(), 10),
+			Attributes:        otlpAttributes(s.Attributes()),
 		}
 		if s.Parent().HasSpanID() {
 			span.ParentSpanID = s.Parent().SpanID().String()

@@ -19,7 +19,8 @@ func TestTracesAreSentToTheCollector(t *testing.T) {
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		var all otlpTraces
-		if err := json.Unmarshal(body, &all); err != nil || r.URL.Path != "/v1/traces" || r.Header.Get("Content-Type") != "application/json" {
+		if err := json.Unmarshal(body, &all); err != nil || r.URL.Path != "/v1/traces" ||
+			r.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s %s: %v", r.URL, body, err)
 			return
 		}
@@ -31,15 +32,18 @@ func TestTracesAreSentToTheCollector(t *testing.T) {
 	defer collector.Close()
 	port := freePorts(t, 1)
 	data := t.TempDir()
-	succeed(t, "", "client", "create", "--data", data, "--type", "service", "--name", "Robot", "--id", "robot", "--audience", "https://api.example.com")
+	succeed(t, "", "client", "create", "--data", data, "--type", "service", "--name", "Robot", "--id", "robot",
+		"--audience", "https://api.example.com")
 	address := "http://localhost:" + strconv.Itoa(port)
-	r := start(t, []string{"LATCHKEY_METRICS_LISTEN=", "LATCHKEY_LOG_FORMAT=json", "LATCHKEY_TRACES_ENDPOINT=" + collector.URL + "/v1/traces"},
+	r := start(t, []string{"LATCHKEY_METRICS_LISTEN=", "LATCHKEY_LOG_FORMAT=json", "LATCHKEY_TRACES_ENDPOINT=" +
+		collector.URL + "/v1/traces"},
 		"serve", "--data", data, "--listen", "127.0.0.1:"+strconv.Itoa(port), "--issuer", address)
 	r.await(r.stderr, `"msg":"ready"`)
 	const traceID, parentID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 	ask := func(path, form string) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1:"+strconv.Itoa(port)+path, strings.NewReader(form))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+			"http://127.0.0.1:"+strconv.Itoa(port)+path, strings.NewReader(form))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,11 +66,13 @@ func TestTracesAreSentToTheCollector(t *testing.T) {
 		t.Fatalf("%s: %+v", service, got)
 	}
 	span := got[0]
-	if span.TraceID != traceID || span.ParentSpanID != parentID || span.Name != "POST /token" || span.Kind != 2 || span.Status.Code != 0 {
+	if span.TraceID != traceID || span.ParentSpanID != parentID || span.Name != "POST /token" || span.Kind != 2 ||
+		span.Status.Code != 0 {
 		t.Errorf("%+v", span)
 	}
 	text, _ := json.Marshal(span)
-	for _, want := range []string{`{"key":"http.response.status_code","value":{"intValue":"401"}}`, `{"key":"error.type","value":{"stringValue":"invalid_client"}}`, `"request_id"`} {
+	for _, want := range []string{`{"key":"http.response.status_code","value":{"intValue":"401"}}`,
+		`{"key":"error.type","value":{"stringValue":"invalid_client"}}`, `"request_id"`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %s in %s", want, text)
 		}
@@ -82,8 +88,10 @@ func TestTracesAreSentToTheCollector(t *testing.T) {
 func TestCollectorThatDoesNotAnswerCostsNoRequest(t *testing.T) {
 	t.Parallel()
 	port := freePorts(t, 2)
-	r := start(t, []string{"LATCHKEY_METRICS_LISTEN=", "LATCHKEY_LOG_FORMAT=json", "LATCHKEY_TRACES_ENDPOINT=http://127.0.0.1:" + strconv.Itoa(port+1) + "/v1/traces"},
-		"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:"+strconv.Itoa(port), "--issuer", "http://localhost:"+strconv.Itoa(port))
+	r := start(t, []string{"LATCHKEY_METRICS_LISTEN=", "LATCHKEY_LOG_FORMAT=json",
+		"LATCHKEY_TRACES_ENDPOINT=http://127.0.0.1:" + strconv.Itoa(port+1) + "/v1/traces"},
+		"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:"+strconv.Itoa(port), "--issuer",
+		"http://localhost:"+strconv.Itoa(port))
 	r.await(r.stderr, `"msg":"ready"`)
 	if p := newPerson(t).open("http://127.0.0.1:" + strconv.Itoa(port) + "/jwks"); p.status != http.StatusOK {
 		t.Errorf("status %d", p.status)

@@ -19,8 +19,10 @@ const oneUsername = "one username"
 
 func (sh *shell) userCommand() *cobra.Command {
 	return commandGroup("user", "People: create, list, change, disable, unlock, delete",
-		sh.userCreate(), sh.userList(), sh.userShow(), sh.userUpdate(), sh.userRename(), sh.userSetPassword(), sh.userInvite(),
-		sh.userDisable(), sh.userEnable(), sh.userUnlock(), sh.userMethods(), sh.userResetMethods(), sh.userSignOut(), sh.userDelete())
+		sh.userCreate(), sh.userList(), sh.userShow(), sh.userUpdate(), sh.userRename(), sh.userSetPassword(),
+		sh.userInvite(),
+		sh.userDisable(), sh.userEnable(), sh.userUnlock(), sh.userMethods(), sh.userResetMethods(), sh.userSignOut(),
+		sh.userDelete())
 }
 
 // claimFlags are the standard claims that are worth a flag; apply can set all of them.
@@ -41,8 +43,10 @@ func (f *claimFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.Locale, "locale", "", "language `TAG`, such as en-GB")
 	flags.StringVar(&f.Zoneinfo, "zoneinfo", "", "time zone `NAME`, such as Europe/Berlin")
 	flags.StringVar(&f.Picture, "picture", "", "`URL` of a picture")
-	flags.StringArrayVar(&f.groups, "group", nil, `a `+"`GROUP`"+` that they belong to; may be repeated. The groups replace those before; "" for none`)
-	flags.StringVar(&f.role, "role", "", "what they administer: `ROLE` is "+strings.Join(storage.Roles, ", ")+", or none")
+	flags.StringArrayVar(&f.groups, "group", nil,
+		`a `+"`GROUP`"+` that they belong to; may be repeated. The groups replace those before; "" for none`)
+	flags.StringVar(&f.role, "role", "", "what they administer: `ROLE` is "+strings.Join(storage.Roles,
+		", ")+", or none")
 }
 
 // givenRole is the role that was given, ok if one was.
@@ -56,8 +60,10 @@ func (f *claimFlags) givenRole(given []string) (role string, ok bool) {
 // apply sets what was given and leaves the rest.
 func (f *claimFlags) apply(given []string, claims *storage.Claims, groups *[]string) {
 	fields := map[string][2]*string{
-		"email": {&f.Email, &claims.Email}, "name": {&f.Name, &claims.Name}, "given-name": {&f.GivenName, &claims.GivenName},
-		"family-name": {&f.FamilyName, &claims.FamilyName}, "phone": {&f.PhoneNumber, &claims.PhoneNumber}, "locale": {&f.Locale, &claims.Locale},
+		"email": {&f.Email, &claims.Email}, "name": {&f.Name, &claims.Name}, "given-name": {&f.GivenName,
+			&claims.GivenName},
+		"family-name": {&f.FamilyName, &claims.FamilyName}, "phone": {&f.PhoneNumber, &claims.PhoneNumber},
+		"locale":   {&f.Locale, &claims.Locale},
 		"zoneinfo": {&f.Zoneinfo, &claims.Zoneinfo}, "picture": {&f.Picture, &claims.Picture},
 	}
 	verified := false
@@ -140,7 +146,8 @@ func (sh *shell) userCreate() *cobra.Command {
 			}
 			if u.Claims.Email != "" && !u.Claims.EmailVerified {
 				sh.printf("\nThe address counts as unverified, and some applications let nobody in with such a one. If it is known to be theirs:\n"+
-					"latchkey user update %s --email %s --email-verified\n", printable(u.Username), printable(u.Claims.Email))
+					"latchkey user update %s --email %s --email-verified\n", printable(u.Username),
+					printable(u.Claims.Email))
 			}
 			return nil
 		},
@@ -151,7 +158,8 @@ func (sh *shell) userList() *cobra.Command {
 	return list(sh, "List all people", []string{"USERNAME", "NAME", "EMAIL", "GROUPS", "ROLE", "STATE"},
 		func(ctx context.Context, s *site) ([]storage.User, error) { return s.admin.Users(ctx, s.actor) },
 		func(u storage.User) []string {
-			return []string{u.Username, u.Claims.Name, u.Claims.Email, strings.Join(u.Groups, " "), u.Role, userState(u)}
+			return []string{u.Username, u.Claims.Name, u.Claims.Email, strings.Join(u.Groups, " "), u.Role,
+				userState(u)}
 		})
 }
 
@@ -173,10 +181,11 @@ type shownUser struct {
 
 // shownLockout is what failed sign-ins amount to.
 type shownLockout struct {
-	Locked   bool      `json:"locked"`
-	Failures int       `json:"failures"` // in a row of 15 minutes; those that were refused because of the lock-out are among them
-	Limit    int       `json:"limit"`    // that many lock the account
-	Until    time.Time `json:"until"`    // the failures count until then
+	Locked bool `json:"locked"`
+	// in a row of 15 minutes; those that were refused because of the lock-out are among them
+	Failures int       `json:"failures"`
+	Limit    int       `json:"limit"` // that many lock the account
+	Until    time.Time `json:"until"` // the failures count until then
 }
 
 // lockoutOf is a lock-out as it is printed, nil if there is nothing to tell.
@@ -200,7 +209,8 @@ func (sh *shell) printUser(u shownUser) error {
 		return sh.printJSON(u)
 	}
 	rows := [][]string{{"username", u.Username}, {"sub", u.ID}, {"state", userState(u.User)}}
-	for _, r := range [][2]string{{"name", u.Claims.Name}, {"email", u.Claims.Email}, {"groups", strings.Join(u.Groups, " ")}, {"role", u.Role}} {
+	for _, r := range [][2]string{{"name", u.Claims.Name}, {"email", u.Claims.Email},
+		{"groups", strings.Join(u.Groups, " ")}, {"role", u.Role}} {
 		if r[1] != "" {
 			rows = append(rows, r[:])
 		}
@@ -314,8 +324,10 @@ func (sh *shell) done(format string, args ...any) error {
 }
 
 // actOnUser makes a command that does one thing to a person. sentence has one %s, for the username.
-func (sh *shell) actOnUser(verb, short, sentence string, do func(context.Context, *site, storage.User) error) *cobra.Command {
-	return act(sh, verb+" USERNAME", oneUsername, short, func(ctx context.Context, s *site, name string) (string, error) {
+func (sh *shell) actOnUser(verb, short, sentence string, do func(context.Context, *site,
+	storage.User) error) *cobra.Command {
+	return act(sh, verb+" USERNAME", oneUsername, short, func(ctx context.Context, s *site, name string) (string,
+		error) {
 		u, err := s.admin.User(ctx, s.actor, name)
 		if err == nil {
 			err = do(ctx, s, u)
@@ -325,7 +337,8 @@ func (sh *shell) actOnUser(verb, short, sentence string, do func(context.Context
 }
 
 func (sh *shell) userDisable() *cobra.Command {
-	return sh.actOnUser("disable", "Keep a person from signing in, and end their sessions", "%s cannot sign in any more and is signed out everywhere.",
+	return sh.actOnUser("disable", "Keep a person from signing in, and end their sessions",
+		"%s cannot sign in any more and is signed out everywhere.",
 		func(ctx context.Context, s *site, u storage.User) error {
 			_, err := s.admin.SetDisabled(ctx, s.actor, u.ID, true)
 			return err
@@ -341,7 +354,8 @@ func (sh *shell) userEnable() *cobra.Command {
 }
 
 func (sh *shell) userUnlock() *cobra.Command {
-	return act(sh, "unlock USERNAME", oneUsername, "Forget a person's failed sign-ins, so that they can try again at once",
+	return act(sh, "unlock USERNAME", oneUsername,
+		"Forget a person's failed sign-ins, so that they can try again at once",
 		func(ctx context.Context, s *site, name string) (string, error) {
 			u, err := s.admin.User(ctx, s.actor, name)
 			if err != nil {
@@ -349,7 +363,8 @@ func (sh *shell) userUnlock() *cobra.Command {
 			}
 			_, was, err := s.admin.Unlock(ctx, s.actor, u.ID)
 			if !was.Locked() {
-				return fmt.Sprintf("%s was not locked out. Failed sign-ins that are forgotten: %d.", u.Username, was.Failures), err
+				return fmt.Sprintf("%s was not locked out. Failed sign-ins that are forgotten: %d.", u.Username,
+					was.Failures), err
 			}
 			return fmt.Sprintf("%s can sign in again.", u.Username), err
 		})
@@ -372,13 +387,15 @@ type shownFactor struct {
 
 func (sh *shell) userMethods() *cobra.Command {
 	return sh.siteCommand(siteCommand{
-		use: "methods USERNAME", short: "Show how a person can prove who they are", args: exactArgs(1, oneUsername), json: true,
+		use: "methods USERNAME", short: "Show how a person can prove who they are", args: exactArgs(1, oneUsername),
+		json: true,
 		run: func(ctx context.Context, s *site, args []string) error {
 			u, err := s.admin.User(ctx, s.actor, args[0])
 			if err != nil {
 				return err
 			}
-			m := shownMethods{Username: u.Username, Password: u.PasswordHash != "", TOTP: []shownFactor{}, RecoveryCodes: u.Factors.RecoveryLeft()}
+			m := shownMethods{Username: u.Username, Password: u.PasswordHash != "", TOTP: []shownFactor{},
+				RecoveryCodes: u.Factors.RecoveryLeft()}
 			for _, t := range u.Factors.Confirmed() {
 				m.TOTP = append(m.TOTP, shownFactor{t.ID, t.Name, t.ConfirmedAt, t.LastUsed})
 			}
@@ -396,7 +413,8 @@ func (sh *shell) printMethods(m shownMethods) error {
 		rows = append(rows, []string{"password", "", "", ""})
 	}
 	for _, f := range m.TOTP {
-		rows = append(rows, []string{"authenticator app", f.Name, f.AddedAt.Format(time.RFC3339), f.LastUsed.Format(time.RFC3339)})
+		rows = append(rows, []string{"authenticator app", f.Name, f.AddedAt.Format(time.RFC3339),
+			f.LastUsed.Format(time.RFC3339)})
 	}
 	if len(m.TOTP) > 0 {
 		rows = append(rows, []string{"recovery codes", fmt.Sprintf("%d left", m.RecoveryCodes), "", ""})
@@ -405,7 +423,8 @@ func (sh *shell) printMethods(m shownMethods) error {
 }
 
 func (sh *shell) userResetMethods() *cobra.Command {
-	return sh.actOnUser("reset-methods", "Remove the second factors of a person who has lost them, and end their sessions; the password stays",
+	return sh.actOnUser("reset-methods",
+		"Remove the second factors of a person who has lost them, and end their sessions; the password stays",
 		"%s signs in by password alone until they set up a second factor again, and is signed out everywhere.",
 		func(ctx context.Context, s *site, u storage.User) error {
 			_, err := s.admin.ResetFactors(ctx, s.actor, u.ID)
@@ -414,7 +433,8 @@ func (sh *shell) userResetMethods() *cobra.Command {
 }
 
 func (sh *shell) userSignOut() *cobra.Command {
-	return sh.actOnUser("sign-out", "End all sessions of a person and revoke what they granted; they can sign in again", "%s is signed out everywhere.",
+	return sh.actOnUser("sign-out", "End all sessions of a person and revoke what they granted; they can sign in again",
+		"%s is signed out everywhere.",
 		func(ctx context.Context, s *site, u storage.User) error {
 			_, err := s.admin.EndSessions(ctx, s.actor, u.ID)
 			return err
@@ -429,7 +449,8 @@ func (sh *shell) userDelete() *cobra.Command {
 			if err != nil {
 				return "", err
 			}
-			if _, err := s.admin.DeleteUser(ctx, s.actor, u.ID); err != nil && !errors.Is(err, admin.ErrNotFound) { // another administrator was faster
+			// another administrator was faster
+			if _, err := s.admin.DeleteUser(ctx, s.actor, u.ID); err != nil && !errors.Is(err, admin.ErrNotFound) {
 				return "", err
 			}
 			return u.Username + " is deleted.", nil

@@ -38,7 +38,8 @@ func Decide(c clients.Client, u storage.User) Decision {
 		return Decision{Reason: UserUnknown}
 	case u.Disabled:
 		return Decision{Reason: UserDisabled}
-	case len(c.AllowedGroups) > 0 && !slices.ContainsFunc(c.AllowedGroups, func(g string) bool { return slices.Contains(u.Groups, g) }):
+	case len(c.AllowedGroups) > 0 && !slices.ContainsFunc(c.AllowedGroups,
+		func(g string) bool { return slices.Contains(u.Groups, g) }):
 		return Decision{Reason: NotInGroup, Groups: slices.Clone(c.AllowedGroups), Contact: c.RefusalContact}
 	}
 	return Decision{Allowed: true}

@@ -33,7 +33,8 @@ func RequestedClaims(r oauth.AuthorizationRequest) []string {
 func AllowedResources(client clients.Client, issuer string, requested []string) ([]string, error) {
 	for _, r := range requested {
 		if r != issuer && !slices.Contains(client.Audience, r) {
-			return nil, oauth.Errorf(oauth.InvalidTarget, "this client may not ask for tokens for that resource; an administrator can add it to the client's audience").
+			return nil, oauth.Errorf(oauth.InvalidTarget,
+				"this client may not ask for tokens for that resource; an administrator can add it to the client's audience").
 				Because(fmt.Errorf("resource received %.200q, audience of the client %q", r, client.Audience))
 		}
 	}

@@ -79,7 +79,8 @@ func (p *Pages) signedInPerson(r *http.Request) (storage.Session, storage.User, 
 
 // visitor is who looks at the page with this path. ok is false when nobody is signed in: the
 // browser has been led to where they are asked to, and comes back to the page.
-func (p *Pages) visitor(w http.ResponseWriter, r *http.Request, path string) (s storage.Session, u storage.User, ok bool, err error) {
+func (p *Pages) visitor(w http.ResponseWriter, r *http.Request, path string) (s storage.Session, u storage.User,
+	ok bool, err error) {
 	s, u, ok, err = p.signedInPerson(r)
 	if err != nil || ok {
 		return s, u, ok, err
@@ -93,7 +94,8 @@ func (p *Pages) visitor(w http.ResponseWriter, r *http.Request, path string) (s 
 
 // freshPerson is visitor for a page about what proves who somebody is, or of the same weight: ok is
 // false, too, when the proof is older than signin.FreshFor.
-func (p *Pages) freshPerson(w http.ResponseWriter, r *http.Request, path string) (s storage.Session, u storage.User, ok bool, err error) {
+func (p *Pages) freshPerson(w http.ResponseWriter, r *http.Request, path string) (s storage.Session, u storage.User,
+	ok bool, err error) {
 	s, u, ok, err = p.signedInPerson(r)
 	if err != nil || ok && p.Web.Now().Sub(s.AuthTime) <= signin.FreshFor {
 		return s, u, ok, err
@@ -107,18 +109,22 @@ func (p *Pages) freshPerson(w http.ResponseWriter, r *http.Request, path string)
 
 // frame is what the pages have around them. csrf is what their forms are for: sessionCSRF or
 // methodsCSRF.
-func (p *Pages) frame(w http.ResponseWriter, r *http.Request, user storage.User, path, csrf string) (templates.Frame, error) {
+func (p *Pages) frame(w http.ResponseWriter, r *http.Request, user storage.User, path, csrf string) (templates.Frame,
+	error) {
 	browser, err := p.Web.Browser(w, r)
 	if err != nil {
 		return templates.Frame{}, err
 	}
 	f := templates.Frame{
-		Person: web.Person(user), SignOutURL: p.Web.Path + "/logout", Action: p.Web.Path + path, CSRF: p.Web.CSRF(browser, csrf),
+		Person: web.Person(user), SignOutURL: p.Web.Path + "/logout", Action: p.Web.Path + path,
+		CSRF:   p.Web.CSRF(browser, csrf),
 		Notice: notices[r.URL.Query().Get("notice")],
 	}
 	for _, page := range [][2]string{
-		{templates.NavOverview, overviewPath}, {templates.NavProfile, profilePath}, {templates.NavAddress, addressPath}, {templates.NavMethods, methodsPath},
-		{templates.NavPassword, passwordPath}, {templates.NavSessions, sessionsPath}, {templates.NavConnections, connectionsPath},
+		{templates.NavOverview, overviewPath}, {templates.NavProfile, profilePath}, {templates.NavAddress, addressPath},
+		{templates.NavMethods, methodsPath},
+		{templates.NavPassword, passwordPath}, {templates.NavSessions, sessionsPath}, {templates.NavConnections,
+			connectionsPath},
 		{templates.NavActivity, activityPath}, {templates.NavLanguage, languagePath}, {templates.NavData, dataPath},
 	} {
 		if page[1] == addressPath && p.Letters == nil {
@@ -194,10 +200,12 @@ func (p *Pages) Account(w http.ResponseWriter, r *http.Request) error {
 	}
 	out.Apps, out.Pager = page(p, r, overviewPath, apps)
 	if !user.Factors.Second() {
-		out.Advice = append(out.Advice, templates.Advice{Text: templates.AdviceFactor, Link: templates.NavMethods, URL: p.Web.Path + methodsPath})
+		out.Advice = append(out.Advice, templates.Advice{Text: templates.AdviceFactor, Link: templates.NavMethods,
+			URL: p.Web.Path + methodsPath})
 	}
 	if p.Letters != nil && user.Claims.Email != "" && !user.Claims.EmailVerified {
-		out.Advice = append(out.Advice, templates.Advice{Text: templates.AdviceEmail, Link: templates.NavAddress, URL: p.Web.Path + addressPath})
+		out.Advice = append(out.Advice, templates.Advice{Text: templates.AdviceEmail, Link: templates.NavAddress,
+			URL: p.Web.Path + addressPath})
 	}
 	return p.Web.Render(w, r, http.StatusOK, out)
 }

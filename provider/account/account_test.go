@@ -48,7 +48,8 @@ func TestAccount(t *testing.T) {
 		w.Granted(s, shop)
 		w.Granted(s2, mail, func(g *storage.Grant) { g.Offline = true })
 		w.Granted(bobs, w.AddClient("bobsapp"))
-		if err := w.Store.AddConsent(ctx, storage.Consent{UserID: alice.ID, ClientID: "gone", Scope: []string{"openid", "email"}, CreatedAt: w.Web.Now(), UpdatedAt: w.Web.Now()}); err != nil {
+		if err := w.Store.AddConsent(ctx, storage.Consent{UserID: alice.ID, ClientID: "gone",
+			Scope: []string{"openid", "email"}, CreatedAt: w.Web.Now(), UpdatedAt: w.Web.Now()}); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.Store.DeleteClient(ctx, "gone", w.Web.Now()); err != nil {
@@ -56,7 +57,8 @@ func TestAccount(t *testing.T) {
 		}
 		p := b.Get("/account/profile")
 		p.Body += b.Get("/account/sessions").Body + b.Get("/account/connections").Body
-		for _, want := range []string{"Alice Example", "alice@example.com", "staff", "Firefox (Linux)", "App shop", "&lt;b&gt;Mail", s.ID, s2.ID} {
+		for _, want := range []string{"Alice Example", "alice@example.com", "staff", "Firefox (Linux)", "App shop",
+			"&lt;b&gt;Mail", s.ID, s2.ID} {
 			if !strings.Contains(p.Body, want) {
 				t.Errorf("%q is missing", want)
 			}
@@ -106,7 +108,8 @@ func TestAccount(t *testing.T) {
 		t.Parallel()
 		w := providertest.New(t)
 		b, s := w.SignedIn(w.AddUser("alice"))
-		if p := b.Follow(b.Change(s, url.Values{"action": {"end-session"}, "id": {s.ID}})); !p.Has("logged-out") || w.StillSignedIn(b, s) {
+		if p := b.Follow(b.Change(s, url.Values{"action": {"end-session"}, "id": {s.ID}})); !p.Has("logged-out") ||
+			w.StillSignedIn(b, s) {
 			t.Errorf("%s\n%s", p.Request.URL, p.Body)
 		}
 	})
@@ -122,7 +125,8 @@ func TestAccount(t *testing.T) {
 		if p := b.Follow(b.Change(s, url.Values{"action": {"end-other-sessions"}})); p.StatusCode != 200 {
 			t.Fatalf("%d", p.StatusCode)
 		}
-		if !w.StillSignedIn(b, s) || w.StillSignedIn(b2, s2) || w.StillSignedIn(b3, s3) || !w.StillSignedIn(bobs, bobSession) {
+		if !w.StillSignedIn(b, s) || w.StillSignedIn(b2, s2) || w.StillSignedIn(b3, s3) ||
+			!w.StillSignedIn(bobs, bobSession) {
 			t.Error("not exactly the other sessions have ended")
 		}
 	})
@@ -136,7 +140,8 @@ func TestAccount(t *testing.T) {
 		_, bobs := w.SignedIn(bob)
 		offline := w.Granted(s, shop, func(g *storage.Grant) { g.Offline = true })
 		for _, u := range []storage.User{alice, bob} {
-			if err := w.Store.AddConsent(ctx, storage.Consent{UserID: u.ID, ClientID: "shop", Scope: []string{"openid"}, CreatedAt: w.Web.Now(), UpdatedAt: w.Web.Now()}); err != nil {
+			if err := w.Store.AddConsent(ctx, storage.Consent{UserID: u.ID, ClientID: "shop", Scope: []string{"openid"},
+				CreatedAt: w.Web.Now(), UpdatedAt: w.Web.Now()}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -145,7 +150,8 @@ func TestAccount(t *testing.T) {
 		if got := b.Get(w.Request(shop)).Answer().Get("code"); got == "" {
 			t.Fatal("consent was not remembered to begin with")
 		}
-		if p := b.Follow(b.Change(s, url.Values{"action": {"disconnect"}, "client_id": {"shop"}})); p.StatusCode != 200 {
+		if p := b.Follow(b.Change(s, url.Values{"action": {"disconnect"},
+			"client_id": {"shop"}})); p.StatusCode != 200 {
 			t.Fatalf("%d", p.StatusCode)
 		}
 		for _, c := range []struct {
@@ -194,7 +200,8 @@ func TestAccount(t *testing.T) {
 				t.Errorf("%v: %d", form, p.StatusCode)
 			}
 		}
-		if now, err := w.Store.Grant(ctx, g.ID); err != nil || !now.Stands(w.Web.Now()) || !w.StillSignedIn(bobs, bobSession) {
+		if now, err := w.Store.Grant(ctx, g.ID); err != nil || !now.Stands(w.Web.Now()) ||
+			!w.StillSignedIn(bobs, bobSession) {
 			t.Errorf("something of bob's was changed: %v", err)
 		}
 	})
@@ -207,14 +214,16 @@ func TestAccount(t *testing.T) {
 		b2, s2 := w.SignedIn(alice)
 		form := url.Values{"action": {"end-session"}, "id": {s2.ID}}
 		ref := w.Web.Cookie(b.Request("/"), web.BrowserCookie)
-		for what, csrf := range map[string]string{"none": "", "another session's": w.Web.CSRF(ref, "account:"+s2.ID), "another form's": w.Web.CSRF(ref, "logout:"+s.ID), "another browser's": w.Web.CSRF("x", "account:"+s.ID)} {
+		for what, csrf := range map[string]string{"none": "", "another session's": w.Web.CSRF(ref, "account:"+s2.ID),
+			"another form's": w.Web.CSRF(ref, "logout:"+s.ID), "another browser's": w.Web.CSRF("x", "account:"+s.ID)} {
 			form.Set("csrf", csrf)
 			if p := b.Post("/account/sessions", form); p.StatusCode != 403 {
 				t.Errorf("with token %s: %d", what, p.StatusCode)
 			}
 		}
 		form.Set("csrf", w.Web.CSRF(ref, "account:"+s.ID))
-		for _, header := range []http.Header{{"Sec-Fetch-Site": {"cross-site"}}, {"Origin": {"https://evil.example"}}, {"Sec-Fetch-Site": {"same-site"}}} {
+		for _, header := range []http.Header{{"Sec-Fetch-Site": {"cross-site"}}, {"Origin": {"https://evil.example"}},
+			{"Sec-Fetch-Site": {"same-site"}}} {
 			r, _ := http.NewRequest("POST", w.Issuer+"/account/sessions", strings.NewReader(form.Encode()))
 			r.Header = header.Clone()
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -223,7 +232,8 @@ func TestAccount(t *testing.T) {
 			}
 		}
 		b.Get("/account/sessions?" + form.Encode())
-		if p := w.Browser().Post("/account/sessions", form); p.StatusCode != http.StatusSeeOther || p.Header.Get("Location") != "/account/sessions" {
+		if p := w.Browser().Post("/account/sessions", form); p.StatusCode != http.StatusSeeOther ||
+			p.Header.Get("Location") != "/account/sessions" {
 			t.Errorf("without a session: %d %q", p.StatusCode, p.Header.Get("Location"))
 		}
 		if !w.StillSignedIn(b2, s2) || !w.StillSignedIn(b, s) {
@@ -244,7 +254,8 @@ func TestAccount(t *testing.T) {
 		if err := w.Store.UpdateUser(ctx, u); err != nil {
 			t.Fatal(err)
 		}
-		if p := b.Get("/account"); p.StatusCode != http.StatusSeeOther || !strings.HasPrefix(p.Header.Get("Location"), "/login?") {
+		if p := b.Get("/account"); p.StatusCode != http.StatusSeeOther || !strings.HasPrefix(p.Header.Get("Location"),
+			"/login?") {
 			t.Errorf("%d %q", p.StatusCode, p.Header.Get("Location"))
 		}
 	})
@@ -260,7 +271,8 @@ func TestAccount(t *testing.T) {
 		w.Granted(s2, mail, long, func(g *storage.Grant) { g.Offline = true })
 		w.Clock.Advance(3 * time.Hour) // idle for too long
 		b, _ := w.SignedIn(alice)
-		if p := b.Get("/account/connections"); strings.Contains(p.Body, "App shop") || !strings.Contains(p.Body, "App mail") {
+		if p := b.Get("/account/connections"); strings.Contains(p.Body, "App shop") ||
+			!strings.Contains(p.Body, "App mail") {
 			t.Error(p.Body)
 		}
 	})

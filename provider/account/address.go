@@ -38,7 +38,8 @@ func (p *Pages) ShowAddress(w http.ResponseWriter, r *http.Request) error {
 	return p.renderAddress(w, r, http.StatusOK, session, user, templates.Address{})
 }
 
-func (p *Pages) renderAddress(w http.ResponseWriter, r *http.Request, status int, s storage.Session, u storage.User, out templates.Address) error {
+func (p *Pages) renderAddress(w http.ResponseWriter, r *http.Request, status int, s storage.Session, u storage.User,
+	out templates.Address) error {
 	var err error
 	if out.Frame, err = p.frame(w, r, u, addressPath, methodsCSRF(s)); err != nil {
 		return err
@@ -59,7 +60,8 @@ func (p *Pages) AskAddress(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case change:
 		if to = strings.TrimSpace(form.Get("email")); mail.CheckAddress(to) != nil {
-			return p.renderAddress(w, r, http.StatusBadRequest, session, user, templates.Address{Typed: web.Clip(to, 254), Bad: true})
+			return p.renderAddress(w, r, http.StatusBadRequest, session, user,
+				templates.Address{Typed: web.Clip(to, 254), Bad: true})
 		}
 	case form.Get("action") != "confirm" || to == "":
 		return web.RefusePage(http.StatusBadRequest, templates.NothingChosen)
@@ -67,7 +69,8 @@ func (p *Pages) AskAddress(w http.ResponseWriter, r *http.Request) error {
 	_, err = p.MailLimit.Begin(ctx, "address "+user.ID, p.Web.ClientAddress(r), "", p.Web.Now())
 	var throttled *people.ThrottledError
 	if errors.As(err, &throttled) {
-		return web.RefusePage(http.StatusTooManyRequests, templates.TooMany).Because(err).RetryAfter(throttled.Until.Sub(p.Web.Now()))
+		return web.RefusePage(http.StatusTooManyRequests,
+			templates.TooMany).Because(err).RetryAfter(throttled.Until.Sub(p.Web.Now()))
 	}
 	if err != nil {
 		return err
@@ -143,7 +146,8 @@ func (p *Pages) ConfirmAddress(w http.ResponseWriter, r *http.Request) error {
 	changed.Claims.Email, changed.Claims.EmailVerified, changed.UpdatedAt = link.Address, true, p.Web.Now()
 	another := was != "" && !letters.SameAddress(was, link.Address)
 	if another {
-		changed.FormerAddresses = append(p.standing(user.FormerAddresses), storage.FormerAddress{Address: was, Until: p.Web.Now().Add(keepFormer)})
+		changed.FormerAddresses = append(p.standing(user.FormerAddresses), storage.FormerAddress{Address: was,
+			Until: p.Web.Now().Add(keepFormer)})
 	}
 	err = p.Store.UpdateUser(ctx, changed)
 	if errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrNotFound) {
@@ -169,6 +173,7 @@ const mostFormer = 5
 
 // standing are the former addresses that are still told, the latest ones.
 func (p *Pages) standing(all []storage.FormerAddress) []storage.FormerAddress {
-	out := slices.DeleteFunc(slices.Clone(all), func(f storage.FormerAddress) bool { return !p.Web.Now().Before(f.Until) })
+	out := slices.DeleteFunc(slices.Clone(all),
+		func(f storage.FormerAddress) bool { return !p.Web.Now().Before(f.Until) })
 	return out[max(0, len(out)-mostFormer+1):]
 }

@@ -32,7 +32,8 @@ func TestAnAddressIsChangedByItsOwnLinkAndBothAreTold(t *testing.T) {
 	w := providertest.NewPost(t)
 	alice := w.AddUser("alice")
 	b, _ := w.SignedIn(alice)
-	for _, bad := range []string{"", "alice", "a@b@c", "alice@example.com,mallory@example.com", "a@example.com\r\nBcc: m@example.com", "Ada <a@example.com>"} {
+	for _, bad := range []string{"", "alice", "a@b@c", "alice@example.com,mallory@example.com",
+		"a@example.com\r\nBcc: m@example.com", "Ada <a@example.com>"} {
 		if p := asks(b, bad); p.StatusCode != http.StatusBadRequest || !p.Has("address-error") {
 			t.Errorf("%q: %d", bad, p.StatusCode)
 		}
@@ -41,7 +42,8 @@ func TestAnAddressIsChangedByItsOwnLinkAndBothAreTold(t *testing.T) {
 		t.Fatalf("%d\n%s", p.StatusCode, p.Body)
 	}
 	got := w.Mails()
-	if told := to(got); len(got) != 2 || !strings.Contains(told["new@example.net"], "Confirm your e-mail address") || !strings.Contains(told["alice@example.com"], "is to be changed") {
+	if told := to(got); len(got) != 2 || !strings.Contains(told["new@example.net"], "Confirm your e-mail address") ||
+		!strings.Contains(told["alice@example.com"], "is to be changed") {
 		t.Fatalf("%v", told)
 	}
 	var link string
@@ -63,29 +65,34 @@ func TestAnAddressIsChangedByItsOwnLinkAndBothAreTold(t *testing.T) {
 		t.Errorf("somebody else: %d", p.StatusCode)
 	}
 	p := b.Open(link)
-	if !p.Has("step-page") || !strings.Contains(p.Body, "new@example.net") || strings.Contains(p.Request.URL.String(), "link=") {
+	if !p.Has("step-page") || !strings.Contains(p.Body, "new@example.net") || strings.Contains(p.Request.URL.String(),
+		"link=") {
 		t.Fatalf("%s\n%s", p.Request.URL, p.Body)
 	}
 	if u := userOf(t, w.World, alice.ID); u.Claims.Email != "alice@example.com" {
 		t.Error("opening the link has changed it")
 	}
-	if done := b.Follow(b.Submit(p, "step-submit", nil)); !done.Has("notice") || !strings.Contains(done.Body, "new@example.net") {
+	if done := b.Follow(b.Submit(p, "step-submit", nil)); !done.Has("notice") || !strings.Contains(done.Body,
+		"new@example.net") {
 		t.Fatalf("%d\n%s", done.StatusCode, done.Body)
 	}
 	if u := userOf(t, w.World, alice.ID); u.Claims.Email != "new@example.net" || !u.Claims.EmailVerified {
 		t.Errorf("%+v", u.Claims)
 	}
-	if told := to(w.Mails()); !strings.Contains(told["new@example.net"], "was changed") || !strings.Contains(told["alice@example.com"], "was changed") {
+	if told := to(w.Mails()); !strings.Contains(told["new@example.net"], "was changed") ||
+		!strings.Contains(told["alice@example.com"], "was changed") {
 		t.Errorf("%v", told)
 	}
 	if p := b.Open(link); p.StatusCode != http.StatusGone {
 		t.Errorf("a used link: %d", p.StatusCode)
 	}
 	// The address of before still hears what happens, for a while.
-	if p := b.Submit(b.Get("/account/password"), "password-submit", providertest.PasswordForm("gravel tandem oboe")); p.StatusCode != http.StatusSeeOther {
+	if p := b.Submit(b.Get("/account/password"), "password-submit",
+		providertest.PasswordForm("gravel tandem oboe")); p.StatusCode != http.StatusSeeOther {
 		t.Fatal(p.StatusCode)
 	}
-	if told := to(w.Mails()); !strings.Contains(told["alice@example.com"], "password") || !strings.Contains(told["new@example.net"], "password") {
+	if told := to(w.Mails()); !strings.Contains(told["alice@example.com"], "password") ||
+		!strings.Contains(told["new@example.net"], "password") {
 		t.Errorf("%v", told)
 	}
 	for _, secret := range []string{strings.Split(link, "link=")[1]} {
@@ -126,8 +133,9 @@ func TestALinkForAnAddressIsVoidWhenItsReasonIsGone(t *testing.T) {
 	t.Parallel()
 	w := providertest.NewPost(t)
 	for name, change := range map[string]func(u *storage.User){
-		"a new password": func(u *storage.User) { u.PasswordHash = "another" }, "another address": func(u *storage.User) { u.Claims.Email = "other@example.com" },
-		"disabled": func(u *storage.User) { u.Disabled = true }, "too old": nil, "a newer link": nil,
+		"a new password":  func(u *storage.User) { u.PasswordHash = "another" },
+		"another address": func(u *storage.User) { u.Claims.Email = "other@example.com" },
+		"disabled":        func(u *storage.User) { u.Disabled = true }, "too old": nil, "a newer link": nil,
 	} {
 		id := strings.ReplaceAll(name, " ", "")
 		u := w.AddUser(id)
@@ -144,7 +152,8 @@ func TestALinkForAnAddressIsVoidWhenItsReasonIsGone(t *testing.T) {
 			asks(b, id+"-newer@example.com")
 			w.Mails()
 		}
-		if p := b.Submit(page, "step-submit", nil); p.StatusCode != http.StatusGone && p.StatusCode != http.StatusForbidden {
+		if p := b.Submit(page, "step-submit", nil); p.StatusCode != http.StatusGone &&
+			p.StatusCode != http.StatusForbidden {
 			t.Errorf("%s: %d", name, p.StatusCode)
 		}
 		if now := userOf(t, w.World, u.ID); strings.HasSuffix(now.Claims.Email, "-new@example.com") {
@@ -165,7 +174,8 @@ func TestOfManyWhoConfirmAtOnceOneDoes(t *testing.T) {
 	won := 0
 	for range 20 {
 		wait.Go(func() {
-			if p := b.Submit(page, "step-submit", nil); p.StatusCode == http.StatusSeeOther && strings.Contains(p.Header.Get("Location"), "confirmed") {
+			if p := b.Submit(page, "step-submit", nil); p.StatusCode == http.StatusSeeOther &&
+				strings.Contains(p.Header.Get("Location"), "confirmed") {
 				mu.Lock()
 				won++
 				mu.Unlock()
@@ -191,7 +201,8 @@ func TestAnAddressIsConfirmedWithoutBeingChanged(t *testing.T) {
 	if page.Has("address-submit") {
 		t.Error("another address can be asked for that may not be")
 	}
-	if p := b.Submit(page, "address-confirm", url.Values{"action": {"change"}, "email": {"mallory@example.com"}}); p.StatusCode != http.StatusBadRequest {
+	if p := b.Submit(page, "address-confirm", url.Values{"action": {"change"},
+		"email": {"mallory@example.com"}}); p.StatusCode != http.StatusBadRequest {
 		t.Errorf("another address was asked for: %d", p.StatusCode)
 	}
 	b.Submit(page, "address-confirm", url.Values{"action": {"confirm"}})

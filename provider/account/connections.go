@@ -82,7 +82,8 @@ func (p *Pages) connected(ctx context.Context, lang, userID string) ([]templates
 		if !g.Offline && !lives[g.SessionID] {
 			continue
 		}
-		c := add(g.ClientID, g.CreatedAt, g.Scope, access.RequestedClaims(oauth.AuthorizationRequest{Claims: g.Claims}), g.Resource)
+		c := add(g.ClientID, g.CreatedAt, g.Scope, access.RequestedClaims(oauth.AuthorizationRequest{Claims: g.Claims}),
+			g.Resource)
 		if g.LastUsed.After(c.lastUsed) {
 			c.lastUsed = g.LastUsed
 		}
@@ -99,8 +100,10 @@ func (p *Pages) connected(ctx context.Context, lang, userID string) ([]templates
 			continue
 		}
 		out = append(out, templates.AccountApp{
-			ClientID: id, App: p.Web.App(client, clients.Redirect{}), Since: c.since, LastUsed: c.lastUsed, Offline: c.offline,
-			Scopes: p.Web.Templates.Scopes(lang, c.scope, oauth.ClaimsBeyond(c.scope, c.claims), c.resource, func(string, string) bool { return true }),
+			ClientID: id, App: p.Web.App(client, clients.Redirect{}), Since: c.since, LastUsed: c.lastUsed,
+			Offline: c.offline,
+			Scopes: p.Web.Templates.Scopes(lang, c.scope, oauth.ClaimsBeyond(c.scope, c.claims), c.resource,
+				func(string, string) bool { return true }),
 		})
 	}
 	sortByName(out, func(a templates.AccountApp) (string, string) { return a.App.Name, a.ClientID })
@@ -129,7 +132,8 @@ func (p *Pages) ChangeConnections(w http.ResponseWriter, r *http.Request) error 
 }
 
 // disconnect takes back all that the person gave an application. It will have to ask again.
-func (p *Pages) disconnect(w http.ResponseWriter, r *http.Request, user storage.User, sessionID, clientID string) error {
+func (p *Pages) disconnect(w http.ResponseWriter, r *http.Request, user storage.User, sessionID,
+	clientID string) error {
 	ctx := r.Context()
 	if clientID == "" {
 		return gone(templates.ConnectionGone)

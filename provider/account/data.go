@@ -28,7 +28,8 @@ func (p *Pages) ShowData(w http.ResponseWriter, r *http.Request) error {
 	return p.renderData(w, r, http.StatusOK, session, user, "")
 }
 
-func (p *Pages) renderData(w http.ResponseWriter, r *http.Request, status int, s storage.Session, u storage.User, problem string) error {
+func (p *Pages) renderData(w http.ResponseWriter, r *http.Request, status int, s storage.Session, u storage.User,
+	problem string) error {
 	frame, err := p.frame(w, r, u, dataPath, methodsCSRF(s))
 	if err != nil {
 		return err
@@ -55,7 +56,8 @@ func (p *Pages) ChangeData(w http.ResponseWriter, r *http.Request) error {
 }
 
 // deleteAccount deletes the account of the person for good.
-func (p *Pages) deleteAccount(w http.ResponseWriter, r *http.Request, session storage.Session, user storage.User) error {
+func (p *Pages) deleteAccount(w http.ResponseWriter, r *http.Request, session storage.Session,
+	user storage.User) error {
 	_, err := p.Admin.DeleteSelf(r.Context(), p.actor(r, user))
 	if errors.Is(err, admin.ErrLastOwner) {
 		return p.renderData(w, r, http.StatusConflict, session, user, templates.DeleteLastOwner)
@@ -158,13 +160,15 @@ func (p *Pages) export(w http.ResponseWriter, r *http.Request, session storage.S
 
 // kept is everything that is kept about a user.
 func (p *Pages) kept(ctx context.Context, user storage.User) (export, error) {
-	out := export{Issuer: p.Web.Issuer, ExportedAt: p.Web.Now(), Account: user, Methods: []exportedMethod{}, Sessions: []exportedSession{},
+	out := export{Issuer: p.Web.Issuer, ExportedAt: p.Web.Now(), Account: user, Methods: []exportedMethod{},
+		Sessions: []exportedSession{},
 		Consents: []exportedConsent{}, Grants: []exportedGrant{}, Events: []exportedEvent{}}
 	if user.PasswordHash != "" {
 		out.Methods = append(out.Methods, exportedMethod{Kind: "password"})
 	}
 	for _, t := range user.Factors.Confirmed() {
-		out.Methods = append(out.Methods, exportedMethod{Kind: "totp", Name: t.Name, Added: t.ConfirmedAt, LastUsed: t.LastUsed})
+		out.Methods = append(out.Methods, exportedMethod{Kind: "totp", Name: t.Name, Added: t.ConfirmedAt,
+			LastUsed: t.LastUsed})
 	}
 	if n := user.Factors.RecoveryLeft(); n > 0 {
 		out.Methods = append(out.Methods, exportedMethod{Kind: "recovery_codes", Left: n})
@@ -174,7 +178,8 @@ func (p *Pages) kept(ctx context.Context, user storage.User) (export, error) {
 		return out, fmt.Errorf("list sessions: %w", err)
 	}
 	for _, s := range sessions[:min(len(sessions), maxExported)] {
-		out.Sessions = append(out.Sessions, exportedSession{ID: s.ID, SignedIn: s.AuthTime, LastSeen: s.LastSeen, ExpiresAt: s.ExpiresAt,
+		out.Sessions = append(out.Sessions, exportedSession{ID: s.ID, SignedIn: s.AuthTime, LastSeen: s.LastSeen,
+			ExpiresAt: s.ExpiresAt,
 			UserAgent: s.UserAgent, Address: s.Address, Clients: s.Clients})
 	}
 	consents, err := p.Store.ConsentsOfUser(ctx, user.ID)
@@ -182,14 +187,16 @@ func (p *Pages) kept(ctx context.Context, user storage.User) (export, error) {
 		return out, fmt.Errorf("list consents: %w", err)
 	}
 	for _, c := range consents {
-		out.Consents = append(out.Consents, exportedConsent{c.ClientID, c.Scope, c.Claims, c.Resource, c.CreatedAt, c.UpdatedAt})
+		out.Consents = append(out.Consents, exportedConsent{c.ClientID, c.Scope, c.Claims, c.Resource, c.CreatedAt,
+			c.UpdatedAt})
 	}
 	grants, err := p.Store.GrantsOfUser(ctx, user.ID, p.Web.Now())
 	if err != nil {
 		return out, fmt.Errorf("list grants: %w", err)
 	}
 	for _, g := range grants {
-		out.Grants = append(out.Grants, exportedGrant{g.ClientID, g.Scope, g.Resource, g.Offline, g.CreatedAt, g.LastUsed, g.ExpiresAt})
+		out.Grants = append(out.Grants, exportedGrant{g.ClientID, g.Scope, g.Resource, g.Offline, g.CreatedAt,
+			g.LastUsed, g.ExpiresAt})
 	}
 	events, err := p.eventsOf(ctx, user.ID, "", maxExported+1)
 	if err != nil {
@@ -197,7 +204,8 @@ func (p *Pages) kept(ctx context.Context, user storage.User) (export, error) {
 	}
 	out.More = len(events) > maxExported
 	for _, e := range events[:min(len(events), maxExported)] {
-		row := exportedEvent{Time: e.Time, Verb: e.Verb, By: "administrator", Outcome: e.Outcome, Reason: e.Reason, Client: e.ClientID, Before: e.Before, After: e.After}
+		row := exportedEvent{Time: e.Time, Verb: e.Verb, By: "administrator", Outcome: e.Outcome, Reason: e.Reason,
+			Client: e.ClientID, Before: e.Before, After: e.After}
 		switch {
 		case e.Actor.ID == user.ID:
 			row.By, row.Address, row.Session = "you", e.Address, e.SessionID

@@ -27,8 +27,9 @@ const (
 
 // told are the events that the person hears of by mail, and how.
 var told = map[string]string{
-	verbAddMethod: templates.MailFactorAdded, verbRemoveMethod: templates.MailFactorRemoved, verbRecoveryCodes: templates.MailCodesNew,
-	verbPassword: templates.MailPasswordChanged,
+	verbAddMethod: templates.MailFactorAdded, verbRemoveMethod: templates.MailFactorRemoved,
+	verbRecoveryCodes: templates.MailCodesNew,
+	verbPassword:      templates.MailPasswordChanged,
 }
 
 // tell writes to the person what was done to what they prove who they are with. What was done

@@ -23,11 +23,13 @@ func (p *Pages) ShowPreferences(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out := templates.Preferences{Frame: frame, Languages: p.Web.Templates.Languages(), Zones: web.Zones(), Zone: user.Claims.Zoneinfo}
+	out := templates.Preferences{Frame: frame, Languages: p.Web.Templates.Languages(), Zones: web.Zones(),
+		Zone: user.Claims.Zoneinfo}
 	if user.Claims.Locale != "" {
 		out.Locale = p.Web.Templates.Match([]string{user.Claims.Locale}, "")
 	}
-	if z := out.Zone; z != "" && web.KnownZone(z) && !slices.Contains(out.Zones, z) { // another name of one of these, or none of a country
+	// another name of one of these, or none of a country
+	if z := out.Zone; z != "" && web.KnownZone(z) && !slices.Contains(out.Zones, z) {
 		out.Zones = append([]string{z}, out.Zones...)
 	}
 	return p.Web.Render(w, r, http.StatusOK, out)

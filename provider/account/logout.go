@@ -33,7 +33,8 @@ const (
 )
 
 // logoutParameters are the parameters of a logout request (RP-Initiated Logout §2).
-var logoutParameters = []string{"id_token_hint", "logout_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales"}
+var logoutParameters = []string{"id_token_hint", "logout_hint", "client_id", "post_logout_redirect_uri", "state",
+	"ui_locales"}
 
 // logoutRequest is a logout request of which everything is checked that does not depend on who is
 // signed in.
@@ -83,7 +84,8 @@ func (p *Pages) logoutAgain(w http.ResponseWriter, r *http.Request) error {
 	}
 	q := logoutQuery(params)
 	if len(q) > maxLogoutQuery {
-		return oauth.Errorf(oauth.InvalidRequest, "the request is larger than %d bytes", maxLogoutQuery).WithStatus(http.StatusRequestEntityTooLarge)
+		return oauth.Errorf(oauth.InvalidRequest, "the request is larger than %d bytes",
+			maxLogoutQuery).WithStatus(http.StatusRequestEntityTooLarge)
 	}
 	location := p.Web.Path + "/logout"
 	if q != "" {
@@ -146,7 +148,8 @@ func (p *Pages) verifyLogout(r *http.Request, params oauth.Parameters) (logoutRe
 	if uri := params.Get("post_logout_redirect_uri"); uri != "" {
 		if req.redirect, err = req.client.PostLogoutRedirect(uri); err != nil {
 			return req, refuseLogout(templates.LogoutRedirect).
-				Because(fmt.Errorf("post_logout_redirect_uri received %q, registered %q", web.Clip(uri, 500), req.client.PostLogoutRedirectURIs))
+				Because(fmt.Errorf("post_logout_redirect_uri received %q, registered %q", web.Clip(uri, 500),
+					req.client.PostLogoutRedirectURIs))
 		}
 	}
 	return req, nil
@@ -187,7 +190,8 @@ func (p *Pages) askToSignOut(w http.ResponseWriter, r *http.Request, session sto
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return fmt.Errorf("load person of session: %w", err)
 	}
-	page := templates.LogoutConfirm{Person: web.Person(user), Action: p.Web.Path + "/logout/confirm", CSRF: p.Web.CSRF(browser, "logout:"+session.ID)}
+	page := templates.LogoutConfirm{Person: web.Person(user), Action: p.Web.Path + "/logout/confirm",
+		CSRF: p.Web.CSRF(browser, "logout:"+session.ID)}
 	for _, name := range logoutParameters {
 		if req.params.Has(name) {
 			page.Fields = append(page.Fields, [2]string{name, req.params.Get(name)})
@@ -243,7 +247,8 @@ func (p *Pages) alreadySignedOut(w http.ResponseWriter, r *http.Request, req log
 
 // back is the way back to the application, with state and nothing else (RP-Initiated Logout §3).
 func (req logoutRequest) back() web.Response {
-	return web.Response{Redirect: req.redirect, Mode: oauth.ModeQuery, AppName: req.client.Name(), Values: [][2]string{{"state", req.params.Get("state")}}}
+	return web.Response{Redirect: req.redirect, Mode: oauth.ModeQuery, AppName: req.client.Name(),
+		Values: [][2]string{{"state", req.params.Get("state")}}}
 }
 
 // continueTo is the link back to the application: where it asked for, or else its home page.
@@ -408,7 +413,8 @@ func (p *Pages) LoggedOut(w http.ResponseWriter, r *http.Request) error {
 
 // logoutOutcomes tells of every application that the session reached whether it knows that the
 // session has ended. waiting reports whether that may still change.
-func (p *Pages) logoutOutcomes(ctx context.Context, logoutID string, reached []clients.Client) (apps []templates.LoggedOutApp, waiting bool, err error) {
+func (p *Pages) logoutOutcomes(ctx context.Context, logoutID string,
+	reached []clients.Client) (apps []templates.LoggedOutApp, waiting bool, err error) {
 	deliveries, err := p.Store.LogoutDeliveries(ctx, logoutID)
 	if err != nil {
 		return nil, false, fmt.Errorf("list logout deliveries: %w", err)

@@ -48,8 +48,10 @@ func TestRPInitiatedLogout(t *testing.T) {
 		if !w.StillSignedIn(b, s) {
 			t.Fatal("not signed in to begin with")
 		}
-		p := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri", providertest.OutURI, "state", state))
-		if p.StatusCode != http.StatusSeeOther || p.Header.Get("Location") != providertest.OutURI+"?state="+url.QueryEscape(state) {
+		p := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri",
+			providertest.OutURI, "state", state))
+		if p.StatusCode != http.StatusSeeOther ||
+			p.Header.Get("Location") != providertest.OutURI+"?state="+url.QueryEscape(state) {
 			t.Errorf("%d %s", p.StatusCode, p.Header.Get("Location"))
 		}
 		if w.StillSignedIn(b, s) {
@@ -60,24 +62,27 @@ func TestRPInitiatedLogout(t *testing.T) {
 		}
 	})
 
-	t.Run("RP-Initiated Logout §3 without state nothing is added to the URI, not even where it has a query", func(t *testing.T) {
-		t.Parallel()
-		w := providertest.New(t)
-		const other = "https://shop.example/out?from=op&x="
-		shop := w.AddClient("shop", providertest.SignsOutTo(providertest.OutURI, other))
-		alice := w.AddUser("alice")
-		for _, uri := range []string{providertest.OutURI, other} {
-			b, s := w.SignedIn(alice)
-			w.Granted(s, shop)
-			if got := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri", uri)).Header.Get("Location"); got != uri {
-				t.Errorf("%q, want %q", got, uri)
+	t.Run("RP-Initiated Logout §3 without state nothing is added to the URI, not even where it has a query",
+		func(t *testing.T) {
+			t.Parallel()
+			w := providertest.New(t)
+			const other = "https://shop.example/out?from=op&x="
+			shop := w.AddClient("shop", providertest.SignsOutTo(providertest.OutURI, other))
+			alice := w.AddUser("alice")
+			for _, uri := range []string{providertest.OutURI, other} {
+				b, s := w.SignedIn(alice)
+				w.Granted(s, shop)
+				if got := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri",
+					uri)).Header.Get("Location"); got != uri {
+					t.Errorf("%q, want %q", got, uri)
+				}
 			}
-		}
-		b, s := w.SignedIn(alice)
-		if got := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri", other, "state", "S")).Header.Get("Location"); got != other+"&state=S" {
-			t.Errorf("%q", got)
-		}
-	})
+			b, s := w.SignedIn(alice)
+			if got := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri", other,
+				"state", "S")).Header.Get("Location"); got != other+"&state=S" {
+				t.Errorf("%q", got)
+			}
+		})
 
 	t.Run("RP-Initiated Logout §3 a post_logout_redirect_uri that is not exactly a registered one is refused and nobody is signed out", func(t *testing.T) {
 		t.Parallel()
@@ -88,15 +93,21 @@ func TestRPInitiatedLogout(t *testing.T) {
 		b, s := w.SignedIn(w.AddUser("alice"))
 		w.Granted(s, shop)
 		for _, uri := range []string{
-			providertest.OutURI + "?a=b", providertest.OutURI + "/", providertest.OutURI + "#f", providertest.OutURI + "?", "https://SHOP.example/out", "https://shop.example/Out", "https://shop.example/%6fut",
-			"https://shop.example:443/out", "https://user@shop.example/out", "https://shop.example/x/../out", "http://shop.example/out",
-			"https://shop.example.evil.example/out", "https://evil.example/https://shop.example/out", "//shop.example/out", "javascript:alert(1)",
-			"data:text/html,x", "https://other.example/out", "https://shop.example/cb", " " + providertest.OutURI, providertest.OutURI + "\n", providertest.OutURI + " https://evil.example/",
+			providertest.OutURI + "?a=b", providertest.OutURI + "/", providertest.OutURI + "#f", providertest.OutURI +
+				"?", "https://SHOP.example/out", "https://shop.example/Out", "https://shop.example/%6fut",
+			"https://shop.example:443/out", "https://user@shop.example/out", "https://shop.example/x/../out",
+			"http://shop.example/out",
+			"https://shop.example.evil.example/out", "https://evil.example/https://shop.example/out",
+			"//shop.example/out", "javascript:alert(1)",
+			"data:text/html,x", "https://other.example/out", "https://shop.example/cb", " " + providertest.OutURI,
+			providertest.OutURI + "\n", providertest.OutURI + " https://evil.example/",
 		} {
 			for what, p := range map[string]providertest.Page{
-				"hint":      b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri", uri)),
+				"hint": b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil),
+					"post_logout_redirect_uri", uri)),
 				"client_id": b.Get(providertest.LogoutURL("client_id", "shop", "post_logout_redirect_uri", uri)),
-				"none":      b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, none, nil), "post_logout_redirect_uri", uri)),
+				"none": b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, none, nil),
+					"post_logout_redirect_uri", uri)),
 			} {
 				if p.StatusCode != http.StatusBadRequest || p.Header.Get("Location") != "" || !p.Has("op-error") {
 					t.Errorf("%s, %q: %d %q", what, uri, p.StatusCode, p.Header.Get("Location"))
@@ -106,7 +117,9 @@ func TestRPInitiatedLogout(t *testing.T) {
 		if !w.StillSignedIn(b, s) {
 			t.Error("the person was signed out")
 		}
-		if p := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri", providertest.OutURI, "post_logout_redirect_uri", "https://evil.example/")); p.StatusCode != 400 || p.Header.Get("Location") != "" {
+		if p := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri",
+			providertest.OutURI, "post_logout_redirect_uri", "https://evil.example/")); p.StatusCode != 400 ||
+			p.Header.Get("Location") != "" {
 			t.Errorf("a parameter twice: %d", p.StatusCode)
 		}
 		if !strings.Contains(w.Log.String(), `https://shop.example/out/\"`) {
@@ -124,65 +137,75 @@ func TestRPInitiatedLogout(t *testing.T) {
 			t.Fatalf("%d\n%s", p.StatusCode, p.Body)
 		}
 		p = b.Follow(b.Submit(p, "logout-confirm", nil))
-		if !p.Has("logged-out") || !strings.HasPrefix(p.Request.URL.Path, "/logout") || strings.Contains(p.Body, "shop.example") {
+		if !p.Has("logged-out") || !strings.HasPrefix(p.Request.URL.Path, "/logout") ||
+			strings.Contains(p.Body, "shop.example") {
 			t.Errorf("%s\n%s", p.Request.URL, p.Body)
 		}
 		if w.StillSignedIn(b, s) {
 			t.Error("the session goes on")
 		}
-		if p := w.Browser().Get(providertest.LogoutURL("post_logout_redirect_uri", providertest.OutURI)); p.StatusCode != 200 || !p.Has("logged-out") || strings.Contains(p.Body, "shop.example") {
+		if p := w.Browser().Get(providertest.LogoutURL("post_logout_redirect_uri",
+			providertest.OutURI)); p.StatusCode != 200 || !p.Has("logged-out") ||
+			strings.Contains(p.Body, "shop.example") {
 			t.Errorf("without a session: %d\n%s", p.StatusCode, p.Body)
 		}
 	})
 
-	t.Run("RP-Initiated Logout §2 no parameters, or state alone: the person is asked, then sees the signed-out page", func(t *testing.T) {
-		t.Parallel()
-		w := providertest.New(t)
-		alice := w.AddUser("alice")
-		for _, params := range [][]string{{}, {"state", "S"}, {"logout_hint", "alice", "ui_locales", "de"}, {"unknown", "x"}} {
-			b, s := w.SignedIn(alice)
-			p := b.Get(providertest.LogoutURL(params...))
-			if !p.Has("logout-confirm") || !strings.Contains(p.Body, "Alice Example") {
-				t.Fatalf("%v: %s", params, p.Body)
+	t.Run("RP-Initiated Logout §2 no parameters, or state alone: the person is asked, then sees the signed-out page",
+		func(t *testing.T) {
+			t.Parallel()
+			w := providertest.New(t)
+			alice := w.AddUser("alice")
+			for _, params := range [][]string{{}, {"state", "S"}, {"logout_hint", "alice", "ui_locales", "de"},
+				{"unknown", "x"}} {
+				b, s := w.SignedIn(alice)
+				p := b.Get(providertest.LogoutURL(params...))
+				if !p.Has("logout-confirm") || !strings.Contains(p.Body, "Alice Example") {
+					t.Fatalf("%v: %s", params, p.Body)
+				}
+				if p = b.Follow(b.Submit(p, "logout-confirm", nil)); !p.Has("logged-out") || w.StillSignedIn(b, s) {
+					t.Errorf("%v: %s", params, p.Body)
+				}
 			}
-			if p = b.Follow(b.Submit(p, "logout-confirm", nil)); !p.Has("logged-out") || w.StillSignedIn(b, s) {
-				t.Errorf("%v: %s", params, p.Body)
+		})
+
+	t.Run("RP-Initiated Logout §2 a hint without post_logout_redirect_uri signs out and stays on the provider's page",
+		func(t *testing.T) {
+			t.Parallel()
+			w := providertest.New(t)
+			shop := w.AddClient("shop", func(c *clients.Client) { c.ClientURI = "https://shop.example/" })
+			b, s := w.SignedIn(w.AddUser("alice"))
+			w.Granted(s, shop)
+			p := b.Open(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "client_id", "shop", "state", "S"))
+			if !p.Has("logged-out") || !strings.Contains(p.Body, `href="https://shop.example/"`) || w.StillSignedIn(b, s) {
+				t.Errorf("%s", p.Body)
 			}
-		}
-	})
+		})
 
-	t.Run("RP-Initiated Logout §2 a hint without post_logout_redirect_uri signs out and stays on the provider's page", func(t *testing.T) {
-		t.Parallel()
-		w := providertest.New(t)
-		shop := w.AddClient("shop", func(c *clients.Client) { c.ClientURI = "https://shop.example/" })
-		b, s := w.SignedIn(w.AddUser("alice"))
-		w.Granted(s, shop)
-		p := b.Open(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "client_id", "shop", "state", "S"))
-		if !p.Has("logged-out") || !strings.Contains(p.Body, `href="https://shop.example/"`) || w.StillSignedIn(b, s) {
-			t.Errorf("%s", p.Body)
-		}
-	})
-
-	t.Run("RP-Initiated Logout §2 a client that is only named gets its redirect after the person has confirmed", func(t *testing.T) {
-		t.Parallel()
-		w := providertest.New(t)
-		shop := w.AddClient("shop", providertest.SignsOutTo(providertest.OutURI))
-		b, s := w.SignedIn(w.AddUser("alice"))
-		w.Granted(s, shop)
-		p := b.Get(providertest.LogoutURL("client_id", "shop", "post_logout_redirect_uri", providertest.OutURI, "state", "S&<>\""))
-		if !p.Has("logout-confirm") || !w.StillSignedIn(b, s) {
-			t.Fatal(p.Body)
-		}
-		if csp := p.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' https://shop.example") {
-			t.Errorf("the form cannot lead there: %s", csp)
-		}
-		if got := b.Submit(p, "logout-confirm", nil).Header.Get("Location"); got != providertest.OutURI+"?state="+url.QueryEscape("S&<>\"") {
-			t.Errorf("%q", got)
-		}
-		if w.StillSignedIn(b, s) {
-			t.Error("the session goes on")
-		}
-	})
+	t.Run("RP-Initiated Logout §2 a client that is only named gets its redirect after the person has confirmed",
+		func(t *testing.T) {
+			t.Parallel()
+			w := providertest.New(t)
+			shop := w.AddClient("shop", providertest.SignsOutTo(providertest.OutURI))
+			b, s := w.SignedIn(w.AddUser("alice"))
+			w.Granted(s, shop)
+			p := b.Get(providertest.LogoutURL("client_id", "shop", "post_logout_redirect_uri", providertest.OutURI, "state",
+				"S&<>\""))
+			if !p.Has("logout-confirm") || !w.StillSignedIn(b, s) {
+				t.Fatal(p.Body)
+			}
+			if csp := p.Header.Get("Content-Security-Policy"); !strings.Contains(csp,
+				"form-action 'self' https://shop.example") {
+				t.Errorf("the form cannot lead there: %s", csp)
+			}
+			if got := b.Submit(p, "logout-confirm",
+				nil).Header.Get("Location"); got != providertest.OutURI+"?state="+url.QueryEscape("S&<>\"") {
+				t.Errorf("%q", got)
+			}
+			if w.StillSignedIn(b, s) {
+				t.Error("the session goes on")
+			}
+		})
 
 	t.Run("RP-Initiated Logout §2 client_id and the hint's audience have to agree", func(t *testing.T) {
 		t.Parallel()
@@ -190,34 +213,38 @@ func TestRPInitiatedLogout(t *testing.T) {
 		shop := w.AddClient("shop", providertest.SignsOutTo(providertest.OutURI))
 		w.AddClient("other", providertest.SignsOutTo(providertest.OutURI))
 		b, s := w.SignedIn(w.AddUser("alice"))
-		p := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "client_id", "other", "post_logout_redirect_uri", providertest.OutURI))
+		p := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "client_id", "other",
+			"post_logout_redirect_uri", providertest.OutURI))
 		if p.StatusCode != 400 || !p.Has("op-error") || !w.StillSignedIn(b, s) {
 			t.Errorf("%d %s", p.StatusCode, p.Header.Get("Location"))
 		}
 	})
 
-	t.Run("a posted request comes along once more by GET, so that the cookie does too, and changes nothing before", func(t *testing.T) {
-		t.Parallel()
-		w := providertest.New(t)
-		shop := w.AddClient("shop", providertest.SignsOutTo(providertest.OutURI))
-		b, s := w.SignedIn(w.AddUser("alice"))
-		w.Granted(s, shop)
-		form := url.Values{"id_token_hint": {w.Hint(s, shop, nil)}, "post_logout_redirect_uri": {providertest.OutURI}, "state": {"S"}, "utm": {"x"}}
-		r, _ := http.NewRequest("POST", w.Issuer+"/logout", strings.NewReader(form.Encode()))
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.Header.Set("Origin", "https://shop.example")
-		r.Header.Set("Sec-Fetch-Site", "cross-site")
-		p := w.Browser().Do(r) // without our cookies, as a browser sends it across sites
-		if p.StatusCode != http.StatusSeeOther || !strings.HasPrefix(p.Header.Get("Location"), "/logout?") || strings.Contains(p.Header.Get("Location"), "utm") || len(p.Cookies()) > 0 {
-			t.Fatalf("%d %q", p.StatusCode, p.Header.Get("Location"))
-		}
-		if !w.StillSignedIn(b, s) {
-			t.Fatal("the session has ended too early")
-		}
-		if got := b.Get(p.Header.Get("Location")).Header.Get("Location"); got != providertest.OutURI+"?state=S" {
-			t.Errorf("%q", got)
-		}
-	})
+	t.Run("a posted request comes along once more by GET, so that the cookie does too, and changes nothing before",
+		func(t *testing.T) {
+			t.Parallel()
+			w := providertest.New(t)
+			shop := w.AddClient("shop", providertest.SignsOutTo(providertest.OutURI))
+			b, s := w.SignedIn(w.AddUser("alice"))
+			w.Granted(s, shop)
+			form := url.Values{"id_token_hint": {w.Hint(s, shop, nil)}, "post_logout_redirect_uri": {providertest.OutURI},
+				"state": {"S"}, "utm": {"x"}}
+			r, _ := http.NewRequest("POST", w.Issuer+"/logout", strings.NewReader(form.Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("Origin", "https://shop.example")
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+			p := w.Browser().Do(r) // without our cookies, as a browser sends it across sites
+			if p.StatusCode != http.StatusSeeOther || !strings.HasPrefix(p.Header.Get("Location"), "/logout?") ||
+				strings.Contains(p.Header.Get("Location"), "utm") || len(p.Cookies()) > 0 {
+				t.Fatalf("%d %q", p.StatusCode, p.Header.Get("Location"))
+			}
+			if !w.StillSignedIn(b, s) {
+				t.Fatal("the session has ended too early")
+			}
+			if got := b.Get(p.Header.Get("Location")).Header.Get("Location"); got != providertest.OutURI+"?state=S" {
+				t.Errorf("%q", got)
+			}
+		})
 
 	t.Run("what cannot be read is refused and changes nothing", func(t *testing.T) {
 		t.Parallel()
@@ -226,8 +253,14 @@ func TestRPInitiatedLogout(t *testing.T) {
 		b, s := w.SignedIn(w.AddUser("alice"))
 		for name, do := range map[string]func() providertest.Page{
 			"400 a query that is none": func() providertest.Page { return b.Get("/logout?state=%zz") },
-			"414 a long query":         func() providertest.Page { return b.Get("/logout?state=" + strings.Repeat("x", 40<<10)) },
-			"413 a long body":          func() providertest.Page { return b.Post("/logout", url.Values{"state": {strings.Repeat("x", 40<<10)}}) },
+			"414 a long query": func() providertest.Page {
+				return b.Get("/logout?state=" +
+					strings.Repeat("x", 40<<10))
+			},
+			"413 a long body": func() providertest.Page {
+				return b.Post("/logout",
+					url.Values{"state": {strings.Repeat("x", 40<<10)}})
+			},
 			"400 a body of another type": func() providertest.Page {
 				r, _ := http.NewRequest("POST", w.Issuer+"/logout", strings.NewReader(`{"state":"x"}`))
 				r.Header.Set("Content-Type", "text/plain")
@@ -241,7 +274,8 @@ func TestRPInitiatedLogout(t *testing.T) {
 		if p := b.Get(providertest.LogoutURL("client_id", "nobody")); p.StatusCode != 400 {
 			t.Errorf("unknown client: %d", p.StatusCode)
 		}
-		if p := b.Get(providertest.LogoutURL("client_id", "shop", "state", strings.Repeat("x", 9000))); p.StatusCode != 400 {
+		if p := b.Get(providertest.LogoutURL("client_id", "shop", "state",
+			strings.Repeat("x", 9000))); p.StatusCode != 400 {
 			t.Errorf("long state: %d", p.StatusCode)
 		}
 		if !w.StillSignedIn(b, s) {
@@ -253,95 +287,99 @@ func TestRPInitiatedLogout(t *testing.T) {
 func TestIDTokenHintOfALogout(t *testing.T) {
 	t.Parallel()
 
-	t.Run("RP-Initiated Logout §4 what is not an ID token of ours is refused: no redirect, nobody signed out", func(t *testing.T) {
-		t.Parallel()
-		w := providertest.New(t)
-		shop := w.AddClient("shop", providertest.SignsOutTo(providertest.OutURI))
-		b, s := w.SignedIn(w.AddUser("alice"))
-		w.Granted(s, shop)
-		ctx := context.Background()
-		good := w.Hint(s, shop, nil)
-		parts := strings.Split(good, ".")
-		payload, err := json.Marshal(w.HintClaims(s, shop, nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		b64 := base64.RawURLEncoding.EncodeToString
-		typed := func(typ string, claims any) string {
-			token, err := w.Keys.Sign(ctx, "RS256", typ, claims)
+	t.Run("RP-Initiated Logout §4 what is not an ID token of ours is refused: no redirect, nobody signed out",
+		func(t *testing.T) {
+			t.Parallel()
+			w := providertest.New(t)
+			shop := w.AddClient("shop", providertest.SignsOutTo(providertest.OutURI))
+			b, s := w.SignedIn(w.AddUser("alice"))
+			w.Granted(s, shop)
+			ctx := context.Background()
+			good := w.Hint(s, shop, nil)
+			parts := strings.Split(good, ".")
+			payload, err := json.Marshal(w.HintClaims(s, shop, nil))
 			if err != nil {
 				t.Fatal(err)
 			}
-			return token
-		}
-		other, err := rsa.GenerateKey(rand.Reader, 2048)
-		if err != nil {
-			t.Fatal(err)
-		}
-		foreign := func(kid string) string {
-			signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: other, KeyID: kid}}, nil)
+			b64 := base64.RawURLEncoding.EncodeToString
+			typed := func(typ string, claims any) string {
+				token, err := w.Keys.Sign(ctx, "RS256", typ, claims)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return token
+			}
+			other, err := rsa.GenerateKey(rand.Reader, 2048)
 			if err != nil {
 				t.Fatal(err)
 			}
-			jws, err := signer.Sign(payload)
+			foreign := func(kid string) string {
+				signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: other,
+					KeyID: kid}}, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				jws, err := signer.Sign(payload)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out, err := jws.CompactSerialize()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return out
+			}
+			var header struct {
+				KeyID string `json:"kid"`
+			}
+			rawHeader, _ := base64.RawURLEncoding.DecodeString(parts[0])
+			if err := json.Unmarshal(rawHeader, &header); err != nil || header.KeyID == "" {
+				t.Fatal("no kid in the header")
+			}
+			jwks, _, _, err := w.Keys.JWKS(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, err := jws.CompactSerialize()
-			if err != nil {
-				t.Fatal(err)
-			}
-			return out
-		}
-		var header struct {
-			KeyID string `json:"kid"`
-		}
-		rawHeader, _ := base64.RawURLEncoding.DecodeString(parts[0])
-		if err := json.Unmarshal(rawHeader, &header); err != nil || header.KeyID == "" {
-			t.Fatal("no kid in the header")
-		}
-		jwks, _, _, err := w.Keys.JWKS(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		hs256 := b64([]byte(`{"alg":"HS256","kid":"`+header.KeyID+`"}`)) + "." + parts[1]
-		mac := hmac.New(sha256.New, jwks)
-		mac.Write([]byte(hs256))
-		flipped := []byte(parts[2])
-		flipped[10] ^= 'A' ^ 'B'
-		for what, hint := range map[string]string{
-			"alg none":                  b64([]byte(`{"alg":"none"}`)) + "." + parts[1] + ".",
-			"alg none with a signature": b64([]byte(`{"alg":"none","kid":"`+header.KeyID+`"}`)) + "." + parts[1] + "." + parts[2],
-			"modified payload":          parts[0] + "." + b64(bytes.Replace(payload, []byte("sub-alice"), []byte("sub-bobby"), 1)) + "." + parts[2],
-			"modified signature":        parts[0] + "." + parts[1] + "." + string(flipped),
-			"no signature":              parts[0] + "." + parts[1] + ".",
-			"another key":               foreign("rp"),
-			"another key, our kid":      foreign(header.KeyID),
-			"HS256 with the public key": hs256 + "." + b64(mac.Sum(nil)),
-			"access token":              typed("at+jwt", w.HintClaims(s, shop, nil)),
-			"logout token":              typed("logout+jwt", w.HintClaims(s, shop, nil)),
-			"another issuer":            w.Hint(s, shop, map[string]any{"iss": "https://op.evil.example"}),
-			"issued by the client":      w.Hint(s, shop, map[string]any{"iss": "shop"}),
-			"no sub":                    w.Hint(s, shop, map[string]any{"sub": nil}),
-			"no aud":                    w.Hint(s, shop, map[string]any{"aud": nil}),
-			"aud of nobody":             w.Hint(s, shop, map[string]any{"aud": "nobody"}),
-			"not a token":               "x",
-			"five parts":                "a.b.c.d.e",
-			"no JSON":                   typed("", "text"),
-		} {
-			for _, uri := range []string{providertest.OutURI, ""} {
-				p := b.Get(providertest.LogoutURL("id_token_hint", hint, "post_logout_redirect_uri", uri, "state", "S"))
-				// As without a hint: the person is asked, and is sent nowhere.
-				asked := p.StatusCode == http.StatusOK && p.Has("logout-confirm")
-				if p.Header.Get("Location") != "" || !asked && what != "aud of nobody" {
-					t.Errorf("%s: %d %q", what, p.StatusCode, p.Header.Get("Location"))
+			hs256 := b64([]byte(`{"alg":"HS256","kid":"`+header.KeyID+`"}`)) + "." + parts[1]
+			mac := hmac.New(sha256.New, jwks)
+			mac.Write([]byte(hs256))
+			flipped := []byte(parts[2])
+			flipped[10] ^= 'A' ^ 'B'
+			for what, hint := range map[string]string{
+				"alg none": b64([]byte(`{"alg":"none"}`)) + "." + parts[1] + ".",
+				"alg none with a signature": b64([]byte(`{"alg":"none","kid":"`+header.KeyID+`"}`)) + "." + parts[1] + "." +
+					parts[2],
+				"modified payload": parts[0] + "." +
+					b64(bytes.Replace(payload, []byte("sub-alice"), []byte("sub-bobby"), 1)) + "." + parts[2],
+				"modified signature":        parts[0] + "." + parts[1] + "." + string(flipped),
+				"no signature":              parts[0] + "." + parts[1] + ".",
+				"another key":               foreign("rp"),
+				"another key, our kid":      foreign(header.KeyID),
+				"HS256 with the public key": hs256 + "." + b64(mac.Sum(nil)),
+				"access token":              typed("at+jwt", w.HintClaims(s, shop, nil)),
+				"logout token":              typed("logout+jwt", w.HintClaims(s, shop, nil)),
+				"another issuer":            w.Hint(s, shop, map[string]any{"iss": "https://op.evil.example"}),
+				"issued by the client":      w.Hint(s, shop, map[string]any{"iss": "shop"}),
+				"no sub":                    w.Hint(s, shop, map[string]any{"sub": nil}),
+				"no aud":                    w.Hint(s, shop, map[string]any{"aud": nil}),
+				"aud of nobody":             w.Hint(s, shop, map[string]any{"aud": "nobody"}),
+				"not a token":               "x",
+				"five parts":                "a.b.c.d.e",
+				"no JSON":                   typed("", "text"),
+			} {
+				for _, uri := range []string{providertest.OutURI, ""} {
+					p := b.Get(providertest.LogoutURL("id_token_hint", hint, "post_logout_redirect_uri", uri, "state", "S"))
+					// As without a hint: the person is asked, and is sent nowhere.
+					asked := p.StatusCode == http.StatusOK && p.Has("logout-confirm")
+					if p.Header.Get("Location") != "" || !asked && what != "aud of nobody" {
+						t.Errorf("%s: %d %q", what, p.StatusCode, p.Header.Get("Location"))
+					}
 				}
 			}
-		}
-		if !w.StillSignedIn(b, s) {
-			t.Error("the person was signed out")
-		}
-	})
+			if !w.StillSignedIn(b, s) {
+				t.Error("the person was signed out")
+			}
+		})
 
 	t.Run("RP-Initiated Logout §4 an expired one, also by a key that was replaced, is accepted", func(t *testing.T) {
 		t.Parallel()
@@ -359,7 +397,8 @@ func TestIDTokenHintOfALogout(t *testing.T) {
 		if newer := w.Hint(s, shop, nil); strings.Split(newer, ".")[0] == strings.Split(hint, ".")[0] {
 			t.Fatal("the key was not replaced")
 		}
-		if got := b.Get(providertest.LogoutURL("id_token_hint", hint, "post_logout_redirect_uri", providertest.OutURI)).Header.Get("Location"); got != providertest.OutURI {
+		if got := b.Get(providertest.LogoutURL("id_token_hint", hint, "post_logout_redirect_uri",
+			providertest.OutURI)).Header.Get("Location"); got != providertest.OutURI {
 			t.Errorf("%q", got)
 		}
 		if w.StillSignedIn(b, s) {
@@ -367,52 +406,57 @@ func TestIDTokenHintOfALogout(t *testing.T) {
 		}
 	})
 
-	t.Run("RP-Initiated Logout §2 the person is asked when the hint is not of the session that would end", func(t *testing.T) {
-		t.Parallel()
-		w := providertest.New(t)
-		shop := w.AddClient("shop", providertest.SignsOutTo(providertest.OutURI))
-		alice, bob := w.AddUser("alice"), w.AddUser("bob")
-		_, earlier := w.SignedIn(alice)
-		old := w.Hint(earlier, shop, map[string]any{"sid": nil})
-		w.Clock.Advance(time.Minute)
-		b, s := w.SignedIn(alice)
-		bobs, bobSession := w.SignedIn(bob)
-		for what, hint := range map[string]string{
-			"another person's":                         w.Hint(bobSession, shop, nil),
-			"another session's":                        w.Hint(earlier, shop, nil),
-			"of the person, from before this session":  old,
-			"another person's, with this session's id": w.Hint(bobSession, shop, map[string]any{"sid": s.ID}),
-		} {
-			p := b.Get(providertest.LogoutURL("id_token_hint", hint, "post_logout_redirect_uri", providertest.OutURI))
-			if p.StatusCode != 200 || !p.Has("logout-confirm") {
-				t.Errorf("%s: %d %q", what, p.StatusCode, p.Header.Get("Location"))
+	t.Run("RP-Initiated Logout §2 the person is asked when the hint is not of the session that would end",
+		func(t *testing.T) {
+			t.Parallel()
+			w := providertest.New(t)
+			shop := w.AddClient("shop", providertest.SignsOutTo(providertest.OutURI))
+			alice, bob := w.AddUser("alice"), w.AddUser("bob")
+			_, earlier := w.SignedIn(alice)
+			old := w.Hint(earlier, shop, map[string]any{"sid": nil})
+			w.Clock.Advance(time.Minute)
+			b, s := w.SignedIn(alice)
+			bobs, bobSession := w.SignedIn(bob)
+			for what, hint := range map[string]string{
+				"another person's":                         w.Hint(bobSession, shop, nil),
+				"another session's":                        w.Hint(earlier, shop, nil),
+				"of the person, from before this session":  old,
+				"another person's, with this session's id": w.Hint(bobSession, shop, map[string]any{"sid": s.ID}),
+			} {
+				p := b.Get(providertest.LogoutURL("id_token_hint", hint, "post_logout_redirect_uri", providertest.OutURI))
+				if p.StatusCode != 200 || !p.Has("logout-confirm") {
+					t.Errorf("%s: %d %q", what, p.StatusCode, p.Header.Get("Location"))
+				}
 			}
-		}
-		if !w.StillSignedIn(b, s) || !w.StillSignedIn(bobs, bobSession) {
-			t.Error("somebody was signed out")
-		}
-		// One without sid that was issued in this session is enough.
-		if got := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, map[string]any{"sid": nil}), "post_logout_redirect_uri", providertest.OutURI)).Header.Get("Location"); got != providertest.OutURI {
-			t.Errorf("a hint of this session without sid: %q", got)
-		}
-		if w.StillSignedIn(b, s) || !w.StillSignedIn(bobs, bobSession) {
-			t.Error("not this one was signed out")
-		}
-	})
+			if !w.StillSignedIn(b, s) || !w.StillSignedIn(bobs, bobSession) {
+				t.Error("somebody was signed out")
+			}
+			// One without sid that was issued in this session is enough.
+			if got := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, map[string]any{"sid": nil}),
+				"post_logout_redirect_uri", providertest.OutURI)).Header.Get("Location"); got != providertest.OutURI {
+				t.Errorf("a hint of this session without sid: %q", got)
+			}
+			if w.StillSignedIn(b, s) || !w.StillSignedIn(bobs, bobSession) {
+				t.Error("not this one was signed out")
+			}
+		})
 
 	t.Run("RP-Initiated Logout §2 with nobody signed in a hint and a registered URI lead straight there, again and again", func(t *testing.T) {
 		t.Parallel()
 		w := providertest.New(t)
 		shop := w.AddClient("shop", providertest.SignsOutTo(providertest.OutURI))
 		b, s := w.SignedIn(w.AddUser("alice"))
-		target := providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri", providertest.OutURI, "state", "S")
+		target := providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri",
+			providertest.OutURI, "state", "S")
 		for _, who := range []*providertest.Browser{b, b, b, w.Browser()} {
 			if got := who.Get(target).Header.Get("Location"); got != providertest.OutURI+"?state=S" {
 				t.Errorf("%q", got)
 			}
 		}
 		p := b.Get(providertest.LogoutURL("client_id", "shop", "post_logout_redirect_uri", providertest.OutURI, "state", "S"))
-		if p.StatusCode != 200 || !p.Has("logged-out") || !strings.Contains(p.Body, `href="`+providertest.OutURI+`?state=S"`) || strings.Contains(p.Body, "http-equiv") {
+		if p.StatusCode != 200 || !p.Has("logged-out") ||
+			!strings.Contains(p.Body, `href="`+providertest.OutURI+`?state=S"`) ||
+			strings.Contains(p.Body, "http-equiv") {
 			t.Errorf("a client that is only named gets a link: %d\n%s", p.StatusCode, p.Body)
 		}
 	})
@@ -445,10 +489,13 @@ func TestLogoutIsNotForOtherSites(t *testing.T) {
 	}
 	ref := w.Web.Cookie(b.Request("/"), web.BrowserCookie)
 	for what, p := range map[string]providertest.Page{
-		"no token":                          send(url.Values{}, "Sec-Fetch-Site", "same-origin"),
-		"another session's token":           send(url.Values{"csrf": {w.Web.CSRF(ref, "logout:"+other.ID)}}, "Sec-Fetch-Site", "same-origin"),
-		"another purpose's token":           send(url.Values{"csrf": {w.Web.CSRF(ref, "account:"+s.ID)}}, "Sec-Fetch-Site", "same-origin"),
-		"another browser's token":           send(url.Values{"csrf": {w.Web.CSRF("x", "logout:"+s.ID)}}, "Sec-Fetch-Site", "same-origin"),
+		"no token": send(url.Values{}, "Sec-Fetch-Site", "same-origin"),
+		"another session's token": send(url.Values{"csrf": {w.Web.CSRF(ref, "logout:"+other.ID)}},
+			"Sec-Fetch-Site", "same-origin"),
+		"another purpose's token": send(url.Values{"csrf": {w.Web.CSRF(ref, "account:"+s.ID)}},
+			"Sec-Fetch-Site", "same-origin"),
+		"another browser's token": send(url.Values{"csrf": {w.Web.CSRF("x", "logout:"+s.ID)}},
+			"Sec-Fetch-Site", "same-origin"),
 		"the right token from another site": send(token, "Sec-Fetch-Site", "cross-site"),
 		"the right token from evil.example": send(token, "Origin", "https://evil.example"),
 		"the right token from nowhere":      send(token, "Origin", "null"),
@@ -464,8 +511,10 @@ func TestLogoutIsNotForOtherSites(t *testing.T) {
 		t.Fatal("the person was signed out")
 	}
 	// The parameters in the form are checked like those in the address.
-	evil := url.Values{"csrf": token["csrf"], "client_id": {"shop"}, "post_logout_redirect_uri": {"https://evil.example/"}}
-	if p := send(evil, "Sec-Fetch-Site", "same-origin"); p.StatusCode != 400 || p.Header.Get("Location") != "" || !w.StillSignedIn(b, s) {
+	evil := url.Values{"csrf": token["csrf"], "client_id": {"shop"},
+		"post_logout_redirect_uri": {"https://evil.example/"}}
+	if p := send(evil, "Sec-Fetch-Site", "same-origin"); p.StatusCode != 400 || p.Header.Get("Location") != "" ||
+		!w.StillSignedIn(b, s) {
 		t.Errorf("a URI that was put into the form: %d", p.StatusCode)
 	}
 	if p := send(token, "Sec-Fetch-Site", "same-origin"); p.StatusCode != http.StatusSeeOther || w.StillSignedIn(b, s) {
@@ -506,12 +555,14 @@ func TestLogoutWhileTheStoreIsOutOfReach(t *testing.T) {
 	shop := w.AddClient("shop", providertest.SignsOutTo(providertest.OutURI), rp.Hears)
 	b, s := w.SignedIn(w.AddUser("alice"))
 	w.Granted(s, shop)
-	target := providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri", providertest.OutURI)
+	target := providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri",
+		providertest.OutURI)
 
 	for _, out := range []*atomic.Bool{&store.deliveries, &store.endSession} {
 		out.Store(true)
 		p := b.Get(target)
-		if p.StatusCode != http.StatusServiceUnavailable || p.Header.Get("Location") != "" || len(p.Cookies()) > 0 || !p.Has("op-error") {
+		if p.StatusCode != http.StatusServiceUnavailable || p.Header.Get("Location") != "" || len(p.Cookies()) > 0 ||
+			!p.Has("op-error") {
 			t.Errorf("%d %q %v", p.StatusCode, p.Header.Get("Location"), p.Cookies())
 		}
 		if !w.StillSignedIn(b, s) {
@@ -601,43 +652,44 @@ func TestEndingASession(t *testing.T) {
 		}
 	})
 
-	t.Run("EndSessions ends all of a person's sessions, tells the applications, and revokes offline access too", func(t *testing.T) {
-		t.Parallel()
-		w := providertest.New(t)
-		rp := providertest.NewRelyingParty(t)
-		shop := w.AddClient("shop", rp.Hears)
-		alice, bob := w.AddUser("alice"), w.AddUser("bob")
-		b1, s1 := w.SignedIn(alice)
-		b2, s2 := w.SignedIn(alice)
-		b3, s3 := w.SignedIn(bob)
-		var grants []storage.Grant
-		for _, s := range []storage.Session{s1, s2, s3} {
-			grants = append(grants, w.Granted(s, shop, func(g *storage.Grant) { g.Offline = true }))
-		}
-		if err := w.Sessions.EndAll(ctx, alice.ID); err != nil {
-			t.Fatal(err)
-		}
-		if w.StillSignedIn(b1, s1) || w.StillSignedIn(b2, s2) || !w.StillSignedIn(b3, s3) {
-			t.Error("not exactly this person's sessions have ended")
-		}
-		for i, g := range grants {
-			now, err := w.Store.Grant(ctx, g.ID)
-			if err != nil || now.Stands(w.Web.Now()) != (i == 2) {
-				t.Errorf("grant %d stands: %v %v", i, now.Stands(w.Web.Now()), err)
+	t.Run("EndSessions ends all of a person's sessions, tells the applications, and revokes offline access too",
+		func(t *testing.T) {
+			t.Parallel()
+			w := providertest.New(t)
+			rp := providertest.NewRelyingParty(t)
+			shop := w.AddClient("shop", rp.Hears)
+			alice, bob := w.AddUser("alice"), w.AddUser("bob")
+			b1, s1 := w.SignedIn(alice)
+			b2, s2 := w.SignedIn(alice)
+			b3, s3 := w.SignedIn(bob)
+			var grants []storage.Grant
+			for _, s := range []storage.Session{s1, s2, s3} {
+				grants = append(grants, w.Granted(s, shop, func(g *storage.Grant) { g.Offline = true }))
 			}
-		}
-		w.DeliverDue()
-		sids := map[any]bool{}
-		for _, token := range rp.Heard() {
-			sids[providertest.ClaimsOf(t, token)["sid"]] = true
-		}
-		if len(sids) != 2 || !sids[s1.ID] || !sids[s2.ID] {
-			t.Errorf("told of %v", sids)
-		}
-		if err := w.Sessions.EndAll(ctx, alice.ID); err != nil {
-			t.Errorf("a second time: %v", err)
-		}
-	})
+			if err := w.Sessions.EndAll(ctx, alice.ID); err != nil {
+				t.Fatal(err)
+			}
+			if w.StillSignedIn(b1, s1) || w.StillSignedIn(b2, s2) || !w.StillSignedIn(b3, s3) {
+				t.Error("not exactly this person's sessions have ended")
+			}
+			for i, g := range grants {
+				now, err := w.Store.Grant(ctx, g.ID)
+				if err != nil || now.Stands(w.Web.Now()) != (i == 2) {
+					t.Errorf("grant %d stands: %v %v", i, now.Stands(w.Web.Now()), err)
+				}
+			}
+			w.DeliverDue()
+			sids := map[any]bool{}
+			for _, token := range rp.Heard() {
+				sids[providertest.ClaimsOf(t, token)["sid"]] = true
+			}
+			if len(sids) != 2 || !sids[s1.ID] || !sids[s2.ID] {
+				t.Errorf("told of %v", sids)
+			}
+			if err := w.Sessions.EndAll(ctx, alice.ID); err != nil {
+				t.Errorf("a second time: %v", err)
+			}
+		})
 
 	t.Run("whoever signs in as somebody else ends the session that was there", func(t *testing.T) {
 		t.Parallel()
@@ -646,7 +698,8 @@ func TestEndingASession(t *testing.T) {
 		shop := w.AddClient("shop", rp.Hears)
 		b, s := w.SignedIn(w.AddUser("alice"))
 		w.Granted(s, shop)
-		bob, err := w.Sessions.Begin(httptest.NewRecorder(), b.Request("/login"), w.AddUser("bob"), false, people.ByPassword())
+		bob, err := w.Sessions.Begin(httptest.NewRecorder(), b.Request("/login"), w.AddUser("bob"), false,
+			people.ByPassword())
 		if err != nil || bob.ID == s.ID {
 			t.Fatalf("%v", err)
 		}
@@ -698,7 +751,8 @@ func TestSignedOutPage(t *testing.T) {
 
 	b, _, p = begin()
 	done = p.Header.Get("Location")
-	if p := b.Get(done + "&look=5"); strings.Contains(p.Body, "http-equiv") || !strings.Contains(p.Outcome(), "waiting") {
+	if p := b.Get(done + "&look=5"); strings.Contains(p.Body, "http-equiv") || !strings.Contains(p.Outcome(),
+		"waiting") {
 		t.Error("the page looks again without end")
 	}
 	ref, _ := url.Parse(done)

@@ -30,7 +30,8 @@ func (p *Pages) Methods(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	for _, t := range user.Factors.Confirmed() {
-		page.Authenticator = append(page.Authenticator, templates.Authenticator{ID: t.ID, Name: t.Name, Added: t.ConfirmedAt, LastUsed: t.LastUsed})
+		page.Authenticator = append(page.Authenticator, templates.Authenticator{ID: t.ID, Name: t.Name,
+			Added: t.ConfirmedAt, LastUsed: t.LastUsed})
 	}
 	page.Full = len(page.Authenticator) >= people.MostTOTP
 	return p.Web.Render(w, r, http.StatusOK, page)
@@ -54,7 +55,8 @@ func (p *Pages) ChangeMethods(w http.ResponseWriter, r *http.Request) error {
 		}
 		return p.Web.SeeOther(w, methodsPath+"/totp", "")
 	case "rename":
-		return p.methodChanged(w, r, user, session, verbRenameMethod, id, "renamed", p.Store.RenameTOTP(ctx, user.ID, id, people.FactorName(form.Get("name"))))
+		return p.methodChanged(w, r, user, session, verbRenameMethod, id, "renamed", p.Store.RenameTOTP(ctx, user.ID,
+			id, people.FactorName(form.Get("name"))))
 	case "remove":
 		return p.methodChanged(w, r, user, session, verbRemoveMethod, id, "removed", p.Store.RemoveTOTP(ctx, user.ID, id))
 	case "passkey":
@@ -78,7 +80,8 @@ func (p *Pages) ChangeMethods(w http.ResponseWriter, r *http.Request) error {
 }
 
 // methodChanged answers after a change of one sign-in method, err being what came of it.
-func (p *Pages) methodChanged(w http.ResponseWriter, r *http.Request, u storage.User, s storage.Session, verb, id, notice string, err error) error {
+func (p *Pages) methodChanged(w http.ResponseWriter, r *http.Request, u storage.User, s storage.Session, verb, id,
+	notice string, err error) error {
 	if errors.Is(err, storage.ErrNotFound) {
 		return gone(templates.MethodGone)
 	}
@@ -112,13 +115,15 @@ func (p *Pages) EnrolTOTP(w http.ResponseWriter, r *http.Request) error {
 	return p.renderEnrolment(w, r, http.StatusOK, session, user, begun, templates.EnrolTOTP{})
 }
 
-func (p *Pages) renderEnrolment(w http.ResponseWriter, r *http.Request, status int, s storage.Session, u storage.User, e people.Enrolment,
+func (p *Pages) renderEnrolment(w http.ResponseWriter, r *http.Request, status int, s storage.Session, u storage.User,
+	e people.Enrolment,
 	page templates.EnrolTOTP) error {
 	browser, err := p.Web.Browser(w, r)
 	if err != nil {
 		return err
 	}
-	page.Person, page.Action, page.CSRF = web.Person(u), p.Web.Path+methodsPath+"/totp", p.Web.CSRF(browser, methodsCSRF(s))
+	page.Person, page.Action, page.CSRF = web.Person(u), p.Web.Path+methodsPath+"/totp",
+		p.Web.CSRF(browser, methodsCSRF(s))
 	page.ID, page.Secret, page.URI, page.CancelURL = e.ID, e.Secret, e.URI, p.Web.Path+methodsPath
 	return p.Web.Render(w, r, status, page)
 }
@@ -138,7 +143,8 @@ func (p *Pages) ConfirmTOTP(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	page := templates.EnrolTOTP{DeviceName: people.FactorName(form.Get("name"))}
-	codes, err := p.Factors.ConfirmTOTP(r.Context(), user, session.ID, form.Get("id"), form.Get("code"), page.DeviceName)
+	codes, err := p.Factors.ConfirmTOTP(r.Context(), user, session.ID, form.Get("id"), form.Get("code"),
+		page.DeviceName)
 	switch {
 	case errors.Is(err, people.ErrCodeShape):
 		page.Error = templates.FactorShape
@@ -152,7 +158,8 @@ func (p *Pages) ConfirmTOTP(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p.record(r, user, session.ID, verbAddMethod, "factor", begun.ID)
-	if _, err := p.Sessions.Prove(w, r, session, people.ByOneTimeCode()); err != nil && !errors.Is(err, storage.ErrConflict) {
+	if _, err := p.Sessions.Prove(w, r, session, people.ByOneTimeCode()); err != nil &&
+		!errors.Is(err, storage.ErrConflict) {
 		return err
 	}
 	if len(codes) > 0 {

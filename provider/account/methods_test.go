@@ -28,14 +28,16 @@ func TestAuthenticatorIsSetUpNamedAndRemoved(t *testing.T) {
 	b := w.Browser()
 	p := b.Follow(b.Submit(b.Methods("alice", nil), "add-totp", url.Values{"action": {"add-totp"}}))
 	a := b.AuthenticatorOf(p)
-	if !strings.Contains(p.Body, `<svg class="qr"`) || !strings.Contains(p.Body, "otpauth://totp/Latchkey:alice?secret=") {
+	if !strings.Contains(p.Body, `<svg class="qr"`) ||
+		!strings.Contains(p.Body, "otpauth://totp/Latchkey:alice?secret=") {
 		t.Errorf("no picture, or no address:\n%s", p.Body)
 	}
 	if len(a.Secret) < 20 {
 		t.Errorf("the secret has %d bytes", len(a.Secret))
 	}
 	for typed, status := range map[string]int{"12": http.StatusBadRequest, a.Code(5): http.StatusBadRequest} {
-		if again := b.Submit(p, "totp-submit", url.Values{"code": {typed}}); again.StatusCode != status || !again.Has("totp-error") {
+		if again := b.Submit(p, "totp-submit", url.Values{"code": {typed}}); again.StatusCode != status ||
+			!again.Has("totp-error") {
 			t.Errorf("%s: %d", typed, again.StatusCode)
 		}
 	}
@@ -50,7 +52,8 @@ func TestAuthenticatorIsSetUpNamedAndRemoved(t *testing.T) {
 	// The secret and the codes are never shown again, and what was confirmed is not confirmed
 	// twice.
 	for _, target := range []string{"/account/methods/totp", "/account/methods", "/account"} {
-		if p := b.Open(target); p.StatusCode != http.StatusOK || len(providertest.RecoveryCodesOf(p)) > 0 || strings.Contains(p.Body, "otpauth") {
+		if p := b.Open(target); p.StatusCode != http.StatusOK || len(providertest.RecoveryCodesOf(p)) > 0 ||
+			strings.Contains(p.Body, "otpauth") {
 			t.Errorf("%s: %d\n%s", target, p.StatusCode, p.Body)
 		}
 	}
@@ -63,23 +66,28 @@ func TestAuthenticatorIsSetUpNamedAndRemoved(t *testing.T) {
 	p = b.Methods("alice", &a)
 	p = b.Follow(b.Submit(p, "add-totp", url.Values{"action": {"add-totp"}}))
 	second := b.AuthenticatorOf(p)
-	if p = b.Follow(b.Submit(p, "totp-submit", url.Values{"code": {second.Code(0)}, "name": {"Tablet"}})); !p.Has("methods-page") {
+	if p = b.Follow(b.Submit(p, "totp-submit", url.Values{"code": {second.Code(0)},
+		"name": {"Tablet"}})); !p.Has("methods-page") {
 		t.Fatalf("the second: %d\n%s", p.StatusCode, p.Body)
 	}
-	if f := factorsOf(t, w, "sub-alice"); len(f.Confirmed()) != 2 || f.RecoveryLeft() != 10 || string(f.TOTP[0].Secret) == string(a.Secret) {
+	if f := factorsOf(t, w, "sub-alice"); len(f.Confirmed()) != 2 || f.RecoveryLeft() != 10 ||
+		string(f.TOTP[0].Secret) == string(a.Secret) {
 		t.Errorf("%+v", f)
 	}
-	if p = b.Follow(b.Submit(p, "name-1", url.Values{"action": {"rename"}, "name": {"Old tablet"}})); !strings.Contains(p.Body, "Old tablet") {
+	if p = b.Follow(b.Submit(p, "name-1", url.Values{"action": {"rename"},
+		"name": {"Old tablet"}})); !strings.Contains(p.Body, "Old tablet") {
 		t.Errorf("renamed: %d\n%s", p.StatusCode, p.Body)
 	}
 	f := factorsOf(t, w, "sub-alice")
 	csrf := providertest.FormValue(p)
 	for _, id := range []string{f.TOTP[0].ID, f.TOTP[1].ID} {
-		if p := b.Follow(b.Post("/account/methods", url.Values{"csrf": {csrf}, "action": {"remove"}, "id": {id}})); p.StatusCode != http.StatusOK {
+		if p := b.Follow(b.Post("/account/methods", url.Values{"csrf": {csrf}, "action": {"remove"},
+			"id": {id}})); p.StatusCode != http.StatusOK {
 			t.Errorf("removed: %d\n%s", p.StatusCode, p.Body)
 		}
 	}
-	if p := b.Post("/account/methods", url.Values{"csrf": {csrf}, "action": {"remove"}, "id": {f.TOTP[0].ID}}); p.StatusCode != http.StatusNotFound {
+	if p := b.Post("/account/methods", url.Values{"csrf": {csrf}, "action": {"remove"},
+		"id": {f.TOTP[0].ID}}); p.StatusCode != http.StatusNotFound {
 		t.Errorf("removed twice: %d", p.StatusCode)
 	}
 	if f := factorsOf(t, w, "sub-alice"); f.Second() || len(f.Recovery) != 0 {
@@ -110,9 +118,11 @@ func TestSignInMethodsAreChangedOnlyWithAFreshProof(t *testing.T) {
 	id := factorsOf(t, w, "sub-alice").TOTP[0].ID
 
 	w.Clock.Advance(6 * time.Minute)
-	for _, form := range []url.Values{{"action": {"remove"}, "id": {id}}, {"action": {"recovery"}}, {"action": {"add-totp"}}, {"action": {"rename"}, "id": {id}, "name": {"x"}}} {
+	for _, form := range []url.Values{{"action": {"remove"}, "id": {id}}, {"action": {"recovery"}},
+		{"action": {"add-totp"}}, {"action": {"rename"}, "id": {id}, "name": {"x"}}} {
 		form.Set("csrf", csrf)
-		if p := b.Post("/account/methods", form); p.StatusCode != http.StatusSeeOther || !strings.Contains(p.Header.Get("Location"), "/authorize?i=") {
+		if p := b.Post("/account/methods", form); p.StatusCode != http.StatusSeeOther ||
+			!strings.Contains(p.Header.Get("Location"), "/authorize?i=") {
 			t.Errorf("%v: %d %s", form, p.StatusCode, p.Header.Get("Location"))
 		}
 	}
@@ -154,11 +164,13 @@ func TestFormsAboutSignInMethodsBelongToOneBrowserAndPerson(t *testing.T) {
 	w.Clock.Advance(time.Minute)
 	theirs := providertest.FormValue(mb.Methods("mallory", &m))
 	for _, csrf := range []string{"", "x", theirs} {
-		if p := b.Post("/account/methods", url.Values{"csrf": {csrf}, "action": {"remove"}, "id": {id}}); p.StatusCode != http.StatusForbidden {
+		if p := b.Post("/account/methods", url.Values{"csrf": {csrf}, "action": {"remove"},
+			"id": {id}}); p.StatusCode != http.StatusForbidden {
 			t.Errorf("%q: %d", csrf, p.StatusCode)
 		}
 	}
-	if p := mb.Post("/account/methods", url.Values{"csrf": {theirs}, "action": {"remove"}, "id": {id}}); p.StatusCode != http.StatusNotFound {
+	if p := mb.Post("/account/methods", url.Values{"csrf": {theirs}, "action": {"remove"},
+		"id": {id}}); p.StatusCode != http.StatusNotFound {
 		t.Errorf("mallory removes what is alice's: %d", p.StatusCode)
 	}
 	if !factorsOf(t, w, "sub-alice").Second() {
@@ -174,15 +186,18 @@ func TestFormsAboutSignInMethodsBelongToOneBrowserAndPerson(t *testing.T) {
 		t.Error("another session sees the secret")
 	}
 	pending := factorsOf(t, w, "sub-bob").TOTP[0].ID
-	if p := other.Post("/account/methods/totp", url.Values{"csrf": {csrf}, "id": {pending}, "code": {secret.Code(0)}}); p.StatusCode != http.StatusNotFound {
+	if p := other.Post("/account/methods/totp", url.Values{"csrf": {csrf}, "id": {pending},
+		"code": {secret.Code(0)}}); p.StatusCode != http.StatusNotFound {
 		t.Errorf("another session confirms: %d", p.StatusCode)
 	}
 	// Begun once more, the first secret is worth nothing.
 	again := one.Follow(one.Submit(one.Methods("bob", nil), "add-totp", url.Values{"action": {"add-totp"}}))
-	if p := one.Submit(again, "totp-submit", url.Values{"code": {secret.Code(0)}}); p.StatusCode != http.StatusBadRequest {
+	if p := one.Submit(again, "totp-submit",
+		url.Values{"code": {secret.Code(0)}}); p.StatusCode != http.StatusBadRequest {
 		t.Errorf("a code of the secret before: %d", p.StatusCode)
 	}
-	if p := one.Submit(begun, "totp-submit", url.Values{"code": {secret.Code(0)}}); p.StatusCode != http.StatusNotFound {
+	if p := one.Submit(begun, "totp-submit",
+		url.Values{"code": {secret.Code(0)}}); p.StatusCode != http.StatusNotFound {
 		t.Errorf("the page before: %d", p.StatusCode)
 	}
 }

@@ -38,7 +38,8 @@ func userOf(t *testing.T, w *providertest.World, id string) storage.User {
 	return u
 }
 
-var ownPages = []string{"/account", "/account/profile", "/account/methods", "/account/password", "/account/sessions", "/account/connections",
+var ownPages = []string{"/account", "/account/profile", "/account/methods", "/account/password", "/account/sessions",
+	"/account/connections",
 	"/account/activity", "/account/language", "/account/data"}
 
 func TestEveryOwnPageLeadsToAllOthersAndAsksStrangersToSignIn(t *testing.T) {
@@ -86,7 +87,8 @@ func TestWhatNeedsAFreshProofAsksForIt(t *testing.T) {
 	}
 	// A form that was shown while the proof was fresh.
 	form := url.Values{"new_password": {"gravel tandem oboe"}, "repeat_password": {"gravel tandem oboe"}}
-	if p := b.Submit(password, "password-submit", form); p.StatusCode != http.StatusSeeOther || !strings.HasPrefix(p.Header.Get("Location"), "/authorize?i=") {
+	if p := b.Submit(password, "password-submit", form); p.StatusCode != http.StatusSeeOther ||
+		!strings.HasPrefix(p.Header.Get("Location"), "/authorize?i=") {
 		t.Errorf("%d %s", p.StatusCode, p.Header.Get("Location"))
 	}
 	if p := b.Submit(data, "data-export", url.Values{"action": {"export"}}); p.StatusCode != http.StatusSeeOther {
@@ -121,8 +123,10 @@ func TestAPersonChangesTheirPassword(t *testing.T) {
 		}
 		return b.Submit(p, "password-submit", form)
 	}
-	for _, bad := range [][2]string{{"", ""}, {"short", "short"}, {"gravel tandem oboe", "gravel tandem oboes"}, {"alice@example.com", "alice@example.com"}, {"password123", "password123"}} {
-		if p := send(bad[0], bad[1]); p.StatusCode != http.StatusBadRequest || !p.Has("password-error") || bad[0] != "" && strings.Contains(p.Body, `value="`+bad[0]) {
+	for _, bad := range [][2]string{{"", ""}, {"short", "short"}, {"gravel tandem oboe", "gravel tandem oboes"},
+		{"alice@example.com", "alice@example.com"}, {"password123", "password123"}} {
+		if p := send(bad[0], bad[1]); p.StatusCode != http.StatusBadRequest || !p.Has("password-error") ||
+			bad[0] != "" && strings.Contains(p.Body, `value="`+bad[0]) {
 			t.Errorf("%v: %d", bad, p.StatusCode)
 		}
 	}
@@ -180,14 +184,17 @@ func TestAPersonChangesWhatTheyMayAndNothingElse(t *testing.T) {
 	w.AddUser("root")
 	alice := w.AddUser("alice", "staff")
 	bend(t, w, alice.ID, func(u *storage.User) {
-		u.Claims.PhoneNumber, u.Claims.PhoneNumberVerified, u.Claims.Address = "+44 1", true, &storage.Address{StreetAddress: "1 Mill Lane", Locality: "Leeds"}
+		u.Claims.PhoneNumber, u.Claims.PhoneNumberVerified, u.Claims.Address = "+44 1", true,
+			&storage.Address{StreetAddress: "1 Mill Lane", Locality: "Leeds"}
 	})
 	b, _ := w.SignedIn(alice)
 	p := b.Get("/account/profile")
-	if !strings.Contains(p.Body, `name="website"`) || strings.Contains(p.Body, `name="nickname"`) || strings.Contains(p.Body, `name="email"`) || !strings.Contains(p.Body, "1 Mill Lane\nLeeds") {
+	if !strings.Contains(p.Body, `name="website"`) || strings.Contains(p.Body, `name="nickname"`) ||
+		strings.Contains(p.Body, `name="email"`) || !strings.Contains(p.Body, "1 Mill Lane\nLeeds") {
 		t.Errorf("%s", p.Body)
 	}
-	form := url.Values{"name": {" Alice B. "}, "website": {"https://alice.example/"}, "birthdate": {"1990-12-31"}, "phone_number": {"+44 2"}, "address": {"2 Mill Lane\r\nLeeds"}}
+	form := url.Values{"name": {" Alice B. "}, "website": {"https://alice.example/"}, "birthdate": {"1990-12-31"},
+		"phone_number": {"+44 2"}, "address": {"2 Mill Lane\r\nLeeds"}}
 	for _, name := range []string{"email", "username", "preferred_username", "sub", "nickname", "role", "family_name"} {
 		form.Set(name, "root")
 	}
@@ -199,19 +206,23 @@ func TestAPersonChangesWhatTheyMayAndNothingElse(t *testing.T) {
 		t.Fatalf("%d %s", done.StatusCode, done.Body)
 	}
 	u := userOf(t, w, alice.ID)
-	if c := u.Claims; c.Name != "Alice B." || c.Website != "https://alice.example/" || c.Birthdate != "1990-12-31" || c.PhoneNumber != "+44 2" || c.PhoneNumberVerified || c.Address.Formatted != "2 Mill Lane\nLeeds" {
+	if c := u.Claims; c.Name != "Alice B." || c.Website != "https://alice.example/" || c.Birthdate != "1990-12-31" ||
+		c.PhoneNumber != "+44 2" || c.PhoneNumberVerified || c.Address.Formatted != "2 Mill Lane\nLeeds" {
 		t.Errorf("%+v %+v", c, c.Address)
 	}
-	if u.Username != "alice" || u.Claims.Email != "alice@example.com" || u.Claims.Nickname != "" || u.Claims.FamilyName != "Example" || len(u.Groups) != 1 || u.Role != "" {
+	if u.Username != "alice" || u.Claims.Email != "alice@example.com" || u.Claims.Nickname != "" ||
+		u.Claims.FamilyName != "Example" || len(u.Groups) != 1 || u.Role != "" {
 		t.Errorf("%+v", u)
 	}
-	for field, bad := range map[string]string{"website": "javascript:alert(1)", "birthdate": "yesterday", "name": strings.Repeat("x", 201), "phone_number": "1\n2"} {
+	for field, bad := range map[string]string{"website": "javascript:alert(1)", "birthdate": "yesterday",
+		"name": strings.Repeat("x", 201), "phone_number": "1\n2"} {
 		p := b.Submit(p, "profile-save", url.Values{field: {bad}})
 		if p.StatusCode != http.StatusBadRequest || !p.Has("profile-error") {
 			t.Errorf("%s: %d", field, p.StatusCode)
 		}
 	}
-	if now := userOf(t, w, alice.ID); fmt.Sprint(now.Claims.Website, now.Claims.Birthdate, now.Claims.Name) != fmt.Sprint(u.Claims.Website, u.Claims.Birthdate, u.Claims.Name) {
+	if now := userOf(t, w, alice.ID); fmt.Sprint(now.Claims.Website, now.Claims.Birthdate,
+		now.Claims.Name) != fmt.Sprint(u.Claims.Website, u.Claims.Birthdate, u.Claims.Name) {
 		t.Errorf("%+v", now.Claims)
 	}
 
@@ -222,7 +233,9 @@ func TestAPersonChangesWhatTheyMayAndNothingElse(t *testing.T) {
 	if p := bb.Get("/account/profile"); p.Has("profile-save") {
 		t.Error("there is a form")
 	}
-	if p := bb.Post("/account/profile", url.Values{"csrf": {fixed.Web.CSRF(fixed.Web.Cookie(bb.Request("/"), "latchkey_browser"), "account:"+bs.ID)}, "name": {"Mallory"}}); p.StatusCode != http.StatusBadRequest {
+	if p := bb.Post("/account/profile",
+		url.Values{"csrf": {fixed.Web.CSRF(fixed.Web.Cookie(bb.Request("/"), "latchkey_browser"), "account:"+bs.ID)},
+			"name": {"Mallory"}}); p.StatusCode != http.StatusBadRequest {
 		t.Errorf("%d", p.StatusCode)
 	}
 	if u := userOf(t, fixed, bob.ID); u.Claims.Name != "Bob Example" {
@@ -240,21 +253,25 @@ func TestLanguageAndTimesFollowThePerson(t *testing.T) {
 		t.Errorf("%d zones in %d bytes", strings.Count(p.Body, "<option"), len(p.Body))
 	}
 	done := b.Follow(b.Submit(p, "language-save", url.Values{"locale": {"de"}, "zoneinfo": {"Asia/Kolkata"}}))
-	if !strings.Contains(done.Body, `<html lang="de"`) || !done.Has("notice") || !strings.Contains(done.Body, `<option selected>Asia/Kolkata</option>`) {
+	if !strings.Contains(done.Body, `<html lang="de"`) || !done.Has("notice") || !strings.Contains(done.Body,
+		`<option selected>Asia/Kolkata</option>`) {
 		t.Fatalf("%d %s", done.StatusCode, done.Body)
 	}
 	w.Granted(storage.Session{ID: "x", UserID: alice.ID}, w.AddClient("shop"), func(g *storage.Grant) {
 		g.Offline, g.CreatedAt, g.ExpiresAt = true, w.Web.Now().Add(-48*time.Hour), w.Web.Now().Add(time.Hour)
 	})
-	if p := b.Get("/account/connections"); !strings.Contains(p.Body, "21. Nov. 2026") && !strings.Contains(p.Body, "14:30 IST") {
+	if p := b.Get("/account/connections"); !strings.Contains(p.Body, "21. Nov. 2026") &&
+		!strings.Contains(p.Body, "14:30 IST") {
 		t.Error(p.Body)
 	}
-	for _, bad := range []url.Values{{"locale": {"xx"}}, {"zoneinfo": {"Local"}}, {"zoneinfo": {"../../etc/passwd"}}, {"zoneinfo": {"Mars/Phobos"}}} {
+	for _, bad := range []url.Values{{"locale": {"xx"}}, {"zoneinfo": {"Local"}}, {"zoneinfo": {"../../etc/passwd"}},
+		{"zoneinfo": {"Mars/Phobos"}}} {
 		if p := b.Submit(done, "language-save", bad); p.StatusCode != http.StatusBadRequest {
 			t.Errorf("%v: %d", bad, p.StatusCode)
 		}
 	}
-	if p := b.Follow(b.Submit(done, "language-save", url.Values{"locale": {""}, "zoneinfo": {""}})); !strings.Contains(p.Body, `<html lang="en"`) {
+	if p := b.Follow(b.Submit(done, "language-save", url.Values{"locale": {""},
+		"zoneinfo": {""}})); !strings.Contains(p.Body, `<html lang="en"`) {
 		t.Error("it stays German")
 	}
 	if c := userOf(t, w, alice.ID).Claims; c.Locale != "" || c.Zoneinfo != "" {
@@ -276,12 +293,14 @@ func TestWhatAPersonCanOpenIsWhatTheyMayUse(t *testing.T) {
 	w.AddClient("begins", home, func(c *clients.Client) { c.InitiateLoginURI = "https://begins.example/login?a=b" })
 	b, _ := w.SignedIn(alice)
 	p := b.Get("/account")
-	for id, want := range map[string]bool{"open": true, "staffonly": true, "bosses": false, "off": false, "stranger": false, "nowhere": false, "begins": true} {
+	for id, want := range map[string]bool{"open": true, "staffonly": true, "bosses": false, "off": false,
+		"stranger": false, "nowhere": false, "begins": true} {
 		if strings.Contains(p.Body, "App "+id) != want {
 			t.Errorf("%s: %t", id, !want)
 		}
 	}
-	if !strings.Contains(p.Body, `href="https://begins.example/login?a=b&amp;iss=`+url.QueryEscape(w.Issuer)+`"`) || !strings.Contains(p.Body, `href="https://open.example/start"`) {
+	if !strings.Contains(p.Body, `href="https://begins.example/login?a=b&amp;iss=`+url.QueryEscape(w.Issuer)+`"`) ||
+		!strings.Contains(p.Body, `href="https://open.example/start"`) {
 		t.Error(p.Body)
 	}
 }
@@ -294,8 +313,10 @@ func TestLongListsAreCutIntoPages(t *testing.T) {
 	const many = 2000
 	for i := range many {
 		now := w.Web.Now()
-		err := w.Store.CreateSession(t.Context(), storage.Session{ID: fmt.Sprint("s", i), UserID: alice.ID, AuthTime: now, CreatedAt: now,
-			LastSeen: now.Add(time.Duration(i+1) * time.Second), IdleAt: now.Add(time.Hour), ExpiresAt: now.Add(time.Hour), UserAgent: strings.Repeat("Firefox/", 20)})
+		err := w.Store.CreateSession(t.Context(), storage.Session{ID: fmt.Sprint("s", i), UserID: alice.ID,
+			AuthTime: now, CreatedAt: now,
+			LastSeen: now.Add(time.Duration(i+1) * time.Second), IdleAt: now.Add(time.Hour),
+			ExpiresAt: now.Add(time.Hour), UserAgent: strings.Repeat("Firefox/", 20)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -342,10 +363,14 @@ func TestActivityTellsOfThePersonsOwnAccountAlone(t *testing.T) {
 	party := func(u storage.User) storage.EventParty {
 		return storage.EventParty{Kind: "user", ID: u.ID, Name: u.Username}
 	}
-	note(storage.Event{Actor: party(bob), Verb: "session.begin", Address: "198.51.100.77", Object: storage.EventParty{Kind: "session", ID: "x"}})
-	note(storage.Event{Actor: storage.EventParty{Kind: storage.ActorCommand, Name: "root@host"}, Verb: "user.set_password", Object: party(alice), Address: "203.0.113.99"})
-	note(storage.Event{Actor: party(alice), Verb: "session.begin", Outcome: storage.OutcomeRefused, Count: 12, Address: "198.51.100.5", Object: party(alice)})
-	note(storage.Event{Actor: party(alice), Verb: "consent.grant", Object: storage.EventParty{Kind: "client", ID: w.AddClient("shop").ID, Name: "Old name"}})
+	note(storage.Event{Actor: party(bob), Verb: "session.begin", Address: "198.51.100.77",
+		Object: storage.EventParty{Kind: "session", ID: "x"}})
+	note(storage.Event{Actor: storage.EventParty{Kind: storage.ActorCommand, Name: "root@host"},
+		Verb: "user.set_password", Object: party(alice), Address: "203.0.113.99"})
+	note(storage.Event{Actor: party(alice), Verb: "session.begin", Outcome: storage.OutcomeRefused, Count: 12,
+		Address: "198.51.100.5", Object: party(alice)})
+	note(storage.Event{Actor: party(alice), Verb: "consent.grant", Object: storage.EventParty{Kind: "client",
+		ID: w.AddClient("shop").ID, Name: "Old name"}})
 	note(storage.Event{Actor: party(alice), Verb: "something.new", Object: party(alice)})
 	for range 30 {
 		note(storage.Event{Actor: party(alice), Verb: "user.update", Object: party(alice)})
@@ -360,7 +385,8 @@ func TestActivityTellsOfThePersonsOwnAccountAlone(t *testing.T) {
 		t.Fatal("nothing leads on")
 	}
 	p = b.Get(next[1])
-	for _, want := range []string{"Password changed", "by an administrator", "failed", "12 times", "198.51.100.5", "App shop", "A change to your account"} {
+	for _, want := range []string{"Password changed", "by an administrator", "failed", "12 times", "198.51.100.5",
+		"App shop", "A change to your account"} {
 		if !strings.Contains(p.Body, want) {
 			t.Errorf("%q is missing", want)
 		}
@@ -374,7 +400,8 @@ func TestActivityTellsOfThePersonsOwnAccountAlone(t *testing.T) {
 		}
 	}
 	for _, odd := range []string{"x", strings.Repeat("y", 200), "%00"} {
-		if p := b.Get("/account/activity?before=" + odd); p.StatusCode != http.StatusOK && p.StatusCode != http.StatusBadRequest {
+		if p := b.Get("/account/activity?before=" + odd); p.StatusCode != http.StatusOK &&
+			p.StatusCode != http.StatusBadRequest {
 			t.Errorf("%.10s: %d", odd, p.StatusCode)
 		}
 	}
@@ -389,7 +416,8 @@ func TestAPersonHasWhatIsKeptAboutThem(t *testing.T) {
 	bobs, bobSession := w.SignedIn(w.AddUser("bob"))
 	_ = bobs
 	p := b.Submit(b.Get("/account/data"), "data-export", url.Values{"action": {"export"}})
-	if p.StatusCode != http.StatusOK || p.Header.Get("Content-Disposition") != `attachment; filename="account.json"` || p.Header.Get("Cache-Control") != "no-store" {
+	if p.StatusCode != http.StatusOK || p.Header.Get("Content-Disposition") != `attachment; filename="account.json"` ||
+		p.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("%d %v", p.StatusCode, p.Header)
 	}
 	var got map[string]any
@@ -411,7 +439,8 @@ func TestAPersonHasWhatIsKeptAboutThem(t *testing.T) {
 	if p := b.Get("/account/data"); p.Has("data-delete") {
 		t.Error("an account can be deleted that may not be")
 	}
-	if p := b.Submit(b.Get("/account/data"), "data-export", url.Values{"action": {"delete"}, "username": {"alice"}}); p.StatusCode != http.StatusBadRequest {
+	if p := b.Submit(b.Get("/account/data"), "data-export", url.Values{"action": {"delete"},
+		"username": {"alice"}}); p.StatusCode != http.StatusBadRequest {
 		t.Errorf("deleted: %d", p.StatusCode)
 	}
 }
@@ -427,7 +456,8 @@ func TestAPersonDeletesTheirAccount(t *testing.T) {
 	w.Granted(s, shop)
 	p := b.Get("/account/data")
 	for _, typed := range []string{"", "bob", "sub-alice"} {
-		if p := b.Submit(p, "data-delete", url.Values{"action": {"delete"}, "username": {typed}}); p.StatusCode != http.StatusBadRequest || !p.Has("delete-error") {
+		if p := b.Submit(p, "data-delete", url.Values{"action": {"delete"},
+			"username": {typed}}); p.StatusCode != http.StatusBadRequest || !p.Has("delete-error") {
 			t.Errorf("%q: %d", typed, p.StatusCode)
 		}
 	}
@@ -452,7 +482,8 @@ func TestAPersonDeletesTheirAccount(t *testing.T) {
 	owner := w.AddUser("owner")
 	bend(t, w, owner.ID, func(u *storage.User) { u.Role = storage.RoleOwner })
 	ob, _ := w.SignedIn(owner)
-	if p := ob.Submit(ob.Get("/account/data"), "data-delete", url.Values{"action": {"delete"}, "username": {"owner"}}); p.StatusCode != http.StatusConflict || !p.Has("delete-error") {
+	if p := ob.Submit(ob.Get("/account/data"), "data-delete", url.Values{"action": {"delete"},
+		"username": {"owner"}}); p.StatusCode != http.StatusConflict || !p.Has("delete-error") {
 		t.Errorf("%d", p.StatusCode)
 	}
 	if u := userOf(t, w, owner.ID); u.Disabled {

@@ -27,14 +27,16 @@ func (p *Pages) passkeysOf(page *templates.Methods, u storage.User, s storage.Se
 	for _, k := range u.Factors.Passkeys {
 		ids = append(ids, k.ID())
 		page.Passkeys = append(page.Passkeys, templates.ShownPasskey{
-			ID: k.ID(), Name: k.Name, Model: people.Model(k.AAGUID), Synced: k.Synced, Required: k.Required, Added: k.CreatedAt, LastUsed: k.LastUsed,
+			ID: k.ID(), Name: k.Name, Model: people.Model(k.AAGUID), Synced: k.Synced, Required: k.Required,
+			Added: k.CreatedAt, LastUsed: k.LastUsed,
 			LastWayIn: len(u.Factors.Passkeys) == 1 && u.PasswordHash == "",
 		})
 	}
 	page.RequireOffered = !u.Factors.Required() && len(ids) > 0 && u.PasswordHash != ""
 	signal, err := json.Marshal(map[string]any{
-		"rpId": p.Passkeys.RPID, "userId": base64.RawURLEncoding.EncodeToString(people.UserHandle(u.ID)), "allAcceptedCredentialIds": ids,
-		"name": u.Username, "displayName": page.Person.Name,
+		"rpId": p.Passkeys.RPID, "userId": base64.RawURLEncoding.EncodeToString(people.UserHandle(u.ID)),
+		"allAcceptedCredentialIds": ids,
+		"name":                     u.Username, "displayName": page.Person.Name,
 	})
 	if err != nil {
 		return fmt.Errorf("write the signal: %w", err)
@@ -53,11 +55,13 @@ func (p *Pages) passkeysOf(page *templates.Methods, u storage.User, s storage.Se
 
 // addPasskey registers the passkey that has answered. The password alone is not enough any more
 // then.
-func (p *Pages) addPasskey(w http.ResponseWriter, r *http.Request, form oauth.Parameters, u storage.User, s storage.Session) error {
+func (p *Pages) addPasskey(w http.ResponseWriter, r *http.Request, form oauth.Parameters, u storage.User,
+	s storage.Session) error {
 	if p.Passkeys == nil {
 		return web.RefusePage(http.StatusBadRequest, templates.NothingChosen)
 	}
-	added, codes, err := p.Passkeys.Register(r.Context(), u, passkeyPlace(u, s), form.Get("state"), form.Get("answer"), form.Get("name"), web.Device(r.UserAgent()), true)
+	added, codes, err := p.Passkeys.Register(r.Context(), u, passkeyPlace(u, s), form.Get("state"), form.Get("answer"),
+		form.Get("name"), web.Device(r.UserAgent()), true)
 	switch {
 	case errors.Is(err, people.ErrCeremonyOver):
 		return web.RefusePage(http.StatusBadRequest, templates.PasskeyTooLate).Because(err)
@@ -99,7 +103,8 @@ func (p *Pages) requirePasskeys(w http.ResponseWriter, r *http.Request, u storag
 }
 
 // changePasskey renames or removes a passkey.
-func (p *Pages) changePasskey(w http.ResponseWriter, r *http.Request, form oauth.Parameters, u storage.User, s storage.Session) error {
+func (p *Pages) changePasskey(w http.ResponseWriter, r *http.Request, form oauth.Parameters, u storage.User,
+	s storage.Session) error {
 	id, err := base64.RawURLEncoding.DecodeString(form.Get("id"))
 	if err != nil || len(id) == 0 {
 		return gone(templates.MethodGone)

@@ -25,7 +25,8 @@ func (p *Pages) ShowPassword(w http.ResponseWriter, r *http.Request) error {
 	return p.renderPassword(w, r, http.StatusOK, session, user, templates.Password{Others: true})
 }
 
-func (p *Pages) renderPassword(w http.ResponseWriter, r *http.Request, status int, s storage.Session, u storage.User, out templates.Password) error {
+func (p *Pages) renderPassword(w http.ResponseWriter, r *http.Request, status int, s storage.Session, u storage.User,
+	out templates.Password) error {
 	var err error
 	if out.Frame, err = p.frame(w, r, u, passwordPath, methodsCSRF(s)); err != nil {
 		return err
@@ -90,7 +91,8 @@ func (p *Pages) ChangePassword(w http.ResponseWriter, r *http.Request) error {
 	if err := p.People.Throttle.Unlock(ctx, user.Username); err != nil {
 		return err
 	}
-	if _, err := p.Sessions.Prove(w, r, session, people.Proof{ACR: session.ACR}); err != nil && !errors.Is(err, storage.ErrConflict) {
+	if _, err := p.Sessions.Prove(w, r, session, people.Proof{ACR: session.ACR}); err != nil &&
+		!errors.Is(err, storage.ErrConflict) {
 		return err
 	}
 	return p.done(w, passwordPath, "password")
@@ -109,7 +111,8 @@ func (p *Pages) endElsewhere(r *http.Request, user storage.User, session storage
 		if g.SessionID == session.ID {
 			continue
 		}
-		if err := p.Store.RevokeGrant(r.Context(), g.ID, p.Web.Now()); err != nil && !errors.Is(err, storage.ErrNotFound) {
+		if err := p.Store.RevokeGrant(r.Context(), g.ID, p.Web.Now()); err != nil &&
+			!errors.Is(err, storage.ErrNotFound) {
 			return fmt.Errorf("revoke grant: %w", err)
 		}
 	}
@@ -118,7 +121,8 @@ func (p *Pages) endElsewhere(r *http.Request, user storage.User, session storage
 
 // freshForm reads a form of a page that wants a fresh proof. ok is false when the browser has been
 // led on.
-func (p *Pages) freshForm(w http.ResponseWriter, r *http.Request, path string) (f oauth.Parameters, s storage.Session, u storage.User, ok bool, err error) {
+func (p *Pages) freshForm(w http.ResponseWriter, r *http.Request, path string) (f oauth.Parameters, s storage.Session,
+	u storage.User, ok bool, err error) {
 	if f, err = oauth.ParseBody(r); err != nil {
 		return f, s, u, false, err
 	}

@@ -61,7 +61,8 @@ func addressLines(a *storage.Address) string {
 		return a.Formatted
 	}
 	var lines []string
-	for _, l := range []string{a.StreetAddress, strings.TrimSpace(a.PostalCode + " " + a.Locality), a.Region, a.Country} {
+	for _, l := range []string{a.StreetAddress, strings.TrimSpace(a.PostalCode + " " + a.Locality), a.Region,
+		a.Country} {
 		if l != "" {
 			lines = append(lines, l)
 		}
@@ -85,7 +86,10 @@ func DefaultEditable() []string {
 
 // editable are the fields that the person may change on the profile page.
 func (p *Pages) editable() []field {
-	return slices.DeleteFunc(slices.Clone(fields), func(f field) bool { return f.kind == "" || !slices.Contains(p.Editable, f.claim) })
+	return slices.DeleteFunc(slices.Clone(fields), func(f field) bool {
+		return f.kind == "" ||
+			!slices.Contains(p.Editable, f.claim)
+	})
 }
 
 // ShowProfile shows a person what is known about them.
@@ -101,7 +105,8 @@ func (p *Pages) ShowProfile(w http.ResponseWriter, r *http.Request) error {
 }
 
 // renderProfile shows the profile, with typed in its form; bad is the claim that cannot be stored.
-func (p *Pages) renderProfile(w http.ResponseWriter, r *http.Request, status int, s storage.Session, u storage.User, typed storage.Claims, bad string) error {
+func (p *Pages) renderProfile(w http.ResponseWriter, r *http.Request, status int, s storage.Session, u storage.User,
+	typed storage.Claims, bad string) error {
 	frame, err := p.frame(w, r, u, profilePath, sessionCSRF(s))
 	if err != nil {
 		return err
@@ -168,7 +173,8 @@ func badClaim(err error) (string, error) {
 
 // actor is the person who changes something of their own.
 func (p *Pages) actor(r *http.Request, u storage.User) admin.Actor {
-	return admin.Actor{Kind: storage.ActorUser, ID: u.ID, Name: u.Username, Address: p.Web.ClientAddress(r), RequestID: web.RequestID(r)}
+	return admin.Actor{Kind: storage.ActorUser, ID: u.ID, Name: u.Username, Address: p.Web.ClientAddress(r),
+		RequestID: web.RequestID(r)}
 }
 
 // knownClaims lists what applications may learn about the person, by the standard's names
@@ -183,10 +189,12 @@ func knownClaims(u storage.User) [][2]string {
 	}
 	var out [][2]string
 	for _, claim := range [][2]string{
-		{"preferred_username", u.Username}, {"name", c.Name}, {"given_name", c.GivenName}, {"middle_name", c.MiddleName}, {"family_name", c.FamilyName},
+		{"preferred_username", u.Username}, {"name", c.Name}, {"given_name", c.GivenName},
+		{"middle_name", c.MiddleName}, {"family_name", c.FamilyName},
 		{"nickname", c.Nickname}, {"email", c.Email}, {"email_verified", yes(c.Email != "" && c.EmailVerified)},
 		{"phone_number", c.PhoneNumber}, {"phone_number_verified", yes(c.PhoneNumber != "" && c.PhoneNumberVerified)},
-		{"address", addressLines(c.Address)}, {"birthdate", c.Birthdate}, {"gender", c.Gender}, {"locale", c.Locale}, {"zoneinfo", c.Zoneinfo},
+		{"address", addressLines(c.Address)}, {"birthdate", c.Birthdate}, {"gender", c.Gender}, {"locale", c.Locale},
+		{"zoneinfo", c.Zoneinfo},
 		{"profile", c.Profile}, {"picture", c.Picture}, {"website", c.Website},
 	} {
 		if claim[1] != "" {

@@ -44,7 +44,8 @@ func (p *Pages) ShowSessions(w http.ResponseWriter, r *http.Request) error {
 	names := clientNames{store: p.Store, known: map[string]clients.Client{}}
 	for _, s := range shown {
 		row := templates.AccountSession{
-			ID: s.ID, Device: web.Device(s.UserAgent), Address: s.Address, SignedInAt: s.AuthTime, LastSeen: s.LastSeen, Current: s.ID == session.ID,
+			ID: s.ID, Device: web.Device(s.UserAgent), Address: s.Address, SignedInAt: s.AuthTime, LastSeen: s.LastSeen,
+			Current: s.ID == session.ID,
 		}
 		reached, err := p.Sessions.ReachedIDs(r.Context(), s.ID)
 		if err != nil {
@@ -64,7 +65,8 @@ func (p *Pages) ShowSessions(w http.ResponseWriter, r *http.Request) error {
 
 // sessionForm reads a form of a page whose forms are about a session. ok is false when nobody is
 // signed in: the browser has been led to the page, which asks to sign in and does nothing else.
-func (p *Pages) sessionForm(w http.ResponseWriter, r *http.Request, path string) (f oauth.Parameters, s storage.Session, u storage.User, ok bool, err error) {
+func (p *Pages) sessionForm(w http.ResponseWriter, r *http.Request, path string) (f oauth.Parameters, s storage.Session,
+	u storage.User, ok bool, err error) {
 	if f, err = oauth.ParseBody(r); err != nil {
 		return f, s, u, false, err
 	}

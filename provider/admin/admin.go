@@ -170,8 +170,9 @@ func (a *Admin) permit(ctx context.Context, actor Actor, verb string, o object) 
 	if err = may(h, verb, o); err == nil {
 		return nil
 	}
-	a.Audit.Note(ctx, storage.Event{Actor: actor.party(), Verb: verb, Object: o.EventParty, Address: actor.Address, RequestID: actor.RequestID,
-		Outcome: storage.OutcomeRefused, Reason: reasonOf(err)})
+	a.Audit.Note(ctx, storage.Event{Actor: actor.party(), Verb: verb, Object: o.EventParty, Address: actor.Address,
+		RequestID: actor.RequestID,
+		Outcome:   storage.OutcomeRefused, Reason: reasonOf(err)})
 	return &ObjectError{Err: err, Kind: o.Kind, Name: cmp.Or(o.Name, o.ID)}
 }
 
@@ -179,12 +180,14 @@ func (a *Admin) permit(ctx context.Context, actor Actor, verb string, o object) 
 // settles the event. before and after are the record as encoding/json writes it, nil where there is
 // none; what is secret must not be in them. An update that would change nothing is not made and
 // leaves no event.
-func (a *Admin) change(ctx context.Context, actor Actor, verb string, o object, before, after any, do func() error) error {
+func (a *Admin) change(ctx context.Context, actor Actor, verb string, o object, before, after any,
+	do func() error) error {
 	if err := a.permit(ctx, actor, verb, o); err != nil {
 		return err
 	}
 	var err error
-	event := storage.Event{Actor: actor.party(), Verb: verb, Object: o.EventParty, Address: actor.Address, RequestID: actor.RequestID}
+	event := storage.Event{Actor: actor.party(), Verb: verb, Object: o.EventParty, Address: actor.Address,
+		RequestID: actor.RequestID}
 	if event.Before, event.After, err = audit.Diff(before, after); err != nil {
 		return err
 	}
@@ -231,7 +234,8 @@ const tries = 10
 
 // swap loads a record, changes it and stores it, again as long as store answers
 // storage.ErrConflict. seen is the version that the caller's change rests on, 0 for any.
-func swap[T any](seen int64, version func(T) int64, load func() (T, error), change func(*T) error, store func(before T, after *T) error) (T, error) {
+func swap[T any](seen int64, version func(T) int64, load func() (T, error), change func(*T) error,
+	store func(before T, after *T) error) (T, error) {
 	var none T
 	for range tries {
 		before, err := load()
@@ -259,7 +263,8 @@ func swap[T any](seen int64, version func(T) int64, load func() (T, error), chan
 const pageSize = 500
 
 // pages reads every record, a page after the other. key is what the next page begins after.
-func pages[T any](ctx context.Context, page func(ctx context.Context, after string, limit int) ([]T, error), key func(T) string) ([]T, error) {
+func pages[T any](ctx context.Context, page func(ctx context.Context, after string, limit int) ([]T, error),
+	key func(T) string) ([]T, error) {
 	all := []T{}
 	err := everyPage(ctx, page, key, func(one T) error {
 		all = append(all, one)
@@ -269,7 +274,8 @@ func pages[T any](ctx context.Context, page func(ctx context.Context, after stri
 }
 
 // everyPage calls each for every record, of which it holds a page at a time.
-func everyPage[T any](ctx context.Context, page func(ctx context.Context, after string, limit int) ([]T, error), key func(T) string, each func(T) error) error {
+func everyPage[T any](ctx context.Context, page func(ctx context.Context, after string, limit int) ([]T, error),
+	key func(T) string, each func(T) error) error {
 	for after := ""; ; {
 		some, err := page(ctx, after, pageSize)
 		if err != nil || len(some) == 0 {

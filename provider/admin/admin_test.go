@@ -39,7 +39,8 @@ type fakeSessions struct {
 }
 
 var grantTypes = []clients.GrantType{
-	{Name: "authorization_code", SelfRegistered: true}, {Name: "refresh_token", SelfRegistered: true}, {Name: "client_credentials"},
+	{Name: "authorization_code", SelfRegistered: true}, {Name: "refresh_token", SelfRegistered: true},
+	{Name: "client_credentials"},
 	{Name: "implicit", SelfRegistered: true},
 }
 
@@ -80,7 +81,8 @@ func newOffice(t *testing.T, s *storage.Store) *office {
 	sealer, err := keys.NewSealer(make([]byte, 32))
 	must(t, err)
 	o.Admin = admin.New(admin.Config{
-		Store: s, Audit: &audit.Log{Store: s, Now: now}, Now: now, Sealer: sealer, Sessions: o.sessions, Name: "Latchkey",
+		Store: s, Audit: &audit.Log{Store: s, Now: now}, Now: now, Sealer: sealer, Sessions: o.sessions,
+		Name:     "Latchkey",
 		Hasher:   people.NewHasher(people.Params{Memory: 64, Time: 1, Threads: 1}, 4),
 		Throttle: &people.Throttle{Counters: s, Key: []byte("key"), PerAccount: 3},
 		Outbound: outbound.New(outbound.Config{}), GrantTypes: grantTypes,
@@ -160,7 +162,8 @@ func (o *office) last() string {
 		return ""
 	}
 	e := all[len(all)-1]
-	return strings.Join(strings.Fields(fmt.Sprint(e.Actor.Kind, " ", e.Actor.Name, " ", e.Verb, " ", e.Object.Kind, " ", e.Object.Name, " ",
+	return strings.Join(strings.Fields(fmt.Sprint(e.Actor.Kind, " ", e.Actor.Name, " ", e.Verb, " ", e.Object.Kind, " ",
+		e.Object.Name, " ",
 		e.Outcome, " ", e.Reason, " ", string(e.Before), " ", string(e.After))), " ")
 }
 
@@ -178,18 +181,29 @@ func TestNewUserIsRefusedWithAllThatIsWrong(t *testing.T) {
 			user admin.NewUser
 			want string
 		}{
-			"username with a blank":        {admin.NewUser{Username: "a b"}, "username invalid"},
-			"no username":                  {admin.NewUser{}, "username invalid"},
-			"claims":                       {admin.NewUser{Username: "b", Claims: storage.Claims{Email: "x", Locale: "???", Name: "a\x00"}}, "claims.name invalid, claims.email invalid, claims.locale invalid"},
-			"verified without an address":  {admin.NewUser{Username: "b", Claims: storage.Claims{EmailVerified: true}}, "claims.email_verified invalid"},
-			"a link that is no web page":   {admin.NewUser{Username: "b", Claims: storage.Claims{Picture: "javascript:x"}}, "claims.picture invalid"},
-			"an address inside the claims": {admin.NewUser{Username: "b", Claims: storage.Claims{Address: &storage.Address{Locality: "\x01"}}}, "claims.address.locality invalid"},
-			"group that does not exist":    {admin.NewUser{Username: "b", Groups: []string{"nothing"}}, "groups unknown"},
-			"weak password":                {admin.NewUser{Username: "b", Password: "short"}, "password weak"},
-			"password like the username":   {admin.NewUser{Username: "somebody-new", Password: "somebody-new1"}, "password weak"},
-			"two passwords":                {admin.NewUser{Username: "b", Password: password, PasswordHash: "x"}, "password_hash unwanted"},
-			"hash of another kind":         {admin.NewUser{Username: "b", PasswordHash: "$2a$10$x"}, "password_hash invalid"},
-			"everything at once":           {admin.NewUser{Username: "a b", Groups: []string{"g"}, Password: "x", Claims: storage.Claims{Email: "x"}}, "username invalid, claims.email invalid, groups unknown, password weak"},
+			"username with a blank": {admin.NewUser{Username: "a b"}, "username invalid"},
+			"no username":           {admin.NewUser{}, "username invalid"},
+			"claims": {admin.NewUser{Username: "b", Claims: storage.Claims{Email: "x",
+				Locale: "???", Name: "a\x00"}}, "claims.name invalid, claims.email invalid, claims.locale invalid"},
+			"verified without an address": {admin.NewUser{Username: "b", Claims: storage.Claims{EmailVerified: true}},
+				"claims.email_verified invalid"},
+			"a link that is no web page": {admin.NewUser{Username: "b",
+				Claims: storage.Claims{Picture: "javascript:x"}}, "claims.picture invalid"},
+			"an address inside the claims": {admin.NewUser{Username: "b",
+				Claims: storage.Claims{Address: &storage.Address{Locality: "\x01"}}},
+				"claims.address.locality invalid"},
+			"group that does not exist": {admin.NewUser{Username: "b", Groups: []string{"nothing"}},
+				"groups unknown"},
+			"weak password": {admin.NewUser{Username: "b", Password: "short"}, "password weak"},
+			"password like the username": {admin.NewUser{Username: "somebody-new", Password: "somebody-new1"},
+				"password weak"},
+			"two passwords": {admin.NewUser{Username: "b", Password: password, PasswordHash: "x"},
+				"password_hash unwanted"},
+			"hash of another kind": {admin.NewUser{Username: "b", PasswordHash: "$2a$10$x"},
+				"password_hash invalid"},
+			"everything at once": {admin.NewUser{Username: "a b", Groups: []string{"g"}, Password: "x",
+				Claims: storage.Claims{Email: "x"}},
+				"username invalid, claims.email invalid, groups unknown, password weak"},
 		} {
 			if _, err := o.CreateUser(o.ctx, shell, c.user); fields(err) != c.want {
 				t.Errorf("%s: %s, want %s", name, fields(err), c.want)
@@ -208,14 +222,16 @@ func TestNewUserIsRefusedWithAllThatIsWrong(t *testing.T) {
 func TestChangesOfUsersAndWhatFollowsFromThem(t *testing.T) {
 	each(t, func(t *testing.T, o *office) {
 		ada := o.user("ada")
-		o.lastIs(`command root@host user.create user ada done {"created_at":"` + ada.CreatedAt.Format(time.RFC3339) + `","password":"set","sub":"` + ada.ID + `","username":"ada"}`)
+		o.lastIs(`command root@host user.create user ada done {"created_at":"` + ada.CreatedAt.Format(time.RFC3339) +
+			`","password":"set","sub":"` + ada.ID + `","username":"ada"}`)
 
 		u, err := o.UpdateUser(o.ctx, shell, ada.ID, ada.Version, func(u *storage.User) error {
 			u.Claims.Email, u.Username, u.PasswordHash, u.Disabled = "ada@example.com", "other", "x", true
 			return nil
 		})
 		must(t, err)
-		if u.Username != "ada" || u.PasswordHash != ada.PasswordHash || u.Disabled || u.Claims.Email != "ada@example.com" {
+		if u.Username != "ada" || u.PasswordHash != ada.PasswordHash || u.Disabled ||
+			u.Claims.Email != "ada@example.com" {
 			t.Errorf("an update of the profile changed something else: %+v", u)
 		}
 		o.lastIs(`command root@host user.update user ada done {"claims.email":"ada@example.com"}`)
@@ -323,7 +339,8 @@ func TestLockoutIsLiftedByAnAdministratorAndByANewPassword(t *testing.T) {
 		must(t, err)
 		_, err = o.ResetFactors(o.ctx, shell, ada.ID)
 		must(t, err)
-		o.lastIs("command root@host user.reset_factors user ada done " + `{"authenticators":1,"recovery_codes":2} {"authenticators":0,"recovery_codes":0}`)
+		o.lastIs("command root@host user.reset_factors user ada done " +
+			`{"authenticators":1,"recovery_codes":2} {"authenticators":0,"recovery_codes":0}`)
 		if u, err := o.Store.User(o.ctx, ada.ID); err != nil || u.Factors.Second() || u.Factors.RecoveryLeft() != 0 {
 			t.Errorf("after the reset: %+v %v", u.Factors, err)
 		}
@@ -347,8 +364,10 @@ func TestGroups(t *testing.T) {
 		}
 		_, err = o.CreateGroup(o.ctx, shell, storage.Group{Name: "staff"})
 		want(t, err, admin.ErrTaken)
-		o.lastIs("command root@host group.create group staff refused conflict " + `{"created_at":"` + noon.Format(time.RFC3339) + `","name":"staff"}`)
-		g2, err := o.UpdateGroup(o.ctx, shell, "staff", g.Version, func(g *storage.Group) error { g.Name, g.Description = "other", "Everybody"; return nil })
+		o.lastIs("command root@host group.create group staff refused conflict " + `{"created_at":"` +
+			noon.Format(time.RFC3339) + `","name":"staff"}`)
+		g2, err := o.UpdateGroup(o.ctx, shell, "staff", g.Version,
+			func(g *storage.Group) error { g.Name, g.Description = "other", "Everybody"; return nil })
 		must(t, err)
 		if g2.Name != "staff" || g2.Description != "Everybody" {
 			t.Errorf("%+v", g2)
@@ -375,7 +394,8 @@ func TestGroups(t *testing.T) {
 		_, err = o.AddMember(o.ctx, shell, "staff", ada.ID)
 		must(t, err)
 
-		must(t, o.Store.CreateClient(o.ctx, clients.Client{ID: "notes", Decisions: clients.Decisions{AllowedGroups: []string{"staff"}}}))
+		must(t, o.Store.CreateClient(o.ctx, clients.Client{ID: "notes",
+			Decisions: clients.Decisions{AllowedGroups: []string{"staff"}}}))
 		err = o.DeleteGroup(o.ctx, shell, "staff")
 		want(t, err, admin.ErrInUse)
 		var object *admin.ObjectError
@@ -419,7 +439,8 @@ func TestConcurrentEditsAllSurvive(t *testing.T) {
 				}
 			})
 			wg.Go(func() {
-				if _, err := o.UpdateGroup(o.ctx, shell, "shared", 0, func(g *storage.Group) error { g.Roles = append(g.Roles, names[i]); return nil }); err != nil {
+				if _, err := o.UpdateGroup(o.ctx, shell, "shared", 0,
+					func(g *storage.Group) error { g.Roles = append(g.Roles, names[i]); return nil }); err != nil {
 					t.Error(err)
 				}
 			})
@@ -467,14 +488,16 @@ func TestNobodyJoinsAGroupThatIsBeingDeleted(t *testing.T) {
 
 func web(id string) admin.NewClient {
 	return admin.NewClient{Client: clients.Client{ID: id, Type: clients.TypeWeb, Metadata: clients.Metadata{
-		ClientName: "Notes", RedirectURIs: []string{"https://notes.example.com/cb"}, IDTokenSignedResponseAlg: "RS256"}}}
+		ClientName: "Notes", RedirectURIs: []string{"https://notes.example.com/cb"},
+		IDTokenSignedResponseAlg: "RS256"}}}
 }
 
 func TestClients(t *testing.T) {
 	each(t, func(t *testing.T, o *office) {
 		o.withKeys()
 		bad := web("bad id")
-		bad.RedirectURIs = []string{"http://a.example.com/cb", "https://b.example.com/cb#x", "https://good.example.com/cb"}
+		bad.RedirectURIs = []string{"http://a.example.com/cb", "https://b.example.com/cb#x",
+			"https://good.example.com/cb"}
 		bad.PostLogoutRedirectURIs = []string{"nonsense"}
 		bad.BackchannelLogoutURI = "http://a.example.com/"
 		bad.AllowedGroups = []string{"nothing"}
@@ -487,7 +510,8 @@ func TestClients(t *testing.T) {
 		if len(secret) != 64 || !o.HasSecret(c, secret) || c.GrantTypes[1] != "refresh_token" {
 			t.Errorf("%q %+v", secret, c)
 		}
-		if last := o.last(); !strings.HasPrefix(last, "command root@host client.create client Notes done {") || !strings.Contains(last, `"client_secret":"set"`) || strings.Contains(last, secret) {
+		if last := o.last(); !strings.HasPrefix(last, "command root@host client.create client Notes done {") ||
+			!strings.Contains(last, `"client_secret":"set"`) || strings.Contains(last, secret) {
 			t.Error(last)
 		}
 		_, _, err = o.CreateClient(o.ctx, shell, web("notes"))
@@ -497,7 +521,8 @@ func TestClients(t *testing.T) {
 		if _, _, err = o.CreateClient(o.ctx, shell, brought); fields(err) != "client_secret invalid" {
 			t.Error(err)
 		}
-		public := admin.NewClient{Client: clients.Client{ID: "board", Type: clients.TypeSPA, Metadata: clients.Metadata{RedirectURIs: []string{"https://board.example.com/"}}}}
+		public := admin.NewClient{Client: clients.Client{ID: "board", Type: clients.TypeSPA,
+			Metadata: clients.Metadata{RedirectURIs: []string{"https://board.example.com/"}}}}
 		if _, none, err := o.CreateClient(o.ctx, shell, public); err != nil || none != "" {
 			t.Errorf("a public client got the secret %q, %v", none, err)
 		}
@@ -506,16 +531,18 @@ func TestClients(t *testing.T) {
 			t.Error(err)
 		}
 
-		c2, none, err := o.UpdateClient(o.ctx, shell, "notes", admin.ClientChange{Seen: c.Version, Change: func(c *clients.Client) error {
-			c.ID, c.ClientName = "other", "Paper"
-			return nil
-		}})
+		c2, none, err := o.UpdateClient(o.ctx, shell, "notes", admin.ClientChange{Seen: c.Version,
+			Change: func(c *clients.Client) error {
+				c.ID, c.ClientName = "other", "Paper"
+				return nil
+			}})
 		must(t, err)
 		if none != "" || c2.ID != "notes" || !o.HasSecret(c2, secret) {
 			t.Errorf("%q %+v", none, c2)
 		}
 		o.lastIs(`command root@host client.update client Notes done {"client_name":"Notes"} {"client_name":"Paper"}`)
-		_, _, err = o.UpdateClient(o.ctx, shell, "notes", admin.ClientChange{Seen: c.Version, Change: func(*clients.Client) error { return nil }})
+		_, _, err = o.UpdateClient(o.ctx, shell, "notes", admin.ClientChange{Seen: c.Version,
+			Change: func(*clients.Client) error { return nil }})
 		want(t, err, admin.ErrConflict)
 
 		for _, step := range []struct {
@@ -527,14 +554,16 @@ func TestClients(t *testing.T) {
 			{"to none", "none", false},
 			{"and back", "client_secret_basic", true},
 		} {
-			c, value, err := o.UpdateClient(o.ctx, shell, "notes", admin.ClientChange{Change: func(c *clients.Client) error {
-				c.TokenEndpointAuthMethod = step.method
-				return nil
-			}})
+			c, value, err := o.UpdateClient(o.ctx, shell, "notes",
+				admin.ClientChange{Change: func(c *clients.Client) error {
+					c.TokenEndpointAuthMethod = step.method
+					return nil
+				}})
 			if err != nil || (value != "") != step.newSecret || value != "" && !o.HasSecret(c, value) {
 				t.Errorf("%s: new secret %v, %v", step.name, value != "", err)
 			}
-			if (len(c.SealedSecret) > 0) != (step.method == "client_secret_jwt") || (len(c.SecretHash) > 0) != (step.method != "none") {
+			if (len(c.SealedSecret) > 0) != (step.method == "client_secret_jwt") ||
+				(len(c.SecretHash) > 0) != (step.method != "none") {
 				t.Errorf("%s: what is kept of the secret does not fit", step.name)
 			}
 			if value != "" {
@@ -580,7 +609,8 @@ func TestSpendIsCalledLastAndItsRefusalStoresNothing(t *testing.T) {
 		want(t, err, storage.ErrConsumed)
 		_, err = o.Client(o.ctx, shell, "notes")
 		want(t, err, admin.ErrNotFound)
-		if e := o.events(storage.EventFilter{VerbPrefix: admin.VerbClientCreate}); len(e) != 1 || e[0].Outcome != storage.OutcomeRefused || e[0].Reason != "used" {
+		if e := o.events(storage.EventFilter{VerbPrefix: admin.VerbClientCreate}); len(e) != 1 ||
+			e[0].Outcome != storage.OutcomeRefused || e[0].Reason != "used" {
 			t.Errorf("%+v", e)
 		}
 	})
@@ -601,52 +631,108 @@ func TestWhoMayNotChangesNothingAndIsInTheLog(t *testing.T) {
 					_, err := o.CreateUser(o.ctx, actor, admin.NewUser{Username: "eve"})
 					return err
 				},
-				admin.VerbUserUpdate:   func() error { _, err := o.UpdateUser(o.ctx, actor, ada.ID, 0, none); return err },
-				admin.VerbUserRename:   func() error { _, err := o.RenameUser(o.ctx, actor, ada.ID, "eve"); return err },
-				admin.VerbUserPassword: func() error { _, err := o.SetPassword(o.ctx, actor, ada.ID, password); return err },
-				admin.VerbUserDisable:  func() error { _, err := o.SetDisabled(o.ctx, actor, ada.ID, true); return err },
-				admin.VerbUserEnable:   func() error { _, err := o.SetDisabled(o.ctx, actor, ada.ID, false); return err },
-				admin.VerbUserUnlock:   func() error { _, _, err := o.Unlock(o.ctx, actor, ada.ID); return err },
-				admin.VerbUserFactors:  func() error { _, err := o.ResetFactors(o.ctx, actor, ada.ID); return err },
-				admin.VerbUserSignOut:  func() error { _, err := o.Admin.EndSessions(o.ctx, actor, ada.ID); return err },
-				admin.VerbUserRole:     func() error { _, err := o.SetRole(o.ctx, actor, ada.ID, storage.RoleAuditor); return err },
-				admin.VerbSessionRead:  func() error { _, err := o.SessionsOfUser(o.ctx, actor, ada.ID); return err },
-				admin.VerbSessionEnd:   func() error { _, err := o.EndSession(o.ctx, actor, "s"); return err },
-				admin.VerbGrantRead:    func() error { _, err := o.ConsentsOfUser(o.ctx, actor, ada.ID); return err },
-				admin.VerbGrantRevoke:  func() error { _, err := o.RevokeGrant(o.ctx, actor, "g"); return err },
-				admin.VerbMemberRead:   func() error { _, err := o.Members(o.ctx, actor, "staff", "", 1); return err },
-				admin.VerbTokenRead:    func() error { _, err := o.InitialAccessTokens(o.ctx, actor); return err },
-				admin.VerbTokenRevoke:  func() error { return o.RevokeInitialAccessToken(o.ctx, actor, "t") },
+				admin.VerbUserUpdate: func() error {
+					_, err := o.UpdateUser(o.ctx, actor, ada.ID, 0,
+						none)
+					return err
+				},
+				admin.VerbUserRename: func() error {
+					_, err := o.RenameUser(o.ctx, actor, ada.ID,
+						"eve")
+					return err
+				},
+				admin.VerbUserPassword: func() error {
+					_, err := o.SetPassword(o.ctx, actor, ada.ID,
+						password)
+					return err
+				},
+				admin.VerbUserDisable: func() error {
+					_, err := o.SetDisabled(o.ctx, actor, ada.ID,
+						true)
+					return err
+				},
+				admin.VerbUserEnable: func() error {
+					_, err := o.SetDisabled(o.ctx, actor, ada.ID,
+						false)
+					return err
+				},
+				admin.VerbUserUnlock:  func() error { _, _, err := o.Unlock(o.ctx, actor, ada.ID); return err },
+				admin.VerbUserFactors: func() error { _, err := o.ResetFactors(o.ctx, actor, ada.ID); return err },
+				admin.VerbUserSignOut: func() error {
+					_, err := o.Admin.EndSessions(o.ctx, actor,
+						ada.ID)
+					return err
+				},
+				admin.VerbUserRole: func() error {
+					_, err := o.SetRole(o.ctx, actor, ada.ID,
+						storage.RoleAuditor)
+					return err
+				},
+				admin.VerbSessionRead: func() error { _, err := o.SessionsOfUser(o.ctx, actor, ada.ID); return err },
+				admin.VerbSessionEnd:  func() error { _, err := o.EndSession(o.ctx, actor, "s"); return err },
+				admin.VerbGrantRead:   func() error { _, err := o.ConsentsOfUser(o.ctx, actor, ada.ID); return err },
+				admin.VerbGrantRevoke: func() error { _, err := o.RevokeGrant(o.ctx, actor, "g"); return err },
+				admin.VerbMemberRead:  func() error { _, err := o.Members(o.ctx, actor, "staff", "", 1); return err },
+				admin.VerbTokenRead:   func() error { _, err := o.InitialAccessTokens(o.ctx, actor); return err },
+				admin.VerbTokenRevoke: func() error { return o.RevokeInitialAccessToken(o.ctx, actor, "t") },
 				admin.VerbConsentRevoke: func() error {
 					_, _, err := o.DisconnectClient(o.ctx, actor, "notes", false)
 					return err
 				},
-				admin.VerbUserDelete:  func() error { _, err := o.DeleteUser(o.ctx, actor, ada.ID); return err },
-				admin.VerbUserRead:    func() error { _, err := o.Users(o.ctx, actor); return err },
-				admin.VerbGroupCreate: func() error { _, err := o.CreateGroup(o.ctx, actor, storage.Group{Name: "g"}); return err },
+				admin.VerbUserDelete: func() error { _, err := o.DeleteUser(o.ctx, actor, ada.ID); return err },
+				admin.VerbUserRead:   func() error { _, err := o.Users(o.ctx, actor); return err },
+				admin.VerbGroupCreate: func() error {
+					_, err := o.CreateGroup(o.ctx, actor,
+						storage.Group{Name: "g"})
+					return err
+				},
 				admin.VerbGroupUpdate: func() error {
 					_, err := o.UpdateGroup(o.ctx, actor, "staff", 0, func(*storage.Group) error { return nil })
 					return err
 				},
-				admin.VerbGroupAdd:     func() error { _, err := o.AddMember(o.ctx, actor, "staff", ada.ID); return err },
-				admin.VerbGroupRemove:  func() error { _, err := o.RemoveMember(o.ctx, actor, "staff", ada.ID); return err },
-				admin.VerbGroupDelete:  func() error { return o.DeleteGroup(o.ctx, actor, "staff") },
-				admin.VerbGroupRead:    func() error { _, err := o.Groups(o.ctx, actor); return err },
-				admin.VerbClientUpdate: func() error { _, _, err := o.UpdateClient(o.ctx, actor, "notes", admin.ClientChange{}); return err },
-				admin.VerbClientSecret: func() error { _, _, err := o.RotateSecret(o.ctx, actor, "notes", ""); return err },
+				admin.VerbGroupAdd: func() error {
+					_, err := o.AddMember(o.ctx, actor, "staff",
+						ada.ID)
+					return err
+				},
+				admin.VerbGroupRemove: func() error {
+					_, err := o.RemoveMember(o.ctx, actor, "staff",
+						ada.ID)
+					return err
+				},
+				admin.VerbGroupDelete: func() error { return o.DeleteGroup(o.ctx, actor, "staff") },
+				admin.VerbGroupRead:   func() error { _, err := o.Groups(o.ctx, actor); return err },
+				admin.VerbClientUpdate: func() error {
+					_, _, err := o.UpdateClient(o.ctx, actor, "notes",
+						admin.ClientChange{})
+					return err
+				},
+				admin.VerbClientSecret: func() error {
+					_, _, err := o.RotateSecret(o.ctx, actor, "notes",
+						"")
+					return err
+				},
 				admin.VerbClientDelete: func() error { return o.DeleteClient(o.ctx, actor, "notes") },
 				admin.VerbClientRead:   func() error { _, err := o.Clients(o.ctx, actor); return err },
-				admin.VerbTokenCreate:  func() error { _, _, err := o.CreateInitialAccessToken(o.ctx, actor, time.Hour); return err },
-				admin.VerbKeysRotate:   func() error { _, err := o.RotateKeys(o.ctx, actor); return err },
-				admin.VerbKeysRead:     func() error { _, _, err := o.ProviderKeys(o.ctx, actor); return err },
-				admin.VerbKeysRevoke:   func() error { _, err := o.RevokeKeys(o.ctx, actor, true); return err },
+				admin.VerbTokenCreate: func() error {
+					_, _, err := o.CreateInitialAccessToken(o.ctx, actor,
+						time.Hour)
+					return err
+				},
+				admin.VerbKeysRotate: func() error { _, err := o.RotateKeys(o.ctx, actor); return err },
+				admin.VerbKeysRead:   func() error { _, _, err := o.ProviderKeys(o.ctx, actor); return err },
+				admin.VerbKeysRevoke: func() error { _, err := o.RevokeKeys(o.ctx, actor, true); return err },
 				admin.VerbMasterKeyChange: func() error {
 					_, err := o.ChangeMasterKey(o.ctx, actor, masterKey(2))
 					return err
 				},
-				admin.VerbAuditRead: func() error { _, err := o.Events(o.ctx, actor, storage.EventFilter{}, "", 1); return err },
-				admin.VerbApply:     func() error { return o.Plan(o.ctx, actor, admin.Manifest{}, nil) },
-				admin.VerbExport:    func() error { return o.Export(o.ctx, actor, true, nil) },
+				admin.VerbAuditRead: func() error {
+					_, err := o.Events(o.ctx, actor, storage.EventFilter{}, "",
+						1)
+					return err
+				},
+				admin.VerbApply:  func() error { return o.Plan(o.ctx, actor, admin.Manifest{}, nil) },
+				admin.VerbExport: func() error { return o.Export(o.ctx, actor, true, nil) },
 			} {
 				if err := call(); !errors.Is(err, admin.ErrForbidden) {
 					t.Errorf("%s, %s: %v", name, verb, err)
@@ -673,11 +759,13 @@ func TestClientMayManageItsOwnRegistrationAndNoOther(t *testing.T) {
 		n.Dynamic = true
 		c, _, err := o.CreateClient(o.ctx, new, n)
 		must(t, err)
-		if e := o.events(storage.EventFilter{}); len(e) != 1 || e[0].Actor.Name != "Notes" || e[0].Address != "192.0.2.1" {
+		if e := o.events(storage.EventFilter{}); len(e) != 1 || e[0].Actor.Name != "Notes" ||
+			e[0].Address != "192.0.2.1" {
 			t.Errorf("%+v", e)
 		}
 		self := admin.Actor{Kind: storage.ActorClient, ID: c.ID, Name: c.Name()}
-		_, _, err = o.UpdateClient(o.ctx, self, c.ID, admin.ClientChange{Policy: n.Policy, Change: func(c *clients.Client) error { c.ClientName = "Paper"; return nil }})
+		_, _, err = o.UpdateClient(o.ctx, self, c.ID, admin.ClientChange{Policy: n.Policy,
+			Change: func(c *clients.Client) error { c.ClientName = "Paper"; return nil }})
 		must(t, err)
 		must(t, o.DeleteClient(o.ctx, self, c.ID))
 	})
@@ -760,9 +848,11 @@ func TestApply(t *testing.T) {
 		o.withKeys()
 		m := admin.Manifest{
 			Groups: []admin.GroupEntry{{Name: "staff"}, {Name: "admins", Roles: []string{"admin"}}},
-			People: []admin.UserEntry{{Username: "Ada", Groups: []string{"staff"}, Password: password}, {Username: "bob", Disabled: true}},
+			People: []admin.UserEntry{{Username: "Ada", Groups: []string{"staff"}, Password: password},
+				{Username: "bob", Disabled: true}},
 			Clients: []admin.ClientEntry{
-				{ClientID: "notes", Metadata: web("").Metadata, Decisions: clients.Decisions{AllowedGroups: []string{"staff"}, SkipConsent: true}},
+				{ClientID: "notes", Metadata: web("").Metadata,
+					Decisions: clients.Decisions{AllowedGroups: []string{"staff"}, SkipConsent: true}},
 			},
 		}
 		var changes []admin.PlannedChange
@@ -815,13 +905,15 @@ func TestApply(t *testing.T) {
 		if !o.HasSecret(c, "a secret from somewhere else") || c.ClientName != "Paper" {
 			t.Errorf("%+v", c)
 		}
-		if text, _ := json.Marshal(o.events(storage.EventFilter{})); strings.Contains(string(text), "somewhere else") || strings.Contains(string(text), "argon2") || strings.Contains(string(text), password) {
+		if text, _ := json.Marshal(o.events(storage.EventFilter{})); strings.Contains(string(text), "somewhere else") ||
+			strings.Contains(string(text), "argon2") || strings.Contains(string(text), password) {
 			t.Error("a secret is in the audit log")
 		}
 
 		var exported export
 		must(t, o.Export(o.ctx, shell, true, &exported))
-		if len(exported.Groups) != 2 || len(exported.People) != 2 || len(exported.Clients) != 1 || exported.People[0].PasswordHash == "" {
+		if len(exported.Groups) != 2 || len(exported.People) != 2 || len(exported.Clients) != 1 ||
+			exported.People[0].PasswordHash == "" {
 			t.Errorf("%+v", exported)
 		}
 		o.lastIs(`command root@host manifest.export manifest done {"password_hashes":true}`)
@@ -845,7 +937,8 @@ func (x *export) Client(e admin.ClientEntry) error { x.Clients = append(x.Client
 
 func TestPeopleKeepTheirSubjectIdentifierWhereTheyAreExportedTo(t *testing.T) {
 	each(t, func(t *testing.T, o *office) {
-		must(t, o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{{Username: "ada", Sub: "auth0|5f7c"}, {Username: "bob"}}}, untold))
+		must(t, o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{{Username: "ada", Sub: "auth0|5f7c"},
+			{Username: "bob"}}}, untold))
 		ada, err := o.User(o.ctx, shell, "ada")
 		must(t, err)
 		if ada.ID != "auth0|5f7c" {
@@ -919,7 +1012,8 @@ func TestSecretThatWasMadeIsToldThoughAnotherEntryFails(t *testing.T) {
 		return nil
 	})
 	var told []string
-	err := o.Apply(o.ctx, shell, admin.Manifest{Clients: []admin.ClientEntry{{ClientID: "a", Metadata: web("").Metadata}, {ClientID: "b", Metadata: web("").Metadata}}},
+	err := o.Apply(o.ctx, shell, admin.Manifest{Clients: []admin.ClientEntry{{ClientID: "a",
+		Metadata: web("").Metadata}, {ClientID: "b", Metadata: web("").Metadata}}},
 		func(c admin.PlannedChange) error {
 			told = append(told, c.Name)
 			if len(c.ClientSecret) != 64 {
@@ -937,8 +1031,10 @@ func TestPlanNamesAllFaultsWithTheirPath(t *testing.T) {
 	o := newOffice(t, storagetest.SQLite(t))
 	err := o.Plan(o.ctx, shell, admin.Manifest{
 		Groups: []admin.GroupEntry{{Name: "a,b"}, {Name: "x"}, {Name: "x"}},
-		People: []admin.UserEntry{{Username: "two words"}, {Username: "ada", Groups: []string{"none"}, Password: "short"}, {Username: "eve", PasswordHash: "x", Claims: storage.Claims{Email: "x"}}},
-		Clients: []admin.ClientEntry{{}, {ClientID: "c", Metadata: clients.Metadata{RedirectURIs: []string{"a", "b"}}, Decisions: clients.Decisions{AllowedGroups: []string{"none"}}},
+		People: []admin.UserEntry{{Username: "two words"}, {Username: "ada", Groups: []string{"none"},
+			Password: "short"}, {Username: "eve", PasswordHash: "x", Claims: storage.Claims{Email: "x"}}},
+		Clients: []admin.ClientEntry{{}, {ClientID: "c", Metadata: clients.Metadata{RedirectURIs: []string{"a", "b"}},
+			Decisions: clients.Decisions{AllowedGroups: []string{"none"}}},
 			{ClientID: "d", Metadata: web("").Metadata, ClientSecret: "short"}},
 	}, untold)
 	const all = "groups[0].name invalid, groups[2] duplicate, people[0].username invalid, people[1].groups unknown, people[1].password weak, " +

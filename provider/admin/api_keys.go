@@ -63,7 +63,8 @@ func apiKeyObject(k storage.APIKey, role string) object {
 
 // CreateAPIKey makes an API key and returns its value, which is not stored and cannot be read
 // again. scopes are those that there are. Faults if anything is wrong with it.
-func (a *Admin) CreateAPIKey(ctx context.Context, actor Actor, n NewAPIKey, scopes []string) (k storage.APIKey, value string, err error) {
+func (a *Admin) CreateAPIKey(ctx context.Context, actor Actor, n NewAPIKey, scopes []string) (k storage.APIKey,
+	value string, err error) {
 	asked := of("api_key", "")
 	asked.keyOf = n.UserID
 	if err := a.permit(ctx, actor, VerbAPIKeyCreate, asked); err != nil {
@@ -80,7 +81,8 @@ func (a *Admin) CreateAPIKey(ctx context.Context, actor Actor, n NewAPIKey, scop
 	var faults Faults
 	name := strings.TrimSpace(n.Name)
 	if name == "" || len(name) > 100 || clients.CheckText(name) != nil {
-		faults = append(faults, Fault{Field: "name", Reason: Invalid, Text: "must be a name of 1 to 100 bytes that says what the key is for"})
+		faults = append(faults, Fault{Field: "name", Reason: Invalid,
+			Text: "must be a name of 1 to 100 bytes that says what the key is for"})
 	}
 	scope := sortedSet(n.Scope)
 	if len(scope) == 0 {
@@ -92,7 +94,8 @@ func (a *Admin) CreateAPIKey(ctx context.Context, actor Actor, n NewAPIKey, scop
 		}
 	}
 	if n.Life < time.Minute || n.Life > MaxAPIKeyLife {
-		faults = append(faults, Fault{Field: "expires_in", Reason: Invalid, Text: "must be from one minute to 366 days"})
+		faults = append(faults, Fault{Field: "expires_in", Reason: Invalid,
+			Text: "must be from one minute to 366 days"})
 	}
 	if err := faults.orNil(); err != nil {
 		return k, "", err
@@ -103,12 +106,15 @@ func (a *Admin) CreateAPIKey(ctx context.Context, actor Actor, n NewAPIKey, scop
 		return k, "", err
 	}
 	if len(slices.DeleteFunc(own, func(k storage.APIKey) bool { return !k.Valid(now) })) >= maxAPIKeys {
-		return k, "", Faults{{Field: "user", Reason: Invalid, Text: "has as many keys as there can be; revoke one first"}}
+		return k, "", Faults{{Field: "user", Reason: Invalid,
+			Text: "has as many keys as there can be; revoke one first"}}
 	}
 	secret, hash := storage.NewSecret()
-	k = storage.APIKey{ID: storage.NewID(now), SecretHash: hash, UserID: user.ID, Name: name, Scope: scope, CreatedAt: now, ExpiresAt: now.Add(n.Life), Version: 1}
+	k = storage.APIKey{ID: storage.NewID(now), SecretHash: hash, UserID: user.ID, Name: name, Scope: scope,
+		CreatedAt: now, ExpiresAt: now.Add(n.Life), Version: 1}
 	record := apiKeyRecord{user.ID, name, scope, k.ExpiresAt}
-	err = a.change(ctx, actor, VerbAPIKeyCreate, apiKeyObject(k, user.Role), nil, record, func() error { return a.Store.CreateAPIKey(ctx, k) })
+	err = a.change(ctx, actor, VerbAPIKeyCreate, apiKeyObject(k, user.Role), nil, record,
+		func() error { return a.Store.CreateAPIKey(ctx, k) })
 	return k, apiKeyPrefix + k.ID + "." + secret, err
 }
 

@@ -32,14 +32,15 @@ type GroupEntry struct {
 
 // UserEntry is a user in a Manifest.
 type UserEntry struct {
-	Username     string         `json:"username"`
-	Sub          string         `json:"sub,omitempty"` // "": a new user gets a random one, a stored one keeps theirs
-	Disabled     bool           `json:"disabled,omitempty"`
-	Groups       []string       `json:"groups,omitempty"`
-	Role         string         `json:"role,omitempty"` // "" leaves what there is, RoleNone takes it away
-	Claims       storage.Claims `json:"claims,omitzero"`
-	Password     string         `json:"password,omitempty"`      // "" leaves what there is
-	PasswordHash string         `json:"password_hash,omitempty"` // from another installation or product, in place of Password
+	Username string         `json:"username"`
+	Sub      string         `json:"sub,omitempty"` // "": a new user gets a random one, a stored one keeps theirs
+	Disabled bool           `json:"disabled,omitempty"`
+	Groups   []string       `json:"groups,omitempty"`
+	Role     string         `json:"role,omitempty"` // "" leaves what there is, RoleNone takes it away
+	Claims   storage.Claims `json:"claims,omitzero"`
+	Password string         `json:"password,omitempty"` // "" leaves what there is
+	// from another installation or product, in place of Password
+	PasswordHash string `json:"password_hash,omitempty"`
 }
 
 // RoleNone is the role of a UserEntry who is to have none.
@@ -51,7 +52,8 @@ type ClientEntry struct {
 	Type     string `json:"type,omitempty"` // default web
 	clients.Metadata
 	clients.Decisions
-	ClientSecret string `json:"client_secret,omitempty"` // "": the client keeps what it has, or gets a new one if it needs one
+	// "": the client keeps what it has, or gets a new one if it needs one
+	ClientSecret string `json:"client_secret,omitempty"`
 }
 
 // Actions of a PlannedChange.
@@ -128,7 +130,8 @@ func (a *Admin) Apply(ctx context.Context, actor Actor, m Entries, tell func(Pla
 }
 
 // manifest checks a manifest. passwordsLater leaves passwords that may be set to whoever writes.
-func (a *Admin) manifest(ctx context.Context, actor Actor, m Entries, passwordsLater bool, tell func(PlannedChange) error) error {
+func (a *Admin) manifest(ctx context.Context, actor Actor, m Entries, passwordsLater bool,
+	tell func(PlannedChange) error) error {
 	if err := a.permit(ctx, actor, VerbApply, of("manifest", "")); err != nil {
 		return err
 	}
@@ -157,9 +160,10 @@ type planner struct {
 	write          bool // what differs; else it is only looked at
 	passwordsLater bool
 
-	groups    map[string]bool // that there are, or will be
-	passwords chan struct{}   // one element for each password that is computed: more would only wait, and be turned away
-	faults    Faults          // where nothing is written
+	groups map[string]bool // that there are, or will be
+	// one element for each password that is computed: more would only wait, and be turned away
+	passwords chan struct{}
+	faults    Faults // where nothing is written
 }
 
 func (a *Admin) newPlanner(ctx context.Context, actor Actor) (*planner, error) {
@@ -222,7 +226,8 @@ type settled struct {
 
 // section goes through a section of the manifest. look sees the entries one by one, and returns the
 // name that no other entry of the section may have; do sees many at the same time.
-func section[E any](ctx context.Context, p *planner, name string, entries func(func(E) error) error, tell func(PlannedChange) error,
+func section[E any](ctx context.Context, p *planner, name string, entries func(func(E) error) error,
+	tell func(PlannedChange) error,
 	look func(E) (string, Faults), do func(context.Context, E) (PlannedChange, error)) error {
 	seen, next := names{}, 0
 	batch, results := make([]E, 0, applyBatch), make([]settled, 0, applyBatch)
@@ -290,7 +295,8 @@ func section[E any](ctx context.Context, p *planner, name string, entries func(f
 func (p *planner) known(field string, groups []string) (faults Faults) {
 	for _, g := range groups {
 		if !p.groups[g] {
-			faults = append(faults, Fault{Field: field, Reason: Unknown, Value: g, Text: "is not the name of a group, neither here nor in the database"})
+			faults = append(faults, Fault{Field: field, Reason: Unknown, Value: g,
+				Text: "is not the name of a group, neither here nor in the database"})
 		}
 	}
 	return faults
@@ -365,7 +371,8 @@ func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) 
 	// 2. The password.
 	switch {
 	case e.Password != "" && e.PasswordHash != "":
-		faults = append(faults, Fault{Field: "password_hash", Reason: Unwanted, Text: "excludes password; give one of them"})
+		faults = append(faults, Fault{Field: "password_hash", Reason: Unwanted,
+			Text: "excludes password; give one of them"})
 	case e.PasswordHash != "":
 		if err := p.Hasher.CheckHash(e.PasswordHash); err != nil {
 			faults = append(faults, Fault{Field: "password_hash", Reason: Invalid, Text: err.Error()})
@@ -403,7 +410,8 @@ func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) 
 	case !p.write:
 		return c, nil
 	case created:
-		_, err = p.CreateUser(ctx, p.actor, NewUser{ID: e.Sub, Username: want.Username, Claims: want.Claims, Groups: want.Groups,
+		_, err = p.CreateUser(ctx, p.actor, NewUser{ID: e.Sub, Username: want.Username, Claims: want.Claims,
+			Groups:   want.Groups,
 			Disabled: want.Disabled, Role: want.Role, PasswordHash: want.PasswordHash})
 		return c, err
 	}
@@ -458,7 +466,9 @@ func (a *Admin) checkSub(ctx context.Context, sub string, have storage.User) err
 	case sub == "" || sub == have.ID:
 		return nil
 	case len(sub) > maxSub || strings.ContainsFunc(sub, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return Faults{{Field: "sub", Reason: Invalid, Text: fmt.Sprintf("must be at most %d characters of printable ASCII without blanks (OIDC Core §2)", maxSub)}}
+		return Faults{{Field: "sub", Reason: Invalid,
+			Text: fmt.Sprintf("must be at most %d characters of printable ASCII without blanks (OIDC Core §2)",
+				maxSub)}}
 	case have.ID != "":
 		return bad(Invalid, "is not what this person has, "+have.ID+"; nobody gets another sub")
 	}
@@ -478,7 +488,8 @@ const maxSub = 255
 func (p *planner) client(ctx context.Context, e ClientEntry) (PlannedChange, error) {
 	c := PlannedChange{Kind: "client", Name: e.ClientID, Action: ActionUpdated}
 	if e.ClientID == "" {
-		return c, Faults{{Field: "client_id", Reason: Missing, Text: "is missing; without it the client could not be found again"}}
+		return c, Faults{{Field: "client_id", Reason: Missing,
+			Text: "is missing; without it the client could not be found again"}}
 	}
 	have, err := p.Store.Client(ctx, e.ClientID)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
@@ -489,7 +500,8 @@ func (p *planner) client(ctx context.Context, e ClientEntry) (PlannedChange, err
 		e.Type = clients.TypeWeb
 	}
 	set := func(c *clients.Client) error {
-		c.ID, c.Type, c.Metadata, c.Decisions = e.ClientID, e.Type, clients.WithDefaults(e.Type, e.Metadata), e.Decisions
+		c.ID, c.Type, c.Metadata, c.Decisions = e.ClientID, e.Type, clients.WithDefaults(e.Type, e.Metadata),
+			e.Decisions
 		return nil
 	}
 	want := have
@@ -565,21 +577,24 @@ func (a *Admin) Export(ctx context.Context, actor Actor, hashes bool, out Export
 				return err
 			}
 		}
-		err = everyPage(ctx, a.Store.Users, func(u storage.User) string { return u.Username }, func(u storage.User) error {
-			e := UserEntry{Username: u.Username, Sub: u.ID, Disabled: u.Disabled, Groups: u.Groups, Role: u.Role, Claims: u.Claims}
-			if hashes {
-				e.PasswordHash = u.PasswordHash
-			}
-			return out.User(e)
-		})
+		err = everyPage(ctx, a.Store.Users, func(u storage.User) string { return u.Username },
+			func(u storage.User) error {
+				e := UserEntry{Username: u.Username, Sub: u.ID, Disabled: u.Disabled, Groups: u.Groups, Role: u.Role,
+					Claims: u.Claims}
+				if hashes {
+					e.PasswordHash = u.PasswordHash
+				}
+				return out.User(e)
+			})
 		if err != nil {
 			return err
 		}
-		return everyPage(ctx, a.Store.Clients, func(c clients.Client) string { return c.ID }, func(c clients.Client) error {
-			if c.Dynamic {
-				return nil
-			}
-			return out.Client(ClientEntry{ClientID: c.ID, Type: c.Type, Metadata: c.Metadata, Decisions: c.Decisions})
-		})
+		return everyPage(ctx, a.Store.Clients, func(c clients.Client) string { return c.ID },
+			func(c clients.Client) error {
+				if c.Dynamic {
+					return nil
+				}
+				return out.Client(ClientEntry{ClientID: c.ID, Type: c.Type, Metadata: c.Metadata, Decisions: c.Decisions})
+			})
 	})
 }

@@ -45,7 +45,8 @@ type clientRecord struct {
 
 // clientObject is a client that has been looked at.
 func clientObject(c clients.Client) object {
-	return object{EventParty: storage.EventParty{Kind: "client", ID: c.ID, Name: c.Name()}, seen: true, ownerGroups: c.OwnerGroups}
+	return object{EventParty: storage.EventParty{Kind: "client", ID: c.ID, Name: c.Name()}, seen: true,
+		ownerGroups: c.OwnerGroups}
 }
 
 // policy is what an administrator may register.
@@ -65,16 +66,19 @@ func (a *Admin) client(ctx context.Context, id string) (clients.Client, error) {
 // checkClient says all that is wrong with a client that is about to be stored, and returns it with
 // defaults and what else follows from what is said about it. was is the client as it is stored, its
 // zero value if it is new. check, if not nil, comes before anything is called.
-func (a *Admin) checkClient(ctx context.Context, was, c clients.Client, pol clients.Policy, check func(context.Context, clients.Client) error) (clients.Client, error) {
+func (a *Admin) checkClient(ctx context.Context, was, c clients.Client, pol clients.Policy, check func(context.Context,
+	clients.Client) error) (clients.Client, error) {
 	ready, err := clients.Prepare(c, pol)
 	var faults Faults
 	if err := faults.collect(metadataFaultsOrNil(err)); err != nil {
 		return c, err
 	}
-	if err := faults.collect(a.checkGroupsExist(ctx, "allowed_groups", newIn(was.AllowedGroups, c.AllowedGroups))); err != nil {
+	if err := faults.collect(a.checkGroupsExist(ctx, "allowed_groups",
+		newIn(was.AllowedGroups, c.AllowedGroups))); err != nil {
 		return c, err
 	}
-	if err := faults.collect(a.checkGroupsExist(ctx, "owner_groups", newIn(was.OwnerGroups, c.OwnerGroups))); err != nil {
+	if err := faults.collect(a.checkGroupsExist(ctx, "owner_groups",
+		newIn(was.OwnerGroups, c.OwnerGroups))); err != nil {
 		return c, err
 	}
 	if err := faults.orNil(); err != nil {
@@ -108,7 +112,8 @@ func (a *Admin) checkSector(ctx context.Context, c clients.Client) error {
 		return nil
 	}
 	refuse := func(cause error) error {
-		return oauth.Errorf(oauth.InvalidClientMetadata, "sector_identifier_uri must lead to a JSON array that contains every one of the redirect_uris (OpenID Connect Registration section 5)").Because(cause)
+		return oauth.Errorf(oauth.InvalidClientMetadata,
+			"sector_identifier_uri must lead to a JSON array that contains every one of the redirect_uris (OpenID Connect Registration section 5)").Because(cause)
 	}
 	body, err := a.Outbound.Get(ctx, c.SectorIdentifierURI, MaxSector, "application/json")
 	if err != nil {
@@ -171,7 +176,8 @@ func (a *Admin) settleSecret(c *clients.Client, brought string) (string, error) 
 	if err := c.SetSecret(brought, a.secrets, a.Sealer); err != nil {
 		var refusal *oauth.Error
 		if errors.As(err, &refusal) {
-			return "", Faults{{Field: "client_secret", Reason: Invalid, Text: strings.TrimPrefix(refusal.Description, "a client secret "), Err: refusal}}
+			return "", Faults{{Field: "client_secret", Reason: Invalid, Text: strings.TrimPrefix(refusal.Description,
+				"a client secret "), Err: refusal}}
 		}
 		return "", err
 	}
@@ -262,11 +268,13 @@ type ClientChange struct {
 }
 
 // UpdateClient changes a client, and returns it with its secret if it got a new one.
-func (a *Admin) UpdateClient(ctx context.Context, actor Actor, id string, n ClientChange) (clients.Client, string, error) {
+func (a *Admin) UpdateClient(ctx context.Context, actor Actor, id string, n ClientChange) (clients.Client, string,
+	error) {
 	return a.changeClient(ctx, actor, VerbClientUpdate, id, n)
 }
 
-func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, n ClientChange) (clients.Client, string, error) {
+func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, n ClientChange) (clients.Client, string,
+	error) {
 	if err := a.permit(ctx, actor, verb, of("client", id)); err != nil {
 		return clients.Client{}, "", err
 	}
@@ -324,7 +332,8 @@ func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, 
 			}
 			from, to := clientRecord{Client: before}, clientRecord{Client: *after}
 			switch {
-			case string(before.SecretHash) == string(after.SecretHash) && (before.SealedSecret == nil) == (after.SealedSecret == nil):
+			case string(before.SecretHash) == string(after.SecretHash) &&
+				(before.SealedSecret == nil) == (after.SealedSecret == nil):
 			case len(after.SecretHash) == 0:
 				to.Secret = "removed"
 			default:
@@ -355,12 +364,14 @@ func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, 
 // takeBackIfGroupsLost looks, when a client is stored, for the groups that it has come to name: one
 // may have been deleted at the same moment. The client is then made what it was, and the answer is
 // that there is no such group.
-func (a *Admin) takeBackIfGroupsLost(ctx context.Context, was, is clients.Client, takeBack func(context.Context) error) error {
+func (a *Admin) takeBackIfGroupsLost(ctx context.Context, was, is clients.Client,
+	takeBack func(context.Context) error) error {
 	var faults Faults
 	for _, names := range []struct {
 		field string
 		added []string
-	}{{"allowed_groups", newIn(was.AllowedGroups, is.AllowedGroups)}, {"owner_groups", newIn(was.OwnerGroups, is.OwnerGroups)}} {
+	}{{"allowed_groups", newIn(was.AllowedGroups, is.AllowedGroups)},
+		{"owner_groups", newIn(was.OwnerGroups, is.OwnerGroups)}} {
 		if err := faults.collect(a.checkGroupsExist(ctx, names.field, names.added)); err != nil {
 			return err
 		}

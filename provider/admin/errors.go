@@ -53,8 +53,10 @@ type Fault struct {
 	Field  string // by its JSON name and path: claims.email, redirect_uris, people[2].groups
 	Reason Reason
 	Value  string // what was given, where it may be repeated and helps
-	Text   string // what was expected: a sentence, or what follows the field's name or the value, in lower case. "" where the reason says all
-	Err    error  // the refusal in the words of a standard, an *oauth.Error, if there is one
+	// what was expected: a sentence, or what follows the field's name or the value, in lower case.
+	// "" where the reason says all
+	Text string
+	Err  error // the refusal in the words of a standard, an *oauth.Error, if there is one
 }
 
 func (f Fault) Unwrap() error { return f.Err }
@@ -157,7 +159,8 @@ func metadataFaults(err error) error {
 // clientMembers are the names that the fields of a client have in JSON.
 var clientMembers = sync.OnceValue(func() []string {
 	var names []string
-	for _, t := range []reflect.Type{reflect.TypeFor[clients.Metadata](), reflect.TypeFor[clients.Decisions](), reflect.TypeFor[clients.Client]()} {
+	for _, t := range []reflect.Type{reflect.TypeFor[clients.Metadata](), reflect.TypeFor[clients.Decisions](),
+		reflect.TypeFor[clients.Client]()} {
 		for i := range t.NumField() {
 			name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
 			names = append(names, name)

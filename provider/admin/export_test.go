@@ -15,7 +15,8 @@ type MayCase struct {
 // May asks may.
 func May(c MayCase) bool {
 	h := holder{Actor: Actor{Kind: c.Kind}, role: c.Role, groups: []string{"team"}}
-	o := object{EventParty: storage.EventParty{Kind: "user"}, seen: !c.Unseen, role: c.Target, gives: c.Gives, ownerGroups: []string{"others"}}
+	o := object{EventParty: storage.EventParty{Kind: "user"}, seen: !c.Unseen, role: c.Target, gives: c.Gives,
+		ownerGroups: []string{"others"}}
 	if c.Own {
 		o.ownerGroups = append(o.ownerGroups, "team")
 	}

@@ -28,7 +28,8 @@ func FuzzSector(f *testing.F) {
 		c.SubjectType, c.SectorIdentifierURI = "pairwise", "https://sector.example.com/list"
 		_, _, err := o.CreateClient(o.ctx, shell, c)
 		var list []string
-		good := json.Unmarshal(body, &list) == nil && !slices.ContainsFunc(c.RedirectURIs, func(u string) bool { return !slices.Contains(list, u) })
+		good := json.Unmarshal(body, &list) == nil && !slices.ContainsFunc(c.RedirectURIs,
+			func(u string) bool { return !slices.Contains(list, u) })
 		if (err == nil) != good {
 			t.Errorf("%q: %v", body, err)
 		}

@@ -19,7 +19,8 @@ func (a *Admin) GrantsOfUser(ctx context.Context, actor Actor, userID string) ([
 // GrantsOfClient lists what a client may do now in the names of users, the newest first, at most
 // limit: those after the one with the ID before, or from the newest if that is "". ErrNotFound if
 // there is no such client.
-func (a *Admin) GrantsOfClient(ctx context.Context, actor Actor, clientID, before string, limit int) ([]storage.Grant, error) {
+func (a *Admin) GrantsOfClient(ctx context.Context, actor Actor, clientID, before string, limit int) ([]storage.Grant,
+	error) {
 	if err := a.readClient(ctx, actor, VerbGrantRead, clientID); err != nil {
 		return nil, err
 	}
@@ -37,7 +38,8 @@ func (a *Admin) ConsentsOfUser(ctx context.Context, actor Actor, userID string) 
 
 // ConsentsOfClient lists what users allow a client without being asked again, by User.ID, beginning
 // after the given one, at most limit. ErrNotFound if there is no such client.
-func (a *Admin) ConsentsOfClient(ctx context.Context, actor Actor, clientID, after string, limit int) ([]storage.Consent, error) {
+func (a *Admin) ConsentsOfClient(ctx context.Context, actor Actor, clientID, after string,
+	limit int) ([]storage.Consent, error) {
 	if err := a.readClient(ctx, actor, VerbGrantRead, clientID); err != nil {
 		return nil, err
 	}
@@ -83,7 +85,8 @@ func (a *Admin) RevokeGrant(ctx context.Context, actor Actor, id string) (storag
 		return g, err
 	}
 	before := grantRecord{g.UserID, g.ClientID, g.Scope, g.Offline}
-	return g, a.change(ctx, actor, VerbGrantRevoke, o, before, nil, func() error { return a.Store.RevokeGrant(ctx, id, a.timestamp()) })
+	return g, a.change(ctx, actor, VerbGrantRevoke, o, before, nil,
+		func() error { return a.Store.RevokeGrant(ctx, id, a.timestamp()) })
 }
 
 // betweenUserAndClient is an object that belongs to a user, and about which the owner of a client
@@ -124,7 +127,8 @@ func (a *Admin) Disconnect(ctx context.Context, actor Actor, userID, clientID st
 // DisconnectClient takes back all that users have allowed a client: every consent and every grant,
 // with their access and refresh tokens. Users are asked again at their next sign-in there. With
 // keepConsents they are not: only the tokens end. It returns how many of each there were.
-func (a *Admin) DisconnectClient(ctx context.Context, actor Actor, clientID string, keepConsents bool) (consents, grants int, err error) {
+func (a *Admin) DisconnectClient(ctx context.Context, actor Actor, clientID string, keepConsents bool) (consents,
+	grants int, err error) {
 	verb := VerbConsentRevoke
 	if keepConsents {
 		verb = VerbGrantRevoke

@@ -101,7 +101,8 @@ func (a *Admin) checkGroupsExist(ctx context.Context, field string, names []stri
 		case err != nil:
 			return err
 		case !stands:
-			faults = append(faults, Fault{Field: field, Reason: Unknown, Value: name, Text: "is not the name of a group"})
+			faults = append(faults, Fault{Field: field, Reason: Unknown, Value: name,
+				Text: "is not the name of a group"})
 		}
 	}
 	return faults.orNil()
@@ -126,7 +127,8 @@ func (a *Admin) CreateGroup(ctx context.Context, actor Actor, g storage.Group) (
 	if err := CheckGroup(g).orNil(); err != nil {
 		return g, err
 	}
-	err := a.change(ctx, actor, VerbGroupCreate, groupObject(g.Name), nil, g, func() error { return a.Store.CreateGroup(ctx, g) })
+	err := a.change(ctx, actor, VerbGroupCreate, groupObject(g.Name), nil, g,
+		func() error { return a.Store.CreateGroup(ctx, g) })
 	if errors.Is(err, storage.ErrConflict) {
 		err = &ObjectError{Err: ErrTaken, Kind: "group", Name: g.Name}
 	}
@@ -134,7 +136,8 @@ func (a *Admin) CreateGroup(ctx context.Context, actor Actor, g storage.Group) (
 }
 
 // UpdateGroup changes description and roles of a group. change and seen are as for UpdateUser.
-func (a *Admin) UpdateGroup(ctx context.Context, actor Actor, name string, seen int64, change func(*storage.Group) error) (storage.Group, error) {
+func (a *Admin) UpdateGroup(ctx context.Context, actor Actor, name string, seen int64,
+	change func(*storage.Group) error) (storage.Group, error) {
 	if err := a.permit(ctx, actor, VerbGroupUpdate, groupObject(name)); err != nil {
 		return storage.Group{}, err
 	}
@@ -146,7 +149,8 @@ func (a *Admin) UpdateGroup(ctx context.Context, actor Actor, name string, seen 
 			if err := change(g); err != nil {
 				return err
 			}
-			g.Name, g.CreatedAt, g.Version, g.Deleting, g.Roles = was.Name, was.CreatedAt, was.Version, was.Deleting, sortedSet(g.Roles)
+			g.Name, g.CreatedAt, g.Version, g.Deleting, g.Roles = was.Name, was.CreatedAt, was.Version, was.Deleting,
+				sortedSet(g.Roles)
 			return CheckGroup(*g).orNil()
 		},
 		func(before storage.Group, after *storage.Group) error {
@@ -283,7 +287,8 @@ func (a *Admin) markGroup(ctx context.Context, name string, deleting bool) error
 
 // groupUnused returns ErrInUse if a client names the group.
 func (a *Admin) groupUnused(ctx context.Context, name string) error {
-	for _, find := range []func(context.Context, string, int) ([]clients.Client, error){a.Store.ClientsForGroup, a.Store.ClientsOwnedBy} {
+	for _, find := range []func(context.Context, string, int) ([]clients.Client, error){a.Store.ClientsForGroup,
+		a.Store.ClientsOwnedBy} {
 		some, err := find(ctx, name, 1)
 		if err != nil {
 			return err

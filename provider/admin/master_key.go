@@ -119,7 +119,8 @@ func (a *Admin) resealClient(ctx context.Context, c clients.Client) (bool, error
 		again, changed, err := a.Sealer.Reseal(c.SealedSecret, clients.SealedSecretData(c.ID))
 		if err != nil {
 			if a.Logger != nil {
-				a.Logger.WarnContext(ctx, "a client secret does not open, and stays as it is", "client_id", c.ID, "error", err)
+				a.Logger.WarnContext(ctx, "a client secret does not open, and stays as it is", "client_id", c.ID,
+					"error", err)
 			}
 			return false, nil // one damaged value must not keep the others from being sealed
 		}

@@ -25,7 +25,10 @@ type instance struct {
 
 func newInstance(t *testing.T, s *storage.Store, now func() time.Time, masters ...[]byte) instance {
 	t.Helper()
-	sealer, err := keys.OpenSealer(t.Context(), keys.SealerConfig{Store: s, Now: now, Masters: func() ([][]byte, error) { return masters, nil }})
+	sealer, err := keys.OpenSealer(t.Context(), keys.SealerConfig{Store: s, Now: now, Masters: func() ([][]byte,
+		error) {
+		return masters, nil
+	}})
 	must(t, err)
 	ring, err := keys.Open(t.Context(), keys.Config{Store: s, Sealer: sealer, Now: now})
 	must(t, err)
@@ -55,7 +58,8 @@ func TestResealSealsEverySecretBesideChangesOfTheSameClients(t *testing.T) {
 			c := clients.Client{ID: fmt.Sprintf("client-%03d", i), CreatedAt: noon, UpdatedAt: noon}
 			if i%2 == 0 {
 				c.TokenEndpointAuthMethod = oauth.AuthClientSecretJWT
-				must(t, c.SetSecret(fmt.Sprintf("the secret of %s, as long as a hash", c.ID), admin.NewSecretHasher(here.sealer), here.sealer))
+				must(t, c.SetSecret(fmt.Sprintf("the secret of %s, as long as a hash", c.ID),
+					admin.NewSecretHasher(here.sealer), here.sealer))
 			}
 			must(t, s.CreateClient(t.Context(), c))
 		}
@@ -112,7 +116,8 @@ func TestResealSealsEverySecretBesideChangesOfTheSameClients(t *testing.T) {
 		alone := newInstance(t, s, now, second)
 		u, err := s.User(t.Context(), "u")
 		must(t, err)
-		if _, changed, err := alone.sealer.Reseal(u.Factors.TOTP[0].Secret, storage.TOTPData("u", "phone")); err != nil || changed {
+		if _, changed, err := alone.sealer.Reseal(u.Factors.TOTP[0].Secret,
+			storage.TOTPData("u", "phone")); err != nil || changed {
 			t.Errorf("the secret of an authenticator application is not sealed by the new key: %v", err)
 		}
 		for i := range n {
@@ -124,7 +129,8 @@ func TestResealSealsEverySecretBesideChangesOfTheSameClients(t *testing.T) {
 			if len(c.SealedSecret) == 0 || i == 10 {
 				continue
 			}
-			if _, changed, err := alone.sealer.Reseal(c.SealedSecret, clients.SealedSecretData(c.ID)); err != nil || changed {
+			if _, changed, err := alone.sealer.Reseal(c.SealedSecret, clients.SealedSecretData(c.ID)); err != nil ||
+				changed {
 				t.Fatalf("%s: sealed by the old key: %t, %v", c.ID, changed, err)
 			}
 			plain, err := alone.sealer.Open(c.SealedSecret, clients.SealedSecretData(c.ID))

@@ -130,10 +130,11 @@ func TestGroupIsDeletedOrGivenToAClientNeverBoth(t *testing.T) {
 			var all sync.WaitGroup
 			all.Go(func() { _ = o.DeleteGroup(o.ctx, shell, "staff") })
 			all.Go(func() {
-				_, _, _ = o.UpdateClient(o.ctx, shell, "notes", admin.ClientChange{Change: func(c *clients.Client) error {
-					c.AllowedGroups = []string{"staff"}
-					return nil
-				}})
+				_, _, _ = o.UpdateClient(o.ctx, shell, "notes",
+					admin.ClientChange{Change: func(c *clients.Client) error {
+						c.AllowedGroups = []string{"staff"}
+						return nil
+					}})
 			})
 			all.Wait()
 			if !o.consistent() {

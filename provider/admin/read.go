@@ -38,7 +38,8 @@ func (a *Admin) Users(ctx context.Context, actor Actor) ([]storage.User, error) 
 
 // FindUsers lists the users that the filter chooses by username, beginning after the given one, at
 // most limit.
-func (a *Admin) FindUsers(ctx context.Context, actor Actor, f storage.UserFilter, after string, limit int) ([]storage.User, error) {
+func (a *Admin) FindUsers(ctx context.Context, actor Actor, f storage.UserFilter, after string,
+	limit int) ([]storage.User, error) {
 	if err := a.permit(ctx, actor, VerbUserRead, of("user", "")); err != nil {
 		return nil, err
 	}
@@ -139,7 +140,8 @@ func (a *Admin) ProviderKeys(ctx context.Context, actor Actor) ([]keys.StoredKey
 
 // Events returns the events of the audit log that the filter chooses, newest first, at most limit.
 // before is the ID of the last event of the page before, "" for the newest.
-func (a *Admin) Events(ctx context.Context, actor Actor, f storage.EventFilter, before string, limit int) ([]storage.Event, error) {
+func (a *Admin) Events(ctx context.Context, actor Actor, f storage.EventFilter, before string,
+	limit int) ([]storage.Event, error) {
 	if err := a.permit(ctx, actor, VerbAuditRead, of("event", "")); err != nil {
 		return nil, err
 	}

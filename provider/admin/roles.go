@@ -101,10 +101,12 @@ func may(h holder, verb string, o object) error {
 	case storage.RoleOwner:
 		allowed = true
 	case storage.RoleAdministrator:
-		concernsOwner := o.gives == storage.RoleOwner || o.role == storage.RoleOwner && verb != VerbGroupAdd && verb != VerbGroupRemove
+		concernsOwner := o.gives == storage.RoleOwner || o.role == storage.RoleOwner && verb != VerbGroupAdd &&
+			verb != VerbGroupRemove
 		allowed = allowed || reads(verb) || !concernsOwner && verb != VerbExportHashes && verb != VerbMasterKeyChange
 	case storage.RoleHelpDesk:
-		allowed = allowed || slices.Contains(helpDeskReads, verb) || slices.Contains(helpDeskDoes, verb) && o.role == "" && o.gives == ""
+		allowed = allowed || slices.Contains(helpDeskReads, verb) || slices.Contains(helpDeskDoes, verb) &&
+			o.role == "" && o.gives == ""
 	case storage.RoleAuditor:
 		allowed = allowed || reads(verb)
 	case storage.RoleApplicationOwner:
@@ -124,10 +126,13 @@ func reads(verb string) bool {
 }
 
 var (
-	helpDeskReads = []string{VerbUserRead, VerbGroupRead, VerbMemberRead, VerbClientRead, VerbSessionRead, VerbGrantRead}
-	helpDeskDoes  = []string{VerbUserPassword, VerbUserInvite, VerbUserFactors, VerbUserUnlock, VerbUserSignOut, VerbSessionEnd}
+	helpDeskReads = []string{VerbUserRead, VerbGroupRead, VerbMemberRead, VerbClientRead, VerbSessionRead,
+		VerbGrantRead}
+	helpDeskDoes = []string{VerbUserPassword, VerbUserInvite, VerbUserFactors, VerbUserUnlock, VerbUserSignOut,
+		VerbSessionEnd}
 
-	applicationOwnerDoes = []string{VerbClientRead, VerbClientUpdate, VerbClientSecret, VerbClientDelete, VerbGrantRead, VerbGrantRevoke,
+	applicationOwnerDoes = []string{VerbClientRead, VerbClientUpdate, VerbClientSecret, VerbClientDelete, VerbGrantRead,
+		VerbGrantRevoke,
 		VerbConsentRevoke, VerbMemberRead, VerbGroupAdd, VerbGroupRemove}
 )
 
@@ -158,13 +163,15 @@ func CheckRole(role string) error {
 	if role == "" || slices.Contains(storage.Roles, role) {
 		return nil
 	}
-	return Faults{{Field: "role", Reason: Invalid, Value: role, Text: "is not a role; there are " + strings.Join(storage.Roles, ", ")}}
+	return Faults{{Field: "role", Reason: Invalid, Value: role, Text: "is not a role; there are " +
+		strings.Join(storage.Roles, ", ")}}
 }
 
 // SetRole gives a user a role, or none. Faults if there is no such role, ErrForbidden if the actor
 // holds less than what is given or taken, ErrLastOwner if nobody would be left who is an owner.
 func (a *Admin) SetRole(ctx context.Context, actor Actor, id, role string) (storage.User, error) {
-	if err := a.permit(ctx, actor, VerbUserRole, object{EventParty: storage.EventParty{Kind: "user", ID: id}, gives: role}); err != nil {
+	if err := a.permit(ctx, actor, VerbUserRole, object{EventParty: storage.EventParty{Kind: "user", ID: id},
+		gives: role}); err != nil {
 		return storage.User{}, err
 	}
 	if err := CheckRole(role); err != nil {
@@ -179,7 +186,8 @@ func isOwner(u storage.User) bool { return u.Role == storage.RoleOwner && !u.Dis
 // keepingAnOwner makes a change of a user, and takes it back, with ErrLastOwner, if nobody is an
 // owner after it. Of two owners who end each other at the same moment each looks when their own
 // change is made, so at least one of them finds that nobody is left.
-func (a *Admin) keepingAnOwner(ctx context.Context, before storage.User, after *storage.User, store func() error) error {
+func (a *Admin) keepingAnOwner(ctx context.Context, before storage.User, after *storage.User,
+	store func() error) error {
 	if !isOwner(before) || isOwner(*after) {
 		return store()
 	}

@@ -63,7 +63,8 @@ var permissions = map[string]string{
 	admin.VerbMasterKeyChange: "- - - -",
 }
 
-var columns = []string{storage.RoleAdministrator, storage.RoleHelpDesk, storage.RoleAuditor, storage.RoleApplicationOwner}
+var columns = []string{storage.RoleAdministrator, storage.RoleHelpDesk, storage.RoleAuditor,
+	storage.RoleApplicationOwner}
 
 func TestEachRoleMayDoWhatTheTableSays(t *testing.T) {
 	t.Parallel()
@@ -88,7 +89,8 @@ func TestEachRoleMayDoWhatTheTableSays(t *testing.T) {
 				}
 				for i, how := range strings.Fields(row) {
 					c.Role = columns[i]
-					want := map[string]bool{"+": true, "o": target != storage.RoleOwner, "u": target == "", "c": own, "-": false}[how]
+					want := map[string]bool{"+": true, "o": target != storage.RoleOwner, "u": target == "", "c": own,
+						"-": false}[how]
 					if got := admin.May(c); got != want {
 						t.Errorf("may is %v: %+v", got, c)
 					}
@@ -127,7 +129,8 @@ func TestNobodyGivesARoleThatIsMoreThanTheyHold(t *testing.T) {
 				for _, gives := range storage.Roles {
 					want := role == storage.RoleOwner ||
 						role == storage.RoleAdministrator && gives != storage.RoleOwner && target != storage.RoleOwner
-					c := admin.MayCase{Kind: storage.ActorUser, Role: role, Verb: verb, Target: target, Gives: gives, Own: true}
+					c := admin.MayCase{Kind: storage.ActorUser, Role: role, Verb: verb, Target: target, Gives: gives,
+						Own: true}
 					if got := admin.May(c); got != want {
 						t.Errorf("may is %v: %+v", got, c)
 					}
@@ -187,11 +190,17 @@ func TestHelpDeskGetsOrdinaryUsersBackInAndNobodyWithARole(t *testing.T) {
 		help := o.as("help", storage.RoleHelpDesk)
 		auditor := o.as("auditor", storage.RoleAuditor)
 		eve := o.user("eve")
-		must(t, o.Store.CreateSession(o.ctx, storage.Session{ID: "of eve", UserID: eve.ID, IdleAt: noon.Add(time.Hour), ExpiresAt: noon.Add(time.Hour)}))
-		must(t, o.Store.CreateSession(o.ctx, storage.Session{ID: "of auditor", UserID: auditor.ID, IdleAt: noon.Add(time.Hour), ExpiresAt: noon.Add(time.Hour)}))
+		must(t, o.Store.CreateSession(o.ctx, storage.Session{ID: "of eve", UserID: eve.ID, IdleAt: noon.Add(time.Hour),
+			ExpiresAt: noon.Add(time.Hour)}))
+		must(t, o.Store.CreateSession(o.ctx, storage.Session{ID: "of auditor", UserID: auditor.ID,
+			IdleAt: noon.Add(time.Hour), ExpiresAt: noon.Add(time.Hour)}))
 		calls := func(id, session string) map[string]func() error {
 			return map[string]func() error{
-				"password": func() error { _, err := o.SetPassword(o.ctx, help, id, "another long passphrase"); return err },
+				"password": func() error {
+					_, err := o.SetPassword(o.ctx, help, id,
+						"another long passphrase")
+					return err
+				},
 				"factors":  func() error { _, err := o.ResetFactors(o.ctx, help, id); return err },
 				"unlock":   func() error { _, _, err := o.Unlock(o.ctx, help, id); return err },
 				"sign out": func() error { _, err := o.EndSessions(o.ctx, help, id); return err },
@@ -229,7 +238,8 @@ func TestLastOwnerStays(t *testing.T) {
 			"disable": func() error { _, err := o.SetDisabled(o.ctx, shell, boss.ID, true); return err },
 			"delete":  func() error { _, err := o.DeleteUser(o.ctx, shell, boss.ID); return err },
 			"apply": func() error {
-				return o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{{Username: "boss", Role: admin.RoleNone}}}, untold)
+				return o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{{Username: "boss",
+					Role: admin.RoleNone}}}, untold)
 			},
 		} {
 			if err := call(); !errors.Is(err, admin.ErrLastOwner) {
@@ -264,7 +274,8 @@ func TestOwnersWhoEndEachOtherLeaveOne(t *testing.T) {
 				all.Go(func() { _, _ = o.SetRole(o.ctx, actors[i], actors[1-i].ID, "") })
 			}
 			all.Wait()
-			left, err := o.Store.FindUsers(o.ctx, storage.UserFilter{Role: storage.RoleOwner, State: storage.UserEnabled}, "", 10)
+			left, err := o.Store.FindUsers(o.ctx, storage.UserFilter{Role: storage.RoleOwner,
+				State: storage.UserEnabled}, "", 10)
 			must(t, err)
 			if len(left) == 0 {
 				t.Fatal("nobody is an owner")
@@ -282,7 +293,8 @@ func TestApplicationOwnerLooksAfterTheirOwnApplicationsOnly(t *testing.T) {
 		o.withKeys()
 		own := o.as("own", storage.RoleApplicationOwner, "team")
 		eve := o.user("eve", "staff", "everywhere")
-		_, err := o.UpdateGroup(o.ctx, shell, "everywhere", 0, func(g *storage.Group) error { g.Roles = []string{"editor"}; return nil })
+		_, err := o.UpdateGroup(o.ctx, shell, "everywhere", 0,
+			func(g *storage.Group) error { g.Roles = []string{"editor"}; return nil })
 		must(t, err)
 		for _, id := range []string{"notes", "photos"} {
 			n := web(id)
@@ -292,7 +304,8 @@ func TestApplicationOwnerLooksAfterTheirOwnApplicationsOnly(t *testing.T) {
 			}
 			_, _, err := o.CreateClient(o.ctx, shell, n)
 			must(t, err)
-			must(t, o.Store.CreateGrant(o.ctx, storage.Grant{ID: "of " + id, UserID: eve.ID, ClientID: id, CreatedAt: noon, ExpiresAt: noon.Add(time.Hour)}))
+			must(t, o.Store.CreateGrant(o.ctx, storage.Grant{ID: "of " + id, UserID: eve.ID, ClientID: id,
+				CreatedAt: noon, ExpiresAt: noon.Add(time.Hour)}))
 			must(t, o.Store.AddConsent(o.ctx, storage.Consent{UserID: eve.ID, ClientID: id, Scope: []string{"openid"}}))
 		}
 		all, err := o.Clients(o.ctx, own)
@@ -327,7 +340,10 @@ func TestApplicationOwnerLooksAfterTheirOwnApplicationsOnly(t *testing.T) {
 			"skip_consent": func(c *clients.Client) { c.SkipConsent = true },
 			"audience":     func(c *clients.Client) { c.Audience = []string{"https://pay.example.com"} },
 			"scope":        func(c *clients.Client) { c.Scope = "openid payments" },
-			"grant_types":  func(c *clients.Client) { c.GrantTypes = append(slices.Clone(c.GrantTypes), "client_credentials") },
+			"grant_types": func(c *clients.Client) {
+				c.GrantTypes = append(slices.Clone(c.GrantTypes),
+					"client_credentials")
+			},
 			"owner_groups": func(c *clients.Client) { c.OwnerGroups = append(slices.Clone(c.OwnerGroups), "staff") },
 		} {
 			if _, _, err := o.UpdateClient(o.ctx, own, "notes", change(do)); !errors.Is(err, admin.ErrForbidden) {
@@ -352,7 +368,8 @@ func TestApplicationOwnerLooksAfterTheirOwnApplicationsOnly(t *testing.T) {
 		}
 		for _, err := range []error{
 			second(o.User(o.ctx, own, "eve")), second(o.Users(o.ctx, own)), second(o.GrantsOfUser(o.ctx, own, eve.ID)),
-			second(o.SessionsOfUser(o.ctx, own, eve.ID)), second(o.CreateGroup(o.ctx, own, storage.Group{Name: "mine"})),
+			second(o.SessionsOfUser(o.ctx, own, eve.ID)),
+			second(o.CreateGroup(o.ctx, own, storage.Group{Name: "mine"})),
 			o.Disconnect(o.ctx, own, eve.ID, "photos"),
 		} {
 			want(t, err, admin.ErrForbidden)
@@ -376,7 +393,8 @@ func TestAdministratorPlansNothingAboutAnOwner(t *testing.T) {
 			"unmake an owner":   {Username: "boss", Role: storage.RoleAdministrator},
 			"take over by hash": {Username: "boss", Password: "another long passphrase"},
 		} {
-			if err := o.Plan(o.ctx, ada, admin.Manifest{People: []admin.UserEntry{e}}, untold); !errors.Is(err, admin.ErrForbidden) {
+			if err := o.Plan(o.ctx, ada, admin.Manifest{People: []admin.UserEntry{e}}, untold); !errors.Is(err,
+				admin.ErrForbidden) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -16,7 +16,8 @@ func (a *Admin) UpdateSelf(ctx context.Context, actor Actor, change func(*storag
 		was := u.Claims
 		change(&u.Claims)
 		c := &u.Claims
-		c.Email, c.EmailVerified, c.PhoneNumberVerified = was.Email, was.EmailVerified, was.PhoneNumberVerified && c.PhoneNumber == was.PhoneNumber
+		c.Email, c.EmailVerified, c.PhoneNumberVerified = was.Email, was.EmailVerified, was.PhoneNumberVerified &&
+			c.PhoneNumber == was.PhoneNumber
 		return CheckClaims(u.Claims).orNil()
 	})
 }
@@ -30,5 +31,6 @@ func (a *Admin) DeleteSelf(ctx context.Context, actor Actor) (storage.User, erro
 // ownAccount reports whether a user acts on nothing but their own account, by a call that is meant
 // for that.
 func ownAccount(actor Actor, object storage.EventParty) bool {
-	return actor.self && actor.Kind == storage.ActorUser && actor.ID != "" && object.Kind == "user" && object.ID == actor.ID
+	return actor.self && actor.Kind == storage.ActorUser && actor.ID != "" && object.Kind == "user" &&
+		object.ID == actor.ID
 }

@@ -44,7 +44,8 @@ func (a *Admin) EndSession(ctx context.Context, actor Actor, id string) (storage
 		return s, err
 	}
 	before := map[string]any{"sub": s.UserID, "address": s.Address, "user_agent": s.UserAgent, "clients": s.Clients}
-	return s, a.change(ctx, actor, VerbSessionEnd, o, before, nil, func() error { return a.Sessions.EndSession(ctx, s) })
+	return s, a.change(ctx, actor, VerbSessionEnd, o, before, nil,
+		func() error { return a.Sessions.EndSession(ctx, s) })
 }
 
 // belongingTo is an object that belongs to a user, by whose name it is shown.

@@ -13,7 +13,8 @@ import (
 
 // CreateInitialAccessToken makes a token that permits one dynamic registration until ttl has passed
 // (RFC 7591 §3), and returns its value, which is not stored and cannot be read again.
-func (a *Admin) CreateInitialAccessToken(ctx context.Context, actor Actor, ttl time.Duration) (value string, expires time.Time, err error) {
+func (a *Admin) CreateInitialAccessToken(ctx context.Context, actor Actor, ttl time.Duration) (value string,
+	expires time.Time, err error) {
 	if err := a.permit(ctx, actor, VerbTokenCreate, of("token", "")); err != nil {
 		return "", expires, err
 	}
@@ -21,10 +22,12 @@ func (a *Admin) CreateInitialAccessToken(ctx context.Context, actor Actor, ttl t
 	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
 	value = base64.RawURLEncoding.EncodeToString(random[:])
 	now := a.timestamp()
-	t := storage.Token{Hash: storage.Hash(value), Kind: storage.TokenInitialAccess, CreatedAt: now, ExpiresAt: now.Add(ttl), IssuedBy: actor.Name}
+	t := storage.Token{Hash: storage.Hash(value), Kind: storage.TokenInitialAccess, CreatedAt: now,
+		ExpiresAt: now.Add(ttl), IssuedBy: actor.Name}
 	object := tokenObject(t)
 	after := map[string]any{"expires_at": t.ExpiresAt}
-	return value, t.ExpiresAt, a.change(ctx, actor, VerbTokenCreate, object, nil, after, func() error { return a.Store.CreateToken(ctx, t) })
+	return value, t.ExpiresAt, a.change(ctx, actor, VerbTokenCreate, object, nil, after,
+		func() error { return a.Store.CreateToken(ctx, t) })
 }
 
 // tokenObject names a token in the audit log. Its hash is as good a name as any: the value does not
@@ -60,7 +63,8 @@ func (a *Admin) RevokeInitialAccessToken(ctx context.Context, actor Actor, hash 
 
 // RotateKeys lets the next signing key of each algorithm sign from now on, and publishes a new next
 // one; of all algorithms, or of those named. It returns the keys that changed.
-func (a *Admin) RotateKeys(ctx context.Context, actor Actor, algorithms ...string) (changed []keys.StoredKey, err error) {
+func (a *Admin) RotateKeys(ctx context.Context, actor Actor, algorithms ...string) (changed []keys.StoredKey,
+	err error) {
 	object := of("key", "")
 	var after any
 	if len(algorithms) > 0 {
@@ -75,7 +79,8 @@ func (a *Admin) RotateKeys(ctx context.Context, actor Actor, algorithms ...strin
 
 // RevokeKeys withdraws signing and encryption keys that an attacker may have seen, by kid, or all
 // of them: see keys.Ring.Revoke.
-func (a *Admin) RevokeKeys(ctx context.Context, actor Actor, all bool, kids ...string) (done keys.Revocation, err error) {
+func (a *Admin) RevokeKeys(ctx context.Context, actor Actor, all bool, kids ...string) (done keys.Revocation,
+	err error) {
 	object := of("key", "")
 	after := map[string]any{"kids": kids}
 	if all {

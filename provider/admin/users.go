@@ -95,7 +95,8 @@ func (a *Admin) checkUser(ctx context.Context, n NewUser) (storage.User, error) 
 			return storage.User{}, err
 		}
 	}
-	u := storage.User{Username: username, Claims: n.Claims, Groups: sortedSet(n.Groups), Role: n.Role, Disabled: n.Disabled,
+	u := storage.User{Username: username, Claims: n.Claims, Groups: sortedSet(n.Groups), Role: n.Role,
+		Disabled:     n.Disabled,
 		PasswordHash: n.PasswordHash}
 	if err := faults.collect(CheckRole(n.Role)); err != nil {
 		return u, err
@@ -108,7 +109,8 @@ func (a *Admin) checkUser(ctx context.Context, n NewUser) (storage.User, error) 
 	}
 	switch {
 	case n.Password != "" && n.PasswordHash != "":
-		faults = append(faults, Fault{Field: "password_hash", Reason: Unwanted, Text: "excludes password; give one of them"})
+		faults = append(faults, Fault{Field: "password_hash", Reason: Unwanted,
+			Text: "excludes password; give one of them"})
 	case n.PasswordHash != "":
 		if err := a.Hasher.CheckHash(n.PasswordHash); err != nil {
 			faults = append(faults, Fault{Field: "password_hash", Reason: Invalid, Text: err.Error()})
@@ -188,12 +190,14 @@ func (a *Admin) CreateUser(ctx context.Context, actor Actor, n NewUser) (storage
 
 // changeUser is every change of a stored user, with what follows from it. seen is the version that
 // the administrator saw, 0 for any.
-func (a *Admin) changeUser(ctx context.Context, actor Actor, verb, id string, seen int64, change func(*storage.User) error) (storage.User, error) {
+func (a *Admin) changeUser(ctx context.Context, actor Actor, verb, id string, seen int64,
+	change func(*storage.User) error) (storage.User, error) {
 	return a.changeUserAbout(ctx, actor, verb, id, seen, nil, change)
 }
 
 // changeUserAbout is changeUser for a change that concerns a group with these owner groups.
-func (a *Admin) changeUserAbout(ctx context.Context, actor Actor, verb, id string, seen int64, ownerGroups []string, change func(*storage.User) error) (storage.User, error) {
+func (a *Admin) changeUserAbout(ctx context.Context, actor Actor, verb, id string, seen int64, ownerGroups []string,
+	change func(*storage.User) error) (storage.User, error) {
 	if err := a.permit(ctx, actor, verb, of("user", id)); err != nil {
 		return storage.User{}, err
 	}
@@ -217,7 +221,8 @@ func (a *Admin) changeUserAbout(ctx context.Context, actor Actor, verb, id strin
 				o.gives = after.Role
 			}
 			after.UpdatedAt = a.timestamp()
-			after.SignOutDue = before.SignOutDue || after.PasswordHash != before.PasswordHash || after.Disabled && !before.Disabled
+			after.SignOutDue = before.SignOutDue || after.PasswordHash != before.PasswordHash || after.Disabled &&
+				!before.Disabled
 			from, to := userRecord{User: before}, userRecord{User: *after}
 			if before.PasswordHash != after.PasswordHash {
 				to.Password = "changed"
@@ -298,7 +303,8 @@ func newIn(was, is []string) []string {
 
 // UpdateUser changes claims and groups of a user. change may be called several times, each time
 // with the user as they are now. seen is the version that the change rests on, 0 for any.
-func (a *Admin) UpdateUser(ctx context.Context, actor Actor, id string, seen int64, change func(*storage.User) error) (storage.User, error) {
+func (a *Admin) UpdateUser(ctx context.Context, actor Actor, id string, seen int64,
+	change func(*storage.User) error) (storage.User, error) {
 	return a.changeUser(ctx, actor, VerbUserUpdate, id, seen, func(u *storage.User) error {
 		was := *u
 		if err := change(u); err != nil {
@@ -351,7 +357,8 @@ func (a *Admin) SetPassword(ctx context.Context, actor Actor, id, password strin
 	if err != nil {
 		return u, err
 	}
-	return a.changeUser(ctx, actor, VerbUserPassword, id, 0, func(u *storage.User) error { u.PasswordHash = hash; return nil })
+	return a.changeUser(ctx, actor, VerbUserPassword, id, 0,
+		func(u *storage.User) error { u.PasswordHash = hash; return nil })
 }
 
 // SetDisabled keeps a user from signing in and ends their sessions, or lets them sign in again.
@@ -370,7 +377,8 @@ func (a *Admin) EndSessions(ctx context.Context, actor Actor, id string) (storag
 	if err != nil {
 		return u, err
 	}
-	return u, a.change(ctx, actor, VerbUserSignOut, userObject(u), nil, nil, func() error { return a.Sessions.EndSessions(ctx, u.ID) })
+	return u, a.change(ctx, actor, VerbUserSignOut, userObject(u), nil, nil,
+		func() error { return a.Sessions.EndSessions(ctx, u.ID) })
 }
 
 // DeleteUser removes a user for good: first disabled, so that no sign-in slips in between the end

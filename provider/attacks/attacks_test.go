@@ -151,7 +151,8 @@ func (c *trial) refused(what string, a providertest.AnswerJSON, status int, code
 	for _, code := range codes {
 		fits = fits || a.Str("error") == string(code)
 	}
-	if a.StatusCode != status || !fits || a.Header.Get("Cache-Control") != "no-store" || a.Str("access_token")+a.Str("id_token")+a.Str("refresh_token") != "" {
+	if a.StatusCode != status || !fits || a.Header.Get("Cache-Control") != "no-store" ||
+		a.Str("access_token")+a.Str("id_token")+a.Str("refresh_token") != "" {
 		c.Errorf("%s: %d %v %v, want %d %v", what, a.StatusCode, a.JSON, a.Header, status, codes)
 	}
 }
@@ -160,7 +161,8 @@ func (c *trial) refused(what string, a providertest.AnswerJSON, status int, code
 // keeps it.
 func (c *trial) refusedHere(what string, p providertest.Page) {
 	c.Helper()
-	if p.StatusCode != http.StatusBadRequest && p.StatusCode != http.StatusForbidden || p.Header.Get("Location") != "" || p.Header.Get("Cache-Control") != "no-store" ||
+	if p.StatusCode != http.StatusBadRequest && p.StatusCode != http.StatusForbidden ||
+		p.Header.Get("Location") != "" || p.Header.Get("Cache-Control") != "no-store" ||
 		!strings.Contains(p.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") || p.Has("login-page") {
 		c.Errorf("%s: %d to %q %v", what, p.StatusCode, p.Header.Get("Location"), p.Header)
 	}
@@ -174,7 +176,8 @@ func (c *trial) refusedThere(what string, p providertest.Page, client clients.Cl
 	for _, code := range codes {
 		fits = fits || a.Get("error") == string(code)
 	}
-	if !fits || a.Has("code") || a.Has("id_token") || a.Get("iss") != c.w.Issuer || !strings.HasPrefix(p.Header.Get("Location"), client.RedirectURIs[0]) {
+	if !fits || a.Has("code") || a.Has("id_token") || a.Get("iss") != c.w.Issuer ||
+		!strings.HasPrefix(p.Header.Get("Location"), client.RedirectURIs[0]) {
 		c.Errorf("%s: %d to %q, want %v", what, p.StatusCode, p.Header.Get("Location"), codes)
 	}
 }
@@ -221,14 +224,16 @@ func (i *instances) bearer(base, path, token string) providertest.AnswerJSON {
 
 // carried sends an authorization request in every way there is: in the address, in a body, and in a
 // signed request object.
-func (c *trial) carried(b *providertest.Browser, client clients.Client, key any, name, value string) map[string]providertest.Page {
+func (c *trial) carried(b *providertest.Browser, client clients.Client, key any, name,
+	value string) map[string]providertest.Page {
 	c.Helper()
 	request := c.w.Request(client, name, value)
 	return map[string]providertest.Page{
 		"by GET":  b.Get(request),
 		"by POST": b.Post("/authorize", providertest.MustQuery(c, request)),
 		"in a request object": b.Get(c.w.Request(client, name, "", "request",
-			providertest.SignJWT(c, jose.ES256, key, c.w.ObjectOf(client, map[string]any{name: value}), providertest.Kid("k")))),
+			providertest.SignJWT(c, jose.ES256, key, c.w.ObjectOf(client, map[string]any{name: value}),
+				providertest.Kid("k")))),
 	}
 }
 
@@ -257,7 +262,8 @@ func (k *canary) count() int {
 }
 
 func redeem(client clients.Client, code string) url.Values {
-	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {client.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}}
+	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {client.RedirectURIs[0]},
+		"code_verifier": {providertest.TestVerifier}}
 	if client.Public() {
 		form.Set("client_id", client.ID)
 	}

@@ -98,11 +98,13 @@ func TestAttacksOnSecondFactors(t *testing.T) {
 			stored, err := c.w.Store.User(c.Context(), bob.ID)
 			c.must(err)
 			csrf := providertest.FormValue(other.Methods(bob.Username, nil))
-			if p := other.Post("/account/methods/totp", url.Values{"csrf": {csrf}, "id": {stored.Factors.TOTP[0].ID}, "code": {a.Code(0)}}); p.StatusCode != http.StatusNotFound {
+			if p := other.Post("/account/methods/totp", url.Values{"csrf": {csrf}, "id": {stored.Factors.TOTP[0].ID},
+				"code": {a.Code(0)}}); p.StatusCode != http.StatusNotFound {
 				c.Errorf("another session confirms: %d", p.StatusCode)
 			}
 			again := one.Follow(one.Submit(one.Methods(bob.Username, nil), "add-totp", add))
-			if p := one.Submit(again, "totp-submit", url.Values{"code": {a.Code(0)}}); p.StatusCode != http.StatusBadRequest {
+			if p := one.Submit(again, "totp-submit",
+				url.Values{"code": {a.Code(0)}}); p.StatusCode != http.StatusBadRequest {
 				c.Errorf("a code of the secret before: %d", p.StatusCode)
 			}
 			a = one.AuthenticatorOf(again)
@@ -115,36 +117,38 @@ func TestAttacksOnSecondFactors(t *testing.T) {
 				c.Error("another session changes methods without the new factor")
 			}
 		}},
-		attack{"TO-4", "a factor is removed after a fresh proof alone, and a recovery code stands in once", func(c *trial) {
-			alice, a, recovery := enrolled(c, "alice")
-			web := c.client("web")
-			b := c.w.Browser()
-			csrf := providertest.FormValue(b.Methods(alice.Username, &a))
-			stored, err := c.w.Store.User(c.Context(), alice.ID)
-			c.must(err)
-			remove := url.Values{"csrf": {csrf}, "action": {"remove"}, "id": {stored.Factors.TOTP[0].ID}}
-			for _, header := range elsewhere {
-				if p := b.SendFrom("/account/methods", remove, header...); p.StatusCode != http.StatusForbidden {
-					c.Errorf("%v: %d", header, p.StatusCode)
+		attack{"TO-4", "a factor is removed after a fresh proof alone, and a recovery code stands in once",
+			func(c *trial) {
+				alice, a, recovery := enrolled(c, "alice")
+				web := c.client("web")
+				b := c.w.Browser()
+				csrf := providertest.FormValue(b.Methods(alice.Username, &a))
+				stored, err := c.w.Store.User(c.Context(), alice.ID)
+				c.must(err)
+				remove := url.Values{"csrf": {csrf}, "action": {"remove"}, "id": {stored.Factors.TOTP[0].ID}}
+				for _, header := range elsewhere {
+					if p := b.SendFrom("/account/methods", remove, header...); p.StatusCode != http.StatusForbidden {
+						c.Errorf("%v: %d", header, p.StatusCode)
+					}
 				}
-			}
-			c.w.Clock.Advance(6 * time.Minute)
-			b.Post("/account/methods", remove)
-			b.Post("/account/methods", url.Values{"csrf": {csrf}, "action": {"recovery"}})
-			if now, err := c.w.Store.User(c.Context(), alice.ID); err != nil || len(now.Factors.TOTP) != 1 || now.Factors.RecoveryLeft() != 10 {
-				c.Errorf("changed with an old proof: %+v %v", now.Factors, err)
-			}
-			in, p := half(c, alice, web)
-			c.code(in.Follow(sends(in, p, recovery[0], "recovery")))
-			in, p = half(c, alice, web)
-			no(c, "a second time", sends(in, p, recovery[0], "recovery"))
-			c.code(in.Follow(sends(in, p, recovery[1], "recovery")))
-			for _, code := range recovery {
-				if strings.Contains(fmt.Sprintf("%+v", stored.Factors), code) {
-					c.Error("a recovery code is stored as it is")
+				c.w.Clock.Advance(6 * time.Minute)
+				b.Post("/account/methods", remove)
+				b.Post("/account/methods", url.Values{"csrf": {csrf}, "action": {"recovery"}})
+				if now, err := c.w.Store.User(c.Context(), alice.ID); err != nil || len(now.Factors.TOTP) != 1 ||
+					now.Factors.RecoveryLeft() != 10 {
+					c.Errorf("changed with an old proof: %+v %v", now.Factors, err)
 				}
-			}
-		}},
+				in, p := half(c, alice, web)
+				c.code(in.Follow(sends(in, p, recovery[0], "recovery")))
+				in, p = half(c, alice, web)
+				no(c, "a second time", sends(in, p, recovery[0], "recovery"))
+				c.code(in.Follow(sends(in, p, recovery[1], "recovery")))
+				for _, code := range recovery {
+					if strings.Contains(fmt.Sprintf("%+v", stored.Factors), code) {
+						c.Error("a recovery code is stored as it is")
+					}
+				}
+			}},
 		attack{"BF-2", "wrong second factors are counted together, over all methods and sign-ins", func(c *trial) {
 			alice, a, recovery := enrolled(c, "alice")
 			web := c.client("web")
@@ -166,34 +170,37 @@ func TestAttacksOnSecondFactors(t *testing.T) {
 			b, p = half(c, alice, web)
 			c.code(b.Follow(sends(b, p, a.Code(0))))
 		}},
-		attack{"AE-5", "a second factor that was asked for is not met by a fresh password, or by nothing", func(c *trial) {
-			alice, a, _ := enrolled(c, "alice")
-			web, bob := c.client("web"), c.user("bob")
-			essential := `{"id_token":{"acr":{"essential":true,"values":["` + people.ACRMultiFactor + `"]}}}`
-			b := c.w.Browser()
-			p := b.SignInAs(b.Open(c.w.Request(web, "claims", essential)), alice.Username)
-			if !p.Has("mfa-page") {
-				c.Fatalf("%d %s", p.StatusCode, p.Request.URL)
-			}
-			if q := b.Submit(p, "mfa-submit", url.Values{"code": {""}}); q.Answer().Has("code") || q.StatusCode < 400 {
-				c.Errorf("nothing: %d", q.StatusCode)
-			}
-			id := c.w.IdTokenOf(web, c.code(b.Follow(sends(b, p, a.Code(0)))))
-			if id["acr"] != people.ACRMultiFactor {
-				c.Errorf("acr %v", id["acr"])
-			}
-			in := c.w.Browser()
-			if p := in.SignInAs(in.Open(c.w.Request(web, "claims", essential)), bob.Username); p.Answer().Has("code") {
-				c.Errorf("bob, who has none: %s", p.Header.Get("Location"))
-			}
-		}},
+		attack{"AE-5", "a second factor that was asked for is not met by a fresh password, or by nothing",
+			func(c *trial) {
+				alice, a, _ := enrolled(c, "alice")
+				web, bob := c.client("web"), c.user("bob")
+				essential := `{"id_token":{"acr":{"essential":true,"values":["` + people.ACRMultiFactor + `"]}}}`
+				b := c.w.Browser()
+				p := b.SignInAs(b.Open(c.w.Request(web, "claims", essential)), alice.Username)
+				if !p.Has("mfa-page") {
+					c.Fatalf("%d %s", p.StatusCode, p.Request.URL)
+				}
+				if q := b.Submit(p, "mfa-submit", url.Values{"code": {""}}); q.Answer().Has("code") || q.StatusCode < 400 {
+					c.Errorf("nothing: %d", q.StatusCode)
+				}
+				id := c.w.IdTokenOf(web, c.code(b.Follow(sends(b, p, a.Code(0)))))
+				if id["acr"] != people.ACRMultiFactor {
+					c.Errorf("acr %v", id["acr"])
+				}
+				in := c.w.Browser()
+				if p := in.SignInAs(in.Open(c.w.Request(web, "claims", essential)), bob.Username); p.Answer().Has("code") {
+					c.Errorf("bob, who has none: %s", p.Header.Get("Location"))
+				}
+			}},
 		attack{"AE-6", "whoever has a second factor gets no code by any way around it", func(c *trial) {
 			alice, a, _ := enrolled(c, "alice")
 			mallory, theirs, _ := enrolled(c, "mallory")
 			web, other := c.client("web"), c.client("other")
 			b, p := half(c, alice, web)
 			i := p.Request.URL.Query().Get("i")
-			for _, target := range []string{"/authorize?i=" + i, "/consent?i=" + i, "/accounts?i=" + i, "/login?i=" + i, c.w.Request(web), c.w.Request(other), c.w.Request(other, "acr_values", people.ACRPassword), "/account", "/account/methods"} {
+			for _, target := range []string{"/authorize?i=" + i, "/consent?i=" + i, "/accounts?i=" + i, "/login?i=" + i,
+				c.w.Request(web), c.w.Request(other), c.w.Request(other, "acr_values", people.ACRPassword), "/account",
+				"/account/methods"} {
 				if p := b.Open(target); p.Answer().Has("code") || !p.Has("mfa-page") && !p.Has("login-page") {
 					c.Errorf("%s: %d %s", target, p.StatusCode, p.Request.URL)
 				}
@@ -202,7 +209,8 @@ func TestAttacksOnSecondFactors(t *testing.T) {
 			mb, mp := half(c, mallory, web)
 			no(c, "another person's code", sends(b, p, theirs.Code(0)))
 			no(c, "alice's code for mallory", sends(mb, mp, a.Code(0)))
-			if q := mb.Post("/mfa?i="+i, url.Values{"csrf": {providertest.FormValue(p)}, "code": {a.Code(0)}}); q.StatusCode != http.StatusForbidden && q.StatusCode != http.StatusBadRequest {
+			if q := mb.Post("/mfa?i="+i, url.Values{"csrf": {providertest.FormValue(p)},
+				"code": {a.Code(0)}}); q.StatusCode != http.StatusForbidden && q.StatusCode != http.StatusBadRequest {
 				c.Errorf("the step of another browser: %d", q.StatusCode)
 			}
 			c.code(b.Follow(sends(b, p, a.Code(0))))

@@ -34,7 +34,8 @@ func TestAttacksOnPasskeys(t *testing.T) {
 	}
 	no := func(c *trial, what string, p providertest.Page) {
 		c.Helper()
-		if p.StatusCode != http.StatusUnauthorized && p.StatusCode != http.StatusForbidden || p.Header.Get("Location") != "" {
+		if p.StatusCode != http.StatusUnauthorized && p.StatusCode != http.StatusForbidden ||
+			p.Header.Get("Location") != "" {
 			c.Errorf("%s: %d to %q", what, p.StatusCode, p.Header.Get("Location"))
 		}
 	}
@@ -75,8 +76,9 @@ func TestAttacksOnPasskeys(t *testing.T) {
 			signsIn(c, k, web)
 			signsIn(c, own, web)
 			for what, bad := range map[string]*providertest.Passkey{
-				"her credential, his key":    bent(own, func(o *providertest.Passkey) { o.ID = k.ID }),
-				"her credential and handle":  bent(own, func(o *providertest.Passkey) { o.ID, o.UserHandle = k.ID, k.UserHandle }),
+				"her credential, his key": bent(own, func(o *providertest.Passkey) { o.ID = k.ID }),
+				"her credential and handle": bent(own,
+					func(o *providertest.Passkey) { o.ID, o.UserHandle = k.ID, k.UserHandle }),
 				"his credential, her handle": bent(own, func(o *providertest.Passkey) { o.UserHandle = k.UserHandle }),
 				"nobody's credential":        bent(own, func(o *providertest.Passkey) { o.ID = []byte("nobody's") }),
 				"no handle":                  bent(own, func(o *providertest.Passkey) { o.UserHandle = nil }),
@@ -101,11 +103,13 @@ func TestAttacksOnPasskeys(t *testing.T) {
 			signsIn(c, k, web)
 			ours := k.Origin
 			for _, origin := range []string{
-				ours + ".evil.example", strings.Replace(ours, "//", "//bad", 1), strings.Replace(ours, "http:", "https:", 1), "http://localhost:1", "null", "", "https://evil.example",
+				ours + ".evil.example", strings.Replace(ours, "//", "//bad", 1), strings.Replace(ours, "http:",
+					"https:", 1), "http://localhost:1", "null", "", "https://evil.example",
 				strings.Replace(ours, "//", "//evil@", 1) + "x",
 			} {
 				b, p, asked := at(c, web)
-				no(c, "origin "+origin, b.UsePasskey(p, asked, bent(k, func(k *providertest.Passkey) { k.Origin = origin }).Get(asked)))
+				no(c, "origin "+origin, b.UsePasskey(p, asked,
+					bent(k, func(k *providertest.Passkey) { k.Origin = origin }).Get(asked)))
 			}
 			for what, bend := range map[string]func(*providertest.Passkey){
 				"RP ID":       func(k *providertest.Passkey) { k.RPID = "evil.example" },
@@ -144,52 +148,55 @@ func TestAttacksOnPasskeys(t *testing.T) {
 				c.Errorf("registered without: %d", p.StatusCode)
 			}
 		}},
-		attack{"WA-5", "a passkey is registered once, with an algorithm that was offered, and only so many", func(c *trial) {
-			_, k, _ := begun(c)
-			bob := c.user("bob")
-			b := c.w.Browser()
-			b.Methods(bob.Username, nil)
-			try := func(what string, status int, bend func(*providertest.Passkey)) {
-				c.Helper()
-				page := b.Open("/account/methods")
-				asked := providertest.AskedOf(c, page, "")
-				bad := c.w.NewPasskey()
-				bend(bad)
-				if got := b.UsePasskey(page, asked, bad.Create(asked)); got.StatusCode != status {
-					c.Errorf("%s: %d, want %d", what, got.StatusCode, status)
+		attack{"WA-5", "a passkey is registered once, with an algorithm that was offered, and only so many",
+			func(c *trial) {
+				_, k, _ := begun(c)
+				bob := c.user("bob")
+				b := c.w.Browser()
+				b.Methods(bob.Username, nil)
+				try := func(what string, status int, bend func(*providertest.Passkey)) {
+					c.Helper()
+					page := b.Open("/account/methods")
+					asked := providertest.AskedOf(c, page, "")
+					bad := c.w.NewPasskey()
+					bend(bad)
+					if got := b.UsePasskey(page, asked, bad.Create(asked)); got.StatusCode != status {
+						c.Errorf("%s: %d, want %d", what, got.StatusCode, status)
+					}
 				}
-			}
-			try("another's credential", http.StatusConflict, func(b *providertest.Passkey) { b.ID = k.ID })
-			try("a long credential ID", http.StatusBadRequest, func(b *providertest.Passkey) { b.ID = make([]byte, 1100) })
-			try("an algorithm nobody knows", http.StatusBadRequest, func(b *providertest.Passkey) {
-				b.Key = map[int]any{1: 3, 3: -65535, -1: make([]byte, 256), -2: []byte{1, 0, 1}}
-			})
-			try("a short RSA key", http.StatusBadRequest, func(b *providertest.Passkey) {
-				n := make([]byte, 64)
-				n[0], n[63] = 0x80, 1
-				b.Key = map[int]any{1: 3, 3: -257, -1: n, -2: []byte{1, 0, 1}}
-			})
-			try("a point that is on no curve", http.StatusBadRequest, func(b *providertest.Passkey) {
-				b.Key = map[int]any{1: 2, 3: -7, -1: 1, -2: make([]byte, 32), -3: make([]byte, 32)}
-			})
-			try("a curve of another algorithm", http.StatusBadRequest, func(b *providertest.Passkey) {
-				b.Key = map[int]any{1: 2, 3: -7, -1: 2, -2: make([]byte, 48), -3: make([]byte, 48)}
-			})
-			p := b.Open("/account/methods")
-			asked := providertest.AskedOf(c, p, "")
-			one := c.w.NewPasskey()
-			done := b.UsePasskey(p, asked, one.Create(asked))
-			c.control(len(providertest.RecoveryCodesOf(done)) > 0, "register: %d", done.StatusCode)
-			try("one's own again", http.StatusConflict, func(b *providertest.Passkey) { b.ID = one.ID })
-			for range people.MostPasskeys - 1 {
-				extra := c.w.NewPasskey()
-				_, err := c.w.Store.AddPasskey(c.Context(), bob.ID, storage.Passkey{CredentialID: extra.ID, PublicKey: []byte{1}}, nil, people.MostPasskeys)
-				c.must(err)
-			}
-			if p := b.Open("/account/methods"); strings.Contains(p.Body, "data-options") {
-				c.Error("one more is asked for than there can be")
-			}
-		}},
+				try("another's credential", http.StatusConflict, func(b *providertest.Passkey) { b.ID = k.ID })
+				try("a long credential ID", http.StatusBadRequest,
+					func(b *providertest.Passkey) { b.ID = make([]byte, 1100) })
+				try("an algorithm nobody knows", http.StatusBadRequest, func(b *providertest.Passkey) {
+					b.Key = map[int]any{1: 3, 3: -65535, -1: make([]byte, 256), -2: []byte{1, 0, 1}}
+				})
+				try("a short RSA key", http.StatusBadRequest, func(b *providertest.Passkey) {
+					n := make([]byte, 64)
+					n[0], n[63] = 0x80, 1
+					b.Key = map[int]any{1: 3, 3: -257, -1: n, -2: []byte{1, 0, 1}}
+				})
+				try("a point that is on no curve", http.StatusBadRequest, func(b *providertest.Passkey) {
+					b.Key = map[int]any{1: 2, 3: -7, -1: 1, -2: make([]byte, 32), -3: make([]byte, 32)}
+				})
+				try("a curve of another algorithm", http.StatusBadRequest, func(b *providertest.Passkey) {
+					b.Key = map[int]any{1: 2, 3: -7, -1: 2, -2: make([]byte, 48), -3: make([]byte, 48)}
+				})
+				p := b.Open("/account/methods")
+				asked := providertest.AskedOf(c, p, "")
+				one := c.w.NewPasskey()
+				done := b.UsePasskey(p, asked, one.Create(asked))
+				c.control(len(providertest.RecoveryCodesOf(done)) > 0, "register: %d", done.StatusCode)
+				try("one's own again", http.StatusConflict, func(b *providertest.Passkey) { b.ID = one.ID })
+				for range people.MostPasskeys - 1 {
+					extra := c.w.NewPasskey()
+					_, err := c.w.Store.AddPasskey(c.Context(), bob.ID, storage.Passkey{CredentialID: extra.ID,
+						PublicKey: []byte{1}}, nil, people.MostPasskeys)
+					c.must(err)
+				}
+				if p := b.Open("/account/methods"); strings.Contains(p.Body, "data-options") {
+					c.Error("one more is asked for than there can be")
+				}
+			}},
 		attack{"WA-6", "a passkey is added after a fresh sign-in, in the session that asked", func(c *trial) {
 			begun(c)
 			bob, carol := c.user("bob"), c.user("carol")
@@ -203,7 +210,8 @@ func TestAttacksOnPasskeys(t *testing.T) {
 			if p := evil.UsePasskey(theirs, asked, answer); p.StatusCode < 400 {
 				c.Errorf("in another session: %d", p.StatusCode)
 			}
-			if p := b.Post("/account/methods", url.Values{"action": {"passkey"}, "state": {asked.State}, "answer": {answer}}); p.StatusCode != http.StatusForbidden {
+			if p := b.Post("/account/methods", url.Values{"action": {"passkey"}, "state": {asked.State},
+				"answer": {answer}}); p.StatusCode != http.StatusForbidden {
 				c.Errorf("without the form's value: %d", p.StatusCode)
 			}
 			c.w.Clock.Advance(5*time.Minute + time.Second)

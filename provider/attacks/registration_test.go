@@ -35,10 +35,13 @@ func object(change ...any) map[string]any {
 // take.
 func inside(port string) []string {
 	var out []string
-	for _, host := range []string{"127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0.0.0.0", "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "localhost", "localhost.", "LOCALHOST", "a.localhost"} {
+	for _, host := range []string{"127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0.0.0.0", "[::1]",
+		"[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "localhost", "localhost.", "LOCALHOST",
+		"a.localhost"} {
 		out = append(out, host+":"+port)
 	}
-	return append(out, "[fe80::1%25lo]", "169.254.169.254", "[fd00::1]", "100.64.0.1", "10.0.0.1", "192.168.0.1", "172.16.0.1", "224.0.0.1")
+	return append(out, "[fe80::1%25lo]", "169.254.169.254", "[fd00::1]", "100.64.0.1", "10.0.0.1", "192.168.0.1",
+		"172.16.0.1", "224.0.0.1")
 }
 
 // listener counts connections, whatever is said on them.
@@ -69,17 +72,20 @@ func TestAttacksOnRegistration(t *testing.T) {
 			if got := closed.Register(object()); got.StatusCode != http.StatusNotFound {
 				c.Errorf("closed: %d", got.StatusCode)
 			}
-			if got := closed.Json("POST", closed.Issuer+"/register", closed.InitialToken(), object()); got.StatusCode != http.StatusNotFound {
+			if got := closed.Json("POST", closed.Issuer+"/register", closed.InitialToken(),
+				object()); got.StatusCode != http.StatusNotFound {
 				c.Errorf("closed, with a token: %d", got.StatusCode)
 			}
-			if closed.Json("GET", closed.Issuer+"/.well-known/openid-configuration", "", nil).JSON["registration_endpoint"] != nil {
+			if closed.Json("GET", closed.Issuer+"/.well-known/openid-configuration", "",
+				nil).JSON["registration_endpoint"] != nil {
 				c.Error("discovery names the endpoint")
 			}
 			w := c.fresh(func(cfg *provider.Config) { cfg.Registration = registration.Token })
 			old := w.InitialToken()
 			w.Clock.Advance(time.Hour)
 			token := w.InitialToken()
-			for what, value := range map[string]string{"none": "", "wrong": "wrong", "expired": old, "an access token": w.Tokens(w.AddClient("web"), w.AddUser("alice"), "openid").Str("access_token")} {
+			for what, value := range map[string]string{"none": "", "wrong": "wrong", "expired": old,
+				"an access token": w.Tokens(w.AddClient("web"), w.AddUser("alice"), "openid").Str("access_token")} {
 				c.refused(what, w.Json("POST", w.Issuer+"/register", value, object()), http.StatusUnauthorized)
 			}
 			bases, before := []string{w.Issuer, w.Twin(c.T)}, w.CountClients()
@@ -96,21 +102,25 @@ func TestAttacksOnRegistration(t *testing.T) {
 				})
 			}
 			wait.Wait()
-			c.control(created.Load() == 1 && w.CountClients() == before+1, "%d registered, %d stored", created.Load(), w.CountClients()-before)
+			c.control(created.Load() == 1 && w.CountClients() == before+1, "%d registered, %d stored", created.Load(),
+				w.CountClients()-before)
 		}},
 		attack{"DR-2", "no address in an application's metadata leads the provider to its own network", func(c *trial) {
 			port, count := c.listener()
 			w := c.fresh(guarded)
 			for _, host := range inside(port) {
-				for _, member := range []string{"jwks_uri", "sector_identifier_uri", "backchannel_logout_uri", "logo_uri", "request_uris"} {
+				for _, member := range []string{"jwks_uri", "sector_identifier_uri", "backchannel_logout_uri",
+					"logo_uri", "request_uris"} {
 					var value any = "https://" + host + "/x"
 					if member == "request_uris" {
 						value = []any{value}
 					}
-					c.refused(member+" "+host, w.Register(object(member, value)), http.StatusBadRequest, "invalid_client_metadata")
+					c.refused(member+" "+host, w.Register(object(member, value)), http.StatusBadRequest,
+						"invalid_client_metadata")
 				}
 			}
-			c.refused("a statement", w.Register(object("software_statement", "e30.e30.")), http.StatusBadRequest, "unapproved_software_statement")
+			c.refused("a statement", w.Register(object("software_statement", "e30.e30.")), http.StatusBadRequest,
+				"unapproved_software_statement")
 			if w.CountClients() != 0 || count() != 0 {
 				c.Errorf("%d stored, %d connections", w.CountClients(), count())
 			}

@@ -18,7 +18,8 @@ const DefaultKeep = 400 * 24 * time.Hour
 type Store interface {
 	AppendEvent(ctx context.Context, e storage.Event) error
 	SettleEvent(ctx context.Context, id, outcome, reason string) error
-	CountAttempt(ctx context.Context, key string, now time.Time, window time.Duration) (count int, resetAt time.Time, err error)
+	CountAttempt(ctx context.Context, key string, now time.Time, window time.Duration) (count int, resetAt time.Time,
+		err error)
 }
 
 // Log writes events. A nil *Log writes none.
@@ -176,7 +177,9 @@ func (l *Log) lost(ctx context.Context, e storage.Event, err error) {
 	if l.Logger == nil {
 		return
 	}
-	l.Logger.ErrorContext(ctx, "an audit event could not be stored", "error", err, "verb", e.Verb, "outcome", e.Outcome, "reason", e.Reason,
+	l.Logger.ErrorContext(ctx, "an audit event could not be stored", "error", err, "verb", e.Verb, "outcome", e.Outcome,
+		"reason", e.Reason,
 		"actor_kind", e.Actor.Kind, "actor", e.Actor.ID, "actor_name", e.Actor.Name,
-		"object_kind", e.Object.Kind, "object", e.Object.ID, "object_name", e.Object.Name, "request_id", e.RequestID, "time", e.Time)
+		"object_kind", e.Object.Kind, "object", e.Object.ID, "object_name", e.Object.Name, "request_id", e.RequestID,
+		"time", e.Time)
 }

@@ -35,10 +35,12 @@ func TestEventOfAChangeIsBegunAndSettled(t *testing.T) {
 	t.Parallel()
 	s := storagetest.SQLite(t)
 	l := &audit.Log{Store: s, Now: func() time.Time { return noon }, Keep: time.Hour}
-	e, err := l.Begin(t.Context(), storage.Event{Verb: "user.delete", Actor: storage.EventParty{Name: strings.Repeat("ü", 1000)}})
+	e, err := l.Begin(t.Context(), storage.Event{Verb: "user.delete",
+		Actor: storage.EventParty{Name: strings.Repeat("ü", 1000)}})
 	must(t, err)
 	got := all(t, s)
-	if len(got) != 1 || got[0].Outcome != storage.OutcomeBegun || !got[0].Time.Equal(noon) || !got[0].ExpiresAt.Equal(noon.Add(time.Hour)) {
+	if len(got) != 1 || got[0].Outcome != storage.OutcomeBegun || !got[0].Time.Equal(noon) ||
+		!got[0].ExpiresAt.Equal(noon.Add(time.Hour)) {
 		t.Errorf("begun: %+v", got)
 	}
 	if n := len(got[0].Actor.Name); n > 210 {
@@ -55,9 +57,11 @@ func TestEventOfAChangeIsBegunAndSettled(t *testing.T) {
 func TestEventThatCannotBeStoredIsInTheServersLog(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	l := &audit.Log{Store: down{}, Now: func() time.Time { return noon }, Logger: slog.New(slog.NewTextHandler(&out, nil))}
+	l := &audit.Log{Store: down{}, Now: func() time.Time { return noon },
+		Logger: slog.New(slog.NewTextHandler(&out, nil))}
 	l.Note(t.Context(), storage.Event{Verb: "session.begin", Actor: storage.EventParty{ID: "u1"}})
-	if text := out.String(); !strings.Contains(text, "session.begin") || !strings.Contains(text, "actor=u1") || !strings.Contains(text, "level=ERROR") {
+	if text := out.String(); !strings.Contains(text, "session.begin") || !strings.Contains(text, "actor=u1") ||
+		!strings.Contains(text, "level=ERROR") {
 		t.Error(text)
 	}
 	if _, err := l.Begin(t.Context(), storage.Event{}); !errors.Is(err, storage.ErrUnavailable) {
@@ -87,7 +91,8 @@ func TestFailuresOfAFloodAreBounded(t *testing.T) {
 	l := &audit.Log{Store: s, Now: func() time.Time { return now }}
 	const flood = 1024
 	for range flood {
-		l.Failure(t.Context(), storage.Event{Verb: "sign_in.fail", Reason: "wrong_password"}, "account ada", "network 192.0.2.0")
+		l.Failure(t.Context(), storage.Event{Verb: "sign_in.fail", Reason: "wrong_password"}, "account ada",
+			"network 192.0.2.0")
 	}
 	events, sum := all(t, s), 0
 	for _, e := range events {
@@ -129,10 +134,11 @@ func TestDiffHasWhatChangedAndNoSecret(t *testing.T) {
 		before, after any
 		want          string
 	}{
-		"created":      {nil, record{Name: "a"}, ` {"name":"a"}`},
-		"deleted":      {record{Name: "a"}, nil, `{"name":"a"} `},
-		"one field":    {record{Name: "a"}, record{Name: "b"}, `{"name":"a"} {"name":"b"}`},
-		"inside":       {record{Claims: inner{Email: "a"}}, record{Claims: inner{Email: "b"}}, `{"claims.email":"a"} {"claims.email":"b"}`},
+		"created":   {nil, record{Name: "a"}, ` {"name":"a"}`},
+		"deleted":   {record{Name: "a"}, nil, `{"name":"a"} `},
+		"one field": {record{Name: "a"}, record{Name: "b"}, `{"name":"a"} {"name":"b"}`},
+		"inside": {record{Claims: inner{Email: "a"}}, record{Claims: inner{Email: "b"}},
+			`{"claims.email":"a"} {"claims.email":"b"}`},
 		"added":        {record{}, record{List: []string{"x"}}, ` {"list":["x"]}`},
 		"removed":      {record{List: []string{"x"}}, record{}, `{"list":["x"]} `},
 		"secret alone": {record{Claims: inner{Secret: "a"}}, record{Claims: inner{Secret: "b"}}, ` `},

@@ -72,7 +72,8 @@ func (l *Log) Seal(ctx context.Context, chain Chain) (n int, err error) {
 			}
 			number++
 		}
-		seal := storage.EventSeal{ID: storage.EventSealID(number), Previous: last.Hash, From: events[0].ID, To: events[len(events)-1].ID, Count: len(events),
+		seal := storage.EventSeal{ID: storage.EventSealID(number), Previous: last.Hash, From: events[0].ID,
+			To: events[len(events)-1].ID, Count: len(events),
 			SealedAt: l.Now().UTC().Truncate(time.Millisecond), Version: 1}
 		if seal.Hash, err = hashEvents(seal.Previous, events); err != nil {
 			return n, err
@@ -162,7 +163,8 @@ func (l *Log) Verify(ctx context.Context, chain Chain, expect string) (v Verdict
 			case s.From < oldest:
 				v.Expired++
 			default:
-				fault("the %d events from %s to %s are not the %d that seal %s covers, or were changed", len(events), s.From, s.To, s.Count, s.ID)
+				fault("the %d events from %s to %s are not the %d that seal %s covers, or were changed", len(events),
+					s.From, s.To, s.Count, s.ID)
 			}
 			last, to = s, s.To
 		}

@@ -16,7 +16,8 @@ func chained(t *testing.T, s *storage.Store, n int) (l *audit.Log, now *time.Tim
 	at := noon
 	l = &audit.Log{Store: s, Now: func() time.Time { return at }, Keep: 24 * time.Hour}
 	for i := range n {
-		l.Note(t.Context(), storage.Event{Verb: "user.update", Actor: storage.EventParty{Kind: storage.ActorUser, ID: "u"}, Object: storage.EventParty{Kind: "user", ID: "v"}, After: []byte(`{"n":1}`)})
+		l.Note(t.Context(), storage.Event{Verb: "user.update", Actor: storage.EventParty{Kind: storage.ActorUser,
+			ID: "u"}, Object: storage.EventParty{Kind: "user", ID: "v"}, After: []byte(`{"n":1}`)})
 		at = at.Add(time.Minute)
 		if i == n/3 || i == 2*n/3 {
 			_, err := l.Seal(t.Context(), s)
@@ -49,7 +50,8 @@ func TestTheChainFindsWhatWasChangedAddedOrRemoved(t *testing.T) {
 			t.Errorf("a head of another chain: %+v %v", v, err)
 		}
 		// An event that is slipped in between.
-		must(t, s.AppendEvent(t.Context(), storage.Event{ID: storage.NewEventID(noon.Add(90 * time.Second)), Time: noon, Verb: "user.forged", Outcome: storage.OutcomeDone, ExpiresAt: now.Add(time.Hour)}))
+		must(t, s.AppendEvent(t.Context(), storage.Event{ID: storage.NewEventID(noon.Add(90 * time.Second)), Time: noon,
+			Verb: "user.forged", Outcome: storage.OutcomeDone, ExpiresAt: now.Add(time.Hour)}))
 		if v, err = l.Verify(t.Context(), s, ""); err != nil || len(v.Faults) != 1 || v.Events == 40 {
 			t.Errorf("an event was added: %+v %v", v, err)
 		}
@@ -62,7 +64,9 @@ func TestTheChainFindsAnEventThatIsGone(t *testing.T) {
 		at := noon
 		l := &audit.Log{Store: s, Now: func() time.Time { return at }, Keep: 24 * time.Hour}
 		l.Note(t.Context(), storage.Event{Verb: "user.update"})
-		must(t, s.AppendEvent(t.Context(), storage.Event{ID: storage.NewEventID(at), Time: at, Verb: "user.delete", Outcome: storage.OutcomeDone, ExpiresAt: at.Add(2 * time.Hour)})) // one that somebody lets expire early
+		// one that somebody lets expire early
+		must(t, s.AppendEvent(t.Context(), storage.Event{ID: storage.NewEventID(at), Time: at, Verb: "user.delete",
+			Outcome: storage.OutcomeDone, ExpiresAt: at.Add(2 * time.Hour)}))
 		at = at.Add(time.Hour)
 		n, err := l.Seal(t.Context(), s)
 		must(t, err)

@@ -21,7 +21,8 @@ func TestFailingInSomebodysName(t *testing.T) {
 	t.Run("shuts no public client out", func(t *testing.T) {
 		code, _ := w.Authorized(spa, alice, "openid")
 		for range clientauth.FailuresAllowed + 5 {
-			got := w.Try("/token", url.Values{"grant_type": {"authorization_code"}, "client_id": {"spa"}, "client_secret": {"any"}})
+			got := w.Try("/token", url.Values{"grant_type": {"authorization_code"}, "client_id": {"spa"},
+				"client_secret": {"any"}})
 			if got.StatusCode < 400 {
 				t.Fatal("a public client has no secret")
 			}
@@ -33,7 +34,8 @@ func TestFailingInSomebodysName(t *testing.T) {
 	t.Run("and no other by sending no secret", func(t *testing.T) {
 		code, _ := w.Authorized(web, alice, "openid")
 		for range clientauth.FailuresAllowed + 5 {
-			providertest.MustRefuse(t, w.Try("/token", url.Values{"grant_type": {"authorization_code"}, "client_id": {"web"}}), http.StatusUnauthorized, oauth.InvalidClient)
+			providertest.MustRefuse(t, w.Try("/token", url.Values{"grant_type": {"authorization_code"},
+				"client_id": {"web"}}), http.StatusUnauthorized, oauth.InvalidClient)
 		}
 		if got := w.Redeem(web, code); got.StatusCode != http.StatusOK {
 			t.Errorf("%d %v", got.StatusCode, got.JSON)
@@ -43,8 +45,10 @@ func TestFailingInSomebodysName(t *testing.T) {
 		long := strings.Repeat("x", 200<<10)
 		for i := range 3 {
 			id := fmt.Sprint(long, i)
-			providertest.MustRefuse(t, w.Try("/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {"s"}}), http.StatusUnauthorized, oauth.InvalidClient)
-			providertest.MustRefuse(t, w.Try("/token", url.Values{"grant_type": {"client_credentials"}}, providertest.Basic(id[:100<<10]+":s")), http.StatusUnauthorized, oauth.InvalidClient)
+			providertest.MustRefuse(t, w.Try("/token", url.Values{"grant_type": {"client_credentials"},
+				"client_id": {id}, "client_secret": {"s"}}), http.StatusUnauthorized, oauth.InvalidClient)
+			providertest.MustRefuse(t, w.Try("/token", url.Values{"grant_type": {"client_credentials"}},
+				providertest.Basic(id[:100<<10]+":s")), http.StatusUnauthorized, oauth.InvalidClient)
 		}
 		if strings.Contains(w.Log.String(), long[:300]) {
 			t.Error("the log repeats it")
@@ -76,5 +80,6 @@ func TestRegisteredKeySetIsReadOnceAndAgainWhenItChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	providertest.MustWork(t, w.Assert(forged()))
-	providertest.MustRefuse(t, w.Assert(providertest.SignJWT(t, jose.ES256, first, w.AssertionOf("jwt", nil), providertest.Kid("1"))), http.StatusUnauthorized, oauth.InvalidClient)
+	providertest.MustRefuse(t, w.Assert(providertest.SignJWT(t, jose.ES256, first, w.AssertionOf("jwt", nil),
+		providertest.Kid("1"))), http.StatusUnauthorized, oauth.InvalidClient)
 }

@@ -37,7 +37,9 @@ func New(cfg Config) *Authenticator {
 		panic(err) // maxKeptSets is positive
 	}
 	return &Authenticator{
-		Config: cfg, parsed: parsed, failures: web.NewLimit(failuresAllowed, failuresWindow), floods: web.NewLimit(floodAllowed, failuresWindow),
-		published: outbound.NewCache[*keys.Set](outbound.CacheConfig{Fresh: keysFreshFor, Keep: keysKeptFor, Cooldown: keysCooldown, Most: maxKeptSets, Patience: keysPatience}),
+		Config: cfg, parsed: parsed, failures: web.NewLimit(failuresAllowed, failuresWindow),
+		floods: web.NewLimit(floodAllowed, failuresWindow),
+		published: outbound.NewCache[*keys.Set](outbound.CacheConfig{Fresh: keysFreshFor, Keep: keysKeptFor,
+			Cooldown: keysCooldown, Most: maxKeptSets, Patience: keysPatience}),
 	}
 }

@@ -47,7 +47,8 @@ func assertionSubject(assertion string) string {
 
 // checkAssertion checks a client assertion of client_secret_jwt or private_key_jwt (RFC 7523 §3,
 // OIDC Core §9). What is wrong with it comes back as failedAuthentication; other errors are ours.
-func (a *Authenticator) checkAssertion(ctx context.Context, r *http.Request, client clients.Client, assertion string) error {
+func (a *Authenticator) checkAssertion(ctx context.Context, r *http.Request, client clients.Client,
+	assertion string) error {
 	now := a.Web.Now()
 	// Everything that can be seen without a key comes first: a JWT that cannot be good causes
 	// neither work nor a request to anybody.
@@ -71,7 +72,8 @@ func (a *Authenticator) checkAssertion(ctx context.Context, r *http.Request, cli
 	}
 	// Whoever saw it on its way must not be able to send it again, to any instance (RFC 7523 §3,
 	// OIDC Core §9).
-	err = a.Store.Spend(ctx, kindAssertion, storage.Hash(client.ID+"\x00"+claims.Text("jti")), now, expires.Add(ClockSkew))
+	err = a.Store.Spend(ctx, kindAssertion, storage.Hash(client.ID+"\x00"+claims.Text("jti")), now,
+		expires.Add(ClockSkew))
 	if errors.Is(err, storage.ErrConsumed) {
 		return authFailed("client assertion: jti was used before")
 	}
@@ -82,7 +84,8 @@ func (a *Authenticator) checkAssertion(ctx context.Context, r *http.Request, cli
 }
 
 // checkAssertionClaims checks who made the assertion, for whom, and when, and says when it expires.
-func (a *Authenticator) checkAssertionClaims(r *http.Request, client clients.Client, claims JWTClaims, now time.Time) (time.Time, error) {
+func (a *Authenticator) checkAssertionClaims(r *http.Request, client clients.Client, claims JWTClaims,
+	now time.Time) (time.Time, error) {
 	var never time.Time
 	if claims.Text("iss") != client.ID || claims.Text("sub") != client.ID {
 		return never, errors.New("iss and sub must both be the client_id")
@@ -122,7 +125,8 @@ func (a *Authenticator) checkAssertionAudience(r *http.Request, client clients.C
 	if client.LegacyAssertionAudience || client.Dynamic {
 		accepted := []string{a.Web.Issuer, a.Web.URL("/token"), a.Web.URL(strings.TrimPrefix(r.URL.Path, a.Web.Path))}
 		list, err := oauth.StringOrList(raw)
-		if err == nil && len(list) > 0 && !slices.ContainsFunc(list, func(aud string) bool { return !slices.Contains(accepted, aud) }) {
+		if err == nil && len(list) > 0 && !slices.ContainsFunc(list,
+			func(aud string) bool { return !slices.Contains(accepted, aud) }) {
 			return nil
 		}
 	}
@@ -131,7 +135,8 @@ func (a *Authenticator) checkAssertionAudience(r *http.Request, client clients.C
 
 // verifyAssertion checks the signature, by the algorithm and the key that the client is registered
 // with.
-func (a *Authenticator) verifyAssertion(ctx context.Context, client clients.Client, assertion string, now time.Time) error {
+func (a *Authenticator) verifyAssertion(ctx context.Context, client clients.Client, assertion string,
+	now time.Time) error {
 	// RFC 7523 says nothing of typ; client-authentication+jwt is what its successor proposes.
 	typs := []string{"", "client-authentication+jwt"}
 	if client.TokenEndpointAuthMethod == oauth.AuthPrivateKeyJWT {

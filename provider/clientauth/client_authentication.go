@@ -24,7 +24,9 @@ const maxClientID = 256
 
 // credentials is how a request says which client it is from (RFC 6749 §2.3).
 type credentials struct {
-	method    string // token_endpoint_auth_method; for an assertion "", because which of the two it is depends on the client
+	// token_endpoint_auth_method; for an assertion "", because which of the two it is depends on
+	// the client
+	method    string
 	id        string // as claimed
 	secret    string
 	assertion string
@@ -33,7 +35,8 @@ type credentials struct {
 // Authenticate says which client sent the request. It uses exactly one method, and that must be the
 // one which the client is registered for. Every failure looks the same from outside, whether the
 // client exists or not; the cause is for the log.
-func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, params oauth.Parameters) (clients.Client, error) {
+func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, params oauth.Parameters) (clients.Client,
+	error) {
 	cred, err := readCredentials(r, params)
 	if len(cred.id) > maxClientID {
 		cred.id = "" // nobody's; it is not remembered either
@@ -48,7 +51,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, param
 	// whole network, by failing in its name.
 	guess := cred.secret != "" || cred.assertion != ""
 	if guess && max(a.failures.Wait(who, now), a.floods.Wait(site, now)) > 0 {
-		return clients.Client{}, oauth.Errorf(oauth.TemporarilyUnavailable, "too many failed client authentications from this address; wait a minute").
+		return clients.Client{}, oauth.Errorf(oauth.TemporarilyUnavailable,
+			"too many failed client authentications from this address; wait a minute").
 			WithStatus(http.StatusTooManyRequests)
 	}
 	client, err := a.provenClient(ctx, r, cred)
@@ -107,7 +111,8 @@ func (a *Authenticator) provenClient(ctx context.Context, r *http.Request, cred 
 		}
 	case client.EitherSecretMethod && bySecret(cred.method) && bySecret(registered) && right:
 	case cred.method != registered:
-		failed := &failedAuthentication{why: fmt.Errorf("the client is registered for %s, not for %s", registered, cred)}
+		failed := &failedAuthentication{why: fmt.Errorf("the client is registered for %s, not for %s", registered,
+			cred)}
 		if bySecret(cred.method) && bySecret(registered) {
 			failed.knewSecret = right
 			word := "wrong or has expired"
@@ -157,16 +162,19 @@ func readCredentials(r *http.Request, params oauth.Parameters) (credentials, err
 	}
 	id := params.Get("client_id")
 	if ways > 1 {
-		return credentials{id: id}, oauth.Errorf(oauth.InvalidRequest, "the client must authenticate in exactly one way: Authorization header, client_secret or client_assertion (RFC 6749 section 2.3)")
+		return credentials{id: id}, oauth.Errorf(oauth.InvalidRequest,
+			"the client must authenticate in exactly one way: Authorization header, client_secret or client_assertion (RFC 6749 section 2.3)")
 	}
 	switch {
 	case len(headers) == 1:
 		basicID, secret, err := parseBasic(headers[0])
 		if err != nil {
-			return credentials{id: id}, oauth.Errorf(oauth.InvalidClient, "the Authorization header must be Basic with client_id and client_secret, each form-urlencoded, as in RFC 6749 section 2.3.1").Because(err)
+			return credentials{id: id}, oauth.Errorf(oauth.InvalidClient,
+				"the Authorization header must be Basic with client_id and client_secret, each form-urlencoded, as in RFC 6749 section 2.3.1").Because(err)
 		}
 		if id != "" && id != basicID {
-			return credentials{id: basicID}, oauth.Errorf(oauth.InvalidRequest, "client_id in the body differs from the one in the Authorization header")
+			return credentials{id: basicID}, oauth.Errorf(oauth.InvalidRequest,
+				"client_id in the body differs from the one in the Authorization header")
 		}
 		if secret == "" { // RFC 6749 §2.3.1: an empty secret may be left out, so this is a client without one
 			return credentials{method: oauth.AuthNone, id: basicID}, nil
@@ -174,7 +182,8 @@ func readCredentials(r *http.Request, params oauth.Parameters) (credentials, err
 		return credentials{method: oauth.AuthClientSecretBasic, id: basicID, secret: secret}, nil
 	case assertion:
 		if params.Get("client_assertion_type") != oauth.ClientAssertionTypeJWT {
-			return credentials{id: id}, oauth.Errorf(oauth.InvalidRequest, "client_assertion_type must be %s", oauth.ClientAssertionTypeJWT)
+			return credentials{id: id}, oauth.Errorf(oauth.InvalidRequest, "client_assertion_type must be %s",
+				oauth.ClientAssertionTypeJWT)
 		}
 		if !params.Has("client_assertion") {
 			return credentials{id: id}, oauth.Errorf(oauth.InvalidRequest, "client_assertion is missing")
@@ -185,7 +194,8 @@ func readCredentials(r *http.Request, params oauth.Parameters) (credentials, err
 		}
 		return credentials{id: claimed, assertion: params.Get("client_assertion")}, nil
 	case id == "":
-		return credentials{}, oauth.Errorf(oauth.InvalidClient, "the request does not say which client it is from: authenticate, or send client_id if the client is public")
+		return credentials{}, oauth.Errorf(oauth.InvalidClient,
+			"the request does not say which client it is from: authenticate, or send client_id if the client is public")
 	case params.Has("client_secret"):
 		return credentials{method: oauth.AuthClientSecretPost, id: id, secret: params.Get("client_secret")}, nil
 	}

@@ -32,18 +32,24 @@ func TestExactlyOneClientAuthentication(t *testing.T) {
 	good := providertest.Basic("svc:" + providertest.TestSecret)
 	providertest.MustWork(t, w.Try("/token", cc, good))
 	providertest.MustWork(t, w.Try("/token", providertest.With(cc, "client_id", "svc"), good))
-	providertest.MustWork(t, w.Try("/token", providertest.With(cc, "client_secret", ""), good)) // a parameter without a value was not sent (RFC 6749 §3.1)
+	// a parameter without a value was not sent (RFC 6749 §3.1)
+	providertest.MustWork(t, w.Try("/token", providertest.With(cc, "client_secret", ""), good))
 
 	for name, got := range map[string]providertest.AnswerJSON{
-		"header and client_secret":    w.Try("/token", providertest.With(cc, "client_secret", providertest.TestSecret), good),
+		"header and client_secret": w.Try("/token", providertest.With(cc, "client_secret", providertest.TestSecret),
+			good),
 		"header and client_assertion": w.Try("/token", providertest.With(cc, "client_assertion", "x"), good),
-		"header and the type alone":   w.Try("/token", providertest.With(cc, "client_assertion_type", oauth.ClientAssertionTypeJWT), good),
-		"secret and client_assertion": w.Try("/token", providertest.With(cc, "client_id", "svc", "client_secret", providertest.TestSecret, "client_assertion", "x")),
-		"two headers":                 w.Try("/token", cc, good, good),
-		"two different headers":       w.Try("/token", cc, good, providertest.Basic("other:"+providertest.TestSecret)),
-		"header and another client":   w.Try("/token", providertest.With(cc, "client_id", "other"), good),
-		"an unknown assertion type":   w.Try("/token", providertest.With(cc, "client_id", "svc", "client_assertion", "x", "client_assertion_type", "x")),
-		"a type without an assertion": w.Try("/token", providertest.With(cc, "client_id", "svc", "client_assertion_type", oauth.ClientAssertionTypeJWT)),
+		"header and the type alone": w.Try("/token", providertest.With(cc, "client_assertion_type",
+			oauth.ClientAssertionTypeJWT), good),
+		"secret and client_assertion": w.Try("/token", providertest.With(cc, "client_id", "svc", "client_secret",
+			providertest.TestSecret, "client_assertion", "x")),
+		"two headers":               w.Try("/token", cc, good, good),
+		"two different headers":     w.Try("/token", cc, good, providertest.Basic("other:"+providertest.TestSecret)),
+		"header and another client": w.Try("/token", providertest.With(cc, "client_id", "other"), good),
+		"an unknown assertion type": w.Try("/token", providertest.With(cc, "client_id", "svc", "client_assertion",
+			"x", "client_assertion_type", "x")),
+		"a type without an assertion": w.Try("/token", providertest.With(cc, "client_id", "svc",
+			"client_assertion_type", oauth.ClientAssertionTypeJWT)),
 	} {
 		if got.StatusCode != http.StatusBadRequest || got.Str("error") != "invalid_request" {
 			t.Errorf("RFC 6749 §2.3 %s: %d %v", name, got.StatusCode, got.JSON)
@@ -56,16 +62,20 @@ func TestOnlyTheRegisteredMethodAuthenticates(t *testing.T) {
 	w := providertest.New(t)
 	form := url.Values{"grant_type": {"authorization_code"}, "code": {"x"}, "redirect_uri": {"https://x.example/cb"}}
 	post := func(c *clients.Client) { c.TokenEndpointAuthMethod = oauth.AuthClientSecretPost }
-	jwt := func(c *clients.Client) { c.TokenEndpointAuthMethod = oauth.AuthPrivateKeyJWT } // the hash of an older secret is still there
+	// the hash of an older secret is still there
+	jwt := func(c *clients.Client) { c.TokenEndpointAuthMethod = oauth.AuthPrivateKeyJWT }
 	unsaid := func(c *clients.Client) { c.TokenEndpointAuthMethod = "" }
-	for _, c := range []clients.Client{w.AddClient("basic"), w.AddClient("unsaid", unsaid), w.AddClient("post", post), w.AddClient("jwt", jwt), w.AddClient("spa", providertest.Public)} {
+	for _, c := range []clients.Client{w.AddClient("basic"), w.AddClient("unsaid", unsaid), w.AddClient("post", post),
+		w.AddClient("jwt", jwt), w.AddClient("spa", providertest.Public)} {
 		ways := map[string]providertest.AnswerJSON{
 			oauth.AuthClientSecretBasic: w.Try("/token", form, providertest.Basic(c.ID+":"+providertest.TestSecret)),
-			oauth.AuthClientSecretPost:  w.Try("/token", providertest.With(form, "client_id", c.ID, "client_secret", providertest.TestSecret)),
-			oauth.AuthNone:              w.Try("/token", providertest.With(form, "client_id", c.ID)),
-			"empty password":            w.Try("/token", form, providertest.Basic(c.ID+":")),
-			"guessed secret":            w.Try("/token", form, providertest.Basic(c.ID+":guess")),
-			"unsigned assertion": w.Try("/token", providertest.With(form, "client_id", c.ID, "client_assertion_type", oauth.ClientAssertionTypeJWT, "client_assertion",
+			oauth.AuthClientSecretPost: w.Try("/token", providertest.With(form, "client_id", c.ID, "client_secret",
+				providertest.TestSecret)),
+			oauth.AuthNone:   w.Try("/token", providertest.With(form, "client_id", c.ID)),
+			"empty password": w.Try("/token", form, providertest.Basic(c.ID+":")),
+			"guessed secret": w.Try("/token", form, providertest.Basic(c.ID+":guess")),
+			"unsigned assertion": w.Try("/token", providertest.With(form, "client_id", c.ID, "client_assertion_type",
+				oauth.ClientAssertionTypeJWT, "client_assertion",
 				base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`))+"."+base64.RawURLEncoding.EncodeToString([]byte(`{"sub":"`+c.ID+`"}`))+".")),
 			"Bearer": w.Try("/token", providertest.With(form, "client_id", c.ID), "Bearer "+providertest.TestSecret),
 		}
@@ -75,10 +85,12 @@ func TestOnlyTheRegisteredMethodAuthenticates(t *testing.T) {
 		}
 		for way, got := range ways {
 			if way == registered || way == "empty password" && registered == oauth.AuthNone { // RFC 6749 §2.3.1
-				providertest.MustRefuse(t, got, http.StatusBadRequest, oauth.InvalidGrant) // authenticated, and then the code is wrong
+				// authenticated, and then the code is wrong
+				providertest.MustRefuse(t, got, http.StatusBadRequest, oauth.InvalidGrant)
 				continue
 			}
-			if got.StatusCode != http.StatusUnauthorized || got.Str("error") != "invalid_client" || got.Header.Get("WWW-Authenticate") == "" {
+			if got.StatusCode != http.StatusUnauthorized || got.Str("error") != "invalid_client" ||
+				got.Header.Get("WWW-Authenticate") == "" {
 				t.Errorf("%s by %s: %d %v", c.ID, way, got.StatusCode, got.JSON)
 			}
 		}
@@ -94,18 +106,23 @@ func TestRightSecretByTheOtherMethodIsNoGuess(t *testing.T) {
 	alice := w.AddUser("alice")
 	web := w.AddClient("web", func(c *clients.Client) { c.TokenEndpointAuthMethod = oauth.AuthClientSecretPost })
 	code, _ := w.Authorized(web, alice, "openid")
-	redeem := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {web.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}}
+	redeem := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {web.RedirectURIs[0]},
+		"code_verifier": {providertest.TestVerifier}}
 	for range clientauth.FailuresAllowed + 5 {
-		providertest.MustRefuse(t, w.Try("/token", redeem, providertest.Basic("web:"+providertest.TestSecret)), http.StatusUnauthorized, oauth.InvalidClient)
+		providertest.MustRefuse(t, w.Try("/token", redeem, providertest.Basic("web:"+providertest.TestSecret)),
+			http.StatusUnauthorized, oauth.InvalidClient)
 	}
-	if !strings.Contains(w.Log.String(), "registered for client_secret_post, not for client_secret_basic; the secret was right") {
+	if !strings.Contains(w.Log.String(),
+		"registered for client_secret_post, not for client_secret_basic; the secret was right") {
 		t.Errorf("the log does not say that the secret was right: %s", w.Log)
 	}
-	providertest.MustWork(t, w.Try("/token", providertest.With(redeem, "client_id", "web", "client_secret", providertest.TestSecret)))
+	providertest.MustWork(t, w.Try("/token", providertest.With(redeem, "client_id", "web", "client_secret",
+		providertest.TestSecret)))
 
 	// A wrong one counts, in whatever way it comes.
 	for range clientauth.FailuresAllowed {
-		providertest.MustRefuse(t, w.Try("/token", redeem, providertest.Basic("web:guess")), http.StatusUnauthorized, oauth.InvalidClient)
+		providertest.MustRefuse(t, w.Try("/token", redeem, providertest.Basic("web:guess")), http.StatusUnauthorized,
+			oauth.InvalidClient)
 	}
 	if !strings.Contains(w.Log.String(), "the secret was wrong or has expired") {
 		t.Error("the log does not say that the secret was wrong")
@@ -117,7 +134,8 @@ func TestRightSecretByTheOtherMethodIsNoGuess(t *testing.T) {
 	// The hash that a client has from before it got a key proves nothing, and is a guess.
 	w.AddClient("jwt", func(c *clients.Client) { c.TokenEndpointAuthMethod = oauth.AuthPrivateKeyJWT })
 	for range clientauth.FailuresAllowed {
-		providertest.MustRefuse(t, w.Try("/token", redeem, providertest.Basic("jwt:"+providertest.TestSecret)), http.StatusUnauthorized, oauth.InvalidClient)
+		providertest.MustRefuse(t, w.Try("/token", redeem, providertest.Basic("jwt:"+providertest.TestSecret)),
+			http.StatusUnauthorized, oauth.InvalidClient)
 	}
 	if got := w.Try("/token", redeem, providertest.Basic("jwt:"+providertest.TestSecret)); got.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("an old secret of a client with a key: %d", got.StatusCode)
@@ -128,26 +146,35 @@ func TestClientMayBeAllowedEitherSecretMethod(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
 	form := url.Values{"grant_type": {"client_credentials"}}
-	for id, method := range map[string]string{"by-header": oauth.AuthClientSecretBasic, "by-body": oauth.AuthClientSecretPost} {
-		w.AddClient(id, providertest.Service, func(c *clients.Client) { c.TokenEndpointAuthMethod, c.EitherSecretMethod = method, true })
+	for id, method := range map[string]string{"by-header": oauth.AuthClientSecretBasic,
+		"by-body": oauth.AuthClientSecretPost} {
+		w.AddClient(id, providertest.Service,
+			func(c *clients.Client) { c.TokenEndpointAuthMethod, c.EitherSecretMethod = method, true })
 		providertest.MustWork(t, w.Try("/token", form, providertest.Basic(id+":"+providertest.TestSecret)))
-		providertest.MustWork(t, w.Try("/token", providertest.With(form, "client_id", id, "client_secret", providertest.TestSecret)))
+		providertest.MustWork(t, w.Try("/token", providertest.With(form, "client_id", id, "client_secret",
+			providertest.TestSecret)))
 		for name, got := range map[string]providertest.AnswerJSON{
 			"a guess in the header": w.Try("/token", form, providertest.Basic(id+":guess")),
-			"a guess in the body":   w.Try("/token", providertest.With(form, "client_id", id, "client_secret", "guess")),
-			"an empty password":     w.Try("/token", form, providertest.Basic(id+":")),
-			"no secret":             w.Try("/token", providertest.With(form, "client_id", id)),
+			"a guess in the body": w.Try("/token", providertest.With(form, "client_id", id, "client_secret",
+				"guess")),
+			"an empty password": w.Try("/token", form, providertest.Basic(id+":")),
+			"no secret":         w.Try("/token", providertest.With(form, "client_id", id)),
 		} {
 			if got.StatusCode != http.StatusUnauthorized || got.Str("error") != "invalid_client" {
 				t.Errorf("%s, %s: %d %v", id, name, got.StatusCode, got.JSON)
 			}
 		}
-		both := w.Try("/token", providertest.With(form, "client_id", id, "client_secret", providertest.TestSecret), providertest.Basic(id+":"+providertest.TestSecret))
-		providertest.MustRefuse(t, both, http.StatusBadRequest, oauth.InvalidRequest) // RFC 6749 §2.3: never two at once
+		both := w.Try("/token", providertest.With(form, "client_id", id, "client_secret", providertest.TestSecret),
+			providertest.Basic(id+":"+providertest.TestSecret))
+		// RFC 6749 §2.3: never two at once
+		providertest.MustRefuse(t, both, http.StatusBadRequest, oauth.InvalidRequest)
 	}
-	policy := clients.Policy{GrantTypes: []clients.GrantType{{Name: oauth.GrantAuthorizationCode}, {Name: oauth.GrantRefreshToken}}}
-	for method, jwks := range map[string]string{oauth.AuthPrivateKeyJWT: "https://app.example/jwks", oauth.AuthClientSecretJWT: ""} {
-		c, err := clients.NewClient(clients.TypeWeb, clients.Metadata{TokenEndpointAuthMethod: method, RedirectURIs: []string{"https://app.example/cb"}, JWKSURI: jwks}, policy)
+	policy := clients.Policy{GrantTypes: []clients.GrantType{{Name: oauth.GrantAuthorizationCode},
+		{Name: oauth.GrantRefreshToken}}}
+	for method, jwks := range map[string]string{oauth.AuthPrivateKeyJWT: "https://app.example/jwks",
+		oauth.AuthClientSecretJWT: ""} {
+		c, err := clients.NewClient(clients.TypeWeb, clients.Metadata{TokenEndpointAuthMethod: method,
+			RedirectURIs: []string{"https://app.example/cb"}, JWKSURI: jwks}, policy)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +189,8 @@ func TestChallengeOfARefusedClientSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
 	got := w.Try("/token", url.Values{"grant_type": {"client_credentials"}}, providertest.Basic("nobody:x"))
-	want := `Basic realm="latchkey", charset="UTF-8", error="invalid_client", error_description="` + got.Str("error_description") + `"`
+	want := `Basic realm="latchkey", charset="UTF-8", error="invalid_client", error_description="` +
+		got.Str("error_description") + `"`
 	if challenge := got.Header.Get("WWW-Authenticate"); got.Str("error_description") == "" || challenge != want {
 		t.Errorf("%s, want %s", challenge, want)
 	}
@@ -172,19 +200,25 @@ func TestUnauthenticatedConfidentialClientGetsNowhere(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
 	alice := w.AddUser("alice")
-	a := w.AddClient("web-a", func(c *clients.Client) { c.GrantTypes = append(c.GrantTypes, oauth.GrantClientCredentials) })
+	a := w.AddClient("web-a", func(c *clients.Client) {
+		c.GrantTypes = append(c.GrantTypes,
+			oauth.GrantClientCredentials)
+	})
 	got := w.Tokens(a, alice, "openid offline_access")
 	code, _ := w.Authorized(a, alice, "openid")
 	for _, id := range []string{"web-a", ""} {
 		for _, form := range []url.Values{
-			{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {a.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}},
+			{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {a.RedirectURIs[0]},
+				"code_verifier": {providertest.TestVerifier}},
 			{"grant_type": {"refresh_token"}, "refresh_token": {got.Str("refresh_token")}},
 			{"grant_type": {"client_credentials"}},
 		} {
-			providertest.MustRefuse(t, w.Try("/token", providertest.With(form, "client_id", id)), http.StatusUnauthorized, oauth.InvalidClient)
+			providertest.MustRefuse(t, w.Try("/token", providertest.With(form, "client_id", id)),
+				http.StatusUnauthorized, oauth.InvalidClient)
 		}
 		for _, path := range []string{"/introspect", "/revoke"} {
-			providertest.MustRefuse(t, w.Try(path, url.Values{"client_id": {id}, "token": {got.Str("refresh_token")}}), http.StatusUnauthorized, oauth.InvalidClient)
+			providertest.MustRefuse(t, w.Try(path, url.Values{"client_id": {id}, "token": {got.Str("refresh_token")}}),
+				http.StatusUnauthorized, oauth.InvalidClient)
 		}
 	}
 	providertest.MustWork(t, w.Whois(got.Str("access_token")))
@@ -232,7 +266,8 @@ func TestBasicIsDecodedStrictly(t *testing.T) {
 		"BasicX " + b64: false,
 	} {
 		got := w.Try("/token", cc, header)
-		if works != (got.StatusCode == http.StatusOK) || !works && (got.StatusCode != http.StatusUnauthorized || got.Str("error") != "invalid_client") {
+		if works != (got.StatusCode == http.StatusOK) || !works && (got.StatusCode != http.StatusUnauthorized ||
+			got.Str("error") != "invalid_client") {
 			t.Errorf("%q: %d %v", header, got.StatusCode, got.JSON)
 		}
 	}
@@ -248,8 +283,12 @@ func TestFailedClientAuthenticationTellsNothing(t *testing.T) {
 	cc := url.Values{"grant_type": {"client_credentials"}}
 	providertest.MustWork(t, w.Try("/token", cc, providertest.Basic("svc:"+providertest.TestSecret)))
 	var first providertest.AnswerJSON
-	for i, header := range []string{providertest.Basic("svc:wrong"), providertest.Basic("svc:" + providertest.TestSecret + "x"), providertest.Basic("svc:" + providertest.TestSecret[:10]), providertest.Basic("unknown:wrong"), providertest.Basic("unknown:" + providertest.TestSecret),
-		providertest.Basic("off:" + providertest.TestSecret), providertest.Basic("off:wrong"), providertest.Basic("old:" + providertest.TestSecret), providertest.Basic("none:" + providertest.TestSecret), providertest.Basic(strings.Repeat("x", 5000) + ":x")} {
+	for i, header := range []string{providertest.Basic("svc:wrong"), providertest.Basic("svc:" +
+		providertest.TestSecret + "x"), providertest.Basic("svc:" + providertest.TestSecret[:10]),
+		providertest.Basic("unknown:wrong"), providertest.Basic("unknown:" + providertest.TestSecret),
+		providertest.Basic("off:" + providertest.TestSecret), providertest.Basic("off:wrong"),
+		providertest.Basic("old:" + providertest.TestSecret), providertest.Basic("none:" + providertest.TestSecret),
+		providertest.Basic(strings.Repeat("x", 5000) + ":x")} {
 		got := w.Try("/token", cc, header)
 		providertest.MustRefuse(t, got, http.StatusUnauthorized, oauth.InvalidClient)
 		got.Header.Del("X-Request-Id")
@@ -262,16 +301,19 @@ func TestFailedClientAuthenticationTellsNothing(t *testing.T) {
 			t.Errorf("%q: %v %v, but %v %v for a wrong secret", header, got.Header, got.JSON, first.Header, first.JSON)
 		}
 	}
-	for _, why := range []string{"the client is not registered", "the client secret is wrong", "the client is disabled"} {
+	for _, why := range []string{"the client is not registered", "the client secret is wrong",
+		"the client is disabled"} {
 		if !strings.Contains(w.Log.String(), why) {
 			t.Errorf("the log does not say %q", why)
 		}
 	}
 	t.Run("a secret works until it expires", func(t *testing.T) {
-		w.AddClient("soon", providertest.Service, func(c *clients.Client) { c.SecretExpiresAt = w.Web.Now().Add(time.Second) })
+		w.AddClient("soon", providertest.Service,
+			func(c *clients.Client) { c.SecretExpiresAt = w.Web.Now().Add(time.Second) })
 		providertest.MustWork(t, w.Try("/token", cc, providertest.Basic("soon:"+providertest.TestSecret)))
 		w.Clock.Advance(time.Second)
-		providertest.MustRefuse(t, w.Try("/token", cc, providertest.Basic("soon:"+providertest.TestSecret)), http.StatusUnauthorized, oauth.InvalidClient)
+		providertest.MustRefuse(t, w.Try("/token", cc, providertest.Basic("soon:"+providertest.TestSecret)),
+			http.StatusUnauthorized, oauth.InvalidClient)
 	})
 }
 
@@ -282,14 +324,16 @@ func TestGuessingAClientSecretIsSlow(t *testing.T) {
 	w.AddClient("other", providertest.Service)
 	cc := url.Values{"grant_type": {"client_credentials"}}
 	for range clientauth.FailuresAllowed {
-		providertest.MustRefuse(t, w.Try("/token", cc, providertest.Basic("svc:wrong")), http.StatusUnauthorized, oauth.InvalidClient)
+		providertest.MustRefuse(t, w.Try("/token", cc, providertest.Basic("svc:wrong")), http.StatusUnauthorized,
+			oauth.InvalidClient)
 	}
 	got := w.Try("/token", cc, providertest.Basic("svc:wrong"))
 	providertest.MustRefuse(t, got, http.StatusTooManyRequests, oauth.TemporarilyUnavailable)
 	if got.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	providertest.MustRefuse(t, w.Try("/token", cc, providertest.Basic("svc:"+providertest.TestSecret)), http.StatusTooManyRequests, oauth.TemporarilyUnavailable)
+	providertest.MustRefuse(t, w.Try("/token", cc, providertest.Basic("svc:"+providertest.TestSecret)),
+		http.StatusTooManyRequests, oauth.TemporarilyUnavailable)
 	providertest.MustWork(t, w.Try("/token", cc, providertest.Basic("other:"+providertest.TestSecret)))
 	if w.ClientAuth.TooManyFailures("svc\x00192.0.2.1", w.Web.Now()) {
 		t.Error("the client is blocked elsewhere too")
@@ -298,7 +342,8 @@ func TestGuessingAClientSecretIsSlow(t *testing.T) {
 	providertest.MustWork(t, w.Try("/token", cc, providertest.Basic("svc:"+providertest.TestSecret)))
 
 	t.Run("a network is what one subscriber has", func(t *testing.T) {
-		if people.Network("2001:db8:1:2::1") != people.Network("2001:db8:1:2:ffff::9") || people.Network("2001:db8:1:2::1") == people.Network("2001:db8:1:3::1") ||
+		if people.Network("2001:db8:1:2::1") != people.Network("2001:db8:1:2:ffff::9") ||
+			people.Network("2001:db8:1:2::1") == people.Network("2001:db8:1:3::1") ||
 			people.Network("192.0.2.1") == people.Network("192.0.2.2") || people.Network("invalid IP") != "invalid IP" {
 			t.Error("networks")
 		}
@@ -350,7 +395,8 @@ func TestAFaultOfTheStoreIsNotAWrongSecret(t *testing.T) {
 	svc := w.AddClient("svc", providertest.Service)
 	f.Set(true, "Client")
 	for range clientauth.FailuresAllowed + 5 {
-		providertest.MustRefuse(t, w.Call("/token", svc, url.Values{"grant_type": {"client_credentials"}}), http.StatusServiceUnavailable, oauth.TemporarilyUnavailable)
+		providertest.MustRefuse(t, w.Call("/token", svc, url.Values{"grant_type": {"client_credentials"}}),
+			http.StatusServiceUnavailable, oauth.TemporarilyUnavailable)
 	}
 	f.Set(false, "Client")
 	providertest.MustWork(t, w.Call("/token", svc, url.Values{"grant_type": {"client_credentials"}}))
@@ -360,7 +406,8 @@ func TestDisabledClientsTokensEnd(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
 	alice, a, rs := w.AddUser("alice"), w.AddClient("web-a"), w.AddClient("rs", providertest.API("https://api.test"))
-	svc := w.AddClient("svc", providertest.Service, func(c *clients.Client) { c.Audience = []string{"https://api.test"} })
+	svc := w.AddClient("svc", providertest.Service,
+		func(c *clients.Client) { c.Audience = []string{"https://api.test"} })
 	at := w.Tokens(a, alice, "openid").Str("access_token")
 	own := w.Call("/token", svc, url.Values{"grant_type": {"client_credentials"}}).Str("access_token")
 	providertest.MustWork(t, w.Whois(at))
@@ -389,7 +436,8 @@ func FuzzParseBasic(f *testing.F) {
 			return
 		}
 		// What parses, writes back and parses the same.
-		id2, secret2, err := clientauth.ParseBasic(providertest.Basic(url.QueryEscape(id) + ":" + url.QueryEscape(secret)))
+		id2, secret2, err := clientauth.ParseBasic(providertest.Basic(url.QueryEscape(id) + ":" +
+			url.QueryEscape(secret)))
 		if err != nil || id2 != id || secret2 != secret || bytes.ContainsAny([]byte(id+secret), "\x00\r\n") {
 			t.Fatalf("%q: %q %q, %q %q %v", header, id, secret, id2, secret2, err)
 		}

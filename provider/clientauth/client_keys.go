@@ -41,13 +41,14 @@ func (a *Authenticator) clientSet(ctx context.Context, client clients.Client, la
 		return nil, errors.New("the client has registered neither jwks nor jwks_uri")
 	}
 	lacks := func(set *keys.Set) bool { return set == lacking }
-	set, err := a.published.Get(ctx, client.ID+"\x00"+client.JWKSURI, a.Web.Now(), lacks, func(ctx context.Context) (*keys.Set, error) {
-		body, err := a.Outbound.Get(ctx, client.JWKSURI, maxClientSet, "application/jwk-set+json", "application/json")
-		if err != nil {
-			return nil, err
-		}
-		return keys.ParseSet(body)
-	})
+	set, err := a.published.Get(ctx, client.ID+"\x00"+client.JWKSURI, a.Web.Now(), lacks,
+		func(ctx context.Context) (*keys.Set, error) {
+			body, err := a.Outbound.Get(ctx, client.JWKSURI, maxClientSet, "application/jwk-set+json", "application/json")
+			if err != nil {
+				return nil, err
+			}
+			return keys.ParseSet(body)
+		})
 	if err != nil {
 		return nil, fmt.Errorf("jwks_uri of the client: %w", err)
 	}
@@ -72,7 +73,8 @@ func (a *Authenticator) registeredSet(jwks []byte) (*keys.Set, error) {
 // VerifyJWT checks a JWS by the client's own keys and returns its payload. alg must be one of algs,
 // and typ one of typs ("" is an absent one); both are looked at before any key is, so that a JWT
 // which cannot be good causes no request.
-func (a *Authenticator) VerifyJWT(ctx context.Context, client clients.Client, jws string, algs []string, typs ...string) ([]byte, error) {
+func (a *Authenticator) VerifyJWT(ctx context.Context, client clients.Client, jws string, algs []string,
+	typs ...string) ([]byte, error) {
 	header, err := keys.PeekHeader(jws)
 	if err != nil {
 		return nil, err
@@ -106,7 +108,8 @@ func (a *Authenticator) VerifyJWT(ctx context.Context, client clients.Client, jw
 }
 
 // EncryptTo makes a JWE for the client (OIDC Core §10.2).
-func (a *Authenticator) EncryptTo(ctx context.Context, client clients.Client, payload []byte, alg, enc, cty string) (string, error) {
+func (a *Authenticator) EncryptTo(ctx context.Context, client clients.Client, payload []byte, alg, enc,
+	cty string) (string, error) {
 	if enc == "" {
 		enc = keys.DefaultContentEncryption
 	}

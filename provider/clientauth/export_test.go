@@ -29,7 +29,8 @@ var (
 	ParseBasic       = parseBasic
 )
 
-func (a *Authenticator) CheckAssertion(ctx context.Context, r *http.Request, client clients.Client, assertion string) error {
+func (a *Authenticator) CheckAssertion(ctx context.Context, r *http.Request, client clients.Client,
+	assertion string) error {
 	return a.checkAssertion(ctx, r, client, assertion)
 }
 

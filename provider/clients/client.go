@@ -20,20 +20,23 @@ type Metadata struct {
 	TokenEndpointAuthAlg    string   `bson:"token_endpoint_auth_signing_alg,omitempty" json:"token_endpoint_auth_signing_alg,omitempty"`
 	GrantTypes              []string `bson:"grant_types,omitempty" json:"grant_types,omitempty"`
 	ResponseTypes           []string `bson:"response_types,omitempty" json:"response_types,omitempty"`
-	ApplicationType         string   `bson:"application_type,omitempty" json:"application_type,omitempty"` // web or native
-	Contacts                []string `bson:"contacts,omitempty" json:"contacts,omitempty"`
-	ClientName              string   `bson:"client_name,omitempty" json:"client_name,omitempty"`
-	ClientURI               string   `bson:"client_uri,omitempty" json:"client_uri,omitempty"`
-	LogoURI                 string   `bson:"logo_uri,omitempty" json:"logo_uri,omitempty"`
-	PolicyURI               string   `bson:"policy_uri,omitempty" json:"policy_uri,omitempty"`
-	TOSURI                  string   `bson:"tos_uri,omitempty" json:"tos_uri,omitempty"`
-	Scope                   string   `bson:"scope,omitempty" json:"scope,omitempty"` // what it may ask for, space separated; empty: every scope of the provider
+	// web or native
+	ApplicationType string   `bson:"application_type,omitempty" json:"application_type,omitempty"`
+	Contacts        []string `bson:"contacts,omitempty" json:"contacts,omitempty"`
+	ClientName      string   `bson:"client_name,omitempty" json:"client_name,omitempty"`
+	ClientURI       string   `bson:"client_uri,omitempty" json:"client_uri,omitempty"`
+	LogoURI         string   `bson:"logo_uri,omitempty" json:"logo_uri,omitempty"`
+	PolicyURI       string   `bson:"policy_uri,omitempty" json:"policy_uri,omitempty"`
+	TOSURI          string   `bson:"tos_uri,omitempty" json:"tos_uri,omitempty"`
+	// what it may ask for, space separated; empty: every scope of the provider
+	Scope string `bson:"scope,omitempty" json:"scope,omitempty"`
 
 	JWKSURI string          `bson:"jwks_uri,omitempty" json:"jwks_uri,omitempty"`
 	JWKS    json.RawMessage `bson:"jwks,omitempty" json:"jwks,omitempty"`
 
 	SectorIdentifierURI string `bson:"sector_identifier_uri,omitempty" json:"sector_identifier_uri,omitempty"`
-	SubjectType         string `bson:"subject_type,omitempty" json:"subject_type,omitempty"` // public or pairwise (OIDC Core §8)
+	// public or pairwise (OIDC Core §8)
+	SubjectType string `bson:"subject_type,omitempty" json:"subject_type,omitempty"`
 
 	IDTokenSignedResponseAlg     string `bson:"id_token_signed_response_alg,omitempty" json:"id_token_signed_response_alg,omitempty"`
 	IDTokenEncryptedResponseAlg  string `bson:"id_token_encrypted_response_alg,omitempty" json:"id_token_encrypted_response_alg,omitempty"`
@@ -44,10 +47,12 @@ type Metadata struct {
 	// AccessTokenSignedResponseAlg is said by an API: what signs the access tokens that are for it.
 	// Empty: the provider's default.
 	AccessTokenSignedResponseAlg string `bson:"access_token_signed_response_alg,omitempty" json:"access_token_signed_response_alg,omitempty"`
-	RequestObjectSigningAlg      string `bson:"request_object_signing_alg,omitempty" json:"request_object_signing_alg,omitempty"` // "none" permits unsigned ones, and only then
-	RequestObjectEncryptionAlg   string `bson:"request_object_encryption_alg,omitempty" json:"request_object_encryption_alg,omitempty"`
-	RequestObjectEncryptionEnc   string `bson:"request_object_encryption_enc,omitempty" json:"request_object_encryption_enc,omitempty"`
-	RequireSignedRequestObject   bool   `bson:"require_signed_request_object,omitempty" json:"require_signed_request_object,omitempty"` // RFC 9101 §10.5
+	// "none" permits unsigned ones, and only then
+	RequestObjectSigningAlg    string `bson:"request_object_signing_alg,omitempty" json:"request_object_signing_alg,omitempty"`
+	RequestObjectEncryptionAlg string `bson:"request_object_encryption_alg,omitempty" json:"request_object_encryption_alg,omitempty"`
+	RequestObjectEncryptionEnc string `bson:"request_object_encryption_enc,omitempty" json:"request_object_encryption_enc,omitempty"`
+	// RFC 9101 §10.5
+	RequireSignedRequestObject bool `bson:"require_signed_request_object,omitempty" json:"require_signed_request_object,omitempty"`
 
 	DefaultMaxAge    *int64   `bson:"default_max_age,omitempty" json:"default_max_age,omitempty"` // seconds
 	RequireAuthTime  bool     `bson:"require_auth_time,omitempty" json:"require_auth_time,omitempty"`
@@ -55,11 +60,16 @@ type Metadata struct {
 	InitiateLoginURI string   `bson:"initiate_login_uri,omitempty" json:"initiate_login_uri,omitempty"`
 	RequestURIs      []string `bson:"request_uris,omitempty" json:"request_uris,omitempty"`
 
-	PostLogoutRedirectURIs            []string `bson:"post_logout_redirect_uris,omitempty" json:"post_logout_redirect_uris,omitempty"`                       // RP-Initiated Logout §3.1
-	BackchannelLogoutURI              string   `bson:"backchannel_logout_uri,omitempty" json:"backchannel_logout_uri,omitempty"`                             // Back-Channel Logout §2.2
-	BackchannelLogoutSessionRequired  bool     `bson:"backchannel_logout_session_required,omitempty" json:"backchannel_logout_session_required,omitempty"`   // Back-Channel Logout §2.2
-	FrontchannelLogoutURI             string   `bson:"frontchannel_logout_uri,omitempty" json:"frontchannel_logout_uri,omitempty"`                           // Front-Channel Logout §2
-	FrontchannelLogoutSessionRequired bool     `bson:"frontchannel_logout_session_required,omitempty" json:"frontchannel_logout_session_required,omitempty"` // Front-Channel Logout §2
+	// RP-Initiated Logout §3.1
+	PostLogoutRedirectURIs []string `bson:"post_logout_redirect_uris,omitempty" json:"post_logout_redirect_uris,omitempty"`
+	// Back-Channel Logout §2.2
+	BackchannelLogoutURI string `bson:"backchannel_logout_uri,omitempty" json:"backchannel_logout_uri,omitempty"`
+	// Back-Channel Logout §2.2
+	BackchannelLogoutSessionRequired bool `bson:"backchannel_logout_session_required,omitempty" json:"backchannel_logout_session_required,omitempty"`
+	// Front-Channel Logout §2
+	FrontchannelLogoutURI string `bson:"frontchannel_logout_uri,omitempty" json:"frontchannel_logout_uri,omitempty"`
+	// Front-Channel Logout §2
+	FrontchannelLogoutSessionRequired bool `bson:"frontchannel_logout_session_required,omitempty" json:"frontchannel_logout_session_required,omitempty"`
 
 	SoftwareID      string `bson:"software_id,omitempty" json:"software_id,omitempty"`
 	SoftwareVersion string `bson:"software_version,omitempty" json:"software_version,omitempty"`
@@ -141,14 +151,20 @@ type Client struct {
 
 	// What the provider keeps.
 
-	Dynamic               bool      `bson:"dynamic,omitempty" json:"dynamic,omitempty"` // came through the registration endpoint: nobody has vouched for it
-	SecretHash            []byte    `bson:"secret_hash,omitempty" json:"-"`             // keyed hash, see SecretHasher
-	SealedSecret          []byte    `bson:"sealed_secret,omitempty" json:"-"`           // only for client_secret_jwt, which needs the value
+	// came through the registration endpoint: nobody has vouched for it
+	Dynamic    bool   `bson:"dynamic,omitempty" json:"dynamic,omitempty"`
+	SecretHash []byte `bson:"secret_hash,omitempty" json:"-"` // keyed hash, see SecretHasher
+	// only for client_secret_jwt, which needs the value
+	SealedSecret          []byte    `bson:"sealed_secret,omitempty" json:"-"`
 	SecretExpiresAt       time.Time `bson:"secret_expires_at,omitempty" json:"-"`       // zero: never
 	RegistrationTokenHash string    `bson:"registration_token_hash,omitempty" json:"-"` // RFC 7592 §3, SHA-256
-	CORSOrigins           []string  `bson:"cors_origins,omitempty" json:"-"`            // origins of Origins and RedirectURIs, see Metadata validation; what Store.OriginAllowed looks at
-	SigningAudience       []string  `bson:"signing_audience,omitempty" json:"-"`        // of an API that names what signs its tokens: its Audience, see Store.SigningAPIs
-	SectorHost            string    `bson:"sector_host,omitempty" json:"-"`             // of pairwise subjects (OIDC Core §8.1), resolved at registration
+	// origins of Origins and RedirectURIs, see Metadata validation; what Store.OriginAllowed looks
+	// at
+	CORSOrigins []string `bson:"cors_origins,omitempty" json:"-"`
+	// of an API that names what signs its tokens: its Audience, see Store.SigningAPIs
+	SigningAudience []string `bson:"signing_audience,omitempty" json:"-"`
+	// of pairwise subjects (OIDC Core §8.1), resolved at registration
+	SectorHost string `bson:"sector_host,omitempty" json:"-"`
 	// UnusedUntil is when a client that registered itself goes, because nobody has used it. Zero: it
 	// stays.
 	UnusedUntil time.Time `bson:"unused_until,omitempty" json:"unused_until,omitzero"`
@@ -200,7 +216,8 @@ func (c Client) Appearance() []string {
 		places = append(places, place)
 	}
 	slices.Sort(places)
-	return append([]string{c.Name(), c.ClientURI, c.LogoURI, c.PolicyURI, c.TOSURI, c.ApplicationType, c.TokenEndpointAuthMethod}, slices.Compact(places)...)
+	return append([]string{c.Name(), c.ClientURI, c.LogoURI, c.PolicyURI, c.TOSURI, c.ApplicationType,
+		c.TokenEndpointAuthMethod}, slices.Compact(places)...)
 }
 
 // Identity is kept with what a user has allowed the client, and what was allowed counts for the
@@ -237,5 +254,6 @@ func (c Client) Impersonable(redirectURI string) bool {
 // AlwaysAsks reports whether SkipConsent has no effect at any of the client's redirect URIs,
 // because anybody could pretend to be it there.
 func (c Client) AlwaysAsks() bool {
-	return len(c.RedirectURIs) > 0 && !slices.ContainsFunc(c.RedirectURIs, func(uri string) bool { return !c.Impersonable(uri) })
+	return len(c.RedirectURIs) > 0 && !slices.ContainsFunc(c.RedirectURIs,
+		func(uri string) bool { return !c.Impersonable(uri) })
 }

@@ -58,7 +58,8 @@ func ParseMetadata(raw []byte) (m Metadata, rest map[string]json.RawMessage, err
 			continue
 		}
 		// null inside a list would become an empty string, which is nobody's intention.
-		if err := json.Unmarshal(value, field.Addr().Interface()); err != nil || field.Kind() == reflect.Slice && containsNull(value) {
+		if err := json.Unmarshal(value, field.Addr().Interface()); err != nil || field.Kind() == reflect.Slice &&
+			containsNull(value) {
 			return Metadata{}, nil, invalid("%s must be %s", name, typeName(field.Type()))
 		}
 	}

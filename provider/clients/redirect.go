@@ -39,7 +39,8 @@ func Origin(uri string) string {
 // (RFC 8252 §7.3).
 func (c Client) Redirect(uri string) (Redirect, error) {
 	if uri == "" {
-		return Redirect{}, oauth.Errorf(oauth.InvalidRequest, "redirect_uri is missing; it must be sent, as one that is registered (RFC 6749 section 3.1.2.3)")
+		return Redirect{}, oauth.Errorf(oauth.InvalidRequest,
+			"redirect_uri is missing; it must be sent, as one that is registered (RFC 6749 section 3.1.2.3)")
 	}
 	if slices.Contains(c.RedirectURIs, uri) {
 		return Redirect{uri}, nil
@@ -53,7 +54,8 @@ func (c Client) Redirect(uri string) (Redirect, error) {
 			}
 		}
 	}
-	return Redirect{}, oauth.Errorf(oauth.InvalidRequest, "redirect_uri is not registered for this client; it must be registered exactly as it is sent")
+	return Redirect{}, oauth.Errorf(oauth.InvalidRequest,
+		"redirect_uri is not registered for this client; it must be registered exactly as it is sent")
 }
 
 // PostLogoutRedirect matches a post_logout_redirect_uri in the same way (RP-Initiated Logout §3).
@@ -61,7 +63,8 @@ func (c Client) PostLogoutRedirect(uri string) (Redirect, error) {
 	if uri != "" && slices.Contains(c.PostLogoutRedirectURIs, uri) {
 		return Redirect{uri}, nil
 	}
-	return Redirect{}, oauth.Errorf(oauth.InvalidRequest, "post_logout_redirect_uri is not registered for this client; it must be registered exactly as it is sent")
+	return Redirect{}, oauth.Errorf(oauth.InvalidRequest,
+		"post_logout_redirect_uri is not registered for this client; it must be registered exactly as it is sent")
 }
 
 // withoutLoopbackPort cuts the port out of http://127.0.0.1:port/… or http://[::1]:port/…,

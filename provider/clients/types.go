@@ -86,14 +86,17 @@ func (c *Client) checkDecisions() error {
 	case (c.Type == TypeSPA) && !c.Public():
 		return invalid("an application of type spa cannot keep a secret; token_endpoint_auth_method must be none")
 	case (c.Type == TypeService || c.Type == TypeAPI) && c.Public():
-		return invalid("an application of type %s has to authenticate; token_endpoint_auth_method must not be none", c.Type)
+		return invalid("an application of type %s has to authenticate; token_endpoint_auth_method must not be none",
+			c.Type)
 	case (c.Type == TypeNative) != (c.ApplicationType == applicationNative):
 		return invalid("application_type native goes with type native, and only with it")
 	case c.WithoutPKCE && c.Public():
 		return invalid("without_pkce is only for clients that authenticate (RFC 9700 section 2.1.1)")
-	case c.EitherSecretMethod && c.TokenEndpointAuthMethod != oauth.AuthClientSecretBasic && c.TokenEndpointAuthMethod != oauth.AuthClientSecretPost:
+	case c.EitherSecretMethod && c.TokenEndpointAuthMethod != oauth.AuthClientSecretBasic &&
+		c.TokenEndpointAuthMethod != oauth.AuthClientSecretPost:
 		return invalid("either_secret_method is only for clients that are registered for client_secret_basic or client_secret_post")
-	case len(c.Origins) > maxList || len(c.Audience) > maxList || len(c.AllowedGroups) > maxList || len(c.OwnerGroups) > maxList:
+	case len(c.Origins) > maxList || len(c.Audience) > maxList || len(c.AllowedGroups) > maxList ||
+		len(c.OwnerGroups) > maxList:
 		return invalid("origins, audience, allowed_groups and owner_groups may have %d values at most", maxList)
 	}
 	for i, o := range c.Origins {
@@ -134,7 +137,8 @@ var colour = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
 // urn: and api: are as good as https:, because nobody goes there.
 func ValidResource(uri string) bool {
 	u, err := url.Parse(uri)
-	return err == nil && len(uri) <= maxURI && u.IsAbs() && !strings.ContainsAny(uri, "# \"<>\\^`{|}") && CheckText(uri) == nil
+	return err == nil && len(uri) <= maxURI && u.IsAbs() && !strings.ContainsAny(uri, "# \"<>\\^`{|}") &&
+		CheckText(uri) == nil
 }
 
 // NewID makes a client identifier: 26 letters and digits, 130 random bits.

@@ -21,12 +21,16 @@ func TestEveryTypeHasDefaultsThatFit(t *testing.T) {
 		public, needsPKCE  bool
 		secret, mayCORSish bool
 	}{
-		{TypeWeb, web("https://a.test/cb"), "client_secret_basic", "web", l("authorization_code", "refresh_token"), l("code"), false, true, true, true},
-		{TypeSPA, web("https://a.test/cb"), "none", "web", l("authorization_code", "refresh_token"), l("code"), true, true, false, true},
-		{TypeNative, Metadata{RedirectURIs: l("http://127.0.0.1/cb")}, "none", "native", l("authorization_code", "refresh_token"), l("code"), true, true, false, true},
+		{TypeWeb, web("https://a.test/cb"), "client_secret_basic", "web", l("authorization_code", "refresh_token"),
+			l("code"), false, true, true, true},
+		{TypeSPA, web("https://a.test/cb"), "none", "web", l("authorization_code", "refresh_token"), l("code"), true,
+			true, false, true},
+		{TypeNative, Metadata{RedirectURIs: l("http://127.0.0.1/cb")}, "none", "native",
+			l("authorization_code", "refresh_token"), l("code"), true, true, false, true},
 		{TypeService, Metadata{}, "client_secret_basic", "web", l("client_credentials"), nil, false, true, true, false},
 		{TypeAPI, Metadata{}, "client_secret_basic", "web", nil, nil, false, true, true, false},
-		{TypeWeb, Metadata{RedirectURIs: l("https://a.test/cb"), ResponseTypes: l("code id_token")}, "client_secret_basic", "web",
+		{TypeWeb, Metadata{RedirectURIs: l("https://a.test/cb"), ResponseTypes: l("code id_token")},
+			"client_secret_basic", "web",
 			l("authorization_code", "refresh_token", "implicit"), l("code id_token"), false, true, true, true},
 	} {
 		got, err := NewClient(c.typ, c.m, Policy{GrantTypes: known})
@@ -34,12 +38,16 @@ func TestEveryTypeHasDefaultsThatFit(t *testing.T) {
 			t.Errorf("%s: %v", c.typ, err)
 			continue
 		}
-		if got.Type != c.typ || got.TokenEndpointAuthMethod != c.auth || got.ApplicationType != c.app || !slices.Equal(got.GrantTypes, c.grants) ||
-			!slices.Equal(got.ResponseTypes, c.responses) || got.Public() != c.public || got.RequiresPKCE() != c.needsPKCE || got.UsesSecret() != c.secret || (len(got.CORSOrigins) > 0) != c.mayCORSish {
+		if got.Type != c.typ || got.TokenEndpointAuthMethod != c.auth || got.ApplicationType != c.app ||
+			!slices.Equal(got.GrantTypes, c.grants) ||
+			!slices.Equal(got.ResponseTypes, c.responses) || got.Public() != c.public ||
+			got.RequiresPKCE() != c.needsPKCE || got.UsesSecret() != c.secret ||
+			(len(got.CORSOrigins) > 0) != c.mayCORSish {
 			t.Errorf("%s: %+v", c.typ, got)
 		}
 		again, err := Prepare(got, Policy{GrantTypes: known})
-		if err != nil || !slices.Equal(again.GrantTypes, got.GrantTypes) || !slices.Equal(again.ResponseTypes, got.ResponseTypes) || !slices.Equal(again.CORSOrigins, got.CORSOrigins) {
+		if err != nil || !slices.Equal(again.GrantTypes, got.GrantTypes) || !slices.Equal(again.ResponseTypes,
+			got.ResponseTypes) || !slices.Equal(again.CORSOrigins, got.CORSOrigins) {
 			t.Errorf("%s, a second time: %+v %v", c.typ, again, err)
 		}
 	}
@@ -51,9 +59,10 @@ func TestTypesRefuseWhatDoesNotFit(t *testing.T) {
 		typ string
 		m   Metadata
 	}{
-		"unknown type":               {"desktop", web("https://a.test/cb")},
-		"web without redirect URI":   {TypeWeb, Metadata{}},
-		"spa with a secret":          {TypeSPA, Metadata{RedirectURIs: []string{"https://a.test/cb"}, TokenEndpointAuthMethod: "client_secret_basic"}},
+		"unknown type":             {"desktop", web("https://a.test/cb")},
+		"web without redirect URI": {TypeWeb, Metadata{}},
+		"spa with a secret": {TypeSPA, Metadata{RedirectURIs: []string{"https://a.test/cb"},
+			TokenEndpointAuthMethod: "client_secret_basic"}},
 		"service with redirect URI":  {TypeService, web("https://a.test/cb")},
 		"service with code":          {TypeService, Metadata{GrantTypes: []string{"authorization_code"}}},
 		"service with response type": {TypeService, Metadata{ResponseTypes: []string{"code"}}},
@@ -63,8 +72,10 @@ func TestTypesRefuseWhatDoesNotFit(t *testing.T) {
 		"public api":                 {TypeAPI, Metadata{TokenEndpointAuthMethod: "none"}},
 		"api with unknown signature": {TypeAPI, Metadata{AccessTokenSignedResponseAlg: "HS256"}},
 		"signature for a service":    {TypeService, Metadata{AccessTokenSignedResponseAlg: "ES256"}},
-		"native as web":              {TypeNative, Metadata{ApplicationType: "web", RedirectURIs: []string{"https://a.test/cb"}}},
-		"web as native":              {TypeWeb, Metadata{ApplicationType: "native", RedirectURIs: []string{"https://a.test/cb"}}},
+		"native as web": {TypeNative, Metadata{ApplicationType: "web",
+			RedirectURIs: []string{"https://a.test/cb"}}},
+		"web as native": {TypeWeb, Metadata{ApplicationType: "native",
+			RedirectURIs: []string{"https://a.test/cb"}}},
 	} {
 		if _, err := NewClient(c.typ, c.m, Policy{GrantTypes: known}); codeOf(t, err) == "" {
 			t.Errorf("%s was accepted", name)
@@ -115,20 +126,23 @@ func TestWhatAnAdministratorDecidesIsCheckedToo(t *testing.T) {
 	c := good()
 	c.ID, c.WithoutPKCE, c.Origins = "web-a", true, []string{"https://spa.test", "http://localhost:5173"}
 	c.RedirectURIs = []string{"https://a.test/cb", "https://A.test:443/other", "http://app.localhost:4000/cb"}
-	c.Audience, c.AllowedGroups, c.RefusalContact = []string{"https://api.test", "urn:example:orders"}, []string{"staff"}, "ask Ada, ada@example.com"
+	c.Audience, c.AllowedGroups, c.RefusalContact = []string{"https://api.test", "urn:example:orders"},
+		[]string{"staff"}, "ask Ada, ada@example.com"
 	c.SubjectType, c.SectorIdentifierURI = "pairwise", "https://Sector.test/list.json"
 	got, err := Prepare(c, Policy{GrantTypes: known})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"https://spa.test", "http://localhost:5173", "https://a.test", "http://app.localhost:4000"}; !slices.Equal(got.CORSOrigins, want) {
+	if want := []string{"https://spa.test", "http://localhost:5173", "https://a.test",
+		"http://app.localhost:4000"}; !slices.Equal(got.CORSOrigins, want) {
 		t.Errorf("CORSOrigins %q, want %q", got.CORSOrigins, want)
 	}
 	if got.SectorHost != "sector.test" {
 		t.Errorf("SectorHost %q", got.SectorHost)
 	}
 	got.SubjectType, got.Origins, got.RedirectURIs = "public", nil, []string{"https://b.test/cb"}
-	if got, err = Prepare(got, Policy{GrantTypes: known}); err != nil || got.SectorHost != "" || !slices.Equal(got.CORSOrigins, []string{"https://b.test"}) {
+	if got, err = Prepare(got, Policy{GrantTypes: known}); err != nil || got.SectorHost != "" ||
+		!slices.Equal(got.CORSOrigins, []string{"https://b.test"}) {
 		t.Errorf("after a change: %q %q %v", got.SectorHost, got.CORSOrigins, err)
 	}
 }
@@ -156,13 +170,15 @@ func TestSecretsAreKeptAsTheMethodNeedsThem(t *testing.T) {
 	}
 	hasher, now := NewSecretHasher([]byte("key")), time.Unix(1e9, 0)
 	c := Client{ID: "web-a", Metadata: Metadata{TokenEndpointAuthMethod: oauth.AuthClientSecretBasic}}
-	for _, bad := range []string{"", "123456789012345", strings.Repeat("x", 513), "a secret with\na line", "ein Geheimnis für alle"} {
+	for _, bad := range []string{"", "123456789012345", strings.Repeat("x", 513), "a secret with\na line",
+		"ein Geheimnis für alle"} {
 		if err := c.SetSecret(bad, hasher, sealer); codeOf(t, err) != oauth.InvalidClientMetadata {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
 	const secret = "1234567890123456"
-	if err := c.SetSecret(secret, hasher, sealer); err != nil || c.SealedSecret != nil || !hasher.Check(c, secret, now) || hasher.Check(c, secret+"x", now) || hasher.Check(c, "", now) {
+	if err := c.SetSecret(secret, hasher, sealer); err != nil || c.SealedSecret != nil ||
+		!hasher.Check(c, secret, now) || hasher.Check(c, secret+"x", now) || hasher.Check(c, "", now) {
 		t.Errorf("client_secret_basic: %v %v", err, c)
 	}
 	c.SecretExpiresAt = now

@@ -138,7 +138,8 @@ func checkRedirectURI(uri, applicationType string, pol Policy, reserved []string
 	}
 	for name := range query {
 		if slices.Contains(reserved, strings.ToLower(name)) {
-			return fmt.Errorf("must not have the parameter %s in its query: the response has one of that name", strings.ToLower(name))
+			return fmt.Errorf("must not have the parameter %s in its query: the response has one of that name",
+				strings.ToLower(name))
 		}
 	}
 	if err := checkPath(u); err != nil {
@@ -214,7 +215,8 @@ var takenSchemes = strings.Fields(`
 	devtools debug package proc env unix tcp udp did openid openid-vc openid4vp openid-credential-offer haip mdoc otpauth otpauth-migration`)
 
 func taken(scheme string) bool {
-	return strings.ContainsAny(scheme, "+") || strings.HasPrefix(scheme, "ms-") || strings.HasPrefix(scheme, "web-") || len(scheme) < 2 || slices.Contains(takenSchemes, scheme)
+	return strings.ContainsAny(scheme, "+") || strings.HasPrefix(scheme, "ms-") || strings.HasPrefix(scheme, "web-") ||
+		len(scheme) < 2 || slices.Contains(takenSchemes, scheme)
 }
 
 // checkLink says what is wrong with an address that is shown to people as a link or fetched as a picture: http and https only, any host.

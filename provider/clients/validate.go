@@ -48,7 +48,8 @@ const (
 
 // AuthMethods are the ways a client may say who it is at the token endpoint, as published in
 // token_endpoint_auth_methods_supported.
-var AuthMethods = []string{oauth.AuthClientSecretBasic, oauth.AuthClientSecretPost, oauth.AuthClientSecretJWT, oauth.AuthPrivateKeyJWT, oauth.AuthNone}
+var AuthMethods = []string{oauth.AuthClientSecretBasic, oauth.AuthClientSecretPost, oauth.AuthClientSecretJWT,
+	oauth.AuthPrivateKeyJWT, oauth.AuthNone}
 
 // GrantType is a grant type that clients may be registered for.
 type GrantType struct {
@@ -95,7 +96,8 @@ func validate(m Metadata, pol Policy, typ string) (Metadata, error) {
 		}
 	}
 	var found []error
-	for _, check := range []check{checkRedirects, checkTexts, checkAddresses, checkAuthentication, checkAlgorithms, checkSignIn} {
+	for _, check := range []check{checkRedirects, checkTexts, checkAddresses, checkAuthentication, checkAlgorithms,
+		checkSignIn} {
 		found = append(found, check(&m, pol, typ))
 	}
 	err := joined(found...)
@@ -227,7 +229,8 @@ func checkGrants(m *Metadata, pol Policy, typ string) error {
 			return invalid("grant_types may contain %s", strings.Join(allowed, ", "))
 		}
 	}
-	if len(m.ResponseTypes) == 0 && (len(m.GrantTypes) == 0 || slices.Contains(m.GrantTypes, oauth.GrantAuthorizationCode)) {
+	if len(m.ResponseTypes) == 0 && (len(m.GrantTypes) == 0 || slices.Contains(m.GrantTypes,
+		oauth.GrantAuthorizationCode)) {
 		m.ResponseTypes = []string{"code"}
 	}
 	var needed []string
@@ -277,7 +280,8 @@ func checkRedirects(m *Metadata, pol Policy, _ string) error {
 	for i, uri := range m.RedirectURIs {
 		if err := checkRedirectURI(uri, m.ApplicationType, pol, reservedParameters); err != nil {
 			found = append(found, invalidRedirect("redirect_uris number %d %s", i+1, err))
-		} else if m.ApplicationType == applicationWeb && slices.Contains(m.GrantTypes, oauth.GrantImplicit) && strings.HasPrefix(uri, "http:") {
+		} else if m.ApplicationType == applicationWeb && slices.Contains(m.GrantTypes, oauth.GrantImplicit) &&
+			strings.HasPrefix(uri, "http:") {
 			found = append(found, invalidRedirect("redirect_uris number %d must be https: tokens travel in it (OpenID Connect Registration section 2)", i+1))
 		}
 	}
@@ -297,7 +301,8 @@ func checkTexts(m *Metadata, pol Policy, _ string) error {
 	if len(m.Contacts) > maxList {
 		return invalid("contacts may have %d values at most", maxList)
 	}
-	for _, t := range append([][2]string{{"client_name", m.ClientName}, {"software_id", m.SoftwareID}, {"software_version", m.SoftwareVersion}}, pairs("contacts", m.Contacts)...) {
+	for _, t := range append([][2]string{{"client_name", m.ClientName}, {"software_id", m.SoftwareID},
+		{"software_version", m.SoftwareVersion}}, pairs("contacts", m.Contacts)...) {
 		if err := CheckText(t[1]); err != nil {
 			return invalid("%s %s", t[0], err)
 		}
@@ -358,7 +363,8 @@ func CheckText(s string) error {
 
 func checkAddresses(m *Metadata, pol Policy, _ string) error {
 	var found []error
-	for _, l := range [][2]string{{"client_uri", m.ClientURI}, {"logo_uri", m.LogoURI}, {"policy_uri", m.PolicyURI}, {"tos_uri", m.TOSURI}} {
+	for _, l := range [][2]string{{"client_uri", m.ClientURI}, {"logo_uri", m.LogoURI}, {"policy_uri", m.PolicyURI},
+		{"tos_uri", m.TOSURI}} {
 		if l[1] == "" {
 			continue
 		}
@@ -367,7 +373,8 @@ func checkAddresses(m *Metadata, pol Policy, _ string) error {
 		}
 	}
 	for _, e := range [][2]string{
-		{"jwks_uri", m.JWKSURI}, {"sector_identifier_uri", m.SectorIdentifierURI}, {"initiate_login_uri", m.InitiateLoginURI},
+		{"jwks_uri", m.JWKSURI}, {"sector_identifier_uri", m.SectorIdentifierURI},
+		{"initiate_login_uri", m.InitiateLoginURI},
 		{"backchannel_logout_uri", m.BackchannelLogoutURI}, {"frontchannel_logout_uri", m.FrontchannelLogoutURI},
 	} {
 		if e[1] == "" {
@@ -385,7 +392,8 @@ func checkAddresses(m *Metadata, pol Policy, _ string) error {
 	if m.InitiateLoginURI != "" && !strings.HasPrefix(m.InitiateLoginURI, "https://") {
 		return invalid("initiate_login_uri must be an https address (OpenID Connect Registration section 2)")
 	}
-	if m.FrontchannelLogoutURI != "" && !slices.ContainsFunc(m.RedirectURIs, func(r string) bool { return Origin(r) != "" && Origin(r) == Origin(m.FrontchannelLogoutURI) }) {
+	if m.FrontchannelLogoutURI != "" && !slices.ContainsFunc(m.RedirectURIs,
+		func(r string) bool { return Origin(r) != "" && Origin(r) == Origin(m.FrontchannelLogoutURI) }) {
 		return invalid("frontchannel_logout_uri must have scheme, host and port of one of the redirect_uris (Front-Channel Logout section 2)")
 	}
 	if len(m.RequestURIs) > maxList {
@@ -433,7 +441,8 @@ func checkAuthentication(m *Metadata, _ Policy, _ string) error {
 	case oauth.AuthClientSecretJWT:
 		return oneOf("token_endpoint_auth_signing_alg", m.TokenEndpointAuthAlg, keys.HMACAlgorithms)
 	}
-	return oneOf("token_endpoint_auth_signing_alg", m.TokenEndpointAuthAlg, slices.Concat(keys.AcceptedSigningAlgorithms, keys.HMACAlgorithms))
+	return oneOf("token_endpoint_auth_signing_alg", m.TokenEndpointAuthAlg,
+		slices.Concat(keys.AcceptedSigningAlgorithms, keys.HMACAlgorithms))
 }
 
 // hasPrivateParts reports whether a JWK Set has anything in it that is nobody's business but the
@@ -467,17 +476,20 @@ func checkAlgorithms(m *Metadata, pol Policy, typ string) error {
 	if m.AccessTokenSignedResponseAlg != "" && typ != TypeAPI {
 		return invalid("access_token_signed_response_alg is said by the API that reads the tokens, not by the application that asks for them")
 	}
-	if err := oneOf("access_token_signed_response_alg", m.AccessTokenSignedResponseAlg, keys.SigningAlgorithms); err != nil {
+	if err := oneOf("access_token_signed_response_alg", m.AccessTokenSignedResponseAlg,
+		keys.SigningAlgorithms); err != nil {
 		return err
 	}
 	if m.IDTokenSignedResponseAlg == "none" {
 		switch {
 		case !pol.AllowNone:
 			return invalid("id_token_signed_response_alg must be one of %s", strings.Join(keys.SigningAlgorithms, ", "))
-		case slices.ContainsFunc(m.ResponseTypes, func(s string) bool { rt, err := oauth.ParseResponseType(s); return err == nil && rt.IDToken }):
+		case slices.ContainsFunc(m.ResponseTypes,
+			func(s string) bool { rt, err := oauth.ParseResponseType(s); return err == nil && rt.IDToken }):
 			return invalid("id_token_signed_response_alg none is not possible where ID tokens come from the authorization endpoint (OpenID Connect Registration section 2)")
 		}
-	} else if err := oneOf("id_token_signed_response_alg", m.IDTokenSignedResponseAlg, keys.SigningAlgorithms); err != nil {
+	} else if err := oneOf("id_token_signed_response_alg", m.IDTokenSignedResponseAlg,
+		keys.SigningAlgorithms); err != nil {
 		return err
 	}
 	if err := oneOf("userinfo_signed_response_alg", m.UserinfoSignedResponseAlg, keys.SigningAlgorithms); err != nil {
@@ -486,7 +498,8 @@ func checkAlgorithms(m *Metadata, pol Policy, typ string) error {
 	switch alg := m.RequestObjectSigningAlg; {
 	case alg == "none":
 		if !pol.AllowNone || m.RequireSignedRequestObject {
-			return invalid("request_object_signing_alg must be one of %s", strings.Join(keys.AcceptedSigningAlgorithms, ", "))
+			return invalid("request_object_signing_alg must be one of %s", strings.Join(keys.AcceptedSigningAlgorithms,
+				", "))
 		}
 	case alg != "" || m.RequireSignedRequestObject:
 		if err := oneOf("request_object_signing_alg", alg, keys.AcceptedSigningAlgorithms); err != nil {
@@ -507,7 +520,8 @@ func checkAlgorithms(m *Metadata, pol Policy, typ string) error {
 	} {
 		if *e.alg == "" {
 			if *e.enc != "" {
-				return invalid("%s_enc is only possible with %s_alg (OpenID Connect Registration section 2)", e.name, e.name)
+				return invalid("%s_enc is only possible with %s_alg (OpenID Connect Registration section 2)", e.name,
+					e.name)
 			}
 			continue
 		}

@@ -13,7 +13,8 @@ import (
 
 // known are the grant types of the provider.
 var known = []GrantType{
-	{Name: "authorization_code", SelfRegistered: true}, {Name: "client_credentials"}, {Name: "implicit", SelfRegistered: true},
+	{Name: "authorization_code", SelfRegistered: true}, {Name: "client_credentials"},
+	{Name: "implicit", SelfRegistered: true},
 	{Name: "refresh_token", SelfRegistered: true},
 }
 
@@ -45,32 +46,49 @@ func TestRedirectURIsThatMayNeverBeRegistered(t *testing.T) {
 	for _, uri := range []string{
 		"",
 		// authority confusion
-		"https://a.test@evil.test/cb", "https://a.test:443@evil.test/cb", `https://evil.test\@a.test/cb`, "https://evil.test%5C@a.test/cb",
-		"https://a.test%2eevil.test/cb", "https://a.test%00.evil.test/cb", "https:///a.test/cb", "https:a.test/cb", "//a.test/cb", "https://a。test/cb",
-		"https://@a.test/cb", "https://a.test:/cb", "https://a.test:0/cb", "https://a.test:99999/cb", "https://a..test/cb", "https://a.test./cb", "https://.a.test/cb",
-		"https://127.1/cb", "https://2130706433/cb", "https://0x7f.1/cb", "https://[::ffff:127.0.0.1]/cb", "https://[fe80::1%25eth0]/cb", "https://[::1/cb",
+		"https://a.test@evil.test/cb", "https://a.test:443@evil.test/cb", `https://evil.test\@a.test/cb`,
+		"https://evil.test%5C@a.test/cb",
+		"https://a.test%2eevil.test/cb", "https://a.test%00.evil.test/cb", "https:///a.test/cb", "https:a.test/cb",
+		"//a.test/cb", "https://a。test/cb",
+		"https://@a.test/cb", "https://a.test:/cb", "https://a.test:0/cb", "https://a.test:99999/cb",
+		"https://a..test/cb", "https://a.test./cb", "https://.a.test/cb",
+		"https://127.1/cb", "https://2130706433/cb", "https://0x7f.1/cb", "https://[::ffff:127.0.0.1]/cb",
+		"https://[fe80::1%25eth0]/cb", "https://[::1/cb",
 		"https://ä.example/cb", "https://a.test:4a/cb",
 		// wildcards
 		"https://*.a.test/cb", "https://a.test/*", "https://a.test/cb?x=*", "*", "https://*",
 		// schemes that do something
-		"javascript:alert(1)", "JaVaScRiPt:alert(1)", "java%0ascript:alert(1)", "java\nscript:alert(1)", "\tjavascript:alert(1)", " javascript:alert(1)",
-		"javascript://a.test/%0aalert(1)", "data:text/html,x", "vbscript:x", "blob:x", "blob:https://a.test/1", "file:///etc/passwd", "about:blank",
-		"view-source:https://a.test", "ftp://a.test/", "urn:x", "ws://a.test/", "wss://a.test/", "filesystem:https://a.test/x", "mailto:a@a.test", "tel:1",
-		"intent://x#Intent;scheme=a;end", "ms-settings:x", "search-ms:x", "chrome-extension://x/cb", "web+app:cb", "x:cb", "1app:/cb", "-app:/cb",
+		"javascript:alert(1)", "JaVaScRiPt:alert(1)", "java%0ascript:alert(1)", "java\nscript:alert(1)",
+		"\tjavascript:alert(1)", " javascript:alert(1)",
+		"javascript://a.test/%0aalert(1)", "data:text/html,x", "vbscript:x", "blob:x", "blob:https://a.test/1",
+		"file:///etc/passwd", "about:blank",
+		"view-source:https://a.test", "ftp://a.test/", "urn:x", "ws://a.test/", "wss://a.test/",
+		"filesystem:https://a.test/x", "mailto:a@a.test", "tel:1",
+		"intent://x#Intent;scheme=a;end", "ms-settings:x", "search-ms:x", "chrome-extension://x/cb", "web+app:cb",
+		"x:cb", "1app:/cb", "-app:/cb",
 		// fragments, users, reserved parameters
-		"https://a.test/cb#x", "https://a.test/cb#", "https://u:p@a.test/cb", "https://u@a.test/cb", "https://:@a.test/cb",
-		"https://a.test/cb?code=1", "https://a.test/cb?state=1&iss=x", "https://a.test/cb?error=x", "https://a.test/cb?error_description=x",
-		"https://a.test/cb?a=1&id_token=x", "https://a.test/cb?access_token=x", "https://a.test/cb?session_state=x", "https://a.test/cb?%63ode=1",
-		"https://a.test/cb?CODE=1", "https://a.test/cb?response=x", "https://a.test/cb?a=1;b=2", "https://a.test/cb?code",
+		"https://a.test/cb#x", "https://a.test/cb#", "https://u:p@a.test/cb", "https://u@a.test/cb",
+		"https://:@a.test/cb",
+		"https://a.test/cb?code=1", "https://a.test/cb?state=1&iss=x", "https://a.test/cb?error=x",
+		"https://a.test/cb?error_description=x",
+		"https://a.test/cb?a=1&id_token=x", "https://a.test/cb?access_token=x", "https://a.test/cb?session_state=x",
+		"https://a.test/cb?%63ode=1",
+		"https://a.test/cb?CODE=1", "https://a.test/cb?response=x", "https://a.test/cb?a=1;b=2",
+		"https://a.test/cb?code",
 		// what browsers rewrite
-		"https://a.test/./cb", "https://a.test/x/../cb", "https://a.test/%2e%2e/x", "https://a.test/c b", "https://a.test/cb\n", "https://a.test/cb\x00",
-		`https://a.test\cb`, "https://a.test/cb\u202e", "https://a.test/c\u00e4", "https://a.test/%zz", "https://a.test/<x>", `https://a.test/"x`,
-		"HTTPS://a.test/cb", "Https://a.test/cb", "http:/cb", "https:/cb", "http://", "https://?x", "/cb", "cb", "a.test/cb",
-		"http://a.test/cb", "http://localhost.evil.test/cb", "http://evil-localhost/cb", "http://127.0.0.1.evil.test/cb",
+		"https://a.test/./cb", "https://a.test/x/../cb", "https://a.test/%2e%2e/x", "https://a.test/c b",
+		"https://a.test/cb\n", "https://a.test/cb\x00",
+		`https://a.test\cb`, "https://a.test/cb\u202e", "https://a.test/c\u00e4", "https://a.test/%zz",
+		"https://a.test/<x>", `https://a.test/"x`,
+		"HTTPS://a.test/cb", "Https://a.test/cb", "http:/cb", "https:/cb", "http://", "https://?x", "/cb", "cb",
+		"a.test/cb",
+		"http://a.test/cb", "http://localhost.evil.test/cb", "http://evil-localhost/cb",
+		"http://127.0.0.1.evil.test/cb",
 		"https://" + strings.Repeat("a", 64) + ".test/cb", "https://a.test/" + strings.Repeat("x", 2001),
 	} {
 		for _, m := range []Metadata{web(uri), native(uri), web("https://ok.test/cb", uri)} {
-			for _, pol := range []Policy{{GrantTypes: known}, dynamic, {GrantTypes: known, Dynamic: true, AllowHTTPLoopback: true}} {
+			for _, pol := range []Policy{{GrantTypes: known}, dynamic, {GrantTypes: known, Dynamic: true,
+				AllowHTTPLoopback: true}} {
 				if _, err := Validate(m, pol); codeOf(t, err) != oauth.InvalidRedirectURI {
 					t.Errorf("%q (%s, dynamic %v): %v", uri, m.ApplicationType, pol.Dynamic, err)
 				}
@@ -119,8 +137,10 @@ func TestRedirectURIsByKindOfApplication(t *testing.T) {
 			want bool
 		}{
 			{"web", web(c.uri), Policy{GrantTypes: known}, c.web}, {"web, dynamic", web(c.uri), dynamic, c.webDynamic},
-			{"web, dynamic, loopback", web(c.uri), Policy{GrantTypes: known, Dynamic: true, AllowHTTPLoopback: true}, c.webLoopback},
-			{"native", native(c.uri), Policy{GrantTypes: known}, c.nat}, {"native, dynamic", native(c.uri), dynamic, c.natDynam},
+			{"web, dynamic, loopback", web(c.uri), Policy{GrantTypes: known, Dynamic: true, AllowHTTPLoopback: true},
+				c.webLoopback},
+			{"native", native(c.uri), Policy{GrantTypes: known}, c.nat}, {"native, dynamic", native(c.uri), dynamic,
+				c.natDynam},
 		} {
 			_, err := Validate(try.m, try.pol)
 			if got := err == nil; got != try.want {
@@ -138,8 +158,10 @@ func TestDefaultsAreThoseOfTheStandards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Metadata{RedirectURIs: []string{"https://a.test/cb"}, TokenEndpointAuthMethod: "client_secret_basic", GrantTypes: []string{"authorization_code"},
-		ResponseTypes: []string{"code"}, ApplicationType: "web", SubjectType: "public", IDTokenSignedResponseAlg: "RS256"}
+	want := Metadata{RedirectURIs: []string{"https://a.test/cb"}, TokenEndpointAuthMethod: "client_secret_basic",
+		GrantTypes:    []string{"authorization_code"},
+		ResponseTypes: []string{"code"}, ApplicationType: "web", SubjectType: "public",
+		IDTokenSignedResponseAlg: "RS256"}
 	if !reflect.DeepEqual(m, want) {
 		t.Errorf("got  %+v\nwant %+v", m, want)
 	}
@@ -147,7 +169,8 @@ func TestDefaultsAreThoseOfTheStandards(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(again, m) {
 		t.Errorf("a second time: %+v %v", again, err)
 	}
-	m.IDTokenEncryptedResponseAlg, m.JWKS = "ECDH-ES", json.RawMessage(strings.Replace(testJWKS, `"use":"sig","alg":"ES256"`, `"use":"enc"`, 1))
+	m.IDTokenEncryptedResponseAlg, m.JWKS = "ECDH-ES",
+		json.RawMessage(strings.Replace(testJWKS, `"use":"sig","alg":"ES256"`, `"use":"enc"`, 1))
 	if m, err = Validate(m, dynamic); err != nil || m.IDTokenEncryptedResponseEnc != "A128CBC-HS256" {
 		t.Errorf("id_token_encrypted_response_enc %q %v", m.IDTokenEncryptedResponseEnc, err)
 	}
@@ -167,7 +190,8 @@ func TestGrantTypesFitResponseTypes(t *testing.T) {
 		{nil, l("none"), l("authorization_code"), l("none")},
 		{l("authorization_code"), nil, l("authorization_code"), l("code")},
 		{l("authorization_code", "refresh_token"), l("code"), l("authorization_code", "refresh_token"), l("code")},
-		{l("authorization_code", "implicit"), l("code id_token token", "code token"), l("authorization_code", "implicit"), l("code id_token token", "code token")},
+		{l("authorization_code", "implicit"), l("code id_token token", "code token"),
+			l("authorization_code", "implicit"), l("code id_token token", "code token")},
 		{l("authorization_code", "authorization_code"), l("code", "code"), l("authorization_code"), l("code")},
 		{l("authorization_code"), l("id_token"), nil, nil},
 		{l("implicit"), l("code"), nil, nil},
@@ -181,7 +205,8 @@ func TestGrantTypesFitResponseTypes(t *testing.T) {
 		{nil, l(""), nil, nil},
 		{nil, l("code none"), nil, nil},
 		{l("password"), nil, nil, nil},
-		{l("authorization_code", "urn:ietf:params:oauth:grant-type:token-exchange"), nil, l("authorization_code"), l("code")},
+		{l("authorization_code", "urn:ietf:params:oauth:grant-type:token-exchange"), nil, l("authorization_code"),
+			l("code")},
 		{l("authorization_code", "client_credentials"), nil, l("authorization_code"), l("code")}, // dynamic
 	} {
 		m := web("https://a.test/cb")
@@ -193,7 +218,8 @@ func TestGrantTypesFitResponseTypes(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || !slices.Equal(got.GrantTypes, c.wantGrants) || !slices.Equal(got.ResponseTypes, c.wantResponses) {
+		if err != nil || !slices.Equal(got.GrantTypes, c.wantGrants) || !slices.Equal(got.ResponseTypes,
+			c.wantResponses) {
 			t.Errorf("%q %q: got %q %q %v", c.grants, c.responses, got.GrantTypes, got.ResponseTypes, err)
 		}
 	}
@@ -220,13 +246,17 @@ func TestMetadataThatIsRefused(t *testing.T) {
 		"private_key_jwt without keys": bent(func(m *Metadata) { m.TokenEndpointAuthMethod = "private_key_jwt" }),
 		"assertion alg none":           bent(func(m *Metadata) { m.TokenEndpointAuthAlg = "none" }),
 		"assertion alg of the other method": bent(func(m *Metadata) {
-			m.TokenEndpointAuthMethod, m.JWKS, m.TokenEndpointAuthAlg = "private_key_jwt", json.RawMessage(testJWKS), "HS256"
+			m.TokenEndpointAuthMethod, m.JWKS, m.TokenEndpointAuthAlg = "private_key_jwt", json.RawMessage(testJWKS),
+				"HS256"
 		}),
 		"HMAC assertion by RSA": bent(func(m *Metadata) { m.TokenEndpointAuthMethod, m.TokenEndpointAuthAlg = "client_secret_jwt", "RS256" }),
 		"jwks and jwks_uri":     bent(func(m *Metadata) { m.JWKS, m.JWKSURI = json.RawMessage(testJWKS), "https://a.test/jwks" }),
 		"jwks empty":            bent(func(m *Metadata) { m.JWKS = json.RawMessage(`{"keys":[]}`) }),
 		"jwks no set":           bent(func(m *Metadata) { m.JWKS = json.RawMessage(`{"kty":"EC"}`) }),
-		"jwks private":          bent(func(m *Metadata) { m.JWKS = json.RawMessage(strings.Replace(testJWKS, `"kty"`, `"d":"AQ","kty"`, 1)) }),
+		"jwks private": bent(func(m *Metadata) {
+			m.JWKS = json.RawMessage(strings.Replace(testJWKS, `"kty"`,
+				`"d":"AQ","kty"`, 1))
+		}),
 		"jwks symmetric beside": bent(func(m *Metadata) {
 			m.JWKS = json.RawMessage(strings.Replace(testJWKS, `[`, `[{"kty":"oct","k":"AQ"},`, 1))
 		}),
@@ -263,7 +293,10 @@ func TestMetadataThatIsRefused(t *testing.T) {
 		"request_uris many":          bent(func(m *Metadata) { m.RequestURIs = long }),
 		"request_uris urn":           bent(func(m *Metadata) { m.RequestURIs = []string{"urn:ietf:params:oauth:request_uri:x"} }),
 		"request_uris http":          bent(func(m *Metadata) { m.RequestURIs = []string{"http://a.test/r"} }),
-		"request_uris long":          bent(func(m *Metadata) { m.RequestURIs = []string{"https://a.test/" + strings.Repeat("x", 500)} }),
+		"request_uris long": bent(func(m *Metadata) {
+			m.RequestURIs = []string{"https://a.test/" +
+				strings.Repeat("x", 500)}
+		}),
 		"pairwise, two hosts": bent(func(m *Metadata) {
 			m.SubjectType = "pairwise"
 			m.RedirectURIs = append(m.RedirectURIs, "https://b.test/cb")
@@ -296,14 +329,18 @@ func TestMetadataThatIsRefused(t *testing.T) {
 		t.Errorf("RFC 7591 §3.2.1 what a self-registered client may not have is left out: %v %v", m.GrantTypes, err)
 	}
 	// Links and endpoints, every member.
-	for _, bad := range []string{"javascript:alert(1)", "data:text/html,x", `https://a.test/x"onload="`, "ftp://a.test/", "a.test", "https://", "https://u@a.test/", "//a.test/x",
+	for _, bad := range []string{"javascript:alert(1)", "data:text/html,x", `https://a.test/x"onload="`,
+		"ftp://a.test/", "a.test", "https://", "https://u@a.test/", "//a.test/x",
 		"file:///etc/passwd", "gopher://127.0.0.1:11211/", "https://a.test/\r\nx"} {
 		for member, set := range map[string]func(*Metadata){
 			"client_uri": func(m *Metadata) { m.ClientURI = bad }, "logo_uri": func(m *Metadata) { m.LogoURI = bad },
 			"policy_uri": func(m *Metadata) { m.PolicyURI = bad }, "tos_uri": func(m *Metadata) { m.TOSURI = bad },
-			"jwks_uri": func(m *Metadata) { m.JWKSURI = bad }, "sector_identifier_uri": func(m *Metadata) { m.SectorIdentifierURI = bad },
-			"initiate_login_uri": func(m *Metadata) { m.InitiateLoginURI = bad }, "backchannel_logout_uri": func(m *Metadata) { m.BackchannelLogoutURI = bad },
-			"frontchannel_logout_uri": func(m *Metadata) { m.FrontchannelLogoutURI = bad }, "request_uris": func(m *Metadata) { m.RequestURIs = []string{bad} },
+			"jwks_uri":                func(m *Metadata) { m.JWKSURI = bad },
+			"sector_identifier_uri":   func(m *Metadata) { m.SectorIdentifierURI = bad },
+			"initiate_login_uri":      func(m *Metadata) { m.InitiateLoginURI = bad },
+			"backchannel_logout_uri":  func(m *Metadata) { m.BackchannelLogoutURI = bad },
+			"frontchannel_logout_uri": func(m *Metadata) { m.FrontchannelLogoutURI = bad },
+			"request_uris":            func(m *Metadata) { m.RequestURIs = []string{bad} },
 		} {
 			if _, err := Validate(bent(set), Policy{GrantTypes: known}); codeOf(t, err) != oauth.InvalidClientMetadata {
 				t.Errorf("%s %q: %v", member, bad, err)
@@ -324,7 +361,8 @@ func TestMetadataThatIsAccepted(t *testing.T) {
 		"terms on another host": {bent(func(m *Metadata) {
 			m.TOSURI, m.PolicyURI, m.LogoURI = "https://terms.example/x", "http://p.example", "https://l.example/l.png"
 		}), dynamic},
-		"request_uris with fragment": {bent(func(m *Metadata) { m.RequestURIs = []string{"https://a.test/r#hash"} }), dynamic},
+		"request_uris with fragment": {bent(func(m *Metadata) { m.RequestURIs = []string{"https://a.test/r#hash"} }),
+			dynamic},
 		"pairwise at one host": {bent(func(m *Metadata) {
 			m.SubjectType = "pairwise"
 			m.RedirectURIs = append(m.RedirectURIs, "https://A.test:8443/cb2")
@@ -335,7 +373,8 @@ func TestMetadataThatIsAccepted(t *testing.T) {
 		}), dynamic},
 		"unsigned ID token": {bent(func(m *Metadata) { m.IDTokenSignedResponseAlg = "none" }), allowNone},
 		"unsigned ID token beside an access token from the authorization endpoint": {bent(func(m *Metadata) {
-			m.IDTokenSignedResponseAlg, m.ResponseTypes, m.GrantTypes = "none", []string{"code token"}, []string{"authorization_code", "implicit"}
+			m.IDTokenSignedResponseAlg, m.ResponseTypes, m.GrantTypes = "none", []string{"code token"},
+				[]string{"authorization_code", "implicit"}
 		}), allowNone},
 		"unsigned request object": {bent(func(m *Metadata) { m.RequestObjectSigningAlg = "none" }), allowNone},
 		"max_age 0":               {bent(func(m *Metadata) { m.DefaultMaxAge = &zero }), dynamic},
@@ -344,11 +383,14 @@ func TestMetadataThatIsAccepted(t *testing.T) {
 			m.PostLogoutRedirectURIs, m.BackchannelLogoutURI, m.FrontchannelLogoutURI = []string{"https://a.test/bye?x=1"}, "https://a.test/bc", "https://A.test:443/fc"
 			m.BackchannelLogoutSessionRequired, m.FrontchannelLogoutSessionRequired = true, true
 		}), dynamic},
-		"private_key_jwt":           {bent(func(m *Metadata) { m.TokenEndpointAuthMethod, m.JWKSURI = "private_key_jwt", "https://a.test/jwks" }), dynamic},
-		"client_secret_jwt":         {bent(func(m *Metadata) { m.TokenEndpointAuthMethod, m.TokenEndpointAuthAlg = "client_secret_jwt", "HS512" }), dynamic},
-		"scopes of an admin":        {bent(func(m *Metadata) { m.Scope = "openid api:read" }), Policy{GrantTypes: known}},
-		"endpoints on loopback":     {bent(func(m *Metadata) { m.JWKSURI = "http://app.localhost:4000/jwks" }), Policy{GrantTypes: known}},
-		"encrypted request objects": {bent(func(m *Metadata) { m.RequestObjectEncryptionAlg = "RSA-OAEP-256" }), dynamic},
+		"private_key_jwt":   {bent(func(m *Metadata) { m.TokenEndpointAuthMethod, m.JWKSURI = "private_key_jwt", "https://a.test/jwks" }), dynamic},
+		"client_secret_jwt": {bent(func(m *Metadata) { m.TokenEndpointAuthMethod, m.TokenEndpointAuthAlg = "client_secret_jwt", "HS512" }), dynamic},
+		"scopes of an admin": {bent(func(m *Metadata) { m.Scope = "openid api:read" }),
+			Policy{GrantTypes: known}},
+		"endpoints on loopback": {bent(func(m *Metadata) { m.JWKSURI = "http://app.localhost:4000/jwks" }),
+			Policy{GrantTypes: known}},
+		"encrypted request objects": {bent(func(m *Metadata) { m.RequestObjectEncryptionAlg = "RSA-OAEP-256" }),
+			dynamic},
 	} {
 		got, err := Validate(c.m, c.pol)
 		if err != nil {

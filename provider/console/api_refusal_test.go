@@ -21,21 +21,27 @@ func TestChangesAreLostToNobody(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
 	a := as(t, w, storage.RoleOwner)
-	made := a.want(a.call("POST", "/people", map[string]any{"username": "Ada", "password": "a long enough phrase", "claims": map[string]any{"email": "ada@example.com", "name": "Ada"}}), http.StatusCreated)
+	made := a.want(a.call("POST", "/people", map[string]any{"username": "Ada", "password": "a long enough phrase",
+		"claims": map[string]any{"email": "ada@example.com", "name": "Ada"}}), http.StatusCreated)
 	if made.Header.Get("Location") != console.Base+"/people/"+made.str("sub") || made.str("username") != "ada" {
 		t.Errorf("%s %s", made.Header, made.text)
 	}
 	path, first := "/people/"+made.str("sub"), made.Header.Get("ETag")
-	a.want(a.call("PATCH", path, map[string]any{"claims": map[string]any{"name": "A"}}), http.StatusPreconditionRequired)
-	changed := a.want(a.call("PATCH", path, map[string]any{"claims": map[string]any{"name": "Ada King"}}, "If-Match", first), http.StatusOK)
-	if claims, _ := changed.json["claims"].(map[string]any); claims["name"] != "Ada King" || claims["email"] != "ada@example.com" {
+	a.want(a.call("PATCH", path, map[string]any{"claims": map[string]any{"name": "A"}}),
+		http.StatusPreconditionRequired)
+	changed := a.want(a.call("PATCH", path, map[string]any{"claims": map[string]any{"name": "Ada King"}}, "If-Match",
+		first), http.StatusOK)
+	if claims, _ := changed.json["claims"].(map[string]any); claims["name"] != "Ada King" ||
+		claims["email"] != "ada@example.com" {
 		t.Errorf("a patch changes what it names alone: %s", changed.text)
 	}
-	a.want(a.call("PATCH", path, map[string]any{"claims": map[string]any{"name": "Lost"}}, "If-Match", first), http.StatusPreconditionFailed)
+	a.want(a.call("PATCH", path, map[string]any{"claims": map[string]any{"name": "Lost"}}, "If-Match", first),
+		http.StatusPreconditionFailed)
 	for _, etag := range []string{`W/"1"`, "1", `"0"`, `"x"`, `"-1"`, `"99999999999999999999"`} {
 		a.want(a.call("PATCH", path, map[string]any{}, "If-Match", etag), http.StatusPreconditionFailed)
 	}
-	removed := a.want(a.call("PATCH", path, map[string]any{"claims": map[string]any{"email": nil}}, "If-Match", changed.Header.Get("ETag")), http.StatusOK)
+	removed := a.want(a.call("PATCH", path, map[string]any{"claims": map[string]any{"email": nil}}, "If-Match",
+		changed.Header.Get("ETag")), http.StatusOK)
 	if claims, _ := removed.json["claims"].(map[string]any); claims["email"] != nil || claims["name"] != "Ada King" {
 		t.Errorf("null removes a member (RFC 7396): %s", removed.text)
 	}
@@ -47,7 +53,8 @@ func TestChangesAreLostToNobody(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
-			got := a.call("PATCH", path, map[string]any{"claims": map[string]any{"nickname": strings.Repeat("n", i+1)}}, "If-Match", removed.Header.Get("ETag"))
+			got := a.call("PATCH", path, map[string]any{"claims": map[string]any{"nickname": strings.Repeat("n", i+1)}},
+				"If-Match", removed.Header.Get("ETag"))
 			mu.Lock()
 			defer mu.Unlock()
 			if got.StatusCode == http.StatusOK {
@@ -70,17 +77,22 @@ func TestTheSameRequestIsCarriedOutOnce(t *testing.T) {
 	body := map[string]any{"type": "web", "client_name": "Once", "redirect_uris": []string{"https://once.example/cb"}}
 	first := a.want(a.call("POST", "/applications", body, "Idempotency-Key", "k1"), http.StatusCreated)
 	again := a.want(a.call("POST", "/applications", body, "Idempotency-Key", "k1"), http.StatusCreated)
-	if first.str("client_secret") == "" || string(first.text) != string(again.text) || again.Header.Get("Location") != first.Header.Get("Location") || again.Header.Get("ETag") != first.Header.Get("ETag") {
+	if first.str("client_secret") == "" || string(first.text) != string(again.text) ||
+		again.Header.Get("Location") != first.Header.Get("Location") ||
+		again.Header.Get("ETag") != first.Header.Get("ETag") {
 		t.Errorf("%s, then %s", first.text, again.text)
 	}
 	body["client_name"] = "Another"
-	if got := a.want(a.call("POST", "/applications", body, "Idempotency-Key", "k1"), http.StatusUnprocessableEntity); !strings.Contains(got.str("type"), "idempotency-key-reused") {
+	if got := a.want(a.call("POST", "/applications", body, "Idempotency-Key", "k1"),
+		http.StatusUnprocessableEntity); !strings.Contains(got.str("type"), "idempotency-key-reused") {
 		t.Errorf("%s", got.text)
 	}
-	a.want(a.call("POST", "/people", map[string]any{"username": "k"}, "Idempotency-Key", "k1"), http.StatusUnprocessableEntity)
+	a.want(a.call("POST", "/people", map[string]any{"username": "k"}, "Idempotency-Key", "k1"),
+		http.StatusUnprocessableEntity)
 	// The key is the caller's: another one has keys of their own.
 	b := api{t, w, keyOf(t, w, person(t, w, "other", storage.RoleAdministrator))}
-	if got := b.want(b.call("POST", "/applications", body, "Idempotency-Key", "k1"), http.StatusCreated); got.str("client_id") == first.str("client_id") {
+	if got := b.want(b.call("POST", "/applications", body, "Idempotency-Key", "k1"),
+		http.StatusCreated); got.str("client_id") == first.str("client_id") {
 		t.Error("an answer was shown to another caller")
 	}
 	for _, key := range []string{"", "with blank", strings.Repeat("k", 201), "é"} {
@@ -159,7 +171,8 @@ func TestListsComeInPages(t *testing.T) {
 		t.Fatal("pages without end")
 		return nil
 	}
-	if all := read("/people", "username", ""); !slices.Equal(all, []string{"ada", "api-owner", "bob", "cyd", "dan", "eve"}) {
+	if all := read("/people", "username", ""); !slices.Equal(all, []string{"ada", "api-owner", "bob", "cyd", "dan",
+		"eve"}) {
 		t.Errorf("%v", all)
 	}
 	if all := read("/people", "username", "&q=EXAMPLE+c"); !slices.Equal(all, []string{"cyd"}) && len(all) != 6 {
@@ -171,26 +184,35 @@ func TestListsComeInPages(t *testing.T) {
 	if all := read("/groups", "name", ""); !slices.Equal(all, []string{"g-ada", "g-bob", "g-cyd", "g-dan", "g-eve"}) {
 		t.Errorf("%v", all)
 	}
-	if all := read("/applications", "client_id", ""); !slices.Equal(all, []string{"c-ada", "c-bob", "c-cyd", "c-dan", "c-eve"}) {
+	if all := read("/applications", "client_id", ""); !slices.Equal(all, []string{"c-ada", "c-bob", "c-cyd", "c-dan",
+		"c-eve"}) {
 		t.Errorf("%v", all)
 	}
 	if all := read("/applications", "client_id", "&q=APP+d"); !slices.Equal(all, []string{"c-ada", "c-cyd", "c-dan"}) {
 		t.Errorf("search: %v", all)
 	}
-	if all := read("/events", "id", "&verb=group."); len(all) != 5 || !slices.IsSortedFunc(all, func(a, b string) int { return strings.Compare(b, a) }) {
+	if all := read("/events", "id", "&verb=group."); len(all) != 5 ||
+		!slices.IsSortedFunc(all, func(a, b string) int { return strings.Compare(b, a) }) {
 		t.Errorf("events: %v", all)
 	}
 	// A cursor is good for its list alone.
 	cursor := url.QueryEscape(a.call("GET", "/people?limit=2", nil).str("next"))
 	b := api{t, w, keyOf(t, w, person(t, w, "other", storage.RoleOwner))}
 	for what, got := range map[string]answer{
-		"of another list": a.call("GET", "/groups?cursor="+cursor, nil), "with another filter": a.call("GET", "/people?q=a&cursor="+cursor, nil),
-		"of another caller": b.call("GET", "/people?cursor="+cursor, nil), "forged": a.call("GET", "/people?cursor=YWRh", nil), "empty": a.call("GET", "/people?cursor=", nil),
-		"not base64": a.call("GET", "/people?cursor=%24%7B", nil), "long": a.call("GET", "/people?cursor="+strings.Repeat("A", 9000), nil),
-		"limit 0": a.call("GET", "/people?limit=0", nil), "limit -1": a.call("GET", "/people?limit=-1", nil), "a huge limit": a.call("GET", "/people?limit=2147483648", nil),
-		"limit abc": a.call("GET", "/people?limit=abc", nil), "an unknown parameter": a.call("GET", "/people?sort=password_hash", nil), "an operator": a.call("GET", "/people?$where=1", nil),
-		"a parameter twice": a.call("GET", "/people?q=a&q=b", nil), "no role": a.call("GET", "/people?role=root", nil), "no time": a.call("GET", "/events?since=yesterday", nil),
-		"a long search": a.call("GET", "/people?q="+strings.Repeat("a", 501), nil), "NUL": a.call("GET", "/people?q=%00", nil), "not UTF-8": a.call("GET", "/people?q=%ff", nil),
+		"of another list": a.call("GET", "/groups?cursor="+cursor, nil), "with another filter": a.call("GET",
+			"/people?q=a&cursor="+cursor, nil),
+		"of another caller": b.call("GET", "/people?cursor="+cursor, nil),
+		"forged":            a.call("GET", "/people?cursor=YWRh", nil), "empty": a.call("GET", "/people?cursor=", nil),
+		"not base64": a.call("GET", "/people?cursor=%24%7B", nil),
+		"long":       a.call("GET", "/people?cursor="+strings.Repeat("A", 9000), nil),
+		"limit 0":    a.call("GET", "/people?limit=0", nil), "limit -1": a.call("GET", "/people?limit=-1", nil),
+		"a huge limit": a.call("GET", "/people?limit=2147483648", nil),
+		"limit abc":    a.call("GET", "/people?limit=abc", nil), "an unknown parameter": a.call("GET",
+			"/people?sort=password_hash", nil), "an operator": a.call("GET", "/people?$where=1", nil),
+		"a parameter twice": a.call("GET", "/people?q=a&q=b", nil), "no role": a.call("GET", "/people?role=root", nil),
+		"no time":       a.call("GET", "/events?since=yesterday", nil),
+		"a long search": a.call("GET", "/people?q="+strings.Repeat("a", 501), nil),
+		"NUL":           a.call("GET", "/people?q=%00", nil), "not UTF-8": a.call("GET", "/people?q=%ff", nil),
 	} {
 		if got.StatusCode != http.StatusBadRequest || len(got.fields()) != 1 {
 			t.Errorf("%s: %d %s", what, got.StatusCode, got.text)
@@ -216,21 +238,26 @@ func TestBodiesThatAreNotAsTheyShouldBe(t *testing.T) {
 		{"two values", "POST", "/people", `{"username":"x"}{}`, nil, 400, ""},
 		{"not UTF-8", "POST", "/people", "{\"username\":\"\xff\"}", nil, 400, ""},
 		{"nested deep", "POST", "/people", strings.Repeat("[", 100_000), nil, 400, ""},
-		{"nested deep in a patch", "PATCH", "/people/" + u.ID, `{"claims":` + strings.Repeat(`{"a":`, 10_000), []string{"If-Match", "*"}, 400, ""},
+		{"nested deep in a patch", "PATCH", "/people/" + u.ID, `{"claims":` + strings.Repeat(`{"a":`, 10_000),
+			[]string{"If-Match", "*"}, 400, ""},
 		{"too large", "POST", "/people", `{"username":"` + strings.Repeat("x", 300_000) + `"}`, nil, 413, ""},
 		{"a form", "POST", "/people", "username=x", []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, ""},
 		{"no media type", "POST", "/people", `{"username":"x"}`, []string{"Content-Type", ""}, 415, ""},
 		{"text", "POST", "/people", `{"username":"x"}`, []string{"Content-Type", "text/plain"}, 415, ""},
-		{"another charset", "POST", "/people", `{"username":"x"}`, []string{"Content-Type", "application/json; charset=utf-16"}, 415, ""},
+		{"another charset", "POST", "/people", `{"username":"x"}`,
+			[]string{"Content-Type", "application/json; charset=utf-16"}, 415, ""},
 		{"a number for a text", "POST", "/people", `{"username":7}`, nil, 400, "username"},
 		{"an operator for a text", "POST", "/people", `{"username":{"$ne":null}}`, nil, 400, "username"},
 		{"a text for a list", "POST", "/people", `{"username":"x","groups":"staff"}`, nil, 400, "groups"},
-		{"a wrong type deep down", "POST", "/people", `{"username":"x","claims":{"email":[1]}}`, nil, 400, "claims.email"},
+		{"a wrong type deep down", "POST", "/people", `{"username":"x","claims":{"email":[1]}}`, nil, 400,
+			"claims.email"},
 		{"no username", "POST", "/people", `{}`, nil, 422, "username"},
 		{"a weak password", "POST", "/people", `{"username":"x","password":"12345"}`, nil, 422, "password"},
 		{"a group that is none", "POST", "/people", `{"username":"x","groups":["nowhere"]}`, nil, 422, "groups"},
-		{"an address that is none", "POST", "/people", `{"username":"x","claims":{"email":"nobody"}}`, nil, 422, "claims.email"},
-		{"a redirect that is none", "POST", "/applications", `{"type":"web","redirect_uris":["javascript:alert(1)"]}`, nil, 422, "redirect_uris"},
+		{"an address that is none", "POST", "/people", `{"username":"x","claims":{"email":"nobody"}}`, nil, 422,
+			"claims.email"},
+		{"a redirect that is none", "POST", "/applications", `{"type":"web","redirect_uris":["javascript:alert(1)"]}`,
+			nil, 422, "redirect_uris"},
 		{"a role that is none", "PUT", "/people/" + u.ID + "/role", `{"role":"root"}`, nil, 422, "role"},
 		{"an algorithm that is none", "POST", "/key-rotations", `{"algorithms":["HS256"]}`, nil, 422, "algorithms"},
 		{"too long a life", "POST", "/initial-access-tokens", `{"expires_in":99999999999}`, nil, 422, "expires_in"},
@@ -247,14 +274,16 @@ func TestBodiesThatAreNotAsTheyShouldBe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, member := range []string{"id", "_id", "sub", "role", "roles", "isAdmin", "disabled", "emailVerified", "passwordHash", "password_hash", "totpSecret", "factors", "created_at", "updated_at",
+	for _, member := range []string{"id", "_id", "sub", "role", "roles", "isAdmin", "disabled", "emailVerified",
+		"passwordHash", "password_hash", "totpSecret", "factors", "created_at", "updated_at",
 		"createdAt", "tenant", "credentials", "$set", "__proto__", "version", "username", "password"} {
 		got := a.call("PATCH", "/people/"+u.ID, map[string]any{member: "owner"}, "If-Match", "*")
 		if got.StatusCode != http.StatusBadRequest || !slices.Contains(got.fields(), member) {
 			t.Errorf("%s: %d %s", member, got.StatusCode, got.text)
 		}
 	}
-	for _, member := range []string{"client_id", "secret_hash", "client_secret", "dynamic", "registration_token_hash", "sector_host", "version", "created_at"} {
+	for _, member := range []string{"client_id", "secret_hash", "client_secret", "dynamic", "registration_token_hash",
+		"sector_host", "version", "created_at"} {
 		c := w.AddClient("mass-" + strings.ReplaceAll(member, "_", "-"))
 		got := a.call("PATCH", "/applications/"+c.ID, map[string]any{member: "x"}, "If-Match", "*")
 		if got.StatusCode != http.StatusBadRequest || !slices.Contains(got.fields(), member) {
@@ -265,7 +294,8 @@ func TestBodiesThatAreNotAsTheyShouldBe(t *testing.T) {
 		t.Errorf("the person was changed: %+v %v", after, err)
 	}
 	// An address has one spelling, and a method one meaning.
-	for _, path := range []string{"/people/", "//people", "/People", "/people;x", "/people/..%2fpeople", "/people/%2e%2e/people", "/nowhere", "/people/" + u.ID + "/"} {
+	for _, path := range []string{"/people/", "//people", "/People", "/people;x", "/people/..%2fpeople",
+		"/people/%2e%2e/people", "/nowhere", "/people/" + u.ID + "/"} {
 		if got := a.plain("GET", path); got != http.StatusNotFound && got != http.StatusBadRequest {
 			t.Errorf("%s: %d", path, got)
 		}
@@ -285,7 +315,10 @@ func (a api) plain(method, path string) int {
 		a.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+a.token)
-	resp, err := (&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(r)
+	resp, err := (&http.Client{CheckRedirect: func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}}).Do(r)
 	if err != nil {
 		a.Fatal(err)
 	}
@@ -304,7 +337,8 @@ func TestAPIKeysEndWithTheirTimeTheirHolderAndTheirRole(t *testing.T) {
 	if err != nil || len(keys) != 1 || !keys[0].LastUsed.Equal(w.Web.Now()) || keys[0].LastFrom != "127.0.0.1" {
 		t.Errorf("the last use: %+v %v", keys, err)
 	}
-	if strings.Contains(a.token, keys[0].SecretHash) || strings.Contains(w.Log.String(), a.token) || strings.Contains(w.Log.String(), strings.SplitN(a.token, ".", 2)[1]) {
+	if strings.Contains(a.token, keys[0].SecretHash) || strings.Contains(w.Log.String(), a.token) ||
+		strings.Contains(w.Log.String(), strings.SplitN(a.token, ".", 2)[1]) {
 		t.Error("the key is in the log, or its hash in the key")
 	}
 	// No key makes another, and none goes beyond its scope.
@@ -315,20 +349,25 @@ func TestAPIKeysEndWithTheirTimeTheirHolderAndTheirRole(t *testing.T) {
 	unauthorized := func(what, token string) {
 		t.Helper()
 		got := api{t, w, token}.call("GET", "/people", nil)
-		if got.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(got.Header.Get("WWW-Authenticate"), "Bearer") {
+		if got.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(got.Header.Get("WWW-Authenticate"),
+			"Bearer") {
 			t.Errorf("%s: %d %s", what, got.StatusCode, got.text)
 		}
 	}
 	id, secret, _ := strings.Cut(a.token, ".")
-	for what, token := range map[string]string{"without a secret": id, "with an empty secret": id + ".", "with another secret": id + ".x" + secret[1:], "of another prefix": "x" + a.token,
-		"of no key": "lkk_none." + secret, "with something after it": a.token + "x", "long": "lkk_" + strings.Repeat("x", 20_000) + ".x"} {
+	for what, token := range map[string]string{"without a secret": id, "with an empty secret": id + ".",
+		"with another secret": id + ".x" + secret[1:], "of another prefix": "x" + a.token,
+		"of no key": "lkk_none." + secret, "with something after it": a.token + "x", "long": "lkk_" +
+			strings.Repeat("x", 20_000) + ".x"} {
 		unauthorized(what, token)
 	}
 	w.Clock.Advance(2 * time.Minute) // what was wrong is counted
-	if got := (api{t, w, ""}).call("GET", "/people?access_token="+a.token, nil); got.StatusCode != http.StatusBadRequest {
+	if got := (api{t, w, ""}).call("GET", "/people?access_token="+a.token,
+		nil); got.StatusCode != http.StatusBadRequest {
 		t.Errorf("a key in the address: %d", got.StatusCode)
 	}
-	if got := (api{t, w, ""}).call("GET", "/people", nil, "Authorization", "Basic "+a.token); got.StatusCode != http.StatusUnauthorized {
+	if got := (api{t, w, ""}).call("GET", "/people", nil, "Authorization",
+		"Basic "+a.token); got.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a key as something else: %d", got.StatusCode)
 	}
 	// Demoted: the credential is good, and permits nothing.
@@ -370,7 +409,9 @@ func TestNobodyMakesAKeyThatMayDoMoreThanThey(t *testing.T) {
 	for _, c := range []struct {
 		role     string
 		own, all bool
-	}{{"", false, false}, {storage.RoleOwner, true, true}, {storage.RoleAdministrator, true, false}, {storage.RoleHelpDesk, true, false}, {storage.RoleAuditor, true, false}, {storage.RoleApplicationOwner, true, false}} {
+	}{{"", false, false}, {storage.RoleOwner, true, true}, {storage.RoleAdministrator, true, false},
+		{storage.RoleHelpDesk, true, false}, {storage.RoleAuditor, true, false}, {storage.RoleApplicationOwner, true,
+			false}} {
 		u := person(t, w, "maker-"+strings.ReplaceAll(c.role, "_", "-"), c.role)
 		actor := admin.Actor{Kind: storage.ActorUser, ID: u.ID, Name: u.Username}
 		n := admin.NewAPIKey{Name: "n", Scope: []string{"admin:people.read"}, Life: time.Hour}
@@ -394,7 +435,8 @@ func TestTooManyRequestsAreRefused(t *testing.T) {
 			t.Fatal(got)
 		}
 	}
-	if got := a.call("GET", "/me", nil); got.StatusCode != http.StatusTooManyRequests || got.Header.Get("Retry-After") == "" {
+	if got := a.call("GET", "/me", nil); got.StatusCode != http.StatusTooManyRequests ||
+		got.Header.Get("Retry-After") == "" {
 		t.Errorf("%d %v", got.StatusCode, got.Header)
 	}
 	b.want(b.call("GET", "/me", nil), http.StatusOK)
@@ -426,12 +468,14 @@ func TestAccessTokensOfPeopleAreCredentialsToo(t *testing.T) {
 	token := func(username string, change ...string) string {
 		t.Helper()
 		b := w.Browser()
-		return w.Redeem(tool, b.Code(tool, username, append([]string{"scope", "openid admin:people.read", "resource", resource}, change...)...)).Str("access_token")
+		return w.Redeem(tool, b.Code(tool, username, append([]string{"scope", "openid admin:people.read", "resource",
+			resource}, change...)...)).Str("access_token")
 	}
 	a := api{t, w, token("root")}
 	a.want(a.call("GET", "/people", nil), http.StatusOK)
 	a.want(a.call("GET", "/groups", nil), http.StatusForbidden)
-	if me := a.want(a.call("GET", "/me", nil), http.StatusOK); me.str("sub") != root.ID || me.str("role") != storage.RoleOwner {
+	if me := a.want(a.call("GET", "/me", nil), http.StatusOK); me.str("sub") != root.ID ||
+		me.str("role") != storage.RoleOwner {
 		t.Errorf("%s", me.text)
 	}
 	// Somebody without a role has a good credential, and may do nothing.
@@ -441,9 +485,11 @@ func TestAccessTokensOfPeopleAreCredentialsToo(t *testing.T) {
 	elsewhere := api{t, w, token("root", "resource", w.Issuer, "scope", "openid")}
 	elsewhere.want(elsewhere.call("GET", "/people", nil), http.StatusUnauthorized)
 	// Nor is an ID token, nor a token that the application has for itself.
-	id := w.Redeem(tool, w.Browser().Code(tool, "root", "scope", "openid admin:people.read", "resource", resource)).Str("id_token")
+	id := w.Redeem(tool, w.Browser().Code(tool, "root", "scope", "openid admin:people.read", "resource",
+		resource)).Str("id_token")
 	(api{t, w, id}).want(api{t, w, id}.call("GET", "/people", nil), http.StatusUnauthorized)
-	own := w.Call("/token", tool, url.Values{"grant_type": {"client_credentials"}, "scope": {"admin:people.read"}, "resource": {resource}}).Str("access_token")
+	own := w.Call("/token", tool, url.Values{"grant_type": {"client_credentials"}, "scope": {"admin:people.read"},
+		"resource": {resource}}).Str("access_token")
 	if own == "" {
 		t.Fatal("no token")
 	}

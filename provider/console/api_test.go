@@ -72,7 +72,8 @@ func keyOf(t testing.TB, w *providertest.World, u storage.User, scope ...string)
 	if scope == nil {
 		scope = console.Scopes()
 	}
-	_, value, err := w.Admin.CreateAPIKey(t.Context(), command, admin.NewAPIKey{UserID: u.ID, Name: "test", Scope: scope, Life: 30 * 24 * time.Hour}, console.Scopes())
+	_, value, err := w.Admin.CreateAPIKey(t.Context(), command, admin.NewAPIKey{UserID: u.ID, Name: "test",
+		Scope: scope, Life: 30 * 24 * time.Hour}, console.Scopes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +132,8 @@ func (a api) call(method, path string, body any, header ...string) answer {
 	if resp.StatusCode >= 500 {
 		a.Errorf("%s %s: %d %s\n%s", method, path, resp.StatusCode, out.text, a.w.Log)
 	}
-	if kind := resp.Header.Get("Content-Type"); resp.StatusCode >= 400 && (kind != "application/problem+json" || out.json["status"] != float64(resp.StatusCode) || out.str("type") == "" || out.str("title") == "") {
+	if kind := resp.Header.Get("Content-Type"); resp.StatusCode >= 400 && (kind != "application/problem+json" ||
+		out.json["status"] != float64(resp.StatusCode) || out.str("type") == "" || out.str("title") == "") {
 		a.Errorf("%s %s: %d is no problem of RFC 9457: %s %s", method, path, resp.StatusCode, kind, out.text)
 	}
 	return out
@@ -141,7 +143,8 @@ func (a api) call(method, path string, body any, header ...string) answer {
 func (a api) want(got answer, status int) answer {
 	a.Helper()
 	if got.StatusCode != status {
-		a.Fatalf("%s %s: %d, want %d: %s\n%s", got.Request.Method, got.Request.URL, got.StatusCode, status, got.text, a.w.Log)
+		a.Fatalf("%s %s: %d, want %d: %s\n%s", got.Request.Method, got.Request.URL, got.StatusCode, status, got.text,
+			a.w.Log)
 	}
 	return got
 }
@@ -264,21 +267,27 @@ func (s *scene) prepare(id, path string) (target string, body any) {
 	must(err)
 	user := s.w.AddUser("user-" + n)
 	client := s.w.AddClient("client-" + n)
-	session := storage.Session{ID: "session-" + n, UserID: user.ID, AuthTime: now, CreatedAt: now, LastSeen: now, IdleAt: now.Add(time.Hour), ExpiresAt: now.Add(time.Hour)}
+	session := storage.Session{ID: "session-" + n, UserID: user.ID, AuthTime: now, CreatedAt: now, LastSeen: now,
+		IdleAt: now.Add(time.Hour), ExpiresAt: now.Add(time.Hour)}
 	must(s.w.Store.CreateSession(ctx, session))
-	must(s.w.Store.CreateGrant(ctx, storage.Grant{ID: "grant-" + n, UserID: user.ID, ClientID: client.ID, SessionID: session.ID, Scope: []string{"openid"}, CreatedAt: now, LastUsed: now, ExpiresAt: now.Add(time.Hour)}))
+	must(s.w.Store.CreateGrant(ctx, storage.Grant{ID: "grant-" + n, UserID: user.ID, ClientID: client.ID,
+		SessionID: session.ID, Scope: []string{"openid"}, CreatedAt: now, LastUsed: now,
+		ExpiresAt: now.Add(time.Hour)}))
 	token, _, err := s.w.Admin.CreateInitialAccessToken(ctx, command, time.Hour)
 	must(err)
-	key, _, err := s.w.Admin.CreateAPIKey(ctx, command, admin.NewAPIKey{UserID: user.ID, Name: n, Scope: []string{"admin:people.read"}, Life: time.Hour}, console.Scopes())
+	key, _, err := s.w.Admin.CreateAPIKey(ctx, command, admin.NewAPIKey{UserID: user.ID, Name: n,
+		Scope: []string{"admin:people.read"}, Life: time.Hour}, console.Scopes())
 	must(err)
-	failed := storage.FailedRequest{ID: "failed-" + n, RequestID: strings.ToUpper(n), ClientID: client.ID, Time: now, Route: "/authorize", Status: 400, Reason: "r",
+	failed := storage.FailedRequest{ID: "failed-" + n, RequestID: strings.ToUpper(n), ClientID: client.ID, Time: now,
+		Route: "/authorize", Status: 400, Reason: "r",
 		Received: map[string]string{"redirect_uri": "https://other.example/cb", "response_type": "code"}}
 	must(s.w.Store.CreateFailedRequest(ctx, failed))
 	kid := ""
 	for _, k := range s.w.Keys.Keys() {
 		kid = k.ID
 	}
-	values := map[string]string{"{sub}": user.ID, "{group}": "group%20" + n, "{client_id}": client.ID, "{session}": session.ID, "{grant}": "grant-" + n,
+	values := map[string]string{"{sub}": user.ID, "{group}": "group%20" + n, "{client_id}": client.ID,
+		"{session}": session.ID, "{grant}": "grant-" + n,
 		"{token}": storage.Hash(token), "{key}": key.ID, "{kid}": kid, "{code}": failed.RequestID}
 	target = variable.ReplaceAllStringFunc(path, func(name string) string {
 		if values[name] == "" {
@@ -287,11 +296,16 @@ func (s *scene) prepare(id, path string) (target string, body any) {
 		return values[name]
 	})
 	bodies := map[string]any{
-		"createPerson": map[string]any{"username": "new-" + n, "password": "correct horse battery " + n, "claims": map[string]any{"name": "New Person"}},
-		"changePerson": map[string]any{"claims": map[string]any{"name": "Changed", "email": nil, "email_verified": nil}, "groups": []string{"group " + n}},
-		"renamePerson": map[string]any{"username": "renamed-" + n}, "setRole": map[string]any{"role": "auditor"}, "setPassword": map[string]any{"password": "another horse battery " + n},
-		"createGroup": map[string]any{"name": "new " + n, "roles": []string{"admin"}}, "changeGroup": map[string]any{"description": "changed"},
-		"createApplication":        map[string]any{"type": "web", "client_name": "New", "redirect_uris": []string{"https://new.example/cb"}},
+		"createPerson": map[string]any{"username": "new-" + n, "password": "correct horse battery " + n,
+			"claims": map[string]any{"name": "New Person"}},
+		"changePerson": map[string]any{"claims": map[string]any{"name": "Changed", "email": nil, "email_verified": nil},
+			"groups": []string{"group " + n}},
+		"renamePerson": map[string]any{"username": "renamed-" + n}, "setRole": map[string]any{"role": "auditor"},
+		"setPassword": map[string]any{"password": "another horse battery " + n},
+		"createGroup": map[string]any{"name": "new " + n, "roles": []string{"admin"}},
+		"changeGroup": map[string]any{"description": "changed"},
+		"createApplication": map[string]any{"type": "web", "client_name": "New",
+			"redirect_uris": []string{"https://new.example/cb"}},
 		"changeApplication":        map[string]any{"client_name": "Changed", "client_uri": "https://changed.example"},
 		"createInitialAccessToken": map[string]any{"expires_in": 3600}, "rotateKeys": map[string]any{},
 	}
@@ -372,7 +386,8 @@ func TestEveryOperationAsksForItsRoleAndItsScope(t *testing.T) {
 			switch {
 			case role == storage.RoleApplicationOwner && may:
 				// Whether it is theirs is another question: nothing in this scene is.
-				if got.StatusCode >= 300 && got.StatusCode != http.StatusForbidden && got.StatusCode != http.StatusNotFound {
+				if got.StatusCode >= 300 && got.StatusCode != http.StatusForbidden &&
+					got.StatusCode != http.StatusNotFound {
 					t.Errorf("%s as %s: %d %s", op.ID, role, got.StatusCode, got.text)
 				}
 			case may && got.StatusCode >= 300:
@@ -380,7 +395,8 @@ func TestEveryOperationAsksForItsRoleAndItsScope(t *testing.T) {
 			case !may && got.StatusCode != http.StatusForbidden:
 				t.Errorf("%s as %q: %d %s", op.ID, role, got.StatusCode, got.text)
 			}
-			if got = (api{t, w, ""}).call(method, target, body, "If-Match", "*"); got.StatusCode != http.StatusUnauthorized || got.Header.Get("WWW-Authenticate") == "" {
+			if got = (api{t, w, ""}).call(method, target, body, "If-Match",
+				"*"); got.StatusCode != http.StatusUnauthorized || got.Header.Get("WWW-Authenticate") == "" {
 				t.Errorf("%s without a credential: %d", op.ID, got.StatusCode)
 			}
 		})
@@ -398,11 +414,13 @@ func TestEveryOperationAsksForItsRoleAndItsScope(t *testing.T) {
 			needs = append(needs, subject+".write")
 		}
 		if tokens[op.Scope] == "" {
-			tokens[op.Scope] = keyOf(t, w, owner, slices.DeleteFunc(console.Scopes(), func(s string) bool { return slices.Contains(needs, s) })...)
+			tokens[op.Scope] = keyOf(t, w, owner, slices.DeleteFunc(console.Scopes(),
+				func(s string) bool { return slices.Contains(needs, s) })...)
 		}
 		target, body := s.prepare(op.ID, path)
 		got := api{t, w, tokens[op.Scope]}.call(method, target, body, "If-Match", "*")
-		if got.StatusCode != http.StatusForbidden || !strings.Contains(got.Header.Get("WWW-Authenticate"), `error="insufficient_scope", scope="`+op.Scope+`"`) {
+		if got.StatusCode != http.StatusForbidden || !strings.Contains(got.Header.Get("WWW-Authenticate"),
+			`error="insufficient_scope", scope="`+op.Scope+`"`) {
 			t.Errorf("%s without %s: %d %v", op.ID, op.Scope, got.StatusCode, got.Header)
 		}
 	})

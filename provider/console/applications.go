@@ -70,8 +70,10 @@ func (c *Console) applicationsTable() []operation {
 		return a, err
 	}
 	return []operation{
-		{id: "listApplications", method: http.MethodGet, path: "/applications", verb: admin.VerbClientRead, summary: "List and search applications, by client_id",
-			query: []parameter{{name: "q", about: "words that stand in client_id, name or address"}, {name: "type", about: "applications of this type", values: clients.Types},
+		{id: "listApplications", method: http.MethodGet, path: "/applications", verb: admin.VerbClientRead,
+			summary: "List and search applications, by client_id",
+			query: []parameter{{name: "q", about: "words that stand in client_id, name or address"},
+				{name: "type", about: "applications of this type", values: clients.Types},
 				{name: "state", about: "enabled or disabled applications", values: personStates}},
 			answer: typeOf[page[Application]](), listed: true, do: func(cl *call) (any, error) {
 				all, err := c.Admin.Clients(cl.ctx, cl.who.actor)
@@ -81,37 +83,46 @@ func (c *Console) applicationsTable() []operation {
 				all = after(filterClients(all, cl.query), cl, func(c clients.Client) string { return c.ID })
 				return cut(cl, all, func(c clients.Client) string { return c.ID }, applicationOf), nil
 			}},
-		{id: "createApplication", method: http.MethodPost, path: "/applications", verb: admin.VerbClientCreate, summary: "Register an application",
-			body: typeOf[NewApplication](), answer: typeOf[Application](), created: true, versioned: true, once: true, do: func(cl *call) (any, error) {
+		{id: "createApplication", method: http.MethodPost, path: "/applications", verb: admin.VerbClientCreate,
+			summary: "Register an application",
+			body:    typeOf[NewApplication](), answer: typeOf[Application](), created: true, versioned: true, once: true,
+			do: func(cl *call) (any, error) {
 				n := body[NewApplication](cl)
 				client, secret, err := c.Admin.CreateClient(cl.ctx, cl.who.actor, admin.NewClient{
 					Client: clients.Client{ID: n.ClientID, Type: n.Type, Metadata: n.Metadata, Decisions: n.Decisions}})
 				cl.location = "/applications/" + url.PathEscape(client.ID)
 				return shown(cl, client, secret, err)
 			}},
-		{id: "getApplication", method: http.MethodGet, path: "/applications/{client_id}", verb: admin.VerbClientRead, summary: "Read an application",
-			answer: typeOf[Application](), versioned: true, do: func(cl *call) (any, error) {
+		{id: "getApplication", method: http.MethodGet, path: "/applications/{client_id}", verb: admin.VerbClientRead,
+			summary: "Read an application",
+			answer:  typeOf[Application](), versioned: true, do: func(cl *call) (any, error) {
 				client, err := c.Admin.Client(cl.ctx, cl.who.actor, cl.path["client_id"])
 				return shown(cl, client, "", err)
 			}},
-		{id: "changeApplication", method: http.MethodPatch, path: "/applications/{client_id}", verb: admin.VerbClientUpdate, summary: "Change an application (JSON merge patch)",
-			body: typeOf[ApplicationEdit](), answer: typeOf[Application](), versioned: true, guarded: true, do: func(cl *call) (any, error) {
-				client, secret, err := c.Admin.UpdateClient(cl.ctx, cl.who.actor, cl.path["client_id"], admin.ClientChange{Seen: cl.seen,
-					Change: func(client *clients.Client) error {
-						edit := ApplicationEdit{}
-						if err := merge(ApplicationEdit{client.Type, client.Metadata, client.Decisions}, cl.raw, &edit); err != nil {
-							return err
-						}
-						client.Type, client.Metadata, client.Decisions = edit.Type, edit.Metadata, edit.Decisions
-						return nil
-					}})
+		{id: "changeApplication", method: http.MethodPatch, path: "/applications/{client_id}",
+			verb: admin.VerbClientUpdate, summary: "Change an application (JSON merge patch)",
+			body: typeOf[ApplicationEdit](), answer: typeOf[Application](), versioned: true, guarded: true,
+			do: func(cl *call) (any, error) {
+				client, secret, err := c.Admin.UpdateClient(cl.ctx, cl.who.actor, cl.path["client_id"],
+					admin.ClientChange{Seen: cl.seen,
+						Change: func(client *clients.Client) error {
+							edit := ApplicationEdit{}
+							if err := merge(ApplicationEdit{client.Type, client.Metadata, client.Decisions}, cl.raw,
+								&edit); err != nil {
+								return err
+							}
+							client.Type, client.Metadata, client.Decisions = edit.Type, edit.Metadata, edit.Decisions
+							return nil
+						}})
 				return shown(cl, client, secret, err)
 			}},
-		{id: "deleteApplication", method: http.MethodDelete, path: "/applications/{client_id}", verb: admin.VerbClientDelete, summary: "Delete an application for good, with all that people granted it",
+		{id: "deleteApplication", method: http.MethodDelete, path: "/applications/{client_id}",
+			verb: admin.VerbClientDelete, summary: "Delete an application for good, with all that people granted it",
 			do: func(cl *call) (any, error) {
 				return nil, c.Admin.DeleteClient(cl.ctx, cl.who.actor, cl.path["client_id"])
 			}},
-		{id: "rotateSecret", method: http.MethodPost, path: "/applications/{client_id}/secret", verb: admin.VerbClientSecret, summary: "Give an application another secret; the old one stops working at once",
+		{id: "rotateSecret", method: http.MethodPost, path: "/applications/{client_id}/secret",
+			verb: admin.VerbClientSecret, summary: "Give an application another secret; the old one stops working at once",
 			answer: typeOf[Secret](), once: true, do: func(cl *call) (any, error) {
 				client, secret, err := c.Admin.RotateSecret(cl.ctx, cl.who.actor, cl.path["client_id"], "")
 				return Secret{client.ID, secret}, err
@@ -121,7 +132,10 @@ func (c *Console) applicationsTable() []operation {
 
 // filterClients are the clients that a search asks for.
 func filterClients(all []clients.Client, query url.Values) []clients.Client {
-	all = matching(all, query.Get("q"), func(c clients.Client) string { return c.ID + " " + c.ClientName + " " + c.ClientURI })
+	all = matching(all, query.Get("q"), func(c clients.Client) string {
+		return c.ID + " " + c.ClientName + " " +
+			c.ClientURI
+	})
 	return slices.DeleteFunc(all, func(c clients.Client) bool {
 		typ, state := query.Get("type"), query.Get("state")
 		return typ != "" && c.Type != typ || state != "" && c.Disabled != (state == personStates[1])

@@ -47,7 +47,8 @@ func (c *Console) authenticate(w http.ResponseWriter, r *http.Request) (caller, 
 		return caller{}, tooMany(wait)
 	}
 	if r.URL.Query().Has("access_token") {
-		return caller{}, invalidParameter("access_token", "must not be in an address; send it in the Authorization header")
+		return caller{}, invalidParameter("access_token",
+			"must not be in an address; send it in the Authorization header")
 	}
 	headers := r.Header.Values("Authorization")
 	refuse := func(detail string, err error) (caller, error) {
@@ -144,7 +145,8 @@ func (c *Console) byToken(r *http.Request, value string) (caller, error) {
 	if !people.Proved(holder.Grant.ACR, holder.User) {
 		return caller{}, forbidden().With("the person has a second factor, and the token was given without it")
 	}
-	return caller{actor: c.actor(holder.User), user: holder.User, credential: "grant:" + t.GrantID, scope: access.GrantableScope(holder.Client, t.Scope)}, nil
+	return caller{actor: c.actor(holder.User), user: holder.User, credential: "grant:" + t.GrantID,
+		scope: access.GrantableScope(holder.Client, t.Scope)}, nil
 }
 
 func tooMany(wait time.Duration) *web.Problem {

@@ -53,7 +53,8 @@ type Console struct {
 
 // New makes a Console.
 func New(cfg Config) (*Console, error) {
-	c := &Console{Config: cfg, requests: web.NewLimit(perCredential, limitWindow), wrong: web.NewLimit(wrongPerHost, limitWindow)}
+	c := &Console{Config: cfg, requests: web.NewLimit(perCredential, limitWindow), wrong: web.NewLimit(wrongPerHost,
+		limitWindow)}
 	var err error
 	if c.recipes, err = readRecipes(); err != nil {
 		return nil, err

@@ -38,10 +38,13 @@ func (c *Console) KeepFailed(r *http.Request, f web.Failed) {
 				return
 			}
 		}
-		err := c.Store.CreateFailedRequest(ctx, storage.FailedRequest{ID: storage.NewID(now), RequestID: f.RequestID, ClientID: f.ClientID, Time: now,
-			Route: strings.TrimPrefix(f.Route, c.Web.Path), Status: f.Status, Error: f.Error, Reason: f.Reason, Received: f.Received})
+		err := c.Store.CreateFailedRequest(ctx, storage.FailedRequest{ID: storage.NewID(now), RequestID: f.RequestID,
+			ClientID: f.ClientID, Time: now,
+			Route: strings.TrimPrefix(f.Route, c.Web.Path), Status: f.Status, Error: f.Error, Reason: f.Reason,
+			Received: f.Received})
 		if err != nil {
-			c.Logger.WarnContext(ctx, "a failed request was not kept for administrators", "request_id", f.RequestID, "error", err)
+			c.Logger.WarnContext(ctx, "a failed request was not kept for administrators", "request_id", f.RequestID,
+				"error", err)
 		}
 	})
 }
@@ -80,9 +83,11 @@ type Diagnosis struct {
 // Diagnose compares a refused request with what the client is registered for now. known is false
 // if there is no such client.
 func Diagnose(f storage.FailedRequest, client clients.Client, known bool) Diagnosis {
-	d := Diagnosis{Code: f.RequestID, ClientID: f.ClientID, Known: known, Time: f.Time, Endpoint: f.Route, Status: f.Status, Error: f.Error, Reason: f.Reason, Findings: []Finding{}}
+	d := Diagnosis{Code: f.RequestID, ClientID: f.ClientID, Known: known, Time: f.Time, Endpoint: f.Route,
+		Status: f.Status, Error: f.Error, Reason: f.Reason, Findings: []Finding{}}
 	if !known {
-		d.Findings = append(d.Findings, Finding{Field: "client_id", Expected: "the client_id of an application", Received: f.ClientID})
+		d.Findings = append(d.Findings, Finding{Field: "client_id", Expected: "the client_id of an application",
+			Received: f.ClientID})
 		return d
 	}
 	add := func(field, expected, received string, ok bool, fix string) {
@@ -100,25 +105,30 @@ func Diagnose(f storage.FailedRequest, client clients.Client, known bool) Diagno
 		add("redirect_uri", strings.Join(client.RedirectURIs, "\n"), uri, err == nil, fixRedirect)
 	}
 	if uri := got["post_logout_redirect_uri"]; uri != "" {
-		add("post_logout_redirect_uri", strings.Join(client.PostLogoutRedirectURIs, "\n"), uri, slices.Contains(client.PostLogoutRedirectURIs, uri), fixPostLogout)
+		add("post_logout_redirect_uri", strings.Join(client.PostLogoutRedirectURIs, "\n"), uri,
+			slices.Contains(client.PostLogoutRedirectURIs, uri), fixPostLogout)
 	}
 	if rt := got["response_type"]; rt != "" {
 		add("response_type", strings.Join(client.ResponseTypes, "\n"), rt, client.MayRespond(rt), "")
 	}
 	if scope := got["scope"]; scope != "" && client.Scope != "" {
-		ok := !slices.ContainsFunc(strings.Fields(scope), func(s string) bool { return !slices.Contains(strings.Fields(client.Scope), s) })
+		ok := !slices.ContainsFunc(strings.Fields(scope),
+			func(s string) bool { return !slices.Contains(strings.Fields(client.Scope), s) })
 		add("scope", client.Scope, scope, ok, "")
 	}
 	if got["response_type"] != "" && client.RequiresPKCE() {
-		received := strings.TrimSpace(got["code_challenge_method"] + " " + map[bool]string{true: "code_challenge", false: "no code_challenge"}[got["code_challenge"] != ""])
+		received := strings.TrimSpace(got["code_challenge_method"] + " " + map[bool]string{true: "code_challenge",
+			false: "no code_challenge"}[got["code_challenge"] != ""])
 		add("code_challenge_method", "S256 code_challenge", received, received == "S256 code_challenge", "")
 	}
 	if resource := got["resource"]; resource != "" {
-		add("resource", strings.Join(client.Audience, "\n"), resource, slices.Contains(client.Audience, resource), fixAudience)
+		add("resource", strings.Join(client.Audience, "\n"), resource, slices.Contains(client.Audience, resource),
+			fixAudience)
 	}
 	if way := got["client_authentication"]; way != "" && f.Route == "/token" {
 		expected := client.TokenEndpointAuthMethod
-		ok := way == "body" && expected != oauth.AuthClientSecretBasic || way != "body" && expected == oauth.AuthClientSecretBasic || client.EitherSecretMethod
+		ok := way == "body" && expected != oauth.AuthClientSecretBasic || way != "body" &&
+			expected == oauth.AuthClientSecretBasic || client.EitherSecretMethod
 		add("token_endpoint_auth_method", expected, way, ok && f.Error != string(oauth.InvalidClient), "")
 	}
 	if grant := got["grant_type"]; grant != "" {
@@ -129,7 +139,8 @@ func Diagnose(f storage.FailedRequest, client clients.Client, known bool) Diagno
 
 // diagnosis finds a refused request by its code, and compares it with the client as it is now. The
 // actor must be one who may read the client.
-func (c *Console) diagnosis(ctx context.Context, actor admin.Actor, code string) (Diagnosis, storage.FailedRequest, error) {
+func (c *Console) diagnosis(ctx context.Context, actor admin.Actor, code string) (Diagnosis, storage.FailedRequest,
+	error) {
 	f, err := c.Admin.FailedRequest(ctx, actor, strings.ToUpper(strings.TrimSpace(code)))
 	if err != nil {
 		return Diagnosis{}, f, err
@@ -144,7 +155,8 @@ func (c *Console) diagnosis(ctx context.Context, actor admin.Actor, code string)
 // doctorTable are the operations about refused requests.
 func (c *Console) doctorTable() []operation {
 	return []operation{
-		{id: "listFailedRequests", method: http.MethodGet, path: "/applications/{client_id}/failed-requests", verb: admin.VerbClientRead,
+		{id: "listFailedRequests", method: http.MethodGet, path: "/applications/{client_id}/failed-requests",
+			verb:    admin.VerbClientRead,
 			summary: "List the last requests of an application that were refused, with what was expected",
 			answer:  typeOf[page[Diagnosis]](), do: func(cl *call) (any, error) {
 				client, err := c.Admin.Client(cl.ctx, cl.who.actor, cl.path["client_id"])
@@ -168,7 +180,9 @@ func (c *Console) doctor(v *visit) error {
 	code := strings.TrimSpace(v.query.Get("code"))
 	p := v.page("doctor", "applications", say("admin.doctor"))
 	p.Lead = say("admin.doctor.lead")
-	form := templates.ConsoleForm{ID: "doctor-form", Action: c.path("doctor"), Get: true, Inline: true, Submit: say("admin.doctor.find"), Fields: []templates.ConsoleField{field("code", "admin.doctor.code", "text", code)}}
+	form := templates.ConsoleForm{ID: "doctor-form", Action: c.path("doctor"), Get: true, Inline: true,
+		Submit: say("admin.doctor.find"), Fields: []templates.ConsoleField{field("code", "admin.doctor.code", "text",
+			code)}}
 	p.Parts = []templates.ConsolePart{{ID: "find-code", Forms: []templates.ConsoleForm{form}}}
 	if !v.may(admin.VerbClientRead) {
 		return admin.ErrForbidden
@@ -178,7 +192,8 @@ func (c *Console) doctor(v *visit) error {
 	}
 	d, _, err := c.diagnosis(v.ctx, v.actor, code)
 	if errors.Is(err, admin.ErrNotFound) {
-		return v.refused(p, admin.Faults{{Field: "code", Reason: admin.Unknown, Value: web.Clip(code, 40), Text: "is the code of no request that was refused in the last week"}})
+		return v.refused(p, admin.Faults{{Field: "code", Reason: admin.Unknown, Value: web.Clip(code, 40),
+			Text: "is the code of no request that was refused in the last week"}})
 	}
 	if err != nil {
 		return err
@@ -190,8 +205,10 @@ func (c *Console) doctor(v *visit) error {
 // diagnosisPart shows what was expected beside what was received, and how to put it right.
 func (v *visit) diagnosisPart(d Diagnosis) templates.ConsolePart {
 	part := templates.ConsolePart{ID: "request-" + d.Code, Facts: []templates.ConsoleFact{
-		fact("admin.doctor.code", code(d.Code)), fact("admin.audit.time", at(d.Time)), fact("admin.doctor.endpoint", code(d.Endpoint)),
-		fact("admin.application", []templates.Cell{link(d.ClientID, v.c.path("applications", d.ClientID))}), fact("admin.doctor.error", code(d.Error)), fact("admin.doctor.reason", text(d.Reason)),
+		fact("admin.doctor.code", code(d.Code)), fact("admin.audit.time", at(d.Time)), fact("admin.doctor.endpoint",
+			code(d.Endpoint)),
+		fact("admin.application", []templates.Cell{link(d.ClientID, v.c.path("applications", d.ClientID))}),
+		fact("admin.doctor.error", code(d.Error)), fact("admin.doctor.reason", text(d.Reason)),
 	}}
 	for _, f := range d.Findings {
 		step := templates.ConsoleStep{Label: say("admin.doctor.field", "field", f.Field), State: stepDone}

@@ -45,57 +45,75 @@ func (c *Console) groupsTable() []operation {
 		return groupOf(g), err
 	}
 	return []operation{
-		{id: "listGroups", method: http.MethodGet, path: "/groups", verb: admin.VerbGroupRead, summary: "List and search groups, by name",
-			query:  []parameter{{name: "q", about: "words that stand in name or description"}},
-			answer: typeOf[page[Group]](), listed: true, do: func(cl *call) (any, error) {
+		{id: "listGroups", method: http.MethodGet, path: "/groups", verb: admin.VerbGroupRead,
+			summary: "List and search groups, by name",
+			query:   []parameter{{name: "q", about: "words that stand in name or description"}},
+			answer:  typeOf[page[Group]](), listed: true, do: func(cl *call) (any, error) {
 				all, err := c.Admin.Groups(cl.ctx, cl.who.actor)
 				if err != nil {
 					return nil, err
 				}
-				all = after(matching(all, cl.query.Get("q"), func(g storage.Group) string { return g.Name + " " + g.Description }), cl,
+				all = after(matching(all, cl.query.Get("q"), func(g storage.Group) string {
+					return g.Name + " " +
+						g.Description
+				}), cl,
 					func(g storage.Group) string { return g.Name })
 				return cut(cl, all, func(g storage.Group) string { return g.Name }, groupOf), nil
 			}},
-		{id: "createGroup", method: http.MethodPost, path: "/groups", verb: admin.VerbGroupCreate, summary: "Create a group",
-			body: typeOf[NewGroup](), answer: typeOf[Group](), created: true, versioned: true, once: true, do: func(cl *call) (any, error) {
+		{id: "createGroup", method: http.MethodPost, path: "/groups", verb: admin.VerbGroupCreate,
+			summary: "Create a group",
+			body:    typeOf[NewGroup](), answer: typeOf[Group](), created: true, versioned: true, once: true,
+			do: func(cl *call) (any, error) {
 				n := body[NewGroup](cl)
-				g, err := c.Admin.CreateGroup(cl.ctx, cl.who.actor, storage.Group{Name: n.Name, Description: n.Description, Roles: n.Roles})
+				g, err := c.Admin.CreateGroup(cl.ctx, cl.who.actor, storage.Group{Name: n.Name,
+					Description: n.Description, Roles: n.Roles})
 				cl.location = "/groups/" + url.PathEscape(g.Name)
 				return shown(cl, g, err)
 			}},
-		{id: "getGroup", method: http.MethodGet, path: "/groups/{group}", verb: admin.VerbGroupRead, summary: "Read a group",
-			answer: typeOf[Group](), versioned: true, do: func(cl *call) (any, error) {
+		{id: "getGroup", method: http.MethodGet, path: "/groups/{group}", verb: admin.VerbGroupRead,
+			summary: "Read a group",
+			answer:  typeOf[Group](), versioned: true, do: func(cl *call) (any, error) {
 				g, err := c.Admin.Group(cl.ctx, cl.who.actor, cl.path["group"])
 				return shown(cl, g, err)
 			}},
-		{id: "changeGroup", method: http.MethodPatch, path: "/groups/{group}", verb: admin.VerbGroupUpdate, summary: "Change description and roles of a group (JSON merge patch)",
-			body: typeOf[GroupEdit](), answer: typeOf[Group](), versioned: true, guarded: true, do: func(cl *call) (any, error) {
-				g, err := c.Admin.UpdateGroup(cl.ctx, cl.who.actor, cl.path["group"], cl.seen, func(g *storage.Group) error {
-					edit := GroupEdit{}
-					if err := merge(GroupEdit{g.Description, g.Roles}, cl.raw, &edit); err != nil {
-						return err
-					}
-					g.Description, g.Roles = edit.Description, edit.Roles
-					return nil
-				})
+		{id: "changeGroup", method: http.MethodPatch, path: "/groups/{group}", verb: admin.VerbGroupUpdate,
+			summary: "Change description and roles of a group (JSON merge patch)",
+			body:    typeOf[GroupEdit](), answer: typeOf[Group](), versioned: true, guarded: true,
+			do: func(cl *call) (any, error) {
+				g, err := c.Admin.UpdateGroup(cl.ctx, cl.who.actor, cl.path["group"], cl.seen,
+					func(g *storage.Group) error {
+						edit := GroupEdit{}
+						if err := merge(GroupEdit{g.Description, g.Roles}, cl.raw, &edit); err != nil {
+							return err
+						}
+						g.Description, g.Roles = edit.Description, edit.Roles
+						return nil
+					})
 				return shown(cl, g, err)
 			}},
-		{id: "deleteGroup", method: http.MethodDelete, path: "/groups/{group}", verb: admin.VerbGroupDelete, summary: "Delete a group; its members lose its roles",
-			do: func(cl *call) (any, error) { return nil, c.Admin.DeleteGroup(cl.ctx, cl.who.actor, cl.path["group"]) }},
-		{id: "listMembers", method: http.MethodGet, path: "/groups/{group}/members", verb: admin.VerbMemberRead, summary: "List the members of a group, by username",
-			answer: typeOf[page[Person]](), listed: true, do: func(cl *call) (any, error) {
+		{id: "deleteGroup", method: http.MethodDelete, path: "/groups/{group}", verb: admin.VerbGroupDelete,
+			summary: "Delete a group; its members lose its roles",
+			do: func(cl *call) (any, error) {
+				return nil, c.Admin.DeleteGroup(cl.ctx, cl.who.actor,
+					cl.path["group"])
+			}},
+		{id: "listMembers", method: http.MethodGet, path: "/groups/{group}/members", verb: admin.VerbMemberRead,
+			summary: "List the members of a group, by username",
+			answer:  typeOf[page[Person]](), listed: true, do: func(cl *call) (any, error) {
 				found, err := c.Admin.Members(cl.ctx, cl.who.actor, cl.path["group"], cl.cursor, cl.limit+1)
 				if err != nil {
 					return nil, err
 				}
 				return cut(cl, found, func(u storage.User) string { return u.Username }, personOf), nil
 			}},
-		{id: "addMember", method: http.MethodPut, path: "/groups/{group}/members/{sub}", verb: admin.VerbGroupAdd, summary: "Put a person into a group",
+		{id: "addMember", method: http.MethodPut, path: "/groups/{group}/members/{sub}", verb: admin.VerbGroupAdd,
+			summary: "Put a person into a group",
 			do: func(cl *call) (any, error) {
 				_, err := c.Admin.AddMember(cl.ctx, cl.who.actor, cl.path["group"], cl.path["sub"])
 				return nil, err
 			}},
-		{id: "removeMember", method: http.MethodDelete, path: "/groups/{group}/members/{sub}", verb: admin.VerbGroupRemove, summary: "Take a person out of a group",
+		{id: "removeMember", method: http.MethodDelete, path: "/groups/{group}/members/{sub}",
+			verb: admin.VerbGroupRemove, summary: "Take a person out of a group",
 			do: func(cl *call) (any, error) {
 				_, err := c.Admin.RemoveMember(cl.ctx, cl.who.actor, cl.path["group"], cl.path["sub"])
 				return nil, err

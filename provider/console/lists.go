@@ -23,7 +23,10 @@ func after[T any](all []T, c *call, key func(T) string) []T {
 	if c.cursor == "" {
 		return all
 	}
-	i, found := slices.BinarySearchFunc(all, c.cursor, func(row T, cursor string) int { return strings.Compare(key(row), cursor) })
+	i, found := slices.BinarySearchFunc(all, c.cursor, func(row T, cursor string) int {
+		return strings.Compare(key(row),
+			cursor)
+	})
 	if found {
 		i++
 	}

@@ -44,7 +44,8 @@ func schemaOf(t reflect.Type, patch bool) (*jsonschema.Schema, error) {
 	if patch {
 		s.Required = nil
 		for name, member := range s.Properties {
-			s.Properties[name] = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{member, {Type: "null"}}, Description: member.Description}
+			s.Properties[name] = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{member, {Type: "null"}},
+				Description: member.Description}
 		}
 	}
 	return s, nil
@@ -118,9 +119,12 @@ func (c *Console) openAPI() (object, error) {
 		"components": object{
 			"schemas": schemas,
 			"securitySchemes": object{
-				"apiKey": object{"type": "http", "scheme": "bearer", "description": "An API key (lkk_…), made on the page Keys and tokens or by latchkey api-key create"},
-				"accessToken": object{"type": "oauth2", "description": "An access token of a person, for the resource " + c.Resource() + " (RFC 8707)",
-					"flows": object{"authorizationCode": object{"authorizationUrl": c.Web.URL("/authorize"), "tokenUrl": c.Web.URL("/token"), "scopes": scopes}}},
+				"apiKey": object{"type": "http", "scheme": "bearer",
+					"description": "An API key (lkk_…), made on the page Keys and tokens or by latchkey api-key create"},
+				"accessToken": object{"type": "oauth2",
+					"description": "An access token of a person, for the resource " + c.Resource() + " (RFC 8707)",
+					"flows": object{"authorizationCode": object{"authorizationUrl": c.Web.URL("/authorize"),
+						"tokenUrl": c.Web.URL("/token"), "scopes": scopes}}},
 			},
 		},
 	}, nil
@@ -158,7 +162,8 @@ func (op *operation) describe(ref func(reflect.Type, bool) (object, error), prob
 		add("query", q.name, q.about, false, schema)
 	}
 	if op.listed {
-		add("query", "limit", "how many at most", false, object{"type": "integer", "minimum": 1, "maximum": maxPage, "default": defaultPage})
+		add("query", "limit", "how many at most", false, object{"type": "integer", "minimum": 1, "maximum": maxPage,
+			"default": defaultPage})
 		add("query", "cursor", "next of the page before", false, text)
 	}
 	if op.guarded {
@@ -192,7 +197,8 @@ func (op *operation) describe(ref func(reflect.Type, bool) (object, error), prob
 	if op.versioned {
 		answer["headers"] = object{"ETag": object{"schema": text}}
 	}
-	refusal := object{"description": "A problem (RFC 9457)", "content": object{"application/problem+json": object{"schema": problem}}}
+	refusal := object{"description": "A problem (RFC 9457)",
+		"content": object{"application/problem+json": object{"schema": problem}}}
 	out["responses"] = object{strconv.Itoa(op.status()): answer, "default": refusal}
 	return out, nil
 }
@@ -202,7 +208,8 @@ func checkAlgorithms(algorithms []string) error {
 	var faults admin.Faults
 	for _, alg := range algorithms {
 		if !slices.Contains(keys.SigningAlgorithms, alg) && !slices.Contains(keys.EncryptionAlgorithms, alg) {
-			faults = append(faults, admin.Fault{Field: "algorithms", Reason: admin.Unknown, Value: alg, Text: "is not an algorithm of this provider"})
+			faults = append(faults, admin.Fault{Field: "algorithms", Reason: admin.Unknown, Value: alg,
+				Text: "is not an algorithm of this provider"})
 		}
 	}
 	if faults == nil {

@@ -93,7 +93,8 @@ func (c *call) time(name string) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, invalidParameter(name, "is no time such as 2026-11-25T08:00:00Z, and no date such as 2026-11-25")
+	return time.Time{}, invalidParameter(name,
+		"is no time such as 2026-11-25T08:00:00Z, and no date such as 2026-11-25")
 }
 
 // Page is a page of a list.

@@ -14,7 +14,8 @@ import (
 // table is every operation of the API.
 func (c *Console) table() []operation {
 	var all []operation
-	for _, part := range [][]operation{c.peopleTable(), c.groupsTable(), c.applicationsTable(), c.sessionsTable(), c.tokensTable(), c.keysTable(), c.providerTable(), c.doctorTable(), c.previewTable()} {
+	for _, part := range [][]operation{c.peopleTable(), c.groupsTable(), c.applicationsTable(), c.sessionsTable(),
+		c.tokensTable(), c.keysTable(), c.providerTable(), c.doctorTable(), c.previewTable()} {
 		all = append(all, part...)
 	}
 	for i := range all {
@@ -52,8 +53,9 @@ type APIKey struct {
 }
 
 func apiKeyOf(k storage.APIKey) APIKey {
-	return APIKey{ID: k.ID, Sub: k.UserID, Name: k.Name, Scope: listOf(k.Scope), CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt,
-		LastUsed: optional(k.LastUsed), LastFrom: k.LastFrom, RevokedAt: optional(k.RevokedAt)}
+	return APIKey{ID: k.ID, Sub: k.UserID, Name: k.Name, Scope: listOf(k.Scope), CreatedAt: k.CreatedAt,
+		ExpiresAt: k.ExpiresAt,
+		LastUsed:  optional(k.LastUsed), LastFrom: k.LastFrom, RevokedAt: optional(k.RevokedAt)}
 }
 
 // optional is a time that is left out when it is zero.
@@ -71,35 +73,45 @@ const maxTokenLife = 365 * 24 * time.Hour
 // tokensTable are the operations about initial access tokens and API keys.
 func (c *Console) tokensTable() []operation {
 	return []operation{
-		{id: "listInitialAccessTokens", method: http.MethodGet, path: "/initial-access-tokens", verb: admin.VerbTokenRead, summary: "List the tokens that permit a registration, the newest first",
+		{id: "listInitialAccessTokens", method: http.MethodGet, path: "/initial-access-tokens",
+			verb: admin.VerbTokenRead, summary: "List the tokens that permit a registration, the newest first",
 			answer: typeOf[page[InitialAccessToken]](), do: func(cl *call) (any, error) {
 				found, err := c.Admin.InitialAccessTokens(cl.ctx, cl.who.actor)
 				return whole(found, func(t storage.Token) InitialAccessToken {
-					return InitialAccessToken{ID: t.Hash, IssuedBy: t.IssuedBy, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, UsedAt: optional(t.ConsumedAt)}
+					return InitialAccessToken{ID: t.Hash, IssuedBy: t.IssuedBy, CreatedAt: t.CreatedAt,
+						ExpiresAt: t.ExpiresAt, UsedAt: optional(t.ConsumedAt)}
 				}), err
 			}},
-		{id: "createInitialAccessToken", method: http.MethodPost, path: "/initial-access-tokens", verb: admin.VerbTokenCreate, summary: "Make a token that permits one registration",
-			body: typeOf[NewToken](), answer: typeOf[InitialAccessToken](), created: true, once: true, do: func(cl *call) (any, error) {
+		{id: "createInitialAccessToken", method: http.MethodPost, path: "/initial-access-tokens",
+			verb: admin.VerbTokenCreate, summary: "Make a token that permits one registration",
+			body: typeOf[NewToken](), answer: typeOf[InitialAccessToken](), created: true, once: true,
+			do: func(cl *call) (any, error) {
 				seconds := body[NewToken](cl).ExpiresIn
 				if seconds < 60 || seconds > int64(maxTokenLife/time.Second) {
-					return nil, admin.Faults{{Field: "expires_in", Reason: admin.Invalid, Text: "must be from 60 to 31536000 seconds"}}
+					return nil, admin.Faults{{Field: "expires_in", Reason: admin.Invalid,
+						Text: "must be from 60 to 31536000 seconds"}}
 				}
-				value, expires, err := c.Admin.CreateInitialAccessToken(cl.ctx, cl.who.actor, time.Duration(seconds)*time.Second)
-				return InitialAccessToken{ID: storage.Hash(value), Token: value, IssuedBy: cl.who.actor.Name, CreatedAt: c.Web.Now(), ExpiresAt: expires}, err
+				value, expires, err := c.Admin.CreateInitialAccessToken(cl.ctx, cl.who.actor,
+					time.Duration(seconds)*time.Second)
+				return InitialAccessToken{ID: storage.Hash(value), Token: value, IssuedBy: cl.who.actor.Name,
+					CreatedAt: c.Web.Now(), ExpiresAt: expires}, err
 			}},
-		{id: "revokeInitialAccessToken", method: http.MethodDelete, path: "/initial-access-tokens/{token}", verb: admin.VerbTokenRevoke, summary: "Make a token that permits a registration good for nothing",
+		{id: "revokeInitialAccessToken", method: http.MethodDelete, path: "/initial-access-tokens/{token}",
+			verb: admin.VerbTokenRevoke, summary: "Make a token that permits a registration good for nothing",
 			do: func(cl *call) (any, error) {
 				return nil, c.Admin.RevokeInitialAccessToken(cl.ctx, cl.who.actor, cl.path["token"])
 			}},
-		{id: "listAPIKeys", method: http.MethodGet, path: "/api-keys", verb: admin.VerbAPIKeyRead, summary: "List the keys of this API, from the oldest on",
-			answer: typeOf[page[APIKey]](), listed: true, do: func(cl *call) (any, error) {
+		{id: "listAPIKeys", method: http.MethodGet, path: "/api-keys", verb: admin.VerbAPIKeyRead,
+			summary: "List the keys of this API, from the oldest on",
+			answer:  typeOf[page[APIKey]](), listed: true, do: func(cl *call) (any, error) {
 				found, err := c.Admin.APIKeys(cl.ctx, cl.who.actor, cl.cursor, cl.limit+1)
 				if err != nil {
 					return nil, err
 				}
 				return cut(cl, found, func(k storage.APIKey) string { return k.ID }, apiKeyOf), nil
 			}},
-		{id: "revokeAPIKey", method: http.MethodDelete, path: "/api-keys/{key}", verb: admin.VerbAPIKeyRevoke, summary: "Make a key of this API good for nothing",
+		{id: "revokeAPIKey", method: http.MethodDelete, path: "/api-keys/{key}", verb: admin.VerbAPIKeyRevoke,
+			summary: "Make a key of this API good for nothing",
 			do: func(cl *call) (any, error) {
 				_, err := c.Admin.RevokeAPIKey(cl.ctx, cl.who.actor, cl.path["key"])
 				return nil, err
@@ -131,7 +143,8 @@ type Key struct {
 }
 
 func keyOf(k keys.StoredKey, now time.Time) Key {
-	out := Key{ID: k.ID, Use: k.Use, Algorithm: k.Algorithm, State: keyActive, CreatedAt: optional(k.CreatedAt), SignsFrom: optional(k.SignsFrom),
+	out := Key{ID: k.ID, Use: k.Use, Algorithm: k.Algorithm, State: keyActive, CreatedAt: optional(k.CreatedAt),
+		SignsFrom: optional(k.SignsFrom),
 		RetiredAt: optional(k.RetiredAt), UnpublishAt: optional(k.UnpublishAt), RemoveAt: optional(k.RemoveAt)}
 	switch {
 	case k.Use == keys.UseSignature && !k.UnpublishAt.IsZero() && !now.Before(k.UnpublishAt):
@@ -166,7 +179,8 @@ func (c *Console) providerKeys(ctx context.Context, actor admin.Actor) ([]Key, e
 		all = append(all, keyOf(k, c.Web.Now()))
 	}
 	for _, k := range revoked {
-		all = append(all, Key{ID: k.ID, Use: k.Use, Algorithm: k.Algorithm, State: keyRevoked, RevokedAt: optional(k.RevokedAt)})
+		all = append(all, Key{ID: k.ID, Use: k.Use, Algorithm: k.Algorithm, State: keyRevoked,
+			RevokedAt: optional(k.RevokedAt)})
 	}
 	return all, nil
 }
@@ -174,13 +188,15 @@ func (c *Console) providerKeys(ctx context.Context, actor admin.Actor) ([]Key, e
 // keysTable are the operations about the provider's keys.
 func (c *Console) keysTable() []operation {
 	return []operation{
-		{id: "listKeys", method: http.MethodGet, path: "/keys", verb: admin.VerbKeysRead, summary: "List the provider's keys, and those that were revoked within a year",
-			answer: typeOf[page[Key]](), do: func(cl *call) (any, error) {
+		{id: "listKeys", method: http.MethodGet, path: "/keys", verb: admin.VerbKeysRead,
+			summary: "List the provider's keys, and those that were revoked within a year",
+			answer:  typeOf[page[Key]](), do: func(cl *call) (any, error) {
 				all, err := c.providerKeys(cl.ctx, cl.who.actor)
 				return &page[Key]{Items: all}, err
 			}},
-		{id: "rotateKeys", method: http.MethodPost, path: "/key-rotations", verb: admin.VerbKeysRotate, summary: "Let the next key sign from now on, and publish a new next one",
-			body: typeOf[Rotate](), answer: typeOf[page[Key]](), once: true, do: func(cl *call) (any, error) {
+		{id: "rotateKeys", method: http.MethodPost, path: "/key-rotations", verb: admin.VerbKeysRotate,
+			summary: "Let the next key sign from now on, and publish a new next one",
+			body:    typeOf[Rotate](), answer: typeOf[page[Key]](), once: true, do: func(cl *call) (any, error) {
 				algorithms := body[Rotate](cl).Algorithms
 				if err := checkAlgorithms(algorithms); err != nil {
 					return nil, err
@@ -188,8 +204,9 @@ func (c *Console) keysTable() []operation {
 				changed, err := c.Admin.RotateKeys(cl.ctx, cl.who.actor, algorithms...)
 				return whole(changed, func(k keys.StoredKey) Key { return keyOf(k, c.Web.Now()) }), err
 			}},
-		{id: "revokeKey", method: http.MethodDelete, path: "/keys/{kid}", verb: admin.VerbKeysRevoke, summary: "Withdraw a key that somebody may have seen; every token that it signed is refused from then on",
-			answer: typeOf[Revoked](), do: func(cl *call) (any, error) {
+		{id: "revokeKey", method: http.MethodDelete, path: "/keys/{kid}", verb: admin.VerbKeysRevoke,
+			summary: "Withdraw a key that somebody may have seen; every token that it signed is refused from then on",
+			answer:  typeOf[Revoked](), do: func(cl *call) (any, error) {
 				done, err := c.Admin.RevokeKeys(cl.ctx, cl.who.actor, false, cl.path["kid"])
 				out := Revoked{Revoked: []string{}, Fresh: []string{}}
 				for _, k := range done.Revoked {
@@ -229,8 +246,10 @@ type Party struct {
 }
 
 func eventOf(e storage.Event) Event {
-	return Event{ID: e.ID, Time: e.Time, Actor: Party(e.Actor), Verb: e.Verb, Object: Party(e.Object), Outcome: e.Outcome, Reason: e.Reason, Count: e.Count,
-		Before: e.Before, After: e.After, Client: e.ClientID, Session: e.SessionID, Request: e.RequestID, Address: e.Address}
+	return Event{ID: e.ID, Time: e.Time, Actor: Party(e.Actor), Verb: e.Verb, Object: Party(e.Object),
+		Outcome: e.Outcome, Reason: e.Reason, Count: e.Count,
+		Before: e.Before, After: e.After, Client: e.ClientID, Session: e.SessionID, Request: e.RequestID,
+		Address: e.Address}
 }
 
 // Mail is a mail of the queue: what it is about, and what became of it. Its text is written when it
@@ -255,7 +274,8 @@ const (
 )
 
 func (c *Console) mailOf(m storage.Mail) Mail {
-	out := Mail{ID: m.ID, Kind: m.Kind, Sub: m.UserID, Attempts: m.Attempts, State: mailWaiting, LastError: m.LastError, DoneAt: optional(m.DoneAt), CreatedAt: m.CreatedAt}
+	out := Mail{ID: m.ID, Kind: m.Kind, Sub: m.UserID, Attempts: m.Attempts, State: mailWaiting, LastError: m.LastError,
+		DoneAt: optional(m.DoneAt), CreatedAt: m.CreatedAt}
 	switch {
 	case !m.DoneAt.IsZero() && m.LastError == "":
 		out.State = mailSent
@@ -287,11 +307,16 @@ type Me struct {
 // providerTable are the operations about the provider itself.
 func (c *Console) providerTable() []operation {
 	return []operation{
-		{id: "listEvents", method: http.MethodGet, path: "/events", verb: admin.VerbAuditRead, summary: "List the audit log, the newest first",
-			query: []parameter{{name: "actor", about: "identifier or name of who did it"}, {name: "object", about: "identifier or name of what it was done to"},
-				{name: "verb", about: "what the verb begins with, such as client."}, {name: "since", about: "at or after", format: "date-time"}, {name: "until", about: "before", format: "date-time"}},
+		{id: "listEvents", method: http.MethodGet, path: "/events", verb: admin.VerbAuditRead,
+			summary: "List the audit log, the newest first",
+			query: []parameter{{name: "actor", about: "identifier or name of who did it"},
+				{name: "object", about: "identifier or name of what it was done to"},
+				{name: "verb", about: "what the verb begins with, such as client."},
+				{name: "since", about: "at or after", format: "date-time"}, {name: "until", about: "before",
+					format: "date-time"}},
 			answer: typeOf[page[Event]](), listed: true, do: func(cl *call) (any, error) {
-				f := storage.EventFilter{Actor: cl.query.Get("actor"), Object: cl.query.Get("object"), VerbPrefix: cl.query.Get("verb")}
+				f := storage.EventFilter{Actor: cl.query.Get("actor"), Object: cl.query.Get("object"),
+					VerbPrefix: cl.query.Get("verb")}
 				var err error
 				if f.Since, err = cl.time("since"); err != nil {
 					return nil, err
@@ -305,16 +330,18 @@ func (c *Console) providerTable() []operation {
 				}
 				return cut(cl, found, func(e storage.Event) string { return e.ID }, eventOf), nil
 			}},
-		{id: "listMails", method: http.MethodGet, path: "/mails", verb: admin.VerbMailRead, summary: "List the mail queue and what became of mails, from the oldest on",
-			answer: typeOf[page[Mail]](), listed: true, do: func(cl *call) (any, error) {
+		{id: "listMails", method: http.MethodGet, path: "/mails", verb: admin.VerbMailRead,
+			summary: "List the mail queue and what became of mails, from the oldest on",
+			answer:  typeOf[page[Mail]](), listed: true, do: func(cl *call) (any, error) {
 				found, err := c.Admin.Mails(cl.ctx, cl.who.actor, cl.cursor, cl.limit+1)
 				if err != nil {
 					return nil, err
 				}
 				return cut(cl, found, func(m storage.Mail) string { return m.ID }, c.mailOf), nil
 			}},
-		{id: "getHealth", method: http.MethodGet, path: "/health", verb: admin.VerbHealthRead, summary: "Read the state of the provider",
-			answer: typeOf[Health](), do: func(cl *call) (any, error) { return c.health(cl.ctx, cl.who.actor) }},
+		{id: "getHealth", method: http.MethodGet, path: "/health", verb: admin.VerbHealthRead,
+			summary: "Read the state of the provider",
+			answer:  typeOf[Health](), do: func(cl *call) (any, error) { return c.health(cl.ctx, cl.who.actor) }},
 		{id: "getMe", method: http.MethodGet, path: "/me", summary: "Read who calls, and with what",
 			answer: typeOf[Me](), do: func(cl *call) (any, error) {
 				u := cl.who.user

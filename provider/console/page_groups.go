@@ -40,22 +40,27 @@ func (v *visit) groupsPage(n storage.Group) (templates.Console, error) {
 	search := v.query.Get("q")
 	all = matching(all, search, func(g storage.Group) string { return g.Name + " " + g.Description })
 	all = beyond(all, after, func(g storage.Group) string { return g.Name })
-	t := templates.ConsoleTable{Caption: say("admin.groups"), Head: []templates.Message{say("admin.group"), say("admin.description"), say("admin.group.roles")}, None: say("admin.none")}
+	t := templates.ConsoleTable{Caption: say("admin.groups"), Head: []templates.Message{say("admin.group"),
+		say("admin.description"), say("admin.group.roles")}, None: say("admin.none")}
 	if all, err = paged(v, &t, all, func(g storage.Group) string { return g.Name }); err != nil {
 		return p, err
 	}
 	for _, g := range all {
-		t.Rows = append(t.Rows, [][]templates.Cell{{link(g.Name, v.c.path("groups", g.Name))}, text(g.Description), text(strings.Join(g.Roles, ", "))})
+		t.Rows = append(t.Rows, [][]templates.Cell{{link(g.Name, v.c.path("groups", g.Name))}, text(g.Description),
+			text(strings.Join(g.Roles, ", "))})
 	}
-	filter := templates.ConsoleForm{ID: "filter-form", Action: v.c.path("groups"), Get: true, Inline: true, Submit: say("admin.filter"),
+	filter := templates.ConsoleForm{ID: "filter-form", Action: v.c.path("groups"), Get: true, Inline: true,
+		Submit: say("admin.filter"),
 		Fields: []templates.ConsoleField{field("q", "admin.find", "search", search)}}
 	p.Parts = []templates.ConsolePart{{ID: "filter", Forms: []templates.ConsoleForm{filter}}, {ID: "list", Table: &t}}
 	if v.may(admin.VerbGroupCreate) {
 		name := field("name", "admin.group", "text", n.Name)
 		name.Required = true
-		form := templates.ConsoleForm{ID: "group-form", Action: v.c.path("groups"), CSRF: v.csrf(), Submit: say("admin.create"), Main: true,
+		form := templates.ConsoleForm{ID: "group-form", Action: v.c.path("groups"), CSRF: v.csrf(),
+			Submit: say("admin.create"), Main: true,
 			Fields: append([]templates.ConsoleField{name}, groupFields(n)...)}
-		p.Parts = append(p.Parts, templates.ConsolePart{ID: "new", Heading: say("admin.group.new"), Forms: []templates.ConsoleForm{form}})
+		p.Parts = append(p.Parts, templates.ConsolePart{ID: "new", Heading: say("admin.group.new"),
+			Forms: []templates.ConsoleForm{form}})
 	}
 	return p, nil
 }
@@ -75,7 +80,8 @@ func (c *Console) groups(v *visit) error {
 }
 
 func (c *Console) createGroupForm(v *visit) error {
-	n := storage.Group{Name: v.form.Get("name"), Description: v.form.Get("description"), Roles: lines(v.form.Get("roles"))}
+	n := storage.Group{Name: v.form.Get("name"), Description: v.form.Get("description"),
+		Roles: lines(v.form.Get("roles"))}
 	g, err := c.Admin.CreateGroup(v.ctx, v.actor, n)
 	if err != nil {
 		p, pageErr := v.groupsPage(n)
@@ -92,7 +98,8 @@ func (v *visit) groupPage(g storage.Group) (templates.Console, error) {
 	c, me := v.c, []string{"groups", g.Name}
 	p := v.page("group", "groups", say("admin.group.title", "name", g.Name))
 	p.BackURL, p.Back = c.path("groups"), say("admin.groups")
-	p.Parts = []templates.ConsolePart{{ID: "facts", Facts: []templates.ConsoleFact{fact("admin.description", text(g.Description)),
+	p.Parts = []templates.ConsolePart{{ID: "facts", Facts: []templates.ConsoleFact{fact("admin.description",
+		text(g.Description)),
 		fact("admin.group.roles", text(strings.Join(g.Roles, ", "))), fact("admin.created-at", at(g.CreatedAt))}}}
 	if v.may(admin.VerbMemberRead) {
 		after, err := v.cursor()
@@ -106,7 +113,9 @@ func (v *visit) groupPage(g storage.Group) (templates.Console, error) {
 		if err != nil {
 			return p, err
 		}
-		t := templates.ConsoleTable{Caption: say("admin.members"), Head: append(append([]templates.Message{}, peopleHead...), say("admin.actions")), None: say("admin.members.none")}
+		t := templates.ConsoleTable{Caption: say("admin.members"),
+			Head: append(append([]templates.Message{}, peopleHead...), say("admin.actions")),
+			None: say("admin.members.none")}
 		if found, err = paged(v, &t, found, func(u storage.User) string { return u.Username }); err != nil {
 			return p, err
 		}
@@ -132,10 +141,12 @@ func (v *visit) groupPage(g storage.Group) (templates.Console, error) {
 	if v.may(admin.VerbGroupUpdate) {
 		edit := v.post("edit-form", "save", "admin.save", me...)
 		edit.Inline, edit.Main, edit.Hidden, edit.Fields = false, true, seenVersion(g.Version), groupFields(g)
-		p.Parts = append(p.Parts, templates.ConsolePart{ID: "edit", Heading: say("admin.change"), Forms: []templates.ConsoleForm{edit}})
+		p.Parts = append(p.Parts, templates.ConsolePart{ID: "edit", Heading: say("admin.change"),
+			Forms: []templates.ConsoleForm{edit}})
 	}
 	if v.may(admin.VerbGroupDelete) {
-		p.Parts = append(p.Parts, templates.ConsolePart{ID: "remove", Forms: []templates.ConsoleForm{v.ask("delete-form", "delete", "admin.group.delete", me...)}})
+		p.Parts = append(p.Parts, templates.ConsolePart{ID: "remove",
+			Forms: []templates.ConsoleForm{v.ask("delete-form", "delete", "admin.group.delete", me...)}})
 	}
 	return p, nil
 }
@@ -212,7 +223,8 @@ func (c *Console) userNamed(v *visit, username string) (storage.User, error) {
 	}
 	var refusal people.Refusal
 	if errors.Is(err, storage.ErrNotFound) || errors.As(err, &refusal) {
-		return storage.User{}, admin.Faults{{Field: "username", Reason: admin.Unknown, Value: username, Text: "is the username of nobody"}}
+		return storage.User{}, admin.Faults{{Field: "username", Reason: admin.Unknown, Value: username,
+			Text: "is the username of nobody"}}
 	}
 	return storage.User{}, err
 }

@@ -29,7 +29,8 @@ func (c *Console) sessions(v *visit) error {
 		return err
 	}
 	t := templates.ConsoleTable{Caption: say("admin.sessions"), None: say("admin.sessions.none"),
-		Head: []templates.Message{say("admin.person.one"), say("admin.session.device"), say("admin.session.address"), say("admin.session.since"), say("admin.session.seen"), say("admin.applications"), say("admin.actions")}}
+		Head: []templates.Message{say("admin.person.one"), say("admin.session.device"), say("admin.session.address"),
+			say("admin.session.since"), say("admin.session.seen"), say("admin.applications"), say("admin.actions")}}
 	if found, err = paged(v, &t, found, func(s storage.Session) string { return s.ID }); err != nil {
 		return err
 	}
@@ -72,7 +73,8 @@ func (v *visit) tokensPage(n newKey) (templates.Console, error) {
 	if err != nil {
 		return p, err
 	}
-	head := []templates.Message{say("admin.name"), say("admin.grant.scope"), say("admin.token.expires"), say("admin.grant.used"), say("admin.state"), say("admin.actions")}
+	head := []templates.Message{say("admin.name"), say("admin.grant.scope"), say("admin.token.expires"),
+		say("admin.grant.used"), say("admin.state"), say("admin.actions")}
 	row := func(k storage.APIKey) [][]templates.Cell {
 		used := append(at(k.LastUsed), text(k.LastFrom)...)
 		if k.LastUsed.IsZero() {
@@ -94,13 +96,15 @@ func (v *visit) tokensPage(n newKey) (templates.Console, error) {
 	for _, k := range own {
 		mine.Rows = append(mine.Rows, row(k))
 	}
-	name, days := field("name", "admin.key.name", "text", n.name), field("days", "admin.key.days", "number", cmp.Or(n.days, "90"))
+	name, days := field("name", "admin.key.name", "text", n.name), field("days", "admin.key.days", "number",
+		cmp.Or(n.days, "90"))
 	name.Required, days.Required, days.Hint = true, true, say("admin.key.days.hint")
 	form := v.post("key-form", "create-key", "admin.key.create", "tokens")
 	form.Inline, form.Main, form.Fields = false, true, []templates.ConsoleField{name, days}
 	for _, s := range Scopes() {
 		id := "scope-" + strings.NewReplacer(":", "-", ".", "-").Replace(strings.TrimPrefix(s, "admin:"))
-		form.Fields = append(form.Fields, templates.ConsoleField{ID: id, Name: id, Label: say("admin.scope." + strings.TrimPrefix(s, "admin:")), Kind: "check", Checked: contains(n.scope, s)})
+		form.Fields = append(form.Fields, templates.ConsoleField{ID: id, Name: id, Label: say("admin.scope." +
+			strings.TrimPrefix(s, "admin:")), Kind: "check", Checked: contains(n.scope, s)})
 	}
 	p.Parts = []templates.ConsolePart{
 		{ID: "own", Heading: say("admin.keys.own"), Text: say("admin.keys.own.lead"), Table: &mine},
@@ -115,7 +119,8 @@ func (v *visit) tokensPage(n newKey) (templates.Console, error) {
 		if err != nil {
 			return p, err
 		}
-		t := templates.ConsoleTable{Caption: say("admin.keys.all"), Head: append([]templates.Message{say("admin.person.one")}, head...), None: say("admin.none")}
+		t := templates.ConsoleTable{Caption: say("admin.keys.all"),
+			Head: append([]templates.Message{say("admin.person.one")}, head...), None: say("admin.none")}
 		if all, err = paged(v, &t, all, func(k storage.APIKey) string { return k.ID }); err != nil {
 			return p, err
 		}
@@ -137,7 +142,9 @@ func (v *visit) tokensPage(n newKey) (templates.Console, error) {
 		if err != nil {
 			return p, err
 		}
-		t := templates.ConsoleTable{Caption: say("admin.iat"), Head: []templates.Message{say("admin.token.by"), say("admin.created-at"), say("admin.token.expires"), say("admin.state"), say("admin.actions")}, None: say("admin.iat.none")}
+		t := templates.ConsoleTable{Caption: say("admin.iat"), Head: []templates.Message{say("admin.token.by"),
+			say("admin.created-at"), say("admin.token.expires"), say("admin.state"), say("admin.actions")},
+			None: say("admin.iat.none")}
 		for _, k := range tokens {
 			state, good := tag("admin.state.good"), false
 			switch {
@@ -190,7 +197,8 @@ func (c *Console) tokens(v *visit) error {
 func (v *visit) once(in string, title templates.Message, value string) error {
 	p := v.page("once", in, title)
 	p.BackURL, p.Back = v.c.path(in), say("admin.tokens")
-	p.Parts = []templates.ConsolePart{{ID: "value", Warn: say("admin.secret.once"), Code: &templates.ConsoleCode{ID: "secret-value", Text: value}}}
+	p.Parts = []templates.ConsolePart{{ID: "value", Warn: say("admin.secret.once"),
+		Code: &templates.ConsoleCode{ID: "secret-value", Text: value}}}
 	return v.render(p)
 }
 
@@ -205,7 +213,8 @@ func (c *Console) changeTokens(v *visit) error {
 		}
 		days, _ := strconv.Atoi(n.days) // what is no number is too short
 		days = min(max(days, 0), 10_000)
-		_, value, err := c.Admin.CreateAPIKey(v.ctx, v.actor, admin.NewAPIKey{UserID: v.user.ID, Name: n.name, Scope: n.scope, Life: time.Duration(days) * 24 * time.Hour}, Scopes())
+		_, value, err := c.Admin.CreateAPIKey(v.ctx, v.actor, admin.NewAPIKey{UserID: v.user.ID, Name: n.name,
+			Scope: n.scope, Life: time.Duration(days) * 24 * time.Hour}, Scopes())
 		if err != nil {
 			p, pageErr := v.tokensPage(n)
 			if pageErr != nil {
@@ -254,14 +263,16 @@ func (c *Console) keys(v *visit) error {
 		}
 		return at(*t)
 	}
-	t := templates.ConsoleTable{Caption: say("admin.keys"), None: say("admin.none"), Head: []templates.Message{say("admin.key.id"), say("admin.key.use"), say("admin.key.alg"), say("admin.state"),
-		say("admin.created-at"), say("admin.key.from"), say("admin.key.until"), say("admin.actions")}}
+	t := templates.ConsoleTable{Caption: say("admin.keys"), None: say("admin.none"),
+		Head: []templates.Message{say("admin.key.id"), say("admin.key.use"), say("admin.key.alg"), say("admin.state"),
+			say("admin.created-at"), say("admin.key.from"), say("admin.key.until"), say("admin.actions")}}
 	for _, k := range all {
 		style := "tag"
 		if k.State != keyActive {
 			style = "soft"
 		}
-		row := [][]templates.Cell{code(k.ID), {{Message: say("admin.key.use." + k.Use)}}, code(k.Algorithm), {{Message: say("admin.key.state." + k.State), Style: style}}, when(k.CreatedAt), when(k.SignsFrom),
+		row := [][]templates.Cell{code(k.ID), {{Message: say("admin.key.use." + k.Use)}}, code(k.Algorithm),
+			{{Message: say("admin.key.state." + k.State), Style: style}}, when(k.CreatedAt), when(k.SignsFrom),
 			when(cmp.Or(k.RevokedAt, k.UnpublishAt)), nil}
 		if v.may(admin.VerbKeysRevoke) && k.State != keyRevoked {
 			f := v.ask("", "revoke", "admin.revoke", "keys")
@@ -274,7 +285,8 @@ func (c *Console) keys(v *visit) error {
 	p.Lead = say("admin.keys.lead")
 	p.Parts = []templates.ConsolePart{{ID: "list", Table: &t}}
 	if v.may(admin.VerbKeysRotate) {
-		p.Parts = append(p.Parts, templates.ConsolePart{ID: "act", Forms: []templates.ConsoleForm{v.ask("rotate-form", "rotate", "admin.key.rotate", "keys")}})
+		p.Parts = append(p.Parts, templates.ConsolePart{ID: "act",
+			Forms: []templates.ConsoleForm{v.ask("rotate-form", "rotate", "admin.key.rotate", "keys")}})
 	}
 	return v.render(p)
 }
@@ -317,7 +329,8 @@ func problemPage(err error) error {
 
 // auditFilter is what the audit page is asked for. What is no time counts as none.
 func (v *visit) auditFilter() storage.EventFilter {
-	f := storage.EventFilter{Actor: v.query.Get("actor"), Object: v.query.Get("object"), VerbPrefix: v.query.Get("verb")}
+	f := storage.EventFilter{Actor: v.query.Get("actor"), Object: v.query.Get("object"),
+		VerbPrefix: v.query.Get("verb")}
 	f.Since, _ = time.Parse(time.DateOnly, v.query.Get("since"))
 	if until, err := time.Parse(time.DateOnly, v.query.Get("until")); err == nil {
 		f.Until = until.AddDate(0, 0, 1) // that day included
@@ -336,7 +349,9 @@ func (c *Console) audit(v *visit) error {
 		return err
 	}
 	t := templates.ConsoleTable{Caption: say("admin.audit"), None: say("admin.none"),
-		Head: []templates.Message{say("admin.audit.time"), say("admin.audit.actor"), say("admin.audit.verb"), say("admin.audit.object"), say("admin.audit.outcome"), say("admin.audit.change"), say("admin.session.address")}}
+		Head: []templates.Message{say("admin.audit.time"), say("admin.audit.actor"), say("admin.audit.verb"),
+			say("admin.audit.object"), say("admin.audit.outcome"), say("admin.audit.change"),
+			say("admin.session.address")}}
 	if found, err = paged(v, &t, found, func(e storage.Event) string { return e.ID }); err != nil {
 		return err
 	}
@@ -352,14 +367,18 @@ func (c *Console) audit(v *visit) error {
 		if e.After != nil || e.Before != nil {
 			change = []templates.Cell{{Text: string(e.Before) + " → " + string(e.After), Style: "fold"}}
 		}
-		t.Rows = append(t.Rows, [][]templates.Cell{at(e.Time), text(cmp.Or(e.Actor.Name, e.Actor.ID, e.Actor.Kind)), code(e.Verb), v.party(e.Object), outcome, change, text(e.Address)})
+		t.Rows = append(t.Rows, [][]templates.Cell{at(e.Time), text(cmp.Or(e.Actor.Name, e.Actor.ID, e.Actor.Kind)),
+			code(e.Verb), v.party(e.Object), outcome, change, text(e.Address)})
 	}
 	p := v.page("audit", "audit", say("admin.audit"))
 	p.Lead = say("admin.audit.lead")
-	filter := templates.ConsoleForm{ID: "filter-form", Action: c.path("audit"), Get: true, Inline: true, Submit: say("admin.filter"), Fields: []templates.ConsoleField{
-		field("actor", "admin.audit.actor", "text", v.query.Get("actor")), field("object", "admin.audit.object", "text", v.query.Get("object")),
-		field("verb", "admin.audit.verb", "text", v.query.Get("verb")), field("since", "admin.audit.since", "date", v.query.Get("since")), field("until", "admin.audit.until", "date", v.query.Get("until")),
-	}}
+	filter := templates.ConsoleForm{ID: "filter-form", Action: c.path("audit"), Get: true, Inline: true,
+		Submit: say("admin.filter"), Fields: []templates.ConsoleField{
+			field("actor", "admin.audit.actor", "text", v.query.Get("actor")), field("object", "admin.audit.object", "text",
+				v.query.Get("object")),
+			field("verb", "admin.audit.verb", "text", v.query.Get("verb")), field("since", "admin.audit.since", "date",
+				v.query.Get("since")), field("until", "admin.audit.until", "date", v.query.Get("until")),
+		}}
 	export := func(format string) string {
 		q := url.Values{"format": {format}}
 		for _, name := range []string{"actor", "object", "verb", "since", "until"} {
@@ -370,7 +389,9 @@ func (c *Console) audit(v *visit) error {
 		return c.path("audit", "export") + "?" + q.Encode()
 	}
 	p.Parts = []templates.ConsolePart{{ID: "filter", Forms: []templates.ConsoleForm{filter}}, {ID: "list", Table: &t},
-		{ID: "export", Links: []templates.ConsoleLink{{Label: say("admin.export.jsonl"), URL: export("jsonl")}, {Label: say("admin.export.csv"), URL: export("csv")}, {Label: say("admin.export.chain"), URL: export("chain")}}}}
+		{ID: "export", Links: []templates.ConsoleLink{{Label: say("admin.export.jsonl"), URL: export("jsonl")},
+			{Label: say("admin.export.csv"), URL: export("csv")}, {Label: say("admin.export.chain"),
+				URL: export("chain")}}}}
 	return v.render(p)
 }
 
@@ -403,7 +424,8 @@ func (c *Console) exportAudit(v *visit) error {
 		return web.RefusePage(http.StatusNotFound, templates.NotFound)
 	}
 	f := v.auditFilter()
-	some, err := c.Admin.Events(v.ctx, v.actor, f, "", maxPage) // whoever may not see it hears so before anything is written
+	// whoever may not see it hears so before anything is written
+	some, err := c.Admin.Events(v.ctx, v.actor, f, "", maxPage)
 	if err != nil {
 		return err
 	}
@@ -412,7 +434,8 @@ func (c *Console) exportAudit(v *visit) error {
 	v.w.Header().Set("Content-Disposition", `attachment; filename="latchkey-audit.`+format+`"`)
 	lines, sheet := json.NewEncoder(v.w), csv.NewWriter(v.w)
 	if format == "csv" {
-		_ = sheet.Write([]string{"id", "time", "actor_kind", "actor_id", "actor_name", "verb", "object_kind", "object_id", "object_name", "outcome", "reason", "count", "before", "after", "address", "request"})
+		_ = sheet.Write([]string{"id", "time", "actor_kind", "actor_id", "actor_name", "verb", "object_kind",
+			"object_id", "object_name", "outcome", "reason", "count", "before", "after", "address", "request"})
 	}
 	for n := 0; len(some) > 0 && n < mostExported; {
 		for _, e := range some {
@@ -420,7 +443,9 @@ func (c *Console) exportAudit(v *visit) error {
 			if format == "jsonl" {
 				err = lines.Encode(eventOf(e))
 			} else {
-				row := []string{e.ID, e.Time.Format(time.RFC3339Nano), e.Actor.Kind, e.Actor.ID, e.Actor.Name, e.Verb, e.Object.Kind, e.Object.ID, e.Object.Name, e.Outcome, e.Reason, strconv.Itoa(max(1, e.Count)), string(e.Before), string(e.After), e.Address, e.RequestID}
+				row := []string{e.ID, e.Time.Format(time.RFC3339Nano), e.Actor.Kind, e.Actor.ID, e.Actor.Name, e.Verb,
+					e.Object.Kind, e.Object.ID, e.Object.Name, e.Outcome, e.Reason, strconv.Itoa(max(1, e.Count)),
+					string(e.Before), string(e.After), e.Address, e.RequestID}
 				for i := range row {
 					row[i] = harmless(row[i])
 				}
@@ -487,7 +512,8 @@ func (c *Console) mail(v *visit) error {
 		return err
 	}
 	t := templates.ConsoleTable{Caption: say("admin.mail"), None: say("admin.mail.none"),
-		Head: []templates.Message{say("admin.created-at"), say("admin.mail.kind"), say("admin.person.one"), say("admin.state"), say("admin.mail.attempts"), say("admin.mail.error")}}
+		Head: []templates.Message{say("admin.created-at"), say("admin.mail.kind"), say("admin.person.one"),
+			say("admin.state"), say("admin.mail.attempts"), say("admin.mail.error")}}
 	if found, err = paged(v, &t, found, func(m storage.Mail) string { return m.ID }); err != nil {
 		return err
 	}
@@ -498,7 +524,9 @@ func (c *Console) mail(v *visit) error {
 		if m.Sub != "" {
 			who = []templates.Cell{link(m.Sub, c.path("people", m.Sub))}
 		}
-		t.Rows = append(t.Rows, [][]templates.Cell{at(m.CreatedAt), code(m.Kind), who, {{Message: say("admin.mail.state." + m.State), Style: style}}, text(strconv.Itoa(m.Attempts)), text(m.LastError)})
+		t.Rows = append(t.Rows, [][]templates.Cell{at(m.CreatedAt), code(m.Kind), who,
+			{{Message: say("admin.mail.state." + m.State), Style: style}}, text(strconv.Itoa(m.Attempts)),
+			text(m.LastError)})
 	}
 	p := v.page("mail", "mail", say("admin.mail"))
 	p.Lead = say("admin.mail.lead")
@@ -515,7 +543,8 @@ func (c *Console) healthPage(v *visit) error {
 	if err != nil {
 		return err
 	}
-	facts := []templates.ConsoleFact{fact("admin.issuer", code(h.Issuer)), fact("admin.health.version", text(h.Version)), fact("admin.health.time", at(h.Time))}
+	facts := []templates.ConsoleFact{fact("admin.issuer", code(h.Issuer)), fact("admin.health.version",
+		text(h.Version)), fact("admin.health.time", at(h.Time))}
 	for _, check := range c.Ready {
 		state := tag("admin.health.ok")
 		if h.Checks[check.Name] != "ok" {
@@ -560,7 +589,8 @@ func (c *Console) start(v *visit) error {
 	p := v.page("start", "", say("admin.start"))
 	charts := templates.ConsolePart{ID: "days", Heading: say("admin.start.days")}
 	for _, chart := range []struct{ what, label, style string }{
-		{storage.DaySignIns, "admin.start.signins", "good"}, {storage.DayFailures, "admin.start.failures", "bad"}, {storage.DayActive, "admin.start.active", "good"},
+		{storage.DaySignIns, "admin.start.signins", "good"}, {storage.DayFailures, "admin.start.failures", "bad"},
+		{storage.DayActive, "admin.start.active", "good"},
 	} {
 		counts, err := c.Store.Days(v.ctx, chart.what, now, days)
 		if err != nil {
@@ -582,7 +612,9 @@ func (c *Console) start(v *visit) error {
 		if err != nil {
 			return err
 		}
-		p.Parts = append(p.Parts, templates.ConsolePart{ID: "restore", Facts: []templates.ConsoleFact{fact("admin.health.restore", restore), fact("admin.health.version", text(c.Version))}})
+		p.Parts = append(p.Parts, templates.ConsolePart{ID: "restore",
+			Facts: []templates.ConsoleFact{fact("admin.health.restore", restore), fact("admin.health.version",
+				text(c.Version))}})
 	}
 	return v.render(p)
 }
@@ -593,7 +625,8 @@ const secretSoon = 30 * 24 * time.Hour
 // attention is what an administrator should look at.
 func (c *Console) attention(v *visit) (templates.ConsolePart, error) {
 	part := templates.ConsolePart{ID: "attention", Heading: say("admin.attention")}
-	t := templates.ConsoleTable{Caption: say("admin.attention"), Head: []templates.Message{say("admin.attention.what"), say("admin.attention.where")}, None: say("admin.attention.none")}
+	t := templates.ConsoleTable{Caption: say("admin.attention"), Head: []templates.Message{say("admin.attention.what"),
+		say("admin.attention.where")}, None: say("admin.attention.none")}
 	add := func(what templates.Message, name, target string) {
 		t.Rows = append(t.Rows, [][]templates.Cell{{{Message: what, Style: "warn"}}, {link(name, target)}})
 	}
@@ -612,7 +645,8 @@ func (c *Console) attention(v *visit) (templates.ConsolePart, error) {
 		}
 	}
 	if v.user.Role == storage.RoleOwner {
-		owners, err := c.Admin.FindUsers(v.ctx, v.actor, storage.UserFilter{Role: storage.RoleOwner, State: storage.UserEnabled}, "", onPage)
+		owners, err := c.Admin.FindUsers(v.ctx, v.actor, storage.UserFilter{Role: storage.RoleOwner,
+			State: storage.UserEnabled}, "", onPage)
 		if err != nil {
 			return part, err
 		}
@@ -637,7 +671,8 @@ func (c *Console) attention(v *visit) (templates.ConsolePart, error) {
 			}
 		}
 		if failed > 0 {
-			t.Rows = append(t.Rows, [][]templates.Cell{{{Message: say("admin.attention.mails", "n", failed), Style: "warn"}}, {{Message: say("admin.mail"), Link: c.path("mail")}}})
+			t.Rows = append(t.Rows, [][]templates.Cell{{{Message: say("admin.attention.mails", "n", failed),
+				Style: "warn"}}, {{Message: say("admin.mail"), Link: c.path("mail")}}})
 		}
 	}
 	part.Table = &t
@@ -660,7 +695,8 @@ func (c *Console) search(v *visit) error {
 		return v.render(p)
 	}
 	part := func(id, label string, head []templates.Message, rows [][][]templates.Cell) {
-		p.Parts = append(p.Parts, templates.ConsolePart{ID: id, Heading: say(label), Table: &templates.ConsoleTable{Caption: say(label), Head: head, Rows: rows, None: say("admin.none")}})
+		p.Parts = append(p.Parts, templates.ConsolePart{ID: id, Heading: say(label),
+			Table: &templates.ConsoleTable{Caption: say(label), Head: head, Rows: rows, None: say("admin.none")}})
 	}
 	if v.may(admin.VerbClientRead) {
 		if d, _, err := c.diagnosis(v.ctx, v.actor, q); err == nil {
@@ -694,7 +730,8 @@ func (c *Console) search(v *visit) error {
 				rows = append(rows, v.applicationCells(client))
 			}
 		}
-		part("applications", "admin.applications", []templates.Message{say("admin.name"), say("admin.client-id"), say("admin.type"), say("admin.application.for"), say("admin.state")}, rows)
+		part("applications", "admin.applications", []templates.Message{say("admin.name"), say("admin.client-id"),
+			say("admin.type"), say("admin.application.for"), say("admin.state")}, rows)
 	}
 	if v.may(admin.VerbGroupRead) {
 		all, err := c.Admin.Groups(v.ctx, v.actor)
@@ -720,8 +757,10 @@ func (c *Console) why(v *visit) error {
 	username, clientID := strings.TrimSpace(v.query.Get("person")), strings.TrimSpace(v.query.Get("application"))
 	p := v.page("why", "people", say("admin.why"))
 	p.Lead = say("admin.why.lead")
-	form := templates.ConsoleForm{ID: "why-form", Action: c.path("why"), Get: true, Submit: say("admin.why.ask"), Main: true,
-		Fields: []templates.ConsoleField{field("person", "admin.username", "text", username), field("application", "admin.client-id", "text", clientID)}}
+	form := templates.ConsoleForm{ID: "why-form", Action: c.path("why"), Get: true, Submit: say("admin.why.ask"),
+		Main: true,
+		Fields: []templates.ConsoleField{field("person", "admin.username", "text", username),
+			field("application", "admin.client-id", "text", clientID)}}
 	p.Parts = []templates.ConsolePart{{ID: "ask", Forms: []templates.ConsoleForm{form}}}
 	if username == "" || clientID == "" {
 		return v.render(p)
@@ -732,7 +771,8 @@ func (c *Console) why(v *visit) error {
 	}
 	client, err := c.Admin.Client(v.ctx, v.actor, clientID)
 	if errors.Is(err, admin.ErrNotFound) {
-		return v.refused(p, admin.Faults{{Field: "application", Reason: admin.Unknown, Value: clientID, Text: "is no application"}})
+		return v.refused(p, admin.Faults{{Field: "application", Reason: admin.Unknown, Value: clientID,
+			Text: "is no application"}})
 	}
 	if err != nil {
 		return err
@@ -743,8 +783,10 @@ func (c *Console) why(v *visit) error {
 		answer, style = "admin.why.no", "bad"
 	}
 	facts := []templates.ConsoleFact{
-		fact("admin.person.one", []templates.Cell{link(u.Username, c.path("people", u.ID))}), fact("admin.application", []templates.Cell{link(client.Name(), c.path("applications", client.ID))}),
-		fact("admin.why.answer", []templates.Cell{{Message: say(answer), Style: style}}), fact("admin.why.rule", words("admin.rule."+strings.ReplaceAll(a.Rule, "_", "-"))),
+		fact("admin.person.one", []templates.Cell{link(u.Username, c.path("people", u.ID))}),
+		fact("admin.application", []templates.Cell{link(client.Name(), c.path("applications", client.ID))}),
+		fact("admin.why.answer", []templates.Cell{{Message: say(answer), Style: style}}),
+		fact("admin.why.rule", words("admin.rule."+strings.ReplaceAll(a.Rule, "_", "-"))),
 	}
 	if len(a.Groups) > 0 {
 		var groups []templates.Cell

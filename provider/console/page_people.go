@@ -16,9 +16,11 @@ func field(name, label, kind, value string) templates.ConsoleField {
 }
 
 // choice is a select; the first value is "", in the words of any.
-func choice(name, label, any string, selected string, values []string, words func(string) templates.Cell) templates.ConsoleField {
+func choice(name, label, any string, selected string, values []string,
+	words func(string) templates.Cell) templates.ConsoleField {
 	f := field(name, label, "select", "")
-	f.Options = []templates.ConsoleOption{{Value: "", Label: templates.Cell{Message: say(any)}, Selected: selected == ""}}
+	f.Options = []templates.ConsoleOption{{Value: "", Label: templates.Cell{Message: say(any)},
+		Selected: selected == ""}}
 	for _, v := range values {
 		f.Options = append(f.Options, templates.ConsoleOption{Value: v, Label: words(v), Selected: v == selected})
 	}
@@ -37,10 +39,12 @@ func (v *visit) personCells(u storage.User) [][]templates.Cell {
 	if u.Role != "" {
 		state = append(state, templates.Cell{Message: say("admin.role." + u.Role), Style: "tag"})
 	}
-	return [][]templates.Cell{{link(u.Username, v.c.path("people", u.ID))}, text(u.Claims.Name), text(u.Claims.Email), text(strings.Join(u.Groups, ", ")), state}
+	return [][]templates.Cell{{link(u.Username, v.c.path("people", u.ID))}, text(u.Claims.Name), text(u.Claims.Email),
+		text(strings.Join(u.Groups, ", ")), state}
 }
 
-var peopleHead = []templates.Message{say("admin.username"), say("admin.name"), say("admin.email"), say("admin.groups"), say("admin.state")}
+var peopleHead = []templates.Message{say("admin.username"), say("admin.name"), say("admin.email"), say("admin.groups"),
+	say("admin.state")}
 
 // people lists and searches people.
 func (c *Console) people(v *visit) error {
@@ -48,7 +52,8 @@ func (c *Console) people(v *visit) error {
 	if err != nil {
 		return err
 	}
-	f := storage.UserFilter{Search: v.query.Get("q"), Group: v.query.Get("group"), Role: v.query.Get("role"), State: v.query.Get("state")}
+	f := storage.UserFilter{Search: v.query.Get("q"), Group: v.query.Get("group"), Role: v.query.Get("role"),
+		State: v.query.Get("state")}
 	found, err := c.Admin.FindUsers(v.ctx, v.actor, f, after, onPage+1)
 	if err != nil {
 		return err
@@ -62,15 +67,19 @@ func (c *Console) people(v *visit) error {
 	}
 	p := v.page("people", "people", say("admin.people"))
 	p.Lead = say("admin.people.lead")
-	filter := templates.ConsoleForm{ID: "filter-form", Action: c.path("people"), Get: true, Inline: true, Submit: say("admin.filter"), Fields: []templates.ConsoleField{
-		field("q", "admin.find", "search", f.Search), field("group", "admin.group", "text", f.Group),
-		choice("role", "admin.role", "admin.any", f.Role, storage.Roles, roleWords), choice("state", "admin.state", "admin.any", f.State, personStates, stateWords),
-	}}
+	filter := templates.ConsoleForm{ID: "filter-form", Action: c.path("people"), Get: true, Inline: true,
+		Submit: say("admin.filter"), Fields: []templates.ConsoleField{
+			field("q", "admin.find", "search", f.Search), field("group", "admin.group", "text", f.Group),
+			choice("role", "admin.role", "admin.any", f.Role, storage.Roles, roleWords), choice("state", "admin.state",
+				"admin.any", f.State, personStates, stateWords),
+		}}
 	p.Parts = []templates.ConsolePart{}
 	if v.may(admin.VerbUserCreate) {
-		p.Parts = append(p.Parts, templates.ConsolePart{ID: "actions", Links: []templates.ConsoleLink{{Label: say("admin.person.new"), URL: c.path("people", "new"), Main: true}}})
+		p.Parts = append(p.Parts, templates.ConsolePart{ID: "actions",
+			Links: []templates.ConsoleLink{{Label: say("admin.person.new"), URL: c.path("people", "new"), Main: true}}})
 	}
-	p.Parts = append(p.Parts, templates.ConsolePart{ID: "filter", Forms: []templates.ConsoleForm{filter}}, templates.ConsolePart{ID: "list", Table: &t})
+	p.Parts = append(p.Parts, templates.ConsolePart{ID: "filter", Forms: []templates.ConsoleForm{filter}},
+		templates.ConsolePart{ID: "list", Table: &t})
 	return v.render(p)
 }
 
@@ -84,9 +93,11 @@ func (v *visit) newPersonPage(n admin.NewUser) templates.Console {
 	password.Hint, password.Auto = say("admin.password.hint"), "new-password"
 	groups := field("groups", "admin.groups", "textarea", strings.Join(n.Groups, "\n"))
 	groups.Hint = say("admin.groups.hint")
-	form := templates.ConsoleForm{ID: "person-form", Action: v.c.path("people"), CSRF: v.csrf(), Submit: say("admin.create"), Main: true, Fields: []templates.ConsoleField{
-		username, field("name", "admin.name", "text", n.Claims.Name), field("email", "admin.email", "email", n.Claims.Email), password, groups,
-	}}
+	form := templates.ConsoleForm{ID: "person-form", Action: v.c.path("people"), CSRF: v.csrf(),
+		Submit: say("admin.create"), Main: true, Fields: []templates.ConsoleField{
+			username, field("name", "admin.name", "text", n.Claims.Name), field("email", "admin.email", "email",
+				n.Claims.Email), password, groups,
+		}}
 	p.Parts = []templates.ConsolePart{{ID: "new", Forms: []templates.ConsoleForm{form}}}
 	return p
 }
@@ -99,7 +110,8 @@ func (c *Console) newPerson(v *visit) error {
 }
 
 func (c *Console) createPersonForm(v *visit) error {
-	n := admin.NewUser{Username: v.form.Get("username"), Password: v.form.Get("password"), Groups: lines(v.form.Get("groups")),
+	n := admin.NewUser{Username: v.form.Get("username"), Password: v.form.Get("password"),
+		Groups: lines(v.form.Get("groups")),
 		Claims: storage.Claims{Name: v.form.Get("name"), Email: v.form.Get("email")}}
 	u, err := c.Admin.CreateUser(v.ctx, v.actor, n)
 	if err != nil {
@@ -141,8 +153,10 @@ func (v *visit) personPage(u storage.User) (templates.Console, error) {
 		signsIn = append(signsIn, templates.Cell{Message: say("admin.person.factors", "n", n), Style: "tag"})
 	}
 	facts := templates.ConsolePart{ID: "facts", Facts: []templates.ConsoleFact{
-		fact("admin.username", text(u.Username)), fact("admin.sub", code(u.ID)), fact("admin.state", state), fact("admin.role", role), fact("admin.email", text(u.Claims.Email)),
-		fact("admin.groups", groups), fact("admin.person.signs-in", signsIn), fact("admin.created-at", at(u.CreatedAt)), fact("admin.changed-at", at(u.UpdatedAt)),
+		fact("admin.username", text(u.Username)), fact("admin.sub", code(u.ID)), fact("admin.state", state),
+		fact("admin.role", role), fact("admin.email", text(u.Claims.Email)),
+		fact("admin.groups", groups), fact("admin.person.signs-in", signsIn), fact("admin.created-at", at(u.CreatedAt)),
+		fact("admin.changed-at", at(u.UpdatedAt)),
 	}}
 	help := templates.ConsolePart{ID: "help", Heading: say("admin.person.help")}
 	if v.may(admin.VerbUserUnlock) && !until.IsZero() {
@@ -174,12 +188,14 @@ func (v *visit) personPage(u storage.User) (templates.Console, error) {
 	p.Parts = []templates.ConsolePart{facts, help}
 	if v.may(admin.VerbUserUpdate) {
 		email := field("email", "admin.email", "email", u.Claims.Email)
-		verified := templates.ConsoleField{ID: "email_verified", Name: "email_verified", Label: say("admin.email.verified"), Kind: "check", Checked: u.Claims.EmailVerified}
+		verified := templates.ConsoleField{ID: "email_verified", Name: "email_verified",
+			Label: say("admin.email.verified"), Kind: "check", Checked: u.Claims.EmailVerified}
 		list := field("groups", "admin.groups", "textarea", strings.Join(u.Groups, "\n"))
 		list.Hint = say("admin.groups.hint")
 		edit := v.post("edit-form", "save", "admin.save", me...)
 		edit.Inline, edit.Main, edit.Hidden = false, true, seenVersion(u.Version)
-		edit.Fields = []templates.ConsoleField{field("name", "admin.name", "text", u.Claims.Name), field("given_name", "admin.given-name", "text", u.Claims.GivenName),
+		edit.Fields = []templates.ConsoleField{field("name", "admin.name", "text", u.Claims.Name),
+			field("given_name", "admin.given-name", "text", u.Claims.GivenName),
 			field("family_name", "admin.family-name", "text", u.Claims.FamilyName), email, verified, list}
 		rename := v.post("rename-form", "rename", "admin.person.rename", me...)
 		name := field("username", "admin.username", "text", u.Username)
@@ -188,7 +204,8 @@ func (v *visit) personPage(u storage.User) (templates.Console, error) {
 		forms := []templates.ConsoleForm{edit, rename}
 		if v.may(admin.VerbUserRole) {
 			give := v.post("role-form", "role", "admin.person.set-role", me...)
-			give.Fields = []templates.ConsoleField{choice("role", "admin.role", "admin.role.none", u.Role, storage.Roles, roleWords)}
+			give.Fields = []templates.ConsoleField{choice("role", "admin.role", "admin.role.none", u.Role,
+				storage.Roles, roleWords)}
 			forms = append(forms, give)
 		}
 		p.Parts = append(p.Parts, templates.ConsolePart{ID: "edit", Heading: say("admin.change"), Forms: forms})
@@ -198,7 +215,10 @@ func (v *visit) personPage(u storage.User) (templates.Console, error) {
 		if err != nil {
 			return p, err
 		}
-		t := templates.ConsoleTable{Caption: say("admin.sessions"), Head: []templates.Message{say("admin.session.device"), say("admin.session.address"), say("admin.session.since"), say("admin.session.seen"), say("admin.applications"), say("admin.actions")}, None: say("admin.sessions.none")}
+		t := templates.ConsoleTable{Caption: say("admin.sessions"),
+			Head: []templates.Message{say("admin.session.device"), say("admin.session.address"),
+				say("admin.session.since"), say("admin.session.seen"), say("admin.applications"), say("admin.actions")},
+			None: say("admin.sessions.none")}
 		for _, s := range sessions {
 			t.Rows = append(t.Rows, append(v.sessionCells(s), v.endSession(s, me...)))
 		}
@@ -209,9 +229,12 @@ func (v *visit) personPage(u storage.User) (templates.Console, error) {
 		if err != nil {
 			return p, err
 		}
-		t := templates.ConsoleTable{Caption: say("admin.grants"), Head: []templates.Message{say("admin.application"), say("admin.grant.scope"), say("admin.session.since"), say("admin.grant.used"), say("admin.actions")}, None: say("admin.grants.none")}
+		t := templates.ConsoleTable{Caption: say("admin.grants"), Head: []templates.Message{say("admin.application"),
+			say("admin.grant.scope"), say("admin.session.since"), say("admin.grant.used"), say("admin.actions")},
+			None: say("admin.grants.none")}
 		for _, g := range grants {
-			row := [][]templates.Cell{{link(g.ClientID, c.path("applications", g.ClientID))}, text(strings.Join(g.Scope, " ")), at(g.CreatedAt), at(g.LastUsed), nil}
+			row := [][]templates.Cell{{link(g.ClientID, c.path("applications", g.ClientID))},
+				text(strings.Join(g.Scope, " ")), at(g.CreatedAt), at(g.LastUsed), nil}
 			if v.may(admin.VerbGrantRevoke) {
 				f := v.post("", "revoke-grant", "admin.grant.revoke", me...)
 				f.Hidden, f.Danger = [][2]string{{"id", g.ID}}, true
@@ -221,9 +244,11 @@ func (v *visit) personPage(u storage.User) (templates.Console, error) {
 		}
 		p.Parts = append(p.Parts, templates.ConsolePart{ID: "grants", Heading: say("admin.grants"), Table: &t})
 	}
-	links := []templates.ConsoleLink{{Label: say("admin.why"), URL: c.path("why") + "?person=" + url.QueryEscape(u.Username)}}
+	links := []templates.ConsoleLink{{Label: say("admin.why"), URL: c.path("why") + "?person=" +
+		url.QueryEscape(u.Username)}}
 	if v.may(admin.VerbAuditRead) {
-		links = append(links, templates.ConsoleLink{Label: say("admin.audit.about"), URL: c.path("audit") + "?object=" + url.QueryEscape(u.ID)})
+		links = append(links, templates.ConsoleLink{Label: say("admin.audit.about"), URL: c.path("audit") + "?object=" +
+			url.QueryEscape(u.ID)})
 	}
 	p.Parts = append(p.Parts, templates.ConsolePart{ID: "more", Links: links})
 	return p, nil
@@ -231,7 +256,8 @@ func (v *visit) personPage(u storage.User) (templates.Console, error) {
 
 // sessionCells describe a session in a list.
 func (v *visit) sessionCells(s storage.Session) [][]templates.Cell {
-	return [][]templates.Cell{text(s.UserAgent), text(s.Address), at(s.AuthTime), at(s.LastSeen), text(strings.Join(s.Clients, ", "))}
+	return [][]templates.Cell{text(s.UserAgent), text(s.Address), at(s.AuthTime), at(s.LastSeen),
+		text(strings.Join(s.Clients, ", "))}
 }
 
 // endSession is the button that ends a session; it comes back to where it stands.
@@ -275,7 +301,8 @@ func (c *Console) changePerson(v *visit) error {
 	switch v.form.Get("action") {
 	case "save":
 		_, err = c.Admin.UpdateUser(ctx, v.actor, id, seenIn(v.form.Get("seen")), func(u *storage.User) error {
-			u.Claims.Name, u.Claims.GivenName, u.Claims.FamilyName = v.form.Get("name"), v.form.Get("given_name"), v.form.Get("family_name")
+			u.Claims.Name, u.Claims.GivenName, u.Claims.FamilyName = v.form.Get("name"), v.form.Get("given_name"),
+				v.form.Get("family_name")
 			u.Claims.Email, u.Claims.EmailVerified = v.form.Get("email"), v.form.Has("email_verified")
 			u.Groups = lines(v.form.Get("groups"))
 			return nil

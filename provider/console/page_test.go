@@ -38,7 +38,8 @@ func whole(t *testing.T, p providertest.Page) {
 			t.Errorf("%s: the page has %s:\n%s", p.Request.URL, not, p.Body)
 		}
 	}
-	if csp := p.Header.Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") || strings.Contains(csp, "script-src") {
+	if csp := p.Header.Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'") ||
+		strings.Contains(csp, "unsafe") || strings.Contains(csp, "script-src") {
 		t.Errorf("%s: %s", p.Request.URL, csp)
 	}
 }
@@ -46,14 +47,16 @@ func whole(t *testing.T, p providertest.Page) {
 // pagePaths are the addresses of the pages that show something, in the world of a scene.
 func pagePaths(t *testing.T, w *providertest.World) (paths []string, names map[string]string) {
 	t.Helper()
-	if _, err := w.Admin.CreateGroup(t.Context(), command, storage.Group{Name: "the staff/1", Description: "d"}); err != nil {
+	if _, err := w.Admin.CreateGroup(t.Context(), command, storage.Group{Name: "the staff/1",
+		Description: "d"}); err != nil {
 		t.Fatal(err)
 	}
 	u := w.AddUser("ada", "the staff/1")
 	w.AddClient("notes", func(c *clients.Client) { c.AllowedGroups = []string{"the staff/1"} })
 	names = map[string]string{"{sub}": u.ID, "{group}": url.PathEscape("the staff/1"), "{client_id}": "notes"}
 	for _, e := range w.Console.Endpoints() {
-		if strings.HasPrefix(e.Path, console.Pages) && slices.Contains(e.Methods, "GET") && e.Path != console.Pages+"/setup" {
+		if strings.HasPrefix(e.Path, console.Pages) && slices.Contains(e.Methods, "GET") &&
+			e.Path != console.Pages+"/setup" {
 			paths = append(paths, variable.ReplaceAllStringFunc(e.Path, func(v string) string { return names[v] }))
 		}
 	}
@@ -68,11 +71,19 @@ var pageRoles = []struct {
 	path  string
 	roles string
 }{
-	{"/admin/people/sub-ada/confirm", "owner administrator"}, {"/admin/groups/the%20staff%2F1/confirm", "owner administrator"}, {"/admin/applications/notes/confirm", "owner administrator"},
-	{"/admin/keys/confirm", "owner administrator"}, {"/admin/people/new", "owner administrator"}, {"/admin/preview", "owner administrator help_desk auditor"}, {"/admin/doctor", "owner administrator help_desk auditor application_owner"}, {"/admin/people", "owner administrator help_desk auditor"}, {"/admin/why", "owner administrator help_desk auditor"},
-	{"/admin/groups/", "owner administrator help_desk auditor application_owner"}, {"/admin/applications/new", "owner administrator"}, {"/admin/applications/notes", "owner administrator help_desk auditor"},
-	{"/admin/sessions", "owner administrator help_desk auditor"}, {"/admin/keys", "owner administrator auditor"}, {"/admin/audit", "owner administrator auditor"},
-	{"/admin/mail", "owner administrator auditor"}, {"/admin/health", "owner administrator auditor"}, {"/admin", "owner administrator help_desk auditor application_owner"},
+	{"/admin/people/sub-ada/confirm", "owner administrator"}, {"/admin/groups/the%20staff%2F1/confirm",
+		"owner administrator"}, {"/admin/applications/notes/confirm", "owner administrator"},
+	{"/admin/keys/confirm", "owner administrator"}, {"/admin/people/new", "owner administrator"},
+	{"/admin/preview", "owner administrator help_desk auditor"},
+	{"/admin/doctor", "owner administrator help_desk auditor application_owner"},
+	{"/admin/people", "owner administrator help_desk auditor"},
+	{"/admin/why", "owner administrator help_desk auditor"},
+	{"/admin/groups/", "owner administrator help_desk auditor application_owner"}, {"/admin/applications/new",
+		"owner administrator"}, {"/admin/applications/notes", "owner administrator help_desk auditor"},
+	{"/admin/sessions", "owner administrator help_desk auditor"}, {"/admin/keys", "owner administrator auditor"},
+	{"/admin/audit", "owner administrator auditor"},
+	{"/admin/mail", "owner administrator auditor"}, {"/admin/health", "owner administrator auditor"},
+	{"/admin", "owner administrator help_desk auditor application_owner"},
 }
 
 func TestEveryPageForEveryRole(t *testing.T) {
@@ -85,12 +96,16 @@ func TestEveryPageForEveryRole(t *testing.T) {
 			target := path
 			switch {
 			case strings.HasSuffix(path, "/confirm"):
-				target += "?action=" + map[bool]string{true: "revoke", false: "delete"}[strings.Contains(path, "/keys/")]
+				target += "?action=" + map[bool]string{true: "revoke", false: "delete"}[strings.Contains(path,
+					"/keys/")]
 			case strings.HasSuffix(path, "/export"):
 				target += "?format=jsonl"
 			}
 			p := b.Open(target)
-			i := slices.IndexFunc(pageRoles, func(r struct{ path, roles string }) bool { return strings.HasPrefix(path, r.path) })
+			i := slices.IndexFunc(pageRoles, func(r struct{ path, roles string }) bool {
+				return strings.HasPrefix(path,
+					r.path)
+			})
 			may := role != "" && slices.Contains(strings.Fields(pageRoles[i].roles), role)
 			switch {
 			case may && p.StatusCode != http.StatusOK, !may && p.StatusCode != http.StatusForbidden:

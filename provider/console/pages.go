@@ -27,7 +27,8 @@ func (c *Console) pages() []web.Endpoint {
 		{"/groups/{group}", c.show(c.group), c.showFresh(freshFor, c.confirmGroup), c.change(c.changeGroup)},
 		{"/applications", c.show(c.applications), nil, c.change(c.createApplicationForm)},
 		{"/applications/new", c.show(c.newApplication), nil, nil},
-		{"/applications/{client_id}", c.show(c.application), c.showFresh(freshFor, c.confirmApplication), c.change(c.changeApplication)},
+		{"/applications/{client_id}", c.show(c.application), c.showFresh(freshFor, c.confirmApplication),
+			c.change(c.changeApplication)},
 		{"/sessions", c.show(c.sessions), nil, c.change(c.changeSessions)},
 		{"/tokens", c.showFresh(changeFor, c.tokens), nil, c.change(c.changeTokens)},
 		{"/keys", c.show(c.keys), c.showFresh(freshFor, c.confirmKeys), c.change(c.changeKeys)},
@@ -38,12 +39,15 @@ func (c *Console) pages() []web.Endpoint {
 	}
 	var table []web.Endpoint
 	for _, row := range rows {
-		table = append(table, web.Endpoint{Path: Pages + row.path, Methods: get, Audience: web.AudienceForm, Handler: row.show})
+		table = append(table, web.Endpoint{Path: Pages + row.path, Methods: get, Audience: web.AudienceForm,
+			Handler: row.show})
 		if row.change != nil {
-			table = append(table, web.Endpoint{Path: Pages + row.path, Methods: post, Audience: web.AudienceForm, Handler: row.change})
+			table = append(table, web.Endpoint{Path: Pages + row.path, Methods: post, Audience: web.AudienceForm,
+				Handler: row.change})
 		}
 		if row.confirm != nil {
-			table = append(table, web.Endpoint{Path: Pages + row.path + "/confirm", Methods: get, Audience: web.AudienceForm, Handler: row.confirm})
+			table = append(table, web.Endpoint{Path: Pages + row.path + "/confirm", Methods: get,
+				Audience: web.AudienceForm, Handler: row.confirm})
 		}
 	}
 	return append(table,

@@ -35,8 +35,10 @@ func personOf(u storage.User) Person {
 	if groups == nil {
 		groups = []string{}
 	}
-	return Person{Sub: u.ID, Username: u.Username, Disabled: u.Disabled, Role: u.Role, Groups: groups, Claims: u.Claims, Password: u.PasswordHash != "",
-		Factors: len(u.Factors.Confirmed()), Recovery: u.Factors.RecoveryLeft(), CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt}
+	return Person{Sub: u.ID, Username: u.Username, Disabled: u.Disabled, Role: u.Role, Groups: groups, Claims: u.Claims,
+		Password: u.PasswordHash != "",
+		Factors:  len(u.Factors.Confirmed()), Recovery: u.Factors.RecoveryLeft(), CreatedAt: u.CreatedAt,
+		UpdatedAt: u.UpdatedAt}
 }
 
 // NewPerson is a person who is to be created.
@@ -85,70 +87,87 @@ var personStates = []string{storage.UserEnabled, storage.UserDisabled}
 // peopleTable are the operations about people.
 func (c *Console) peopleTable() []operation {
 	return []operation{
-		{id: "listPeople", method: http.MethodGet, path: "/people", verb: admin.VerbUserRead, summary: "List and search people, by username",
+		{id: "listPeople", method: http.MethodGet, path: "/people", verb: admin.VerbUserRead,
+			summary: "List and search people, by username",
 			query: []parameter{{name: "q", about: "words, each of which begins a word of name, username or e-mail address"}, {name: "group", about: "members of this group"},
-				{name: "role", about: "people with this role", values: storage.Roles}, {name: "state", about: "enabled or disabled people", values: personStates}},
+				{name: "role", about: "people with this role", values: storage.Roles},
+				{name: "state", about: "enabled or disabled people", values: personStates}},
 			answer: typeOf[page[Person]](), listed: true, do: c.listPeople},
-		{id: "createPerson", method: http.MethodPost, path: "/people", verb: admin.VerbUserCreate, summary: "Create a person",
-			body: typeOf[NewPerson](), answer: typeOf[Person](), created: true, versioned: true, once: true, do: c.createPerson},
-		{id: "getPerson", method: http.MethodGet, path: "/people/{sub}", verb: admin.VerbUserRead, summary: "Read a person",
-			answer: typeOf[Person](), versioned: true, do: func(cl *call) (any, error) {
+		{id: "createPerson", method: http.MethodPost, path: "/people", verb: admin.VerbUserCreate,
+			summary: "Create a person",
+			body:    typeOf[NewPerson](), answer: typeOf[Person](), created: true, versioned: true, once: true,
+			do: c.createPerson},
+		{id: "getPerson", method: http.MethodGet, path: "/people/{sub}", verb: admin.VerbUserRead,
+			summary: "Read a person",
+			answer:  typeOf[Person](), versioned: true, do: func(cl *call) (any, error) {
 				u, err := c.Admin.UserByID(cl.ctx, cl.who.actor, cl.path["sub"])
 				return c.shownPerson(cl, u, err)
 			}},
-		{id: "changePerson", method: http.MethodPatch, path: "/people/{sub}", verb: admin.VerbUserUpdate, summary: "Change claims and groups of a person (JSON merge patch)",
-			body: typeOf[PersonEdit](), answer: typeOf[Person](), versioned: true, guarded: true, do: func(cl *call) (any, error) {
-				u, err := c.Admin.UpdateUser(cl.ctx, cl.who.actor, cl.path["sub"], cl.seen, func(u *storage.User) error {
-					edit := PersonEdit{}
-					if err := merge(PersonEdit{u.Groups, u.Claims}, cl.raw, &edit); err != nil {
-						return err
-					}
-					u.Groups, u.Claims = edit.Groups, edit.Claims
-					return nil
-				})
+		{id: "changePerson", method: http.MethodPatch, path: "/people/{sub}", verb: admin.VerbUserUpdate,
+			summary: "Change claims and groups of a person (JSON merge patch)",
+			body:    typeOf[PersonEdit](), answer: typeOf[Person](), versioned: true, guarded: true,
+			do: func(cl *call) (any, error) {
+				u, err := c.Admin.UpdateUser(cl.ctx, cl.who.actor, cl.path["sub"], cl.seen,
+					func(u *storage.User) error {
+						edit := PersonEdit{}
+						if err := merge(PersonEdit{u.Groups, u.Claims}, cl.raw, &edit); err != nil {
+							return err
+						}
+						u.Groups, u.Claims = edit.Groups, edit.Claims
+						return nil
+					})
 				return c.shownPerson(cl, u, err)
 			}},
-		{id: "deletePerson", method: http.MethodDelete, path: "/people/{sub}", verb: admin.VerbUserDelete, summary: "Delete a person for good, and end their sessions",
+		{id: "deletePerson", method: http.MethodDelete, path: "/people/{sub}", verb: admin.VerbUserDelete,
+			summary: "Delete a person for good, and end their sessions",
 			do: func(cl *call) (any, error) {
 				_, err := c.Admin.DeleteUser(cl.ctx, cl.who.actor, cl.path["sub"])
 				return nil, err
 			}},
-		{id: "renamePerson", method: http.MethodPut, path: "/people/{sub}/username", verb: admin.VerbUserRename, summary: "Give a person another username",
-			body: typeOf[Rename](), answer: typeOf[Person](), versioned: true, do: func(cl *call) (any, error) {
+		{id: "renamePerson", method: http.MethodPut, path: "/people/{sub}/username", verb: admin.VerbUserRename,
+			summary: "Give a person another username",
+			body:    typeOf[Rename](), answer: typeOf[Person](), versioned: true, do: func(cl *call) (any, error) {
 				u, err := c.Admin.RenameUser(cl.ctx, cl.who.actor, cl.path["sub"], body[Rename](cl).Username)
 				return c.shownPerson(cl, u, err)
 			}},
-		{id: "setRole", method: http.MethodPut, path: "/people/{sub}/role", verb: admin.VerbUserRole, summary: "Give a person a role, or none",
-			body: typeOf[Role](), answer: typeOf[Person](), versioned: true, do: func(cl *call) (any, error) {
+		{id: "setRole", method: http.MethodPut, path: "/people/{sub}/role", verb: admin.VerbUserRole,
+			summary: "Give a person a role, or none",
+			body:    typeOf[Role](), answer: typeOf[Person](), versioned: true, do: func(cl *call) (any, error) {
 				u, err := c.Admin.SetRole(cl.ctx, cl.who.actor, cl.path["sub"], body[Role](cl).Role)
 				return c.shownPerson(cl, u, err)
 			}},
-		{id: "setPassword", method: http.MethodPut, path: "/people/{sub}/password", verb: admin.VerbUserPassword, summary: "Give a person another password, and end their sessions",
-			body: typeOf[Password](), do: func(cl *call) (any, error) {
+		{id: "setPassword", method: http.MethodPut, path: "/people/{sub}/password", verb: admin.VerbUserPassword,
+			summary: "Give a person another password, and end their sessions",
+			body:    typeOf[Password](), do: func(cl *call) (any, error) {
 				_, err := c.Admin.SetPassword(cl.ctx, cl.who.actor, cl.path["sub"], body[Password](cl).Password)
 				return nil, err
 			}},
-		{id: "resetFactors", method: http.MethodDelete, path: "/people/{sub}/factors", verb: admin.VerbUserFactors, summary: "Remove the second factors of a person, and end their sessions",
+		{id: "resetFactors", method: http.MethodDelete, path: "/people/{sub}/factors", verb: admin.VerbUserFactors,
+			summary: "Remove the second factors of a person, and end their sessions",
 			do: func(cl *call) (any, error) {
 				_, err := c.Admin.ResetFactors(cl.ctx, cl.who.actor, cl.path["sub"])
 				return nil, err
 			}},
-		{id: "unlockPerson", method: http.MethodPost, path: "/people/{sub}/unlock", verb: admin.VerbUserUnlock, summary: "Forget the wrong passwords that keep a person out",
+		{id: "unlockPerson", method: http.MethodPost, path: "/people/{sub}/unlock", verb: admin.VerbUserUnlock,
+			summary: "Forget the wrong passwords that keep a person out",
 			do: func(cl *call) (any, error) {
 				_, _, err := c.Admin.Unlock(cl.ctx, cl.who.actor, cl.path["sub"])
 				return nil, err
 			}},
-		{id: "disablePerson", method: http.MethodPost, path: "/people/{sub}/disable", verb: admin.VerbUserDisable, summary: "Keep a person from signing in, and end their sessions",
-			answer: typeOf[Person](), versioned: true, do: func(cl *call) (any, error) {
+		{id: "disablePerson", method: http.MethodPost, path: "/people/{sub}/disable", verb: admin.VerbUserDisable,
+			summary: "Keep a person from signing in, and end their sessions",
+			answer:  typeOf[Person](), versioned: true, do: func(cl *call) (any, error) {
 				u, err := c.Admin.SetDisabled(cl.ctx, cl.who.actor, cl.path["sub"], true)
 				return c.shownPerson(cl, u, err)
 			}},
-		{id: "enablePerson", method: http.MethodPost, path: "/people/{sub}/enable", verb: admin.VerbUserEnable, summary: "Let a person sign in again",
-			answer: typeOf[Person](), versioned: true, do: func(cl *call) (any, error) {
+		{id: "enablePerson", method: http.MethodPost, path: "/people/{sub}/enable", verb: admin.VerbUserEnable,
+			summary: "Let a person sign in again",
+			answer:  typeOf[Person](), versioned: true, do: func(cl *call) (any, error) {
 				u, err := c.Admin.SetDisabled(cl.ctx, cl.who.actor, cl.path["sub"], false)
 				return c.shownPerson(cl, u, err)
 			}},
-		{id: "explainAccess", method: http.MethodGet, path: "/people/{sub}/access/{client_id}", verb: admin.VerbUserRead, summary: "Say whether a person may use an application, and by which rule",
+		{id: "explainAccess", method: http.MethodGet, path: "/people/{sub}/access/{client_id}",
+			verb: admin.VerbUserRead, summary: "Say whether a person may use an application, and by which rule",
 			answer: typeOf[Access](), do: func(cl *call) (any, error) {
 				u, err := c.Admin.UserByID(cl.ctx, cl.who.actor, cl.path["sub"])
 				if err != nil {
@@ -164,7 +183,8 @@ func (c *Console) peopleTable() []operation {
 }
 
 func (c *Console) listPeople(cl *call) (any, error) {
-	f := storage.UserFilter{Search: cl.query.Get("q"), Group: cl.query.Get("group"), Role: cl.query.Get("role"), State: cl.query.Get("state")}
+	f := storage.UserFilter{Search: cl.query.Get("q"), Group: cl.query.Get("group"), Role: cl.query.Get("role"),
+		State: cl.query.Get("state")}
 	found, err := c.Admin.FindUsers(cl.ctx, cl.who.actor, f, cl.cursor, cl.limit+1)
 	if err != nil {
 		return nil, err
@@ -174,7 +194,8 @@ func (c *Console) listPeople(cl *call) (any, error) {
 
 func (c *Console) createPerson(cl *call) (any, error) {
 	n := body[NewPerson](cl)
-	u, err := c.Admin.CreateUser(cl.ctx, cl.who.actor, admin.NewUser{Username: n.Username, Password: n.Password, Disabled: n.Disabled, Groups: n.Groups, Claims: n.Claims})
+	u, err := c.Admin.CreateUser(cl.ctx, cl.who.actor, admin.NewUser{Username: n.Username, Password: n.Password,
+		Disabled: n.Disabled, Groups: n.Groups, Claims: n.Claims})
 	cl.location = "/people/" + u.ID
 	return c.shownPerson(cl, u, err)
 }

@@ -15,19 +15,23 @@ func TestAPreviewShowsWhatTheTokensSay(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
 	a := as(t, w, storage.RoleAuditor)
-	if _, err := w.Admin.CreateGroup(t.Context(), command, storage.Group{Name: "staff", Roles: []string{"boss"}}); err != nil {
+	if _, err := w.Admin.CreateGroup(t.Context(), command, storage.Group{Name: "staff",
+		Roles: []string{"boss"}}); err != nil {
 		t.Fatal(err)
 	}
 	u := w.AddUser("ada", "staff")
 	for _, client := range []clients.Client{
-		w.AddClient("plain"), w.AddClient("whole", func(c *clients.Client) { c.ClaimsInIDToken, c.BackchannelLogoutURI = true, "https://whole.example/out" }),
-		w.AddClient("narrow", func(c *clients.Client) { c.Scope = "openid email" }), w.AddClient("api", func(c *clients.Client) { c.Audience = []string{"https://api.example"} }),
+		w.AddClient("plain"), w.AddClient("whole",
+			func(c *clients.Client) { c.ClaimsInIDToken, c.BackchannelLogoutURI = true, "https://whole.example/out" }),
+		w.AddClient("narrow", func(c *clients.Client) { c.Scope = "openid email" }),
+		w.AddClient("api", func(c *clients.Client) { c.Audience = []string{"https://api.example"} }),
 	} {
 		scope := "openid profile email groups"
 		if client.Scope != "" {
 			scope = client.Scope
 		}
-		got := a.want(a.call("GET", "/people/"+u.ID+"/tokens/"+client.ID+"?scope="+url.QueryEscape(scope), nil), http.StatusOK)
+		got := a.want(a.call("GET", "/people/"+u.ID+"/tokens/"+client.ID+"?scope="+url.QueryEscape(scope), nil),
+			http.StatusOK)
 		tokens := w.Redeem(client, w.Browser().Code(client, "ada", "scope", scope))
 		r, err := http.NewRequest("GET", w.Issuer+"/userinfo", nil)
 		if err != nil {
@@ -35,7 +39,8 @@ func TestAPreviewShowsWhatTheTokensSay(t *testing.T) {
 		}
 		r.Header.Set("Authorization", "Bearer "+tokens.Str("access_token"))
 		for what, real := range map[string]map[string]any{
-			"id_token": providertest.ClaimsOf(t, tokens.Str("id_token")), "access_token": providertest.ClaimsOf(t, tokens.Str("access_token")), "userinfo": w.Send(r).JSON,
+			"id_token": providertest.ClaimsOf(t, tokens.Str("id_token")), "access_token": providertest.ClaimsOf(t,
+				tokens.Str("access_token")), "userinfo": w.Send(r).JSON,
 		} {
 			list, _ := got.json[what].([]any)
 			var names []string
@@ -47,7 +52,8 @@ func TestAPreviewShowsWhatTheTokensSay(t *testing.T) {
 				if there && !same(value, real[name]) {
 					t.Errorf("%s of %s: %s is %v, and the preview says %v", what, client.ID, name, real[name], value)
 				}
-				if reason, _ := claim["reason"].(string); reason == "" || name == "email" && reason != "scope email" || name == "roles" && reason != "scope groups" {
+				if reason, _ := claim["reason"].(string); reason == "" || name == "email" && reason != "scope email" ||
+					name == "roles" && reason != "scope groups" {
 					t.Errorf("%s of %s: the reason for %s is %q", what, client.ID, name, reason)
 				}
 			}
@@ -61,10 +67,12 @@ func TestAPreviewShowsWhatTheTokensSay(t *testing.T) {
 			}
 		}
 	}
-	if got := a.call("GET", "/people/"+u.ID+"/tokens/plain?scope=%22", nil); got.StatusCode != http.StatusUnprocessableEntity || !slices.Contains(got.fields(), "scope") {
+	if got := a.call("GET", "/people/"+u.ID+"/tokens/plain?scope=%22",
+		nil); got.StatusCode != http.StatusUnprocessableEntity || !slices.Contains(got.fields(), "scope") {
 		t.Errorf("%d %s", got.StatusCode, got.text)
 	}
-	if events, err := w.Store.Events(t.Context(), storage.EventFilter{Object: u.ID, VerbPrefix: "user.preview_tokens"}, "", 10); err != nil || len(events) != 4 {
+	if events, err := w.Store.Events(t.Context(), storage.EventFilter{Object: u.ID, VerbPrefix: "user.preview_tokens"},
+		"", 10); err != nil || len(events) != 4 {
 		t.Errorf("%d events, %v", len(events), err)
 	}
 	b, _ := visitor(t, w, storage.RoleOwner)

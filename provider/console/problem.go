@@ -86,7 +86,8 @@ func problemOf(err error) error {
 	case errors.Is(err, storage.ErrConsumed):
 		return conflict().With("this was done before").Because(err)
 	case errors.Is(err, people.ErrBusy):
-		return web.NewProblem(http.StatusServiceUnavailable, "unavailable", "The provider cannot answer just now").RetryAfter(1)
+		return web.NewProblem(http.StatusServiceUnavailable, "unavailable",
+			"The provider cannot answer just now").RetryAfter(1)
 	}
 	return err
 }
@@ -113,10 +114,12 @@ func decode(text []byte, into any) error {
 		}
 		return nil
 	case errors.As(err, &wrong):
-		return invalid(web.FieldProblem{Field: wrong.Field, Reason: string(admin.Invalid), Detail: "is a " + wrong.Value + "; expected is a " + kindName(wrong)})
+		return invalid(web.FieldProblem{Field: wrong.Field, Reason: string(admin.Invalid), Detail: "is a " +
+			wrong.Value + "; expected is a " + kindName(wrong)})
 	}
 	if m := unknownField.FindStringSubmatch(err.Error()); m != nil {
-		return invalid(web.FieldProblem{Field: web.Clip(m[1], 100), Reason: string(admin.Unwanted), Detail: "is no member that can be set here"})
+		return invalid(web.FieldProblem{Field: web.Clip(m[1], 100), Reason: string(admin.Unwanted),
+			Detail: "is no member that can be set here"})
 	}
 	return invalid().With("the body is not valid JSON").Because(err)
 }

@@ -80,7 +80,8 @@ func (r recipe) client(name, address string) clients.Client {
 		}
 		return out
 	}
-	return clients.Client{Type: r.Type, Metadata: clients.Metadata{ClientName: cmp.Or(name, r.Name), ClientURI: address, RedirectURIs: at(r.Return), PostLogoutRedirectURIs: at(r.Left),
+	return clients.Client{Type: r.Type, Metadata: clients.Metadata{ClientName: cmp.Or(name, r.Name), ClientURI: address,
+		RedirectURIs: at(r.Return), PostLogoutRedirectURIs: at(r.Left),
 		Scope: r.Scope, TokenEndpointAuthMethod: r.Method, IDTokenSignedResponseAlg: r.Alg},
 		Decisions: clients.Decisions{ClaimsInIDToken: r.Claims, WithoutPKCE: r.NoPKCE, EitherSecretMethod: r.Either}}
 }
@@ -91,9 +92,12 @@ func (r recipe) configuration(c *Console, client clients.Client, secret string) 
 	if u, err := url.Parse(client.ClientURI); err == nil {
 		host = u.Host
 	}
-	values := recipeValues{Name: client.Name(), Issuer: c.Web.Issuer, ClientID: client.ID, ClientSecret: secret, Address: client.ClientURI, Host: host,
-		Scope: cmp.Or(client.Scope, "openid profile email"), Authorize: c.Web.URL("/authorize"), Token: c.Web.URL("/token"), Userinfo: c.Web.URL("/userinfo"),
-		JWKS: c.Web.URL("/jwks"), Logout: c.Web.URL("/logout"), Discovery: c.Web.URL("/.well-known/openid-configuration")}
+	values := recipeValues{Name: client.Name(), Issuer: c.Web.Issuer, ClientID: client.ID, ClientSecret: secret,
+		Address: client.ClientURI, Host: host,
+		Scope: cmp.Or(client.Scope, "openid profile email"), Authorize: c.Web.URL("/authorize"),
+		Token: c.Web.URL("/token"), Userinfo: c.Web.URL("/userinfo"),
+		JWKS: c.Web.URL("/jwks"), Logout: c.Web.URL("/logout"),
+		Discovery: c.Web.URL("/.well-known/openid-configuration")}
 	if len(client.RedirectURIs) > 0 {
 		values.RedirectURI = client.RedirectURIs[0]
 	}
@@ -121,18 +125,23 @@ func (v *visit) newApplicationPage(kind, name, address string, edit clients.Clie
 		p.Lead = say("admin.wizard.lead")
 		var recipes, types []templates.ConsoleLink
 		for _, r := range c.recipes {
-			recipes = append(recipes, templates.ConsoleLink{Label: say("admin.wizard.recipe", "name", r.Name), URL: c.path("applications", "new") + "?kind=" + r.ID})
+			recipes = append(recipes, templates.ConsoleLink{Label: say("admin.wizard.recipe", "name", r.Name),
+				URL: c.path("applications", "new") + "?kind=" + r.ID})
 		}
 		for _, t := range clients.Types {
-			types = append(types, templates.ConsoleLink{Label: say("admin.type." + t), URL: c.path("applications", "new") + "?kind=" + t})
+			types = append(types, templates.ConsoleLink{Label: say("admin.type." + t), URL: c.path("applications",
+				"new") + "?kind=" + t})
 		}
-		p.Parts = []templates.ConsolePart{{ID: "recipes", Heading: say("admin.wizard.recipes"), Links: recipes}, {ID: "types", Heading: say("admin.wizard.types"), Text: say("admin.wizard.types.lead"), Links: types}}
+		p.Parts = []templates.ConsolePart{{ID: "recipes", Heading: say("admin.wizard.recipes"), Links: recipes},
+			{ID: "types", Heading: say("admin.wizard.types"), Text: say("admin.wizard.types.lead"), Links: types}}
 		return p
 	}
-	form := templates.ConsoleForm{ID: "application-form", Action: c.path("applications"), CSRF: v.csrf(), Submit: say("admin.create"), Main: true, Hidden: [][2]string{{"kind", kind}}}
+	form := templates.ConsoleForm{ID: "application-form", Action: c.path("applications"), CSRF: v.csrf(),
+		Submit: say("admin.create"), Main: true, Hidden: [][2]string{{"kind", kind}}}
 	if known {
 		p.Title = say("admin.wizard.title", "name", r.Name)
-		label, where := field("client_name", "admin.name", "text", cmp.Or(name, r.Name)), field("address", "admin.wizard.address", "url", cmp.Or(address, r.Address))
+		label, where := field("client_name", "admin.name", "text", cmp.Or(name, r.Name)),
+			field("address", "admin.wizard.address", "url", cmp.Or(address, r.Address))
 		where.Required, where.Hint = true, say("admin.wizard.address.hint")
 		form.Fields = []templates.ConsoleField{label, where}
 	} else {
@@ -180,11 +189,13 @@ func (c *Console) createApplicationForm(v *visit) error {
 		if err != nil {
 			return errors.Join(errors.New("the recipe "+r.ID+" has a fault"), err)
 		}
-		p.Parts = append(p.Parts, templates.ConsolePart{ID: "configuration", Heading: say("admin.wizard.configuration"), Text: say("admin.wizard.where", "where", r.Where),
+		p.Parts = append(p.Parts, templates.ConsolePart{ID: "configuration", Heading: say("admin.wizard.configuration"),
+			Text: say("admin.wizard.where", "where", r.Where),
 			Code: &templates.ConsoleCode{ID: "config", Text: text}})
 	}
 	if len(client.RedirectURIs) > 0 {
-		p.Parts = append(p.Parts, templates.ConsolePart{ID: "try", Heading: say("admin.try.heading"), Text: say("admin.try.lead"), Forms: []templates.ConsoleForm{v.tryForm(client, secret)}})
+		p.Parts = append(p.Parts, templates.ConsolePart{ID: "try", Heading: say("admin.try.heading"),
+			Text: say("admin.try.lead"), Forms: []templates.ConsoleForm{v.tryForm(client, secret)}})
 	}
 	return v.render(p)
 }

@@ -30,36 +30,51 @@ const (
 
 // scopeAbout says what each scope permits, for the OpenAPI document.
 var scopeAbout = map[string]string{
-	scopePeopleRead: "Read people, what they may use, and lock-outs", scopePeopleWrite: "Create, change, disable and delete people",
-	scopePeopleCredentials: "Set passwords, remove second factors, lift lock-outs", scopeRolesWrite: "Give and take roles",
-	scopeGroupsRead: "Read groups and their members", scopeGroupsWrite: "Create, change and delete groups, add and remove members",
-	scopeApplicationsRead: "Read applications", scopeApplicationsWrite: "Register, change and delete applications, change their secrets",
-	scopeSessionsRead: "Read sessions, grants and consents", scopeSessionsWrite: "End sessions, revoke grants and consents",
-	scopeTokensRead: "Read initial access tokens and API keys", scopeTokensWrite: "Make and revoke initial access tokens, revoke API keys",
-	scopeKeysRead: "Read the signing keys", scopeKeysWrite: "Rotate and revoke signing keys",
-	scopeAuditRead: "Read the audit log", scopeMailRead: "Read the mail queue", scopeHealthRead: "Read the state of the provider",
+	scopePeopleRead:        "Read people, what they may use, and lock-outs",
+	scopePeopleWrite:       "Create, change, disable and delete people",
+	scopePeopleCredentials: "Set passwords, remove second factors, lift lock-outs",
+	scopeRolesWrite:        "Give and take roles",
+	scopeGroupsRead:        "Read groups and their members",
+	scopeGroupsWrite:       "Create, change and delete groups, add and remove members",
+	scopeApplicationsRead:  "Read applications",
+	scopeApplicationsWrite: "Register, change and delete applications, change their secrets",
+	scopeSessionsRead:      "Read sessions, grants and consents",
+	scopeSessionsWrite:     "End sessions, revoke grants and consents",
+	scopeTokensRead:        "Read initial access tokens and API keys",
+	scopeTokensWrite:       "Make and revoke initial access tokens, revoke API keys",
+	scopeKeysRead:          "Read the signing keys", scopeKeysWrite: "Rotate and revoke signing keys",
+	scopeAuditRead: "Read the audit log", scopeMailRead: "Read the mail queue",
+	scopeHealthRead: "Read the state of the provider",
 }
 
 // verbScope is the scope that a credential needs for each verb. What is not listed no credential
 // permits.
 var verbScope = map[string]string{
 	admin.VerbUserRead: scopePeopleRead, admin.VerbUserCreate: scopePeopleWrite, admin.VerbUserUpdate: scopePeopleWrite,
-	admin.VerbUserRename: scopePeopleWrite, admin.VerbUserDisable: scopePeopleWrite, admin.VerbUserEnable: scopePeopleWrite,
+	admin.VerbUserRename: scopePeopleWrite, admin.VerbUserDisable: scopePeopleWrite,
+	admin.VerbUserEnable: scopePeopleWrite,
 	admin.VerbUserDelete: scopePeopleWrite, admin.VerbUserRole: scopeRolesWrite,
-	admin.VerbUserPassword: scopePeopleCredentials, admin.VerbUserUnlock: scopePeopleCredentials, admin.VerbUserFactors: scopePeopleCredentials,
+	admin.VerbUserPassword: scopePeopleCredentials, admin.VerbUserUnlock: scopePeopleCredentials,
+	admin.VerbUserFactors: scopePeopleCredentials,
 
-	admin.VerbGroupRead: scopeGroupsRead, admin.VerbMemberRead: scopeGroupsRead, admin.VerbGroupCreate: scopeGroupsWrite,
-	admin.VerbGroupUpdate: scopeGroupsWrite, admin.VerbGroupAdd: scopeGroupsWrite, admin.VerbGroupRemove: scopeGroupsWrite,
+	admin.VerbGroupRead: scopeGroupsRead, admin.VerbMemberRead: scopeGroupsRead,
+	admin.VerbGroupCreate: scopeGroupsWrite,
+	admin.VerbGroupUpdate: scopeGroupsWrite, admin.VerbGroupAdd: scopeGroupsWrite,
+	admin.VerbGroupRemove: scopeGroupsWrite,
 	admin.VerbGroupDelete: scopeGroupsWrite,
 
-	admin.VerbClientRead: scopeApplicationsRead, admin.VerbClientCreate: scopeApplicationsWrite, admin.VerbClientUpdate: scopeApplicationsWrite,
+	admin.VerbClientRead: scopeApplicationsRead, admin.VerbClientCreate: scopeApplicationsWrite,
+	admin.VerbClientUpdate: scopeApplicationsWrite,
 	admin.VerbClientSecret: scopeApplicationsWrite, admin.VerbClientDelete: scopeApplicationsWrite,
 
-	admin.VerbSessionRead: scopeSessionsRead, admin.VerbGrantRead: scopeSessionsRead, admin.VerbSessionEnd: scopeSessionsWrite,
-	admin.VerbUserSignOut: scopeSessionsWrite, admin.VerbGrantRevoke: scopeSessionsWrite, admin.VerbConsentRevoke: scopeSessionsWrite,
+	admin.VerbSessionRead: scopeSessionsRead, admin.VerbGrantRead: scopeSessionsRead,
+	admin.VerbSessionEnd:  scopeSessionsWrite,
+	admin.VerbUserSignOut: scopeSessionsWrite, admin.VerbGrantRevoke: scopeSessionsWrite,
+	admin.VerbConsentRevoke: scopeSessionsWrite,
 
-	admin.VerbTokenRead: scopeTokensRead, admin.VerbTokenCreate: scopeTokensWrite, admin.VerbTokenRevoke: scopeTokensWrite,
-	admin.VerbAPIKeyRead: scopeTokensRead, admin.VerbAPIKeyRevoke: scopeTokensWrite,
+	admin.VerbTokenRead: scopeTokensRead, admin.VerbTokenCreate: scopeTokensWrite,
+	admin.VerbTokenRevoke: scopeTokensWrite,
+	admin.VerbAPIKeyRead:  scopeTokensRead, admin.VerbAPIKeyRevoke: scopeTokensWrite,
 
 	admin.VerbKeysRead: scopeKeysRead, admin.VerbKeysRotate: scopeKeysWrite, admin.VerbKeysRevoke: scopeKeysWrite,
 	admin.VerbAuditRead: scopeAuditRead, admin.VerbMailRead: scopeMailRead, admin.VerbHealthRead: scopeHealthRead,

@@ -106,7 +106,8 @@ func (c *Console) read(w http.ResponseWriter, cl *call) error {
 	if cl.raw, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
-			return web.NewProblem(http.StatusRequestEntityTooLarge, "too-large", "The body is too large").With(fmt.Sprintf("at most %d bytes are read", maxBody))
+			return web.NewProblem(http.StatusRequestEntityTooLarge, "too-large",
+				"The body is too large").With(fmt.Sprintf("at most %d bytes are read", maxBody))
 		}
 		return invalid().With("the body could not be read").Because(err)
 	}
@@ -119,7 +120,8 @@ func (c *Console) read(w http.ResponseWriter, cl *call) error {
 	kind, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	json := kind == "application/json" || op.method == http.MethodPatch && kind == "application/merge-patch+json"
 	if charset := parameters["charset"]; err != nil || !json || charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return web.NewProblem(http.StatusUnsupportedMediaType, "media-type", "The body has a media type that is not read").With("send application/json")
+		return web.NewProblem(http.StatusUnsupportedMediaType, "media-type",
+			"The body has a media type that is not read").With("send application/json")
 	}
 	if !utf8.Valid(cl.raw) {
 		return invalid().With("the body is not valid UTF-8")
@@ -208,7 +210,8 @@ func (cl *call) listName() string {
 			q[name] = values
 		}
 	}
-	return cl.op.id + "\x00" + strings.Join(sortedPairs(cl.path), "\x00") + "\x00" + q.Encode() + "\x00" + cl.who.credential
+	return cl.op.id + "\x00" + strings.Join(sortedPairs(cl.path), "\x00") + "\x00" + q.Encode() + "\x00" +
+		cl.who.credential
 }
 
 func sortedPairs(m map[string]string) []string {
@@ -289,18 +292,23 @@ func (c *Console) claim(cl *call) (finish func(*written, error), kept *written, 
 		return nothing, nil, nil
 	}
 	key := values[0]
-	if len(values) > 1 || len(key) < 1 || len(key) > 200 || strings.ContainsFunc(key, func(r rune) bool { return r < '!' || r > '~' }) {
-		return nothing, nil, invalid(web.FieldProblem{Field: "Idempotency-Key", Reason: "invalid", Detail: "must be there once, with 1 to 200 visible characters"})
+	if len(values) > 1 || len(key) < 1 || len(key) > 200 ||
+		strings.ContainsFunc(key, func(r rune) bool { return r < '!' || r > '~' }) {
+		return nothing, nil, invalid(web.FieldProblem{Field: "Idempotency-Key", Reason: "invalid",
+			Detail: "must be there once, with 1 to 200 visible characters"})
 	}
 	id := storage.Hash(cl.who.credential + "\x00" + key)
-	asked := storage.Hash(cl.op.id + "\x00" + strings.Join(sortedPairs(cl.path), "\x00") + "\x00" + cl.query.Encode() + "\x00" + string(cl.raw))
-	there, err := c.Store.BeginAnswer(cl.ctx, storage.KeptAnswer{ID: id, Fingerprint: asked, ExpiresAt: c.Web.Now().Add(keepAnswerFor)}, c.Web.Now())
+	asked := storage.Hash(cl.op.id + "\x00" + strings.Join(sortedPairs(cl.path), "\x00") + "\x00" + cl.query.Encode() +
+		"\x00" + string(cl.raw))
+	there, err := c.Store.BeginAnswer(cl.ctx, storage.KeptAnswer{ID: id, Fingerprint: asked,
+		ExpiresAt: c.Web.Now().Add(keepAnswerFor)}, c.Web.Now())
 	switch {
 	case err == nil:
 	case !errors.Is(err, storage.ErrConsumed):
 		return nothing, nil, err
 	case there.Fingerprint != asked:
-		return nothing, nil, web.NewProblem(http.StatusUnprocessableEntity, "idempotency-key-reused", "The Idempotency-Key belongs to another request").
+		return nothing, nil, web.NewProblem(http.StatusUnprocessableEntity, "idempotency-key-reused",
+			"The Idempotency-Key belongs to another request").
 			With("use a new key for each thing that is to be done")
 	case there.Status == 0:
 		return nothing, nil, conflict().With("a request with this Idempotency-Key is under way, or was cut off: look whether it was done, and use another key if not")

@@ -72,19 +72,24 @@ func (c *Console) setUpToken(ctx context.Context, value string) (hash string, er
 }
 
 // setUpPage is the form of the first owner, with what was entered.
-func (c *Console) setUpPage(w http.ResponseWriter, r *http.Request, token string, n admin.NewUser) (templates.Console, error) {
+func (c *Console) setUpPage(w http.ResponseWriter, r *http.Request, token string, n admin.NewUser) (templates.Console,
+	error) {
 	browser, err := c.Web.Browser(w, r)
 	if err != nil {
 		return templates.Console{}, err
 	}
 	username := field("username", "admin.username", "text", n.Username)
 	username.Required, username.Auto = true, "username"
-	password, repeat := field("password", "admin.password", "password", ""), field("repeat", "admin.password.repeat", "password", "")
+	password, repeat := field("password", "admin.password", "password", ""), field("repeat", "admin.password.repeat",
+		"password", "")
 	password.Required, password.Auto, repeat.Required, repeat.Auto = true, "new-password", true, "new-password"
-	return templates.Console{ID: "console-setup", Title: say("admin.setup"), Lead: say("admin.setup.lead"), Parts: []templates.ConsolePart{{ID: "setup", Forms: []templates.ConsoleForm{{
-		ID: "setup-form", Action: c.path("setup"), CSRF: c.Web.CSRF(browser, "setup:"+storage.Hash(token)), Hidden: [][2]string{{"token", token}}, Submit: say("admin.setup.submit"), Main: true,
-		Fields: []templates.ConsoleField{username, field("name", "admin.name", "text", n.Claims.Name), field("email", "admin.email", "email", n.Claims.Email), password, repeat},
-	}}}}}, nil
+	return templates.Console{ID: "console-setup", Title: say("admin.setup"), Lead: say("admin.setup.lead"),
+		Parts: []templates.ConsolePart{{ID: "setup", Forms: []templates.ConsoleForm{{
+			ID: "setup-form", Action: c.path("setup"), CSRF: c.Web.CSRF(browser, "setup:"+storage.Hash(token)),
+			Hidden: [][2]string{{"token", token}}, Submit: say("admin.setup.submit"), Main: true,
+			Fields: []templates.ConsoleField{username, field("name", "admin.name", "text", n.Claims.Name),
+				field("email", "admin.email", "email", n.Claims.Email), password, repeat},
+		}}}}}, nil
 }
 
 // showSetup shows the form behind a set-up link.
@@ -157,7 +162,8 @@ func (c *Console) setUp(w http.ResponseWriter, r *http.Request) error {
 	if string(first) != mine {
 		return gone.Because(errors.New("another link was used"))
 	}
-	actor := admin.Actor{Kind: storage.ActorSystem, Name: "set-up link", Address: c.Web.ClientAddress(r), RequestID: web.RequestID(r)}
+	actor := admin.Actor{Kind: storage.ActorSystem, Name: "set-up link", Address: c.Web.ClientAddress(r),
+		RequestID: web.RequestID(r)}
 	if _, err := c.Admin.CreateUser(ctx, actor, n); err != nil {
 		return err
 	}

@@ -74,7 +74,8 @@ func (t inside) RoundTrip(r *http.Request) (*http.Response, error) {
 	out := &recorded{header: http.Header{}}
 	t.c.Handler().ServeHTTP(out, in)
 	out.WriteHeader(http.StatusOK)
-	return &http.Response{StatusCode: out.status, Status: http.StatusText(out.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: out.header,
+	return &http.Response{StatusCode: out.status, Status: http.StatusText(out.status), Proto: "HTTP/1.1", ProtoMajor: 1,
+		ProtoMinor: 1, Header: out.header,
 		Body: io.NopCloser(&out.body), ContentLength: int64(out.body.Len()), Request: r}, nil
 }
 
@@ -110,7 +111,8 @@ func (t *trial) wait(label, detail string) {
 }
 
 func (t *trial) fail(label, detail, expected, received string) bool {
-	return t.note(templates.ConsoleStep{Label: say(label), State: stepFailed, Detail: detail, Expected: expected, Received: received})
+	return t.note(templates.ConsoleStep{Label: say(label), State: stepFailed, Detail: detail, Expected: expected,
+		Received: received})
 }
 
 // tryForm is the form that runs the flow. A secret that is at hand stands in it.
@@ -134,16 +136,19 @@ func (c *Console) tryApplication(v *visit, id string) error {
 	if !v.may(admin.VerbClientUpdate) {
 		return admin.ErrForbidden
 	}
-	t := &trial{v: v, client: client, secret: v.form.Get("client_secret"), http: &http.Client{Transport: inside{c, v.Request}, Timeout: 10 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	t := &trial{v: v, client: client, secret: v.form.Get("client_secret"),
+		http: &http.Client{Transport: inside{c, v.Request}, Timeout: 10 * time.Second,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	_, err = c.Store.Consent(v.ctx, v.user.ID, client.ID)
 	consented, begun := err == nil, c.Web.Now()
 	t.run(v.ctx)
 	if err := t.clean(v.ctx, consented, begun); err != nil {
 		return err
 	}
-	c.Audit.Note(v.ctx, storage.Event{Actor: storage.EventParty{Kind: v.actor.Kind, ID: v.actor.ID, Name: v.actor.Name}, Verb: "client.try",
-		Object: storage.EventParty{Kind: "client", ID: client.ID, Name: client.Name()}, Address: v.actor.Address, RequestID: v.actor.RequestID})
+	c.Audit.Note(v.ctx, storage.Event{Actor: storage.EventParty{Kind: v.actor.Kind, ID: v.actor.ID, Name: v.actor.Name},
+		Verb:   "client.try",
+		Object: storage.EventParty{Kind: "client", ID: client.ID, Name: client.Name()}, Address: v.actor.Address,
+		RequestID: v.actor.RequestID})
 	p := v.page("try", "applications", say("admin.try.title", "name", client.Name()))
 	p.BackURL, p.Back = c.path("applications", client.ID), say("admin.application.title", "name", client.Name())
 	waiting := slices.ContainsFunc(t.steps, func(s templates.ConsoleStep) bool { return s.State == stepWaiting })
@@ -155,7 +160,8 @@ func (c *Console) tryApplication(v *visit, id string) error {
 	default:
 		p.Notice = say("admin.try.green")
 	}
-	p.Parts = []templates.ConsolePart{{ID: "steps", Steps: t.steps}, {ID: "again", Forms: []templates.ConsoleForm{v.tryForm(client, "")}}}
+	p.Parts = []templates.ConsolePart{{ID: "steps", Steps: t.steps},
+		{ID: "again", Forms: []templates.ConsoleForm{v.tryForm(client, "")}}}
 	return v.render(p)
 }
 
@@ -195,13 +201,15 @@ func (t *trial) run(ctx context.Context) {
 		return
 	}
 	// 2. Authorization, in the session of whoever asks.
-	config := oauth2.Config{ClientID: client.ID, ClientSecret: t.secret, Endpoint: provider.Endpoint(), RedirectURL: client.RedirectURIs[0], Scopes: t.scope()}
+	config := oauth2.Config{ClientID: client.ID, ClientSecret: t.secret, Endpoint: provider.Endpoint(),
+		RedirectURL: client.RedirectURIs[0], Scopes: t.scope()}
 	config.Endpoint.AuthStyle = oauth2.AuthStyleInHeader
 	if client.TokenEndpointAuthMethod != oauth.AuthClientSecretBasic {
 		config.Endpoint.AuthStyle = oauth2.AuthStyleInParams
 	}
 	verifier, state, nonce := oauth2.GenerateVerifier(), storage.Random(), storage.Random()
-	code, ok := t.authorize(ctx, config.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)), state)
+	code, ok := t.authorize(ctx, config.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)),
+		state)
 	if !ok {
 		return
 	}
@@ -219,10 +227,12 @@ func (t *trial) run(ctx context.Context) {
 		var refused *oauth2.RetrieveError
 		switch {
 		case errors.As(err, &refused) && refused.ErrorCode == string(oauth.InvalidClient):
-			t.fail("admin.try.token", "the client secret is wrong", client.TokenEndpointAuthMethod, refused.ErrorDescription)
+			t.fail("admin.try.token", "the client secret is wrong", client.TokenEndpointAuthMethod,
+				refused.ErrorDescription)
 			return
 		case !errors.As(err, &refused) || refused.ErrorCode != string(oauth.InvalidGrant):
-			t.fail("admin.try.pkce", "a wrong code_verifier was not refused", string(oauth.InvalidGrant), fmt.Sprint(err))
+			t.fail("admin.try.pkce", "a wrong code_verifier was not refused", string(oauth.InvalidGrant),
+				fmt.Sprint(err))
 			return
 		}
 		t.done("admin.try.pkce", "a wrong code_verifier is refused")
@@ -307,7 +317,8 @@ func (t *trial) authorize(ctx context.Context, address, state string) (code stri
 			if action == nil || csrf == nil {
 				return "", t.fail(label, "the consent page has no form", "", "")
 			}
-			address, form = html.UnescapeString(action[1]), url.Values{"csrf": {html.UnescapeString(csrf[1])}, "decision": {"allow"}}
+			address, form = html.UnescapeString(action[1]), url.Values{"csrf": {html.UnescapeString(csrf[1])},
+				"decision": {"allow"}}
 			t.done("admin.try.consent", "people are asked; you have allowed it for this trial")
 		case location == "" && strings.Contains(body, `id="refused"`):
 			return "", t.fail(label, "you may not use this application: "+Why(t.client, t.v.user).Text, redirect, "")
@@ -356,7 +367,8 @@ func pageTitle(body string) string {
 
 // browse sends a request as the browser of whoever asks, and returns the status, where it leads and
 // what it shows.
-func (t *trial) browse(ctx context.Context, address string, form url.Values) (status int, location, shown string, err error) {
+func (t *trial) browse(ctx context.Context, address string, form url.Values) (status int, location, shown string,
+	err error) {
 	base := t.v.c.Web.Base
 	target, err := base.Parse(address)
 	if err != nil {
@@ -398,7 +410,8 @@ func (t *trial) idToken(ctx context.Context, provider *oidc.Provider, token *oau
 	if alg == "" {
 		alg = oidc.RS256
 	}
-	verified, err := provider.VerifierContext(ctx, &oidc.Config{ClientID: t.client.ID, SupportedSigningAlgs: []string{alg}, Now: t.v.c.Web.Now}).Verify(ctx, raw)
+	verified, err := provider.VerifierContext(ctx, &oidc.Config{ClientID: t.client.ID,
+		SupportedSigningAlgs: []string{alg}, Now: t.v.c.Web.Now}).Verify(ctx, raw)
 	if err != nil {
 		return t.fail(label, err.Error(), alg, "")
 	}

@@ -183,9 +183,11 @@ func pageProblem(err error) error {
 type section struct{ name, label, verb string }
 
 var sections = []section{
-	{"", "admin.start", ""}, {"people", "admin.people", admin.VerbUserRead}, {"groups", "admin.groups", admin.VerbGroupRead},
+	{"", "admin.start", ""}, {"people", "admin.people", admin.VerbUserRead}, {"groups", "admin.groups",
+		admin.VerbGroupRead},
 	{"applications", "admin.applications", admin.VerbClientRead}, {"sessions", "admin.sessions", admin.VerbSessionRead},
-	{"tokens", "admin.tokens", ""}, {"keys", "admin.keys", admin.VerbKeysRead}, {"audit", "admin.audit", admin.VerbAuditRead},
+	{"tokens", "admin.tokens", ""}, {"keys", "admin.keys", admin.VerbKeysRead},
+	{"audit", "admin.audit", admin.VerbAuditRead},
 	{"mail", "admin.mail", admin.VerbMailRead}, {"health", "admin.health", admin.VerbHealthRead},
 }
 
@@ -196,13 +198,15 @@ func (v *visit) may(verb string) bool {
 
 // notices are what a page says after something was done, by their name in its address.
 var notices = map[string]string{
-	"saved": "admin.saved", "created": "admin.created", "deleted": "admin.deleted", "ended": "admin.ended", "revoked": "admin.revoked",
+	"saved": "admin.saved", "created": "admin.created", "deleted": "admin.deleted", "ended": "admin.ended",
+	"revoked": "admin.revoked",
 	"rotated": "admin.rotated", "again": "admin.again",
 }
 
 // page is a page of a section, with what every page has.
 func (v *visit) page(id, in string, title templates.Message) templates.Console {
-	p := templates.Console{ID: "console-" + id, Title: title, Person: web.Person(v.user), Role: say("admin.role." + v.user.Role),
+	p := templates.Console{ID: "console-" + id, Title: title, Person: web.Person(v.user),
+		Role:   say("admin.role." + v.user.Role),
 		OutURL: v.c.Web.Path + "/account", FindURL: v.c.path("search")}
 	for _, s := range sections {
 		if !v.may(s.verb) {
@@ -231,7 +235,8 @@ func (v *visit) refused(p templates.Console, err error) error {
 	var faults admin.Faults
 	if !errors.As(err, &faults) {
 		var object *admin.ObjectError
-		if !errors.Is(err, admin.ErrTaken) && !errors.Is(err, admin.ErrInUse) && !errors.Is(err, admin.ErrLastOwner) || !errors.As(err, &object) {
+		if !errors.Is(err, admin.ErrTaken) && !errors.Is(err, admin.ErrInUse) && !errors.Is(err, admin.ErrLastOwner) ||
+			!errors.As(err, &object) {
 			return err
 		}
 		detail := "is taken"
@@ -246,7 +251,8 @@ func (v *visit) refused(p templates.Console, err error) error {
 	web.Note(v.Request, err)
 	p.Problem = say("admin.not-saved")
 	for _, f := range faults {
-		p.Faults = append(p.Faults, templates.ConsoleFault{Field: f.Field, Detail: strings.TrimSpace(strings.TrimPrefix(f.Error(), f.Field))})
+		p.Faults = append(p.Faults, templates.ConsoleFault{Field: f.Field,
+			Detail: strings.TrimSpace(strings.TrimPrefix(f.Error(), f.Field))})
 		for i := range p.Parts {
 			markWrong(p.Parts[i].Forms, f.Field)
 		}
@@ -338,12 +344,14 @@ func lines(text string) []string {
 
 // post is a form that does something to what the page is about.
 func (v *visit) post(id, action, submit string, target ...string) templates.ConsoleForm {
-	return templates.ConsoleForm{ID: id, Action: v.c.path(target...), CSRF: v.csrf(), Submit: say(submit), Name: "action", Value: action, Inline: true}
+	return templates.ConsoleForm{ID: id, Action: v.c.path(target...), CSRF: v.csrf(), Submit: say(submit),
+		Name: "action", Value: action, Inline: true}
 }
 
 // ask is a form that leads to the page where something is confirmed.
 func (v *visit) ask(id, action, submit string, target ...string) templates.ConsoleForm {
-	return templates.ConsoleForm{ID: id, Action: v.c.path(append(slices.Clone(target), "confirm")...), Get: true, Hidden: [][2]string{{"action", action}},
+	return templates.ConsoleForm{ID: id, Action: v.c.path(append(slices.Clone(target), "confirm")...), Get: true,
+		Hidden: [][2]string{{"action", action}},
 		Submit: say(submit), Danger: true, Inline: true}
 }
 
@@ -367,15 +375,20 @@ func (v *visit) confirmation(in, action, name string, hidden [][2]string, target
 
 // confirmations are the questions before what cannot be undone, by the action.
 var confirmations = map[string]string{
-	"delete": "admin.confirm.delete", "disable": "admin.confirm.disable", "reset-factors": "admin.confirm.factors", "end-sessions": "admin.confirm.sessions",
-	"rotate-secret": "admin.confirm.secret", "disconnect-all": "admin.confirm.disconnect", "rotate": "admin.confirm.rotate", "revoke": "admin.confirm.revoke",
+	"delete": "admin.confirm.delete", "disable": "admin.confirm.disable", "reset-factors": "admin.confirm.factors",
+	"end-sessions":  "admin.confirm.sessions",
+	"rotate-secret": "admin.confirm.secret", "disconnect-all": "admin.confirm.disconnect",
+	"rotate": "admin.confirm.rotate", "revoke": "admin.confirm.revoke",
 }
 
 // confirmVerbs are the verbs of what is confirmed, by section and action.
 var confirmVerbs = map[string]string{
-	"people delete": admin.VerbUserDelete, "people disable": admin.VerbUserDisable, "people reset-factors": admin.VerbUserFactors, "people end-sessions": admin.VerbUserSignOut,
-	"groups delete": admin.VerbGroupDelete, "applications delete": admin.VerbClientDelete, "applications disable": admin.VerbClientUpdate,
-	"applications rotate-secret": admin.VerbClientSecret, "applications disconnect-all": admin.VerbConsentRevoke, "keys rotate": admin.VerbKeysRotate, "keys revoke": admin.VerbKeysRevoke,
+	"people delete": admin.VerbUserDelete, "people disable": admin.VerbUserDisable,
+	"people reset-factors": admin.VerbUserFactors, "people end-sessions": admin.VerbUserSignOut,
+	"groups delete": admin.VerbGroupDelete, "applications delete": admin.VerbClientDelete,
+	"applications disable":       admin.VerbClientUpdate,
+	"applications rotate-secret": admin.VerbClientSecret, "applications disconnect-all": admin.VerbConsentRevoke,
+	"keys rotate": admin.VerbKeysRotate, "keys revoke": admin.VerbKeysRevoke,
 }
 
 // confirmed reports whether what was asked for was confirmed, if it has to be.
@@ -385,7 +398,8 @@ func (v *visit) confirmed() bool {
 
 // unconfirmed leads to the page that asks.
 func (v *visit) unconfirmed(target ...string) error {
-	v.w.Header().Set("Location", v.c.path(append(slices.Clone(target), "confirm")...)+"?action="+url.QueryEscape(v.form.Get("action")))
+	v.w.Header().Set("Location", v.c.path(append(slices.Clone(target),
+		"confirm")...)+"?action="+url.QueryEscape(v.form.Get("action")))
 	v.w.WriteHeader(http.StatusSeeOther)
 	return nil
 }

@@ -64,7 +64,8 @@ func TestEveryRecipeRegistersAnApplicationThatWorks(t *testing.T) {
 					t.Errorf("the configuration lacks %q:\n%s", has, text)
 				}
 			}
-			if strings.Contains(text, "{address}") || strings.Contains(strings.Join(client.RedirectURIs, " "), "{address}") {
+			if strings.Contains(text, "{address}") || strings.Contains(strings.Join(client.RedirectURIs, " "),
+				"{address}") {
 				t.Errorf("%v\n%s", client.RedirectURIs, text)
 			}
 			if len(client.RedirectURIs) == 0 {
@@ -79,7 +80,8 @@ func TestEveryRecipeRegistersAnApplicationThatWorks(t *testing.T) {
 			}
 			// The relying party inside runs it, as whoever asks.
 			tried := b.Submit(made, "try-form-submit", url.Values{"action": {"try"}})
-			if tried.StatusCode != http.StatusOK || !tried.Has("steps") || strings.Contains(tried.Body, `<li class="failed">`) {
+			if tried.StatusCode != http.StatusOK || !tried.Has("steps") || strings.Contains(tried.Body,
+				`<li class="failed">`) {
 				t.Errorf("%d %s", tried.StatusCode, tried.Body)
 			}
 			whole(t, tried)
@@ -100,12 +102,14 @@ func TestTheRelyingPartyInsideSaysGreenOrTheStepThatFails(t *testing.T) {
 		}
 		try := func(c clients.Client, secret string) providertest.Page {
 			t.Helper()
-			p := b.Submit(b.Open(w.Web.Path+"/admin/applications/"+c.ID), "try-form-submit", url.Values{"action": {"try"}, "client_secret": {secret}})
+			p := b.Submit(b.Open(w.Web.Path+"/admin/applications/"+c.ID), "try-form-submit",
+				url.Values{"action": {"try"}, "client_secret": {secret}})
 			whole(t, p)
 			return p
 		}
 		green := func(p providertest.Page) bool {
-			return p.Has("console-notice") && !strings.Contains(p.Body, `<li class="failed">`) && !strings.Contains(p.Body, `<li class="waiting">`)
+			return p.Has("console-notice") && !strings.Contains(p.Body, `<li class="failed">`) &&
+				!strings.Contains(p.Body, `<li class="waiting">`)
 		}
 		if p := try(w.AddClient("green", good), providertest.TestSecret); !green(p) {
 			t.Errorf("%s", p.Body)
@@ -129,14 +133,22 @@ func TestTheRelyingPartyInsideSaysGreenOrTheStepThatFails(t *testing.T) {
 			secret string
 			says   string
 		}{
-			"a wrong secret":         {w.AddClient("wrong", good), "another-secret-that-is-long-enough", "the client secret is wrong"},
-			"no secret":              {w.AddClient("later", good), "", "enter the client secret"},
-			"who may not use it":     {w.AddClient("closed", good, func(c *clients.Client) { c.AllowedGroups = []string{"others"} }), providertest.TestSecret, "you may not use this application"},
-			"disabled":               {w.AddClient("off", good, func(c *clients.Client) { c.Disabled = true }), providertest.TestSecret, "the provider shows a page"},
-			"a new sign-in":          {w.AddClient("again", good, func(c *clients.Client) { zero := int64(0); c.DefaultMaxAge = &zero }), providertest.TestSecret, "new sign-in"},
-			"no way back":            {w.AddClient("stay"), providertest.TestSecret, "no post_logout_redirect_uri"},
-			"a key of its own":       {w.AddClient("keyed", good, func(c *clients.Client) { c.TokenEndpointAuthMethod = "private_key_jwt" }), "", "its own key"},
-			"no openid in its scope": {w.AddClient("narrow", good, func(c *clients.Client) { c.Scope = "orders:read" }), providertest.TestSecret, "failed"},
+			"a wrong secret": {w.AddClient("wrong", good), "another-secret-that-is-long-enough",
+				"the client secret is wrong"},
+			"no secret": {w.AddClient("later", good), "", "enter the client secret"},
+			"who may not use it": {w.AddClient("closed", good,
+				func(c *clients.Client) { c.AllowedGroups = []string{"others"} }), providertest.TestSecret,
+				"you may not use this application"},
+			"disabled": {w.AddClient("off", good, func(c *clients.Client) { c.Disabled = true }),
+				providertest.TestSecret, "the provider shows a page"},
+			"a new sign-in": {w.AddClient("again", good,
+				func(c *clients.Client) { zero := int64(0); c.DefaultMaxAge = &zero }), providertest.TestSecret,
+				"new sign-in"},
+			"no way back": {w.AddClient("stay"), providertest.TestSecret, "no post_logout_redirect_uri"},
+			"a key of its own": {w.AddClient("keyed", good,
+				func(c *clients.Client) { c.TokenEndpointAuthMethod = "private_key_jwt" }), "", "its own key"},
+			"no openid in its scope": {w.AddClient("narrow", good, func(c *clients.Client) { c.Scope = "orders:read" }),
+				providertest.TestSecret, "failed"},
 		} {
 			w.Clock.Advance(time.Second)
 			if p := try(c.client, c.secret); green(p) || !strings.Contains(html.UnescapeString(p.Body), c.says) {

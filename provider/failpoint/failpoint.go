@@ -32,5 +32,6 @@ const (
 // Points lists all of them.
 var Points = []Point{
 	CodeChecked, CodeBurnt, CodeMinted, RefreshChecked, RefreshBurnt, RefreshMinted,
-	SignInChecked, SignInStored, SignInBurnt, SignInGranted, SignInMinted, LogoutChecked, LogoutNoted, LogoutEnded, LogoutRevoked,
+	SignInChecked, SignInStored, SignInBurnt, SignInGranted, SignInMinted, LogoutChecked, LogoutNoted, LogoutEnded,
+	LogoutRevoked,
 }

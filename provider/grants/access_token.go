@@ -62,7 +62,8 @@ func (gs *Grants) ReadAccessToken(ctx context.Context, value string) (AccessToke
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return AccessToken{}, fmt.Errorf("%w: %w", ErrNoToken, err)
 	}
-	t := AccessToken{ID: c.ID, Subject: c.Subject, ClientID: c.ClientID, GrantID: c.Grant, Scope: strings.Fields(c.Scope),
+	t := AccessToken{ID: c.ID, Subject: c.Subject, ClientID: c.ClientID, GrantID: c.Grant,
+		Scope:    strings.Fields(c.Scope),
 		IssuedAt: time.Unix(c.IssuedAt, 0), ExpiresAt: time.Unix(c.Expires, 0)}
 	if t.Audience, err = oauth.StringOrList(c.Audience); err != nil || c.Issuer != gs.Issuer || t.ID == "" {
 		return AccessToken{}, fmt.Errorf("%w: iss, aud or jti", ErrNoToken)
@@ -93,6 +94,7 @@ func (gs *Grants) readOpaque(ctx context.Context, value string) (AccessToken, er
 	if !gs.Now().Before(t.ExpiresAt) || !t.ConsumedAt.IsZero() {
 		return AccessToken{}, fmt.Errorf("%w: it has expired", ErrNoToken)
 	}
-	return AccessToken{ID: hash, Hash: hash, ClientID: t.ClientID, GrantID: t.GrantID, Scope: t.Scope, Audience: t.Audience,
+	return AccessToken{ID: hash, Hash: hash, ClientID: t.ClientID, GrantID: t.GrantID, Scope: t.Scope,
+		Audience: t.Audience,
 		IssuedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt}, nil
 }

@@ -55,7 +55,8 @@ func (gs *Grants) askedAlgorithm(ctx context.Context, from storage.Records, audi
 		for _, api := range apis {
 			alg := api.AccessTokenSignedResponseAlg
 			if asked != defaultAlgorithm && asked != alg {
-				return "", oauth.Errorf(oauth.InvalidTarget, "these resources want access tokens with different signatures; ask for one resource at a time")
+				return "", oauth.Errorf(oauth.InvalidTarget,
+					"these resources want access tokens with different signatures; ask for one resource at a time")
 			}
 			asked = alg
 		}

@@ -78,7 +78,8 @@ func TestAccessTokenIsSignedAsTheAPIThatReadsItWants(t *testing.T) {
 				t.Errorf("refreshed it is signed with %s, want %s", alg, c.want)
 			}
 			service := w.AddClient(id+"-service", func(k *clients.Client) {
-				k.Type, k.RedirectURIs, k.ResponseTypes, k.GrantTypes, k.Audience = clients.TypeService, nil, nil, []string{"client_credentials"}, c.audience
+				k.Type, k.RedirectURIs, k.ResponseTypes, k.GrantTypes, k.Audience = clients.TypeService, nil, nil,
+					[]string{"client_credentials"}, c.audience
 			})
 			a := w.Call("/token", service, url.Values{"grant_type": {"client_credentials"}})
 			if alg := algOf(t, w, a.Str("access_token")); alg != c.want {
@@ -100,7 +101,8 @@ func TestTokenForAPIsThatWantDifferentSignaturesIsRefusedAndCostsNothing(t *test
 	both := func(c *clients.Client) { c.Audience = []string{notes, files, mails} }
 	web := w.AddClient("web", both)
 	b := w.Browser()
-	p := b.Open(w.Request(web, "scope", "openid offline_access") + "&resource=" + url.QueryEscape(notes) + "&resource=" + url.QueryEscape(files) + "&resource=" + url.QueryEscape(mails))
+	p := b.Open(w.Request(web, "scope", "openid offline_access") + "&resource=" + url.QueryEscape(notes) +
+		"&resource=" + url.QueryEscape(files) + "&resource=" + url.QueryEscape(mails))
 	code := b.SignInAs(p, alice.Username).Answer().Get("code")
 
 	providertest.MustRefuse(t, w.Redeem(web, code), http.StatusBadRequest, oauth.InvalidTarget)
@@ -126,7 +128,8 @@ func TestTokenForAPIsThatWantDifferentSignaturesIsRefusedAndCostsNothing(t *test
 	})
 	q := w.Request(implicit, "response_type", "id_token token", "code_challenge", "", "code_challenge_method", "")
 	answer := w.Browser().Get(q + "&resource=" + url.QueryEscape(notes) + "&resource=" + url.QueryEscape(files))
-	if at := answer.Header.Get("Location"); !strings.Contains(at, "error=invalid_target") || !strings.HasPrefix(at, implicit.RedirectURIs[0]) {
+	if at := answer.Header.Get("Location"); !strings.Contains(at, "error=invalid_target") ||
+		!strings.HasPrefix(at, implicit.RedirectURIs[0]) {
 		t.Errorf("%d to %s", answer.StatusCode, at)
 	}
 }

@@ -61,9 +61,11 @@ func standardClaims(user storage.User) map[string]any {
 	c := user.Claims
 	all := make(map[string]any, 24)
 	for name, v := range map[string]string{
-		"name": c.Name, "given_name": c.GivenName, "family_name": c.FamilyName, "middle_name": c.MiddleName, "nickname": c.Nickname,
+		"name": c.Name, "given_name": c.GivenName, "family_name": c.FamilyName, "middle_name": c.MiddleName,
+		"nickname":           c.Nickname,
 		"preferred_username": user.Username, "profile": c.Profile, "picture": c.Picture, "website": c.Website,
-		"email": c.Email, "gender": c.Gender, "birthdate": c.Birthdate, "zoneinfo": c.Zoneinfo, "locale": c.Locale, "phone_number": c.PhoneNumber,
+		"email": c.Email, "gender": c.Gender, "birthdate": c.Birthdate, "zoneinfo": c.Zoneinfo, "locale": c.Locale,
+		"phone_number": c.PhoneNumber,
 	} {
 		if v != "" {
 			all[name] = v
@@ -81,7 +83,8 @@ func standardClaims(user storage.User) map[string]any {
 	if a := c.Address; a != nil {
 		address := map[string]string{}
 		for name, v := range map[string]string{
-			"formatted": a.Formatted, "street_address": a.StreetAddress, "locality": a.Locality, "region": a.Region, "postal_code": a.PostalCode, "country": a.Country,
+			"formatted": a.Formatted, "street_address": a.StreetAddress, "locality": a.Locality, "region": a.Region,
+			"postal_code": a.PostalCode, "country": a.Country,
 		} {
 			if v != "" {
 				address[name] = v

@@ -17,7 +17,8 @@ import (
 //
 // The error is an *oauth.Error (invalid_grant, invalid_client, invalid_scope, invalid_target) or a
 // fault of the store.
-func (gs *Grants) Entitle(ctx context.Context, client clients.Client, grant storage.Grant, scope string, resource []string) (Issuance, error) {
+func (gs *Grants) Entitle(ctx context.Context, client clients.Client, grant storage.Grant, scope string,
+	resource []string) (Issuance, error) {
 	i := Issuance{Client: client, Grant: grant, AccessToken: true, RefreshToken: true}
 	asked := defaultAlgorithm
 	err := gs.Store.View(ctx, func(from storage.Records) (err error) {
@@ -64,7 +65,8 @@ func scopeOf(client clients.Client, grant storage.Grant, requested string) ([]st
 		}
 		for _, s := range asked {
 			if !slices.Contains(grant.Scope, s) {
-				return nil, oauth.Errorf(oauth.InvalidScope, "scope names something that was not granted; it can only be narrowed")
+				return nil, oauth.Errorf(oauth.InvalidScope,
+					"scope names something that was not granted; it can only be narrowed")
 			}
 		}
 		scope = asked

@@ -48,5 +48,6 @@ type Grants struct {
 
 // New makes Grants.
 func New(cfg Config) *Grants {
-	return &Grants{Config: cfg, subKey: cfg.Sealer.Derive("pairwise subjects", 32), tokenKey: cfg.Sealer.Derive("refresh tokens", 32)}
+	return &Grants{Config: cfg, subKey: cfg.Sealer.Derive("pairwise subjects", 32),
+		tokenKey: cfg.Sealer.Derive("refresh tokens", 32)}
 }

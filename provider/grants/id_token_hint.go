@@ -43,7 +43,8 @@ func (gs *Grants) HintedSubject(ctx context.Context, client clients.Client, hint
 		return "", err // the keys could not be read, which says nothing about the hint
 	}
 	if err != nil || c.Audience != client.ID {
-		return "", oauth.Errorf(oauth.InvalidRequest, "id_token_hint must be an ID token that this provider issued to this client").Because(err)
+		return "", oauth.Errorf(oauth.InvalidRequest,
+			"id_token_hint must be an ID token that this provider issued to this client").Because(err)
 	}
 	return c.Subject, nil
 }

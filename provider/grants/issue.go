@@ -97,7 +97,8 @@ func (gs *Grants) idToken(ctx context.Context, i Issuance, accessToken string) (
 	var token string
 	if alg == "none" {
 		if !gs.InsecureAllowNone {
-			return "", oauth.Errorf(oauth.UnauthorizedClient, "the client is registered for unsigned ID tokens, which this provider does not issue")
+			return "", oauth.Errorf(oauth.UnauthorizedClient,
+				"the client is registered for unsigned ID tokens, which this provider does not issue")
 		}
 		token, err = keys.InsecureUnsigned(claims)
 	} else {
@@ -106,7 +107,8 @@ func (gs *Grants) idToken(ctx context.Context, i Issuance, accessToken string) (
 	if err != nil || client.IDTokenEncryptedResponseAlg == "" {
 		return token, err
 	}
-	return gs.Clients.EncryptTo(ctx, client, []byte(token), client.IDTokenEncryptedResponseAlg, client.IDTokenEncryptedResponseEnc, "JWT")
+	return gs.Clients.EncryptTo(ctx, client, []byte(token), client.IDTokenEncryptedResponseAlg,
+		client.IDTokenEncryptedResponseEnc, "JWT")
 }
 
 // idTokenClaims are the claims of an ID token, without the hashes of what is issued along with it.
@@ -197,7 +199,8 @@ func (gs *Grants) accessToken(ctx context.Context, i Issuance) (token string, ex
 	if client.OpaqueAccessTokens {
 		token = OpaquePrefix + storage.Random()
 		err = gs.Store.CreateToken(ctx, storage.Token{
-			Hash: storage.Hash(token), Kind: storage.TokenAccess, GrantID: grant.ID, ClientID: client.ID, Scope: i.Scope, Audience: audience,
+			Hash: storage.Hash(token), Kind: storage.TokenAccess, GrantID: grant.ID, ClientID: client.ID,
+			Scope: i.Scope, Audience: audience,
 			CreatedAt: now, ExpiresAt: expiresAt,
 		})
 		if err != nil {
@@ -222,7 +225,8 @@ func (gs *Grants) accessToken(ctx context.Context, i Issuance) (token string, ex
 }
 
 // accessTokenClaims are the claims of a JWT access token (RFC 9068 §2.2).
-func (gs *Grants) accessTokenClaims(ctx context.Context, i Issuance, audience []string, now, expiresAt time.Time) (map[string]any, error) {
+func (gs *Grants) accessTokenClaims(ctx context.Context, i Issuance, audience []string, now,
+	expiresAt time.Time) (map[string]any, error) {
 	client, grant := i.Client, i.Grant
 	claims := map[string]any{}
 	if grant.ID == "" {
@@ -230,14 +234,16 @@ func (gs *Grants) accessTokenClaims(ctx context.Context, i Issuance, audience []
 	} else {
 		if slices.Contains(i.Scope, oauth.ScopeGroups) {
 			var err error
-			if claims, err = gs.PersonClaims(ctx, i.User, oauth.ScopeClaims(oauth.ScopeGroups)); err != nil { // RFC 9068 §2.2.3.1
+			// RFC 9068 §2.2.3.1
+			if claims, err = gs.PersonClaims(ctx, i.User, oauth.ScopeClaims(oauth.ScopeGroups)); err != nil {
 				return nil, err
 			}
 		}
 		claims["sub"], claims["gid"] = gs.Subject(client, grant.UserID), grant.ID
 		addAuthentication(claims, grant) // RFC 9068 §2.2.1
 	}
-	claims["iss"], claims["aud"], claims["client_id"], claims["jti"] = gs.Issuer, oauth.OneOrMany(audience), client.ID, storage.NewID(now)
+	claims["iss"], claims["aud"], claims["client_id"], claims["jti"] = gs.Issuer, oauth.OneOrMany(audience), client.ID,
+		storage.NewID(now)
 	claims["iat"], claims["exp"] = now.Unix(), expiresAt.Unix()
 	if len(i.Scope) > 0 {
 		claims["scope"] = oauth.JoinScope(i.Scope)

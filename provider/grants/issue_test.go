@@ -26,8 +26,10 @@ func TestAccessTokenIsAJWTOfItsOwnType(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
 	w.Clock.Advance(999 * time.Millisecond)
-	alice, a := w.AddUser("alice", "staff"), w.AddClient("web-a", func(c *clients.Client) { c.Audience = []string{"https://api.test"} })
-	if err := w.Store.PutGroup(t.Context(), storage.Group{Name: "staff", Roles: []string{"reader", "editor"}}); err != nil {
+	alice, a := w.AddUser("alice", "staff"),
+		w.AddClient("web-a", func(c *clients.Client) { c.Audience = []string{"https://api.test"} })
+	if err := w.Store.PutGroup(t.Context(), storage.Group{Name: "staff",
+		Roles: []string{"reader", "editor"}}); err != nil {
 		t.Fatal(err)
 	}
 	got := w.Tokens(a, alice, "openid profile groups")
@@ -36,7 +38,8 @@ func TestAccessTokenIsAJWTOfItsOwnType(t *testing.T) {
 		t.Errorf("RFC 9068 §2.1: typ %v", header.ExtraHeaders["typ"])
 	}
 	now := float64(w.Web.Now().Unix())
-	want := map[string]any{"iss": w.Issuer, "sub": alice.ID, "client_id": "web-a", "scope": "openid profile groups", "iat": now, "exp": now + 600,
+	want := map[string]any{"iss": w.Issuer, "sub": alice.ID, "client_id": "web-a", "scope": "openid profile groups",
+		"iat": now, "exp": now + 600,
 		"auth_time": now, "acr": people.ACRPassword}
 	for name, v := range want {
 		if at[name] != v {
@@ -49,7 +52,8 @@ func TestAccessTokenIsAJWTOfItsOwnType(t *testing.T) {
 	if s, _ := at["jti"].(string); len(s) < 22 {
 		t.Errorf("jti %v", at["jti"])
 	}
-	if !slices.Equal(at["roles"].([]any), []any{"editor", "reader"}) || !slices.Equal(at["groups"].([]any), []any{"staff"}) {
+	if !slices.Equal(at["roles"].([]any), []any{"editor", "reader"}) || !slices.Equal(at["groups"].([]any),
+		[]any{"staff"}) {
 		t.Errorf("RFC 9068 §2.2.3.1: %v", at)
 	}
 	for _, name := range []string{"nbf", "nonce", "name", "sid", "email"} {
@@ -57,7 +61,8 @@ func TestAccessTokenIsAJWTOfItsOwnType(t *testing.T) {
 			t.Errorf("%s does not belong there", name)
 		}
 	}
-	if bare := providertest.ClaimsOf(t, w.Tokens(a, alice, "openid").Str("access_token")); bare["roles"] != nil || bare["groups"] != nil {
+	if bare := providertest.ClaimsOf(t, w.Tokens(a, alice, "openid").Str("access_token")); bare["roles"] != nil ||
+		bare["groups"] != nil {
 		t.Errorf("without scope groups: %v", bare)
 	}
 	seen := map[any]bool{}
@@ -73,7 +78,8 @@ func TestAccessTokenExpires(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
 	alice := w.AddUser("alice")
-	for _, c := range []clients.Client{w.AddClient("web-a"), w.AddClient("opaque", func(c *clients.Client) { c.OpaqueAccessTokens = true })} {
+	for _, c := range []clients.Client{w.AddClient("web-a"),
+		w.AddClient("opaque", func(c *clients.Client) { c.OpaqueAccessTokens = true })} {
 		at := w.Tokens(c, alice, providertest.Offline).Str("access_token")
 		w.Clock.Advance(10*time.Minute - time.Millisecond)
 		providertest.MustWork(t, w.Whois(at))
@@ -91,7 +97,8 @@ func TestOpaqueAccessTokens(t *testing.T) {
 	alice, a := w.AddUser("alice"), w.AddClient("web-a", func(c *clients.Client) { c.OpaqueAccessTokens = true })
 	got := w.Tokens(a, alice, "openid profile")
 	at := got.Str("access_token")
-	if strings.Contains(at, ".") || !strings.HasPrefix(at, grants.OpaquePrefix) || got.JSON["expires_in"] != float64(600) {
+	if strings.Contains(at, ".") || !strings.HasPrefix(at, grants.OpaquePrefix) ||
+		got.JSON["expires_in"] != float64(600) {
 		t.Fatalf("%v", got.JSON)
 	}
 	if who := w.Whois(at); who.JSON["sub"] != alice.ID || who.JSON["name"] != "Alice Example" {
@@ -100,7 +107,8 @@ func TestOpaqueAccessTokens(t *testing.T) {
 	for n := 1; n <= 8; n++ {
 		providertest.MustRefuse(t, w.Whois(at[:len(at)-n]), http.StatusUnauthorized, oauth.InvalidToken)
 	}
-	for _, bad := range []string{at + "A", at + "=", strings.ToUpper(at), strings.TrimPrefix(at, grants.OpaquePrefix), storage.Hash(at), grants.CodePrefix + strings.TrimPrefix(at, grants.OpaquePrefix)} {
+	for _, bad := range []string{at + "A", at + "=", strings.ToUpper(at), strings.TrimPrefix(at, grants.OpaquePrefix),
+		storage.Hash(at), grants.CodePrefix + strings.TrimPrefix(at, grants.OpaquePrefix)} {
 		providertest.MustRefuse(t, w.Whois(bad), http.StatusUnauthorized, oauth.InvalidToken)
 	}
 	if strings.Contains(w.Log.String(), at) {
@@ -123,7 +131,8 @@ func TestIDToken(t *testing.T) {
 			got := w.Tokens(c, alice, "openid profile email")
 			_, id := w.Verified(got.Str("id_token"), alg)
 			now := float64(w.Web.Now().Unix())
-			for name, v := range map[string]any{"iss": w.Issuer, "sub": alice.ID, "aud": c.ID, "nonce": "N1", "iat": now, "exp": now + 600, "auth_time": now, "acr": people.ACRPassword,
+			for name, v := range map[string]any{"iss": w.Issuer, "sub": alice.ID, "aud": c.ID, "nonce": "N1",
+				"iat": now, "exp": now + 600, "auth_time": now, "acr": people.ACRPassword,
 				"at_hash": base64.RawURLEncoding.EncodeToString(half(got.Str("access_token")))} {
 				if id[name] != v {
 					t.Errorf("OIDC Core §2: %s is %v, want %v", name, id[name], v)
@@ -144,16 +153,19 @@ func TestIDToken(t *testing.T) {
 	t.Run("a claim that was asked for one by one is there, no other is", func(t *testing.T) {
 		c := w.AddClient("one")
 		id := providertest.ClaimsOf(t, w.Tokens(c, alice, "openid profile", func(g *storage.Grant) {
-			g.Claims.IDToken = map[string]oauth.ClaimRequest{"email": {}, "unheard_of": {}, "sub": {Values: []string{"mallory"}}, "aud": {Values: []string{"x"}}, "auth_time": {Essential: true}}
+			g.Claims.IDToken = map[string]oauth.ClaimRequest{"email": {}, "unheard_of": {},
+				"sub": {Values: []string{"mallory"}}, "aud": {Values: []string{"x"}}, "auth_time": {Essential: true}}
 		}).Str("id_token"))
-		if id["email"] != "alice@example.com" || id["name"] != nil || id["unheard_of"] != nil || id["sub"] != alice.ID || id["aud"] != "one" || id["email_verified"] != nil {
+		if id["email"] != "alice@example.com" || id["name"] != nil || id["unheard_of"] != nil ||
+			id["sub"] != alice.ID || id["aud"] != "one" || id["email_verified"] != nil {
 			t.Errorf("OIDC Core §5.5: %v", id)
 		}
 	})
 	t.Run("a client may be set to have the scopes' claims in it", func(t *testing.T) {
 		c := w.AddClient("lazy", func(c *clients.Client) { c.ClaimsInIDToken = true })
 		id := providertest.ClaimsOf(t, w.Tokens(c, alice, "openid profile groups").Str("id_token"))
-		if id["name"] != "Alice Example" || id["preferred_username"] != "alice" || id["email"] != nil || len(id["roles"].([]any)) != 0 {
+		if id["name"] != "Alice Example" || id["preferred_username"] != "alice" || id["email"] != nil ||
+			len(id["roles"].([]any)) != 0 {
 			t.Errorf("%v", id)
 		}
 	})
@@ -163,7 +175,8 @@ func TestIDToken(t *testing.T) {
 			"front": func(c *clients.Client) { c.FrontchannelLogoutURI = "https://front.example/out" },
 		} {
 			var session string
-			got := providertest.ClaimsOf(t, w.Tokens(w.AddClient(id, bend), alice, "openid", func(g *storage.Grant) { session = g.SessionID }).Str("id_token"))
+			got := providertest.ClaimsOf(t, w.Tokens(w.AddClient(id, bend), alice, "openid",
+				func(g *storage.Grant) { session = g.SessionID }).Str("id_token"))
 			if got["sid"] != session {
 				t.Errorf("Back-Channel Logout §2.1, Front-Channel Logout §3: %v", got)
 			}
@@ -177,18 +190,22 @@ func TestIDToken(t *testing.T) {
 	t.Run("the authorization endpoint's own hashes", func(t *testing.T) {
 		c := w.AddClient("hybrid")
 		_, grant := w.Authorized(c, alice, "openid profile")
-		both := grants.Issuance{Client: c, Grant: grant, User: alice, Scope: grant.Scope, Nonce: "n", Code: "code", AccessToken: true, IDToken: true}
+		both := grants.Issuance{Client: c, Grant: grant, User: alice, Scope: grant.Scope, Nonce: "n", Code: "code",
+			AccessToken: true, IDToken: true}
 		made, err := w.Grants.Issue(t.Context(), both)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if id := providertest.ClaimsOf(t, made.IDToken); id["c_hash"] != grants.HalfHash("RS256", "code") || id["at_hash"] != grants.HalfHash("RS256", made.AccessToken) || id["name"] != nil {
+		if id := providertest.ClaimsOf(t, made.IDToken); id["c_hash"] != grants.HalfHash("RS256", "code") ||
+			id["at_hash"] != grants.HalfHash("RS256", made.AccessToken) || id["name"] != nil {
 			t.Errorf("OIDC Core §3.3.2.11: %v", id)
 		}
-		if made, err = w.Grants.Issue(t.Context(), grants.Issuance{Client: c, Grant: grant, User: alice, Scope: grant.Scope, Nonce: "n", IDToken: true}); err != nil {
+		if made, err = w.Grants.Issue(t.Context(), grants.Issuance{Client: c, Grant: grant, User: alice,
+			Scope: grant.Scope, Nonce: "n", IDToken: true}); err != nil {
 			t.Fatal(err)
 		}
-		if id := providertest.ClaimsOf(t, made.IDToken); id["name"] != "Alice Example" || id["at_hash"] != nil || id["c_hash"] != nil {
+		if id := providertest.ClaimsOf(t, made.IDToken); id["name"] != "Alice Example" || id["at_hash"] != nil ||
+			id["c_hash"] != nil {
 			t.Errorf("OIDC Core §5.4: %v", id)
 		}
 	})
@@ -217,11 +234,13 @@ func TestEncryptedIDTokenAndUserinfo(t *testing.T) {
 			c := w.AddClient(id, func(c *clients.Client) {
 				c.JWKS = providertest.JwksOf(t, map[string]any{"e": key.Public(), "r": providertest.RsaKey().Public()})
 				c.IDTokenEncryptedResponseAlg, c.IDTokenEncryptedResponseEnc = alg, enc
-				c.UserinfoEncryptedResponseAlg, c.UserinfoEncryptedResponseEnc, c.UserinfoSignedResponseAlg = alg, enc, "RS256"
+				c.UserinfoEncryptedResponseAlg, c.UserinfoEncryptedResponseEnc, c.UserinfoSignedResponseAlg = alg, enc,
+					"RS256"
 			})
 			open := func(jwe string) string {
 				t.Helper()
-				parsed, err := jose.ParseEncryptedCompact(jwe, []jose.KeyAlgorithm{jose.KeyAlgorithm(alg)}, []jose.ContentEncryption{jose.A128GCM, jose.A256GCM, jose.A128CBC_HS256})
+				parsed, err := jose.ParseEncryptedCompact(jwe, []jose.KeyAlgorithm{jose.KeyAlgorithm(alg)},
+					[]jose.ContentEncryption{jose.A128GCM, jose.A256GCM, jose.A128CBC_HS256})
 				if err != nil {
 					t.Fatalf("%s %s: %v", alg, enc, err)
 				}
@@ -235,7 +254,8 @@ func TestEncryptedIDTokenAndUserinfo(t *testing.T) {
 				return string(plain)
 			}
 			got := w.Tokens(c, alice, "openid")
-			if _, claims := w.Verified(open(got.Str("id_token")), "RS256"); claims["sub"] != alice.ID || claims["aud"] != id {
+			if _, claims := w.Verified(open(got.Str("id_token")), "RS256"); claims["sub"] != alice.ID ||
+				claims["aud"] != id {
 				t.Errorf("OIDC Core §2: %v", claims)
 			}
 			r, err := http.NewRequest("GET", w.Issuer+"/userinfo", nil)
@@ -247,7 +267,8 @@ func TestEncryptedIDTokenAndUserinfo(t *testing.T) {
 			if p.Header.Get("Content-Type") != "application/jwt" {
 				t.Errorf("%v", p.Header)
 			}
-			if _, claims := w.Verified(open(p.Body), "RS256"); claims["sub"] != alice.ID || claims["aud"] != id || claims["iss"] != w.Issuer {
+			if _, claims := w.Verified(open(p.Body), "RS256"); claims["sub"] != alice.ID || claims["aud"] != id ||
+				claims["iss"] != w.Issuer {
 				t.Errorf("OIDC Core §5.3.2: %v", claims)
 			}
 		}
@@ -283,7 +304,8 @@ func TestPairwiseSubjects(t *testing.T) {
 		return id
 	}
 	seen := map[string]bool{}
-	for _, s := range []string{sub(a, alice), sub(b, alice), sub(shared1, alice), sub(a, bob), sub(b, bob), sub(shared1, bob), alice.ID, bob.ID} {
+	for _, s := range []string{sub(a, alice), sub(b, alice), sub(shared1, alice), sub(a, bob), sub(b, bob),
+		sub(shared1, bob), alice.ID, bob.ID} {
 		if seen[s] {
 			t.Errorf("OIDC Core §8.1: %q twice", s)
 		}
@@ -299,11 +321,15 @@ func TestPairwiseSubjects(t *testing.T) {
 func TestStandardClaims(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
-	full := storage.User{ID: "sub-full", Username: "full", CreatedAt: w.Web.Now(), UpdatedAt: w.Web.Now(), Groups: []string{"g"}, Claims: storage.Claims{
-		Name: "N", GivenName: "G", FamilyName: "F", MiddleName: "M", Nickname: "K", Profile: "https://p.test", Picture: "https://p.test/p", Website: "https://w.test",
-		Email: "e@x.test", EmailVerified: true, Gender: "x", Birthdate: "2000-01-01", Zoneinfo: "Europe/Berlin", Locale: "de-DE", PhoneNumber: "+49 1", PhoneNumberVerified: true,
-		Address: &storage.Address{Formatted: "all", StreetAddress: "s", Locality: "l", Region: "r", PostalCode: "p", Country: "c"},
-	}}
+	full := storage.User{ID: "sub-full", Username: "full", CreatedAt: w.Web.Now(), UpdatedAt: w.Web.Now(),
+		Groups: []string{"g"}, Claims: storage.Claims{
+			Name: "N", GivenName: "G", FamilyName: "F", MiddleName: "M", Nickname: "K", Profile: "https://p.test",
+			Picture: "https://p.test/p", Website: "https://w.test",
+			Email: "e@x.test", EmailVerified: true, Gender: "x", Birthdate: "2000-01-01", Zoneinfo: "Europe/Berlin",
+			Locale: "de-DE", PhoneNumber: "+49 1", PhoneNumberVerified: true,
+			Address: &storage.Address{Formatted: "all", StreetAddress: "s", Locality: "l", Region: "r", PostalCode: "p",
+				Country: "c"},
+		}}
 	if err := w.Store.CreateUser(t.Context(), full); err != nil {
 		t.Fatal(err)
 	}
@@ -320,7 +346,8 @@ func TestStandardClaims(t *testing.T) {
 	}
 	for scope, want := range map[string][]string{
 		"openid": nil,
-		"openid profile": {"name", "family_name", "given_name", "middle_name", "nickname", "preferred_username", "profile", "picture", "website", "gender", "birthdate", "zoneinfo",
+		"openid profile": {"name", "family_name", "given_name", "middle_name", "nickname", "preferred_username",
+			"profile", "picture", "website", "gender", "birthdate", "zoneinfo",
 			"locale", "updated_at"},
 		"openid email":   {"email", "email_verified"},
 		"openid address": {"address"},
@@ -334,26 +361,30 @@ func TestStandardClaims(t *testing.T) {
 		}
 	}
 	got := ask(full, "openid profile email address phone groups")
-	if got["updated_at"] != float64(w.Web.Now().Unix()) || got["email_verified"] != true || got["phone_number_verified"] != true || got["preferred_username"] != "full" {
+	if got["updated_at"] != float64(w.Web.Now().Unix()) || got["email_verified"] != true ||
+		got["phone_number_verified"] != true || got["preferred_username"] != "full" {
 		t.Errorf("OIDC Core §5.1: %v", got)
 	}
 	if address, _ := got["address"].(map[string]any); len(address) != 6 || address["postal_code"] != "p" {
 		t.Errorf("OIDC Core §5.1.1: %v", got["address"])
 	}
 	t.Run("what is not known is left out", func(t *testing.T) {
-		bare := storage.User{ID: "sub-bare", Username: "bare", CreatedAt: w.Web.Now(), Claims: storage.Claims{Email: "b@x.test", Address: &storage.Address{}}}
+		bare := storage.User{ID: "sub-bare", Username: "bare", CreatedAt: w.Web.Now(),
+			Claims: storage.Claims{Email: "b@x.test", Address: &storage.Address{}}}
 		if err := w.Store.CreateUser(t.Context(), bare); err != nil {
 			t.Fatal(err)
 		}
 		got := ask(bare, "openid profile email address phone")
 		delete(got, "updated_at")
-		if want := (map[string]any{"preferred_username": "bare", "email": "b@x.test", "email_verified": false}); !maps.Equal(got, want) {
+		if want := (map[string]any{"preferred_username": "bare", "email": "b@x.test",
+			"email_verified": false}); !maps.Equal(got, want) {
 			t.Errorf("OIDC Core §5.3.2: %v", got)
 		}
 	})
 	t.Run("OIDC Core §5.5 the claims parameter asks one by one", func(t *testing.T) {
 		got := ask(full, "openid", func(g *storage.Grant) {
-			g.Claims.Userinfo = map[string]oauth.ClaimRequest{"name": {Essential: true}, "phone_number": {}, "nonsense": {}, "sub": {}}
+			g.Claims.Userinfo = map[string]oauth.ClaimRequest{"name": {Essential: true}, "phone_number": {},
+				"nonsense": {}, "sub": {}}
 		})
 		if !maps.Equal(got, map[string]any{"name": "N", "phone_number": "+49 1"}) {
 			t.Errorf("%v", got)

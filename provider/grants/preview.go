@@ -36,10 +36,12 @@ var fresh = []string{"gid", "jti", "iat", "exp", "auth_time", "amr", "acr", "sid
 
 // Preview says what the client would be told about the user with the scope. It makes no token, and
 // asks nothing of the keys.
-func (gs *Grants) Preview(ctx context.Context, client clients.Client, user storage.User, scope []string) (Preview, error) {
+func (gs *Grants) Preview(ctx context.Context, client clients.Client, user storage.User, scope []string) (Preview,
+	error) {
 	now := gs.Now()
 	i := Issuance{Client: client, User: user, Scope: access.GrantableScope(client, scope),
-		Grant: storage.Grant{ID: previewGrant, UserID: user.ID, ClientID: client.ID, SessionID: previewGrant, AuthTime: now, AMR: []string{previewGrant}, ACR: previewGrant, ExpiresAt: now.Add(gs.RefreshAbsolute)}}
+		Grant: storage.Grant{ID: previewGrant, UserID: user.ID, ClientID: client.ID, SessionID: previewGrant,
+			AuthTime: now, AMR: []string{previewGrant}, ACR: previewGrant, ExpiresAt: now.Add(gs.RefreshAbsolute)}}
 	i.Grant.Scope = i.Scope
 	p := Preview{Scope: i.Scope}
 	if slices.Contains(i.Scope, oauth.ScopeOpenID) {

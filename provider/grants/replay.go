@@ -12,7 +12,8 @@ import (
 // WarnMisuse warns of a credential that somebody used who should not have been able to: its grant
 // is revoked by then, or was spared because only the client was wrong.
 func (gs *Grants) WarnMisuse(ctx context.Context, what string, client clients.Client, grant storage.Grant) {
-	gs.Logger.WarnContext(ctx, what, "client_id", client.ID, "grant", grant.ID, "granted_to", grant.ClientID, "sub", grant.UserID)
+	gs.Logger.WarnContext(ctx, what, "client_id", client.ID, "grant", grant.ID, "granted_to", grant.ClientID, "sub",
+		grant.UserID)
 }
 
 // RevokeReused ends everything under a grant whose single-use credential was used twice: one of the

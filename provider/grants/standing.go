@@ -19,7 +19,8 @@ import (
 // The error is an *oauth.Error with code invalid_grant (invalid_client for a client that may not
 // act); the userinfo and introspection endpoints say the same in their own words. A fault of the
 // store is returned as it is.
-func (gs *Grants) Standing(ctx context.Context, from storage.Records, client clients.Client, grant storage.Grant) (storage.User, error) {
+func (gs *Grants) Standing(ctx context.Context, from storage.Records, client clients.Client,
+	grant storage.Grant) (storage.User, error) {
 	now := gs.Now()
 	if client.Disabled {
 		return storage.User{}, oauth.Errorf(oauth.InvalidClient, "the client is disabled")
@@ -28,7 +29,8 @@ func (gs *Grants) Standing(ctx context.Context, from storage.Records, client cli
 		return storage.User{}, oauth.Errorf(oauth.InvalidGrant, "the grant belongs to another client")
 	}
 	if !grant.Stands(now) {
-		return storage.User{}, oauth.Errorf(oauth.InvalidGrant, "the grant was revoked or has expired; the person has to sign in again")
+		return storage.User{}, oauth.Errorf(oauth.InvalidGrant,
+			"the grant was revoked or has expired; the person has to sign in again")
 	}
 	// Offline access outlives the session once the client has it. A code that nobody has redeemed
 	// ends with the session all the same: one that is issued in the very moment in which all of a
@@ -39,7 +41,8 @@ func (gs *Grants) Standing(ctx context.Context, from storage.Records, client cli
 			return storage.User{}, fmt.Errorf("load session of grant: %w", err)
 		}
 		if err != nil || !session.EndedAt.IsZero() || !now.Before(session.ExpiresAt) {
-			return storage.User{}, oauth.Errorf(oauth.InvalidGrant, "the person has signed out; they have to sign in again")
+			return storage.User{}, oauth.Errorf(oauth.InvalidGrant,
+				"the person has signed out; they have to sign in again")
 		}
 	}
 	user, err := from.User(ctx, grant.UserID)
@@ -50,7 +53,8 @@ func (gs *Grants) Standing(ctx context.Context, from storage.Records, client cli
 		return storage.User{}, fmt.Errorf("load person of grant: %w", err)
 	}
 	if d := access.Decide(client, user); !d.Allowed {
-		return storage.User{}, oauth.Errorf(oauth.InvalidGrant, "the person may not use this client any more").Because(errors.New(string(d.Reason)))
+		return storage.User{}, oauth.Errorf(oauth.InvalidGrant,
+			"the person may not use this client any more").Because(errors.New(string(d.Reason)))
 	}
 	return user, nil
 }

@@ -58,7 +58,8 @@ const askedSignUp = "sign-up-asked"
 // AskSignUp queues a mail to an address at which somebody wants an account. It does not look
 // whether there is one.
 func (l *Letters) AskSignUp(r *http.Request, address, name string) error {
-	return l.Queue.Put(r.Context(), storage.Mail{Kind: askedSignUp, Account: address, Lang: l.Web.Language(r), Args: map[string]string{"name": name}}, l.LinkTTL)
+	return l.Queue.Put(r.Context(), storage.Mail{Kind: askedSignUp, Account: address, Lang: l.Web.Language(r),
+		Args: map[string]string{"name": name}}, l.LinkTTL)
 }
 
 // composeSignUp writes to an address at which somebody wants an account: a link to make it, or that
@@ -72,16 +73,19 @@ func (l *Letters) composeSignUp(ctx context.Context, m storage.Mail) (mail.Messa
 	words := templates.Mail{Kind: templates.MailSignUp, Person: cmp.Or(m.Args["name"], to)}
 	if owner.ID != "" {
 		lang, to = l.languageOf(owner, m.Lang), owner.Claims.Email
-		words = templates.Mail{Kind: templates.MailSignUpKnown, Person: cmp.Or(owner.Claims.Name, owner.Username), Args: templates.Args{"username": owner.Username}}
+		words = templates.Mail{Kind: templates.MailSignUpKnown, Person: cmp.Or(owner.Claims.Name, owner.Username),
+			Args: templates.Args{"username": owner.Username}}
 	} else {
 		until := m.CreatedAt.Add(l.LinkTTL)
 		value := storage.Random()
-		err := l.Store.ReplaceLink(ctx, storage.Link{Hash: storage.Hash(value), Purpose: storage.LinkSignUp, UserID: storage.Hash(strings.ToLower(to)),
+		err := l.Store.ReplaceLink(ctx, storage.Link{Hash: storage.Hash(value), Purpose: storage.LinkSignUp,
+			UserID:  storage.Hash(strings.ToLower(to)),
 			Address: to, Name: m.Args["name"], CreatedAt: l.Web.Now(), ExpiresAt: until})
 		if err != nil {
 			return mail.Message{}, err
 		}
-		words.Link, words.Valid = l.Web.URL(Paths[storage.LinkSignUp])+"?link="+url.QueryEscape(value), until.Sub(l.Web.Now())
+		words.Link, words.Valid = l.Web.URL(Paths[storage.LinkSignUp])+"?link="+url.QueryEscape(value),
+			until.Sub(l.Web.Now())
 	}
 	out := mail.Message{To: to, Lang: lang}
 	out.Subject, out.Text, out.HTML, err = l.Web.Templates.Mail(lang, words)
@@ -110,7 +114,8 @@ func (l *Letters) Ask(r *http.Request, kind, typed string) error {
 // Notice tells a user of something that has happened to their account: one of the kinds of
 // templates.Mail that carry no link. It goes to the address that they have, to the one that they
 // had until lately, and to the ones in also. An error is a fault of the store.
-func (l *Letters) Notice(r *http.Request, user storage.User, kind string, args map[string]string, also ...string) error {
+func (l *Letters) Notice(r *http.Request, user storage.User, kind string, args map[string]string,
+	also ...string) error {
 	if l == nil {
 		return nil
 	}
@@ -119,7 +124,8 @@ func (l *Letters) Notice(r *http.Request, user storage.User, kind string, args m
 		said[name] = value
 	}
 	for _, to := range l.addresses(user, also...) {
-		err := l.Queue.Put(r.Context(), storage.Mail{Kind: kind, UserID: user.ID, To: to, Lang: l.languageOf(user, l.Web.Language(r)), Args: said}, noticeLife)
+		err := l.Queue.Put(r.Context(), storage.Mail{Kind: kind, UserID: user.ID, To: to,
+			Lang: l.languageOf(user, l.Web.Language(r)), Args: said}, noticeLife)
 		if err != nil {
 			return err
 		}
@@ -181,7 +187,8 @@ func (l *Letters) compose(ctx context.Context, m storage.Mail) (mail.Message, er
 	}
 	lang := l.languageOf(user, m.Lang)
 	username := cmp.Or(user.Username, m.Args["username"])
-	words := templates.Mail{Kind: m.Kind, Person: cmp.Or(user.Claims.Name, username), Args: templates.Args{"username": username}}
+	words := templates.Mail{Kind: m.Kind, Person: cmp.Or(user.Claims.Name, username),
+		Args: templates.Args{"username": username}}
 	for name, value := range m.Args {
 		words.Args[name] = value
 	}
@@ -214,7 +221,8 @@ func (l *Letters) composeTaken(ctx context.Context, address string) (mail.Messag
 	lang := l.languageOf(owner, "")
 	out := mail.Message{To: owner.Claims.Email, Lang: lang}
 	out.Subject, out.Text, out.HTML, err = l.Web.Templates.Mail(lang, templates.Mail{
-		Kind: templates.MailAddressTaken, Person: cmp.Or(owner.Claims.Name, owner.Username), Args: templates.Args{"username": owner.Username},
+		Kind: templates.MailAddressTaken, Person: cmp.Or(owner.Claims.Name, owner.Username),
+		Args: templates.Args{"username": owner.Username},
 	})
 	return out, err
 }
@@ -257,7 +265,8 @@ func (l *Letters) dispatch(ctx context.Context, m storage.Mail) error {
 		if u.Disabled || u.Claims.Email == "" {
 			continue
 		}
-		l.Audit.Note(ctx, storage.Event{Actor: storage.EventParty{Kind: storage.ActorUser}, Verb: askedVerbs[m.Kind], Address: m.Args["address"],
+		l.Audit.Note(ctx, storage.Event{Actor: storage.EventParty{Kind: storage.ActorUser}, Verb: askedVerbs[m.Kind],
+			Address:   m.Args["address"],
 			RequestID: m.Args["request_id"], Object: storage.EventParty{Kind: "user", ID: u.ID, Name: u.Username}})
 		if err := l.Queue.Put(ctx, storage.Mail{Kind: asked[m.Kind], UserID: u.ID, Lang: m.Lang}, left); err != nil {
 			return err

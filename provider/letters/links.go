@@ -22,14 +22,18 @@ const Cookie = "latchkey_link"
 
 // purposes are those of the links in mails of the kinds that carry one.
 var purposes = map[string]string{
-	templates.MailReset: storage.LinkReset, templates.MailAddress: storage.LinkAddress, templates.MailInvite: storage.LinkInvite,
-	templates.MailLost: storage.LinkLost, templates.MailLostBegun: storage.LinkLostStop, templates.MailLostReady: storage.LinkLostReady,
+	templates.MailReset: storage.LinkReset, templates.MailAddress: storage.LinkAddress,
+	templates.MailInvite: storage.LinkInvite,
+	templates.MailLost:   storage.LinkLost, templates.MailLostBegun: storage.LinkLostStop,
+	templates.MailLostReady: storage.LinkLostReady,
 }
 
 // Paths of the pages that links open, by purpose.
 var Paths = map[string]string{
-	storage.LinkReset: "/password/reset", storage.LinkAddress: "/account/address/confirm", storage.LinkInvite: "/invitation", storage.LinkSignUp: "/sign-up/finish",
-	storage.LinkLost: "/recovery/begin", storage.LinkLostStop: "/recovery/stop", storage.LinkLostReady: "/recovery/finish",
+	storage.LinkReset: "/password/reset", storage.LinkAddress: "/account/address/confirm",
+	storage.LinkInvite: "/invitation", storage.LinkSignUp: "/sign-up/finish",
+	storage.LinkLost: "/recovery/begin", storage.LinkLostStop: "/recovery/stop",
+	storage.LinkLostReady: "/recovery/finish",
 }
 
 // readyTTL is how long the link works that ends the waiting time of a recovery.
@@ -37,7 +41,8 @@ const readyTTL = 24 * time.Hour
 
 // linkFor makes the link of a mail, and says for how long what the mail speaks of is so: "" for an
 // address that belongs to somebody else; mail.ErrNobody when the mail has no reason any more.
-func (l *Letters) linkFor(ctx context.Context, purpose string, user storage.User, to string, m storage.Mail) (address string, valid time.Duration, err error) {
+func (l *Letters) linkFor(ctx context.Context, purpose string, user storage.User, to string,
+	m storage.Mail) (address string, valid time.Duration, err error) {
 	now := l.Web.Now()
 	until := m.CreatedAt.Add(l.LinkTTL)
 	switch purpose {
@@ -50,7 +55,8 @@ func (l *Letters) linkFor(ctx context.Context, purpose string, user storage.User
 		}
 	case storage.LinkLostStop, storage.LinkLostReady:
 		begun, err := l.Store.LinkOf(ctx, storage.LinkLostWait, user.ID)
-		if errors.Is(err, storage.ErrNotFound) || err == nil && (!begun.UsedAt.IsZero() || begun.State != State(storage.LinkLostWait, user)) {
+		if errors.Is(err, storage.ErrNotFound) || err == nil && (!begun.UsedAt.IsZero() ||
+			begun.State != State(storage.LinkLostWait, user)) {
 			return "", 0, mail.ErrNobody
 		}
 		if err != nil {
@@ -69,10 +75,12 @@ func (l *Letters) linkFor(ctx context.Context, purpose string, user storage.User
 
 // NewLink makes a link and returns the value that stands in its address. It takes the place of
 // every earlier one of the user for this purpose.
-func (l *Letters) NewLink(ctx context.Context, purpose string, user storage.User, to string, until time.Time) (string, error) {
+func (l *Letters) NewLink(ctx context.Context, purpose string, user storage.User, to string, until time.Time) (string,
+	error) {
 	value := storage.Random()
-	return value, l.Store.ReplaceLink(ctx, storage.Link{Hash: storage.Hash(value), Purpose: purpose, UserID: user.ID, Address: to,
-		State: State(purpose, user), CreatedAt: l.Web.Now(), ExpiresAt: until})
+	return value, l.Store.ReplaceLink(ctx, storage.Link{Hash: storage.Hash(value), Purpose: purpose, UserID: user.ID,
+		Address: to,
+		State:   State(purpose, user), CreatedAt: l.Web.Now(), ExpiresAt: until})
 }
 
 // State changes whenever what a link of this purpose rests on does, so that a link made before is
@@ -97,7 +105,8 @@ func ErrLinkGone() *web.PageError { return web.RefusePage(http.StatusGone, templ
 // Open answers the request with which a browser opens the page of a purpose. A link in its address
 // goes into a cookie, and the browser comes again without it: done is true then. Otherwise it is
 // the link that this browser has opened, and whom it is for.
-func (l *Letters) Open(w http.ResponseWriter, r *http.Request, purpose string) (link storage.Link, user storage.User, done bool, err error) {
+func (l *Letters) Open(w http.ResponseWriter, r *http.Request, purpose string) (link storage.Link, user storage.User,
+	done bool, err error) {
 	if value := r.URL.Query().Get("link"); value != "" {
 		if link, user, err = l.holder(r, purpose, value); err != nil {
 			return link, user, false, err
@@ -149,7 +158,8 @@ func (l *Letters) holder(r *http.Request, purpose, value string) (storage.Link, 
 		return storage.Link{}, storage.User{}, ErrLinkGone()
 	}
 	link, err := l.Store.Link(r.Context(), purpose, storage.Hash(value))
-	if errors.Is(err, storage.ErrNotFound) || err == nil && (!link.UsedAt.IsZero() || !l.Web.Now().Before(link.ExpiresAt)) {
+	if errors.Is(err, storage.ErrNotFound) || err == nil &&
+		(!link.UsedAt.IsZero() || !l.Web.Now().Before(link.ExpiresAt)) {
 		return link, storage.User{}, ErrLinkGone()
 	}
 	if err != nil {

@@ -20,7 +20,8 @@ func FuzzCheckAddress(f *testing.F) {
 			return
 		}
 		list, err := mail.ParseAddressList(s)
-		if err != nil || len(list) != 1 || list[0].Address != s || strings.ContainsAny(s, "\r\n<> ,;\x00") || len(s) > 254 {
+		if err != nil || len(list) != 1 || list[0].Address != s || strings.ContainsAny(s, "\r\n<> ,;\x00") ||
+			len(s) > 254 {
 			t.Errorf("%q is accepted: %v, %v", s, list, err)
 		}
 	})

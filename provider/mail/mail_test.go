@@ -27,7 +27,8 @@ import (
 )
 
 var letter = mail.Message{ID: "m-1", To: "ada@example.com", Lang: "de", Subject: "Grüße\r\nBcc: all@example.com",
-	Text: "Hallo Ada,\n\n.\nhttps://id.example/x?link=" + strings.Repeat("a", 100) + "\n", HTML: "<p>Hallo Ada</p>", Date: testclock.Noon}
+	Text: "Hallo Ada,\n\n.\nhttps://id.example/x?link=" + strings.Repeat("a", 100) + "\n", HTML: "<p>Hallo Ada</p>",
+	Date: testclock.Noon}
 
 // parts reads a message as a mail program does: headers, and the bodies by type, in order.
 func parts(t *testing.T, raw string) (netmail.Header, [][2]string) {
@@ -61,15 +62,17 @@ func parts(t *testing.T, raw string) (netmail.Header, [][2]string) {
 func checkLetter(t *testing.T, raw string) {
 	t.Helper()
 	h, bodies := parts(t, raw)
-	if len(bodies) != 2 || bodies[0] != [2]string{"text/plain", letter.Text} || bodies[1][0] != "text/html" || strings.TrimSpace(bodies[1][1]) != letter.HTML {
+	if len(bodies) != 2 || bodies[0] != [2]string{"text/plain", letter.Text} || bodies[1][0] != "text/html" ||
+		strings.TrimSpace(bodies[1][1]) != letter.HTML {
 		t.Errorf("bodies: %q", bodies)
 	}
 	subject, err := new(mime.WordDecoder).DecodeHeader(h.Get("Subject"))
 	if err != nil || subject != "Grüße Bcc: all@example.com" {
 		t.Errorf("subject %q", h.Get("Subject"))
 	}
-	for name, want := range map[string]string{"To": "<ada@example.com>", "Auto-Submitted": "auto-generated", "Content-Language": "de",
-		"Message-Id": "<m-1@id.example>", "Bcc": "", "Cc": "", "User-Agent": "", "X-Mailer": ""} {
+	for name, want := range map[string]string{"To": "<ada@example.com>", "Auto-Submitted": "auto-generated",
+		"Content-Language": "de",
+		"Message-Id":       "<m-1@id.example>", "Bcc": "", "Cc": "", "User-Agent": "", "X-Mailer": ""} {
 		if got := h.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
@@ -86,7 +89,8 @@ func TestAMailServerTakesAMailOverTLSWithAuthentication(t *testing.T) {
 		if err := s.clientWithPassword(smtpPassword).Send(t.Context(), letter); err != nil {
 			t.Fatalf("%s: %v", security, err)
 		}
-		if len(s.messages()) != 1 || s.users[0] != "latchkey" || s.from[0] != "noreply@id.example" || len(s.rcpt) != 1 || s.rcpt[0] != "ada@example.com" {
+		if len(s.messages()) != 1 || s.users[0] != "latchkey" || s.from[0] != "noreply@id.example" ||
+			len(s.rcpt) != 1 || s.rcpt[0] != "ada@example.com" {
 			t.Errorf("%s: from %q as %q to %q", security, s.from, s.users, s.rcpt)
 		}
 		checkLetter(t, s.messages()[0])
@@ -124,11 +128,16 @@ func TestAMailServersRefusalsAreToldApart(t *testing.T) {
 		rcpt, data error
 		forGood    bool
 	}{
-		"no such mailbox": {rcpt: &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such mailbox"}, forGood: true},
-		"full for now":    {rcpt: &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2}, Message: "mailbox full"}},
-		"grey-listed":     {rcpt: &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 1}, Message: "try again later"}},
-		"unwanted":        {data: &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 7, 1}, Message: "looks like spam"}, forGood: true},
-		"disk full":       {data: &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1}, Message: "insufficient system storage"}},
+		"no such mailbox": {rcpt: &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1},
+			Message: "no such mailbox"}, forGood: true},
+		"full for now": {rcpt: &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2},
+			Message: "mailbox full"}},
+		"grey-listed": {rcpt: &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 7, 1},
+			Message: "try again later"}},
+		"unwanted": {data: &smtp.SMTPError{Code: 554, EnhancedCode: smtp.EnhancedCode{5, 7, 1},
+			Message: "looks like spam"}, forGood: true},
+		"disk full": {data: &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 3, 1},
+			Message: "insufficient system storage"}},
 	} {
 		s.set(c.rcpt, c.data)
 		err := s.clientWithPassword(smtpPassword).Send(t.Context(), letter)
@@ -147,7 +156,8 @@ func TestAMailServersRefusalsAreToldApart(t *testing.T) {
 	if err := c.Send(t.Context(), letter); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the password file is missing: %v", err)
 	}
-	for _, to := range []string{"", "ada", "ada@example.com, eve@example.com", "Ada <ada@example.com>", "ada@example.com\r\nRCPT TO:<eve@example.com>", "a@b@example.com", `"a b"@example.com`} {
+	for _, to := range []string{"", "ada", "ada@example.com, eve@example.com", "Ada <ada@example.com>",
+		"ada@example.com\r\nRCPT TO:<eve@example.com>", "a@b@example.com", `"a b"@example.com`} {
 		m := letter
 		m.To = to
 		if err := s.client().Send(t.Context(), m); !errors.Is(err, mail.ErrRefused) {
@@ -196,7 +206,8 @@ func TestAnOddMailServerCostsNoMoreThanTheTimeout(t *testing.T) {
 			t.Fatalf("%s: no end", name)
 		}
 	}
-	unreachable := &mail.SMTP{Host: "127.0.0.1", Port: 1, Security: mail.StartTLS, From: mail.Sender{Address: "noreply@id.example"}}
+	unreachable := &mail.SMTP{Host: "127.0.0.1", Port: 1, Security: mail.StartTLS,
+		From: mail.Sender{Address: "noreply@id.example"}}
 	if err := unreachable.Send(t.Context(), letter); err == nil || errors.Is(err, mail.ErrRefused) {
 		t.Errorf("unreachable: %v", err)
 	}
@@ -279,7 +290,8 @@ func TestAMailIsTriedAgainLaterAndLater(t *testing.T) {
 		for _, wait := range []time.Duration{10 * time.Second, 20 * time.Second, 40 * time.Second, 80 * time.Second} {
 			p.due(t, 1)
 			p.due(t, 0)
-			if m := p.only(t); m.LastError != "no answer" || !m.DoneAt.IsZero() || !m.NextAt.Equal(p.clock.Now().Add(wait)) {
+			if m := p.only(t); m.LastError != "no answer" || !m.DoneAt.IsZero() ||
+				!m.NextAt.Equal(p.clock.Now().Add(wait)) {
 				t.Errorf("after %v: %+v", wait, m)
 			}
 			p.clock.Advance(wait)
@@ -292,7 +304,8 @@ func TestAMailIsTriedAgainLaterAndLater(t *testing.T) {
 		}, p.clock.Now, slog.New(slog.DiscardHandler))
 		next.due(t, 1)
 		m := next.only(t)
-		if sent := <-next.sent; sent.To != "ada@example.com" || sent.ID != m.ID+"-5" || m.LastError != "" || m.DoneAt.IsZero() {
+		if sent := <-next.sent; sent.To != "ada@example.com" || sent.ID != m.ID+"-5" || m.LastError != "" ||
+			m.DoneAt.IsZero() {
 			t.Errorf("%+v %+v", sent, m)
 		}
 		next.clock.Advance(time.Hour)
@@ -303,7 +316,10 @@ func TestAMailIsTriedAgainLaterAndLater(t *testing.T) {
 func TestAMailIsGivenUp(t *testing.T) {
 	t.Parallel()
 	for name, bend := range map[string]func(*post){
-		"when it is refused for good":             func(p *post) { p.fail = fmt.Errorf("%w: no such mailbox", mail.ErrRefused) },
+		"when it is refused for good": func(p *post) {
+			p.fail = fmt.Errorf("%w: no such mailbox",
+				mail.ErrRefused)
+		},
 		"when there is nobody to write to":        func(p *post) { p.none = true },
 		"when the next attempt would be too late": func(p *post) { p.fail = errors.New("busy") },
 	} {

@@ -42,7 +42,8 @@ var ErrRefused = errors.New("mail: refused for good")
 // anything odd: as it can stand in a header and in an SMTP command.
 func CheckAddress(s string) error {
 	a, err := netmail.ParseAddress(s)
-	if err != nil || a.Name != "" || a.Address != s || len(s) > 254 || strings.Count(s, "@") != 1 || strings.ContainsAny(s, " \"\\\r\n\t()<>,;:[]") {
+	if err != nil || a.Name != "" || a.Address != s || len(s) > 254 || strings.Count(s, "@") != 1 ||
+		strings.ContainsAny(s, " \"\\\r\n\t()<>,;:[]") {
 		return errors.New("is not an e-mail address such as ada@example.com")
 	}
 	return nil

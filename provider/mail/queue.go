@@ -41,8 +41,10 @@ type Queue struct {
 
 // NewQueue makes a Queue. compose writes the text of a mail just before it is sent; ErrNobody drops
 // the mail, and ErrDispatched ends it.
-func NewQueue(store *storage.Store, transport Transport, compose func(context.Context, storage.Mail) (Message, error), now func() time.Time, logger *slog.Logger) *Queue {
-	return &Queue{store: store, transport: transport, compose: compose, now: now, logger: logger, wake: make(chan struct{}, 1)}
+func NewQueue(store *storage.Store, transport Transport, compose func(context.Context, storage.Mail) (Message, error),
+	now func() time.Time, logger *slog.Logger) *Queue {
+	return &Queue{store: store, transport: transport, compose: compose, now: now, logger: logger,
+		wake: make(chan struct{}, 1)}
 }
 
 // Put queues a mail that is given up after life. When it returns without an error, the mail is
@@ -140,7 +142,8 @@ func (q *Queue) attempt(ctx context.Context, m storage.Mail) {
 	defer cancel()
 	if err := q.store.UpdateMail(ctx, m); err != nil {
 		// The lease runs out, and then it is tried again: twice is better than not at all.
-		q.logger.LogAttrs(ctx, slog.LevelError, "store what became of a mail", slog.String("mail", m.ID), slog.String("reason", err.Error()))
+		q.logger.LogAttrs(ctx, slog.LevelError, "store what became of a mail", slog.String("mail", m.ID),
+			slog.String("reason", err.Error()))
 	}
 }
 

@@ -49,7 +49,8 @@ func (c *conversation) AuthMechanisms() []string { return []string{sasl.Plain} }
 func (c *conversation) Auth(string) (sasl.Server, error) {
 	return sasl.NewPlainServer(func(_, username, password string) error {
 		if username != "latchkey" || password != smtpPassword {
-			return &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8}, Message: "Authentication credentials invalid"}
+			return &smtp.SMTPError{Code: 535, EnhancedCode: smtp.EnhancedCode{5, 7, 8},
+				Message: "Authentication credentials invalid"}
 		}
 		c.user = username
 		return nil
@@ -110,7 +111,8 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 		t.Fatal(err)
 	}
 	template := x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true}
 	der, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -197,6 +199,7 @@ func odd(t *testing.T, speak func(net.Conn)) *mail.SMTP {
 		_ = l.Close()
 		speaking.Wait()
 	})
-	return &mail.SMTP{Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, Security: mail.Plain, From: mail.Sender{Name: "Example", Address: "noreply@id.example"},
+	return &mail.SMTP{Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, Security: mail.Plain,
+		From:    mail.Sender{Name: "Example", Address: "noreply@id.example"},
 		Timeout: 300 * time.Millisecond}
 }

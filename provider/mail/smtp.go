@@ -70,8 +70,12 @@ func (s *SMTP) Send(ctx context.Context, m Message) error {
 		policy = gomail.NoTLS // it is there already, or not wanted
 	}
 	options := []gomail.Option{
-		gomail.WithPort(s.Port), gomail.WithTimeout(timeout), gomail.WithoutNoop(), gomail.WithTLSConfig(conf), gomail.WithTLSPolicy(policy),
-		gomail.WithDialContextFunc(func(_ context.Context, network, address string) (net.Conn, error) { return dial(ctx, network, address) }),
+		gomail.WithPort(s.Port), gomail.WithTimeout(timeout), gomail.WithoutNoop(), gomail.WithTLSConfig(conf),
+		gomail.WithTLSPolicy(policy),
+		gomail.WithDialContextFunc(func(_ context.Context, network, address string) (net.Conn,
+			error) {
+			return dial(ctx, network, address)
+		}),
 	}
 	if s.Username != "" && s.Password != nil && s.Security != Plain {
 		password, err := s.Password()
@@ -79,7 +83,8 @@ func (s *SMTP) Send(ctx context.Context, m Message) error {
 			return fmt.Errorf("password of the mail server: %w", err)
 		}
 		options = append(options, gomail.WithUsername(s.Username), gomail.WithPassword(password),
-			gomail.WithOpportunisticSMTPAuth(gomail.SMTPAuthSCRAMSHA256, gomail.SMTPAuthSCRAMSHA1, gomail.SMTPAuthPlain, gomail.SMTPAuthLogin))
+			gomail.WithOpportunisticSMTPAuth(gomail.SMTPAuthSCRAMSHA256, gomail.SMTPAuthSCRAMSHA1, gomail.SMTPAuthPlain,
+				gomail.SMTPAuthLogin))
 	}
 	client, err := gomail.NewClient(s.Host, options...)
 	if err != nil {
@@ -91,7 +96,8 @@ func (s *SMTP) Send(ctx context.Context, m Message) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &refused) && refused.ErrorCode() >= 500 &&
-		(refused.Reason == gomail.ErrSMTPRcptTo || refused.Reason == gomail.ErrSMTPData || refused.Reason == gomail.ErrSMTPDataClose):
+		(refused.Reason == gomail.ErrSMTPRcptTo || refused.Reason == gomail.ErrSMTPData ||
+			refused.Reason == gomail.ErrSMTPDataClose):
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return fmt.Errorf("mail server %s: %w", s.Host, err)

@@ -10,25 +10,28 @@ import (
 
 // AuthorizationRequest is a validated authorization request (RFC 6749 §4.1.1, OIDC Core §3.1.2.1).
 type AuthorizationRequest struct {
-	ClientID      string        `bson:"client_id" json:"client_id"`
-	RedirectURI   string        `bson:"redirect_uri" json:"redirect_uri"`
-	ResponseType  string        `bson:"response_type" json:"response_type"` // canonical order, see ResponseType.String
-	ResponseMode  string        `bson:"response_mode" json:"response_mode"` // never empty
-	Scope         []string      `bson:"scope" json:"scope"`
-	State         string        `bson:"state,omitempty" json:"state,omitempty"`
-	Nonce         string        `bson:"nonce,omitempty" json:"nonce,omitempty"`
-	CodeChallenge string        `bson:"code_challenge,omitempty" json:"code_challenge,omitempty"` // always S256
-	Prompt        []string      `bson:"prompt,omitempty" json:"prompt,omitempty"`
-	MaxAge        *int64        `bson:"max_age,omitempty" json:"max_age,omitempty"` // seconds
-	Display       string        `bson:"display,omitempty" json:"display,omitempty"`
-	UILocales     []string      `bson:"ui_locales,omitempty" json:"ui_locales,omitempty"`
-	LoginHint     string        `bson:"login_hint,omitempty" json:"login_hint,omitempty"`
-	IDTokenHint   string        `bson:"-" json:"-"`                                           // checked at once, never stored
-	HintSubject   string        `bson:"hint_subject,omitempty" json:"hint_subject,omitempty"` // sub of a verified id_token_hint
-	ACRValues     []string      `bson:"acr_values,omitempty" json:"acr_values,omitempty"`
-	Claims        ClaimsRequest `bson:"claims" json:"claims"`
-	Resource      []string      `bson:"resource,omitempty" json:"resource,omitempty"`           // RFC 8707 §2
-	SignedObject  bool          `bson:"signed_object,omitempty" json:"signed_object,omitempty"` // it came as a signed request object (RFC 9101)
+	ClientID      string   `bson:"client_id" json:"client_id"`
+	RedirectURI   string   `bson:"redirect_uri" json:"redirect_uri"`
+	ResponseType  string   `bson:"response_type" json:"response_type"` // canonical order, see ResponseType.String
+	ResponseMode  string   `bson:"response_mode" json:"response_mode"` // never empty
+	Scope         []string `bson:"scope" json:"scope"`
+	State         string   `bson:"state,omitempty" json:"state,omitempty"`
+	Nonce         string   `bson:"nonce,omitempty" json:"nonce,omitempty"`
+	CodeChallenge string   `bson:"code_challenge,omitempty" json:"code_challenge,omitempty"` // always S256
+	Prompt        []string `bson:"prompt,omitempty" json:"prompt,omitempty"`
+	MaxAge        *int64   `bson:"max_age,omitempty" json:"max_age,omitempty"` // seconds
+	Display       string   `bson:"display,omitempty" json:"display,omitempty"`
+	UILocales     []string `bson:"ui_locales,omitempty" json:"ui_locales,omitempty"`
+	LoginHint     string   `bson:"login_hint,omitempty" json:"login_hint,omitempty"`
+	// checked at once, never stored
+	IDTokenHint string `bson:"-" json:"-"`
+	// sub of a verified id_token_hint
+	HintSubject string        `bson:"hint_subject,omitempty" json:"hint_subject,omitempty"`
+	ACRValues   []string      `bson:"acr_values,omitempty" json:"acr_values,omitempty"`
+	Claims      ClaimsRequest `bson:"claims" json:"claims"`
+	Resource    []string      `bson:"resource,omitempty" json:"resource,omitempty"` // RFC 8707 §2
+	// it came as a signed request object (RFC 9101)
+	SignedObject bool `bson:"signed_object,omitempty" json:"signed_object,omitempty"`
 }
 
 // PromptCreate asks for a new account (Initiating User Registration §4.1). Where people make no
@@ -69,7 +72,8 @@ func ParseClaims(s string) (ClaimsRequest, error) {
 		return out, nil
 	}
 	bad := func(why string) (ClaimsRequest, error) {
-		return ClaimsRequest{}, Errorf(InvalidRequest, "claims must be a JSON object as in OpenID Connect Core section 5.5: %s", why)
+		return ClaimsRequest{}, Errorf(InvalidRequest,
+			"claims must be a JSON object as in OpenID Connect Core section 5.5: %s", why)
 	}
 	if len(s) > maxClaims {
 		return bad("it is longer than 16384 bytes")

@@ -44,7 +44,8 @@ const (
 	RequestURINotSupported   Code = "request_uri_not_supported"  // OIDC Core §3.1.2.6
 	RegistrationNotSupported Code = "registration_not_supported" // OIDC Core §3.1.2.6
 
-	UnmetAuthenticationRequirements Code = "unmet_authentication_requirements" // OpenID Connect Core Error Code unmet_authentication_requirements 1.0 §1
+	// OpenID Connect Core Error Code unmet_authentication_requirements 1.0 §1
+	UnmetAuthenticationRequirements Code = "unmet_authentication_requirements"
 )
 
 // Error is a refusal in the standards' words. It has three readers: Code is for the

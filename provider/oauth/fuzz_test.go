@@ -34,7 +34,8 @@ func FuzzParameters(f *testing.F) {
 			t.Fatalf("read, though it is not a form: %v", err)
 		}
 		for name, values := range want {
-			if query.Get(name) != body.Get(name) || len(values) == 1 && query.Has(name) && query.Get(name) != values[0] {
+			if query.Get(name) != body.Get(name) || len(values) == 1 && query.Has(name) &&
+				query.Get(name) != values[0] {
 				t.Errorf("%q: %q, %q, %q", name, query.Get(name), body.Get(name), values)
 			}
 		}

@@ -76,7 +76,8 @@ func TestParseResponseType(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"code": "code", "id_token": "id_token", "id_token token": "id_token token", "token id_token": "id_token token",
-		"code id_token": "code id_token", "id_token code": "code id_token", "token code id_token": "code id_token token", "none": "none",
+		"code id_token": "code id_token", "id_token code": "code id_token",
+		"token code id_token": "code id_token token", "none": "none",
 		"": "", "token": "", "CODE": "", "code code": "", "none code": "", "foo": "", " code": "", "code  token": "",
 	} {
 		rt, err := ParseResponseType(in)
@@ -97,7 +98,8 @@ func TestParseScope(t *testing.T) {
 	if err != nil || !slices.Equal(got, []string{"openid", "profile"}) {
 		t.Errorf("got %q, %v", got, err)
 	}
-	for _, bad := range []string{"open\"id", "a\\b", "a\tb", "a\nb", "caf\u00e9", "a\u00a0b", strings.Repeat("a", 5000), strings.Repeat("a ", 1) + manyScopes(101)} {
+	for _, bad := range []string{"open\"id", "a\\b", "a\tb", "a\nb", "caf\u00e9", "a\u00a0b", strings.Repeat("a", 5000),
+		strings.Repeat("a ", 1) + manyScopes(101)} {
 		if _, err := ParseScope(bad); err == nil || AsError(err).Code != InvalidScope {
 			t.Errorf("%.20q: %v", bad, err)
 		}
@@ -131,7 +133,8 @@ func TestParseBody(t *testing.T) {
 		{"a semicolon as separator is refused", "application/x-www-form-urlencoded", "a=1;b=2", 400},
 		{"overlong UTF-8 is refused", "application/x-www-form-urlencoded", "a=%C0%AF", 400},
 		{"NUL is refused", "application/x-www-form-urlencoded", "a=%00", 400},
-		{"a body that is too large is refused", "application/x-www-form-urlencoded", "a=" + strings.Repeat("x", MaxBody), 413},
+		{"a body that is too large is refused", "application/x-www-form-urlencoded", "a=" +
+			strings.Repeat("x", MaxBody), 413},
 		{"a body with too many parameters is refused", "application/x-www-form-urlencoded", manyPairs(65), 400},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -183,8 +186,9 @@ func TestParseAuthorization(t *testing.T) {
 	ten := int64(10)
 	want := AuthorizationRequest{
 		ResponseType: "code", ResponseMode: "query", Scope: []string{"openid", "email"}, State: "S", Nonce: "N",
-		Prompt: []string{"login", "consent"}, MaxAge: &ten, UILocales: []string{"se", "de"}, ACRValues: []string{"a", "b"},
-		Claims: ClaimsRequest{Userinfo: map[string]ClaimRequest{"name": {Essential: true}, "x": {}}},
+		Prompt: []string{"login", "consent"}, MaxAge: &ten, UILocales: []string{"se", "de"},
+		ACRValues: []string{"a", "b"},
+		Claims:    ClaimsRequest{Userinfo: map[string]ClaimRequest{"name": {Essential: true}, "x": {}}},
 	}
 	if !reflect.DeepEqual(good, want) {
 		t.Errorf("got  %+v\nwant %+v", good, want)
@@ -208,7 +212,8 @@ func TestParseAuthorization(t *testing.T) {
 		{"response_type=code&scope=openid&max_age=99999999999999", InvalidRequest, "query"},
 		{"response_type=code&scope=openid&claims=%5B", InvalidRequest, "query"},
 		{"response_type=code&scope=openid&claims=null", InvalidRequest, "query"},
-		{"response_type=code&scope=openid&claims=" + url.QueryEscape(strings.Repeat(`{"userinfo":`, 5000)), InvalidRequest, "query"},
+		{"response_type=code&scope=openid&claims=" + url.QueryEscape(strings.Repeat(`{"userinfo":`, 5000)),
+			InvalidRequest, "query"},
 		{"response_type=code&scope=openid&code_challenge=abc&code_challenge_method=plain", InvalidRequest, "query"},
 		{"response_type=code&scope=openid&state=" + strings.Repeat("s", 4097), InvalidRequest, ""},
 	} {

@@ -68,7 +68,10 @@ func NewParameters(form url.Values) (Parameters, error) {
 	}
 	var bad error
 	for name, values := range form {
-		if slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) || strings.ContainsRune(v, 0) }) {
+		if slices.ContainsFunc(values, func(v string) bool {
+			return !utf8.ValidString(v) ||
+				strings.ContainsRune(v, 0)
+		}) {
 			bad = Errorf(InvalidRequest, "%s is not valid UTF-8 text", described(name))
 			continue // it reaches nobody, not even along with the error
 		}
@@ -80,7 +83,8 @@ func NewParameters(form url.Values) (Parameters, error) {
 				}
 			}
 		case len(values) > 1:
-			bad = Errorf(InvalidRequest, "%s is repeated; each may be sent only once (RFC 6749 section 3.1)", described(name))
+			bad = Errorf(InvalidRequest, "%s is repeated; each may be sent only once (RFC 6749 section 3.1)",
+				described(name))
 		case len(values) == 1 && values[0] != "":
 			p.one[name] = values[0]
 		}
@@ -91,12 +95,18 @@ func NewParameters(form url.Values) (Parameters, error) {
 // namedParameters are those that an error may name. Any other name is the sender's own text, and
 // people would read it on our page.
 var namedParameters = []string{
-	"acr_values", "action", "authorization_details", "auth_req_id", "binding_message", "claims", "claims_locales", "client_assertion",
-	"client_assertion_type", "client_id", "client_notification_token", "client_secret", "code", "code_challenge", "code_challenge_method",
-	"code_verifier", "csrf", "decision", "device_code", "display", "dpop_jkt", "grant_type", "i", "id_token_hint", "login_hint",
-	"login_hint_token", "logout_hint", "max_age", "method", "nonce", "password", "post_logout_redirect_uri", "prompt", "redirect_uri", "refresh_token",
-	"registration", "rel", "request", "request_uri", "requested_expiry", "resource", "response_mode", "response_type", "scope", "state",
-	"subject_token", "subject_token_type", "actor_token", "actor_token_type", "requested_token_type", "audience", "token", "token_type_hint",
+	"acr_values", "action", "authorization_details", "auth_req_id", "binding_message", "claims", "claims_locales",
+	"client_assertion",
+	"client_assertion_type", "client_id", "client_notification_token", "client_secret", "code", "code_challenge",
+	"code_challenge_method",
+	"code_verifier", "csrf", "decision", "device_code", "display", "dpop_jkt", "grant_type", "i", "id_token_hint",
+	"login_hint",
+	"login_hint_token", "logout_hint", "max_age", "method", "nonce", "password", "post_logout_redirect_uri", "prompt",
+	"redirect_uri", "refresh_token",
+	"registration", "rel", "request", "request_uri", "requested_expiry", "resource", "response_mode", "response_type",
+	"scope", "state",
+	"subject_token", "subject_token_type", "actor_token", "actor_token_type", "requested_token_type", "audience",
+	"token", "token_type_hint",
 	"ui_locales", "user_code", "username",
 }
 
@@ -112,7 +122,8 @@ func described(name string) string {
 func ParseQuery(rawQuery string) (Parameters, error) {
 	form, err := url.ParseQuery(rawQuery)
 	if err != nil {
-		return Parameters{one: map[string]string{}}, Errorf(InvalidRequest, "the query is not application/x-www-form-urlencoded").Because(err)
+		return Parameters{one: map[string]string{}},
+			Errorf(InvalidRequest, "the query is not application/x-www-form-urlencoded").Because(err)
 	}
 	return NewParameters(form)
 }
@@ -132,7 +143,8 @@ func ParseBody(r *http.Request) (Parameters, error) {
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return empty, Errorf(InvalidRequest, "the body is larger than %d bytes", MaxBody).WithStatus(http.StatusRequestEntityTooLarge)
+			return empty, Errorf(InvalidRequest, "the body is larger than %d bytes",
+				MaxBody).WithStatus(http.StatusRequestEntityTooLarge)
 		}
 		return empty, Errorf(InvalidRequest, "the body could not be read").Because(err)
 	}

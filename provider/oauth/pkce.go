@@ -41,7 +41,8 @@ func VerifyPKCE(challenge, verifier string) error {
 	}
 	for i := 0; i < len(verifier); i++ {
 		c := verifier[i]
-		if !(c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~') {
+		if !(c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' ||
+			c == '~') {
 			return Errorf(InvalidGrant, "code_verifier has a character outside A-Z a-z 0-9 - . _ ~ (RFC 7636 section 4.1)")
 		}
 	}

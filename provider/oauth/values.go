@@ -8,7 +8,8 @@ import (
 // Grant types.
 const (
 	GrantAuthorizationCode = "authorization_code" // RFC 6749 §4.1
-	GrantImplicit          = "implicit"           // RFC 6749 §4.2; names the front-channel response types at registration
+	// RFC 6749 §4.2; names the front-channel response types at registration
+	GrantImplicit          = "implicit"
 	GrantRefreshToken      = "refresh_token"      // RFC 6749 §6
 	GrantClientCredentials = "client_credentials" // RFC 6749 §4.4
 )
@@ -130,7 +131,8 @@ func ParseResponseType(s string) (ResponseType, error) {
 		case "none":
 			seen = &rt.None
 		default:
-			return ResponseType{}, Errorf(UnsupportedResponseType, "response_type %s is not known; use response_type=code", v)
+			return ResponseType{}, Errorf(UnsupportedResponseType,
+				"response_type %s is not known; use response_type=code", v)
 		}
 		if *seen {
 			return ResponseType{}, Errorf(UnsupportedResponseType, "response_type names a value twice")
@@ -139,9 +141,11 @@ func ParseResponseType(s string) (ResponseType, error) {
 	}
 	switch {
 	case rt.None && (rt.Code || rt.IDToken || rt.Token):
-		return ResponseType{}, Errorf(UnsupportedResponseType, "response_type none cannot be combined with another value")
+		return ResponseType{}, Errorf(UnsupportedResponseType,
+			"response_type none cannot be combined with another value")
 	case rt.Token && !rt.Code && !rt.IDToken:
-		return ResponseType{}, Errorf(UnsupportedResponseType, "response_type token alone is not supported; use response_type=code")
+		return ResponseType{}, Errorf(UnsupportedResponseType,
+			"response_type token alone is not supported; use response_type=code")
 	}
 	return rt, nil
 }
@@ -175,4 +179,5 @@ func (rt ResponseType) DefaultMode() string {
 }
 
 // ResponseTypes lists every response_type the provider can answer.
-var ResponseTypes = []string{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token", "none"}
+var ResponseTypes = []string{"code", "id_token", "id_token token", "code id_token", "code token", "code id_token token",
+	"none"}

@@ -7,7 +7,8 @@ import (
 
 func TestClaimsBeyondAScopeAreThoseItDoesNotAskFor(t *testing.T) {
 	t.Parallel()
-	got := ClaimsBeyond([]string{ScopeOpenID, ScopeEmail, "orders"}, []string{"email", "email_verified", "birthdate", "groups"})
+	got := ClaimsBeyond([]string{ScopeOpenID, ScopeEmail, "orders"}, []string{"email", "email_verified", "birthdate",
+		"groups"})
 	if !slices.Equal(got, []string{"birthdate", "groups"}) {
 		t.Error(got)
 	}

@@ -10,7 +10,8 @@ import (
 // notPublic are the IPv4 ranges that are not the public Internet (RFC 6890 and its registry).
 var notPublic = prefixes(
 	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-	"192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
+	"192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
+	"203.0.113.0/24",
 	"224.0.0.0/4", "240.0.0.0/4",
 )
 
@@ -58,7 +59,8 @@ func (c *Client) permitted(a netip.Addr, plain bool) error {
 }
 
 func (c *Client) private(a netip.Addr) bool {
-	return !a.IsUnspecified() && !a.IsMulticast() && slices.ContainsFunc(c.c.AllowPrivate, func(p netip.Prefix) bool { return p.Contains(a) })
+	return !a.IsUnspecified() && !a.IsMulticast() && slices.ContainsFunc(c.c.AllowPrivate,
+		func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // permittedPort keeps requests away from other services at public addresses.

@@ -11,8 +11,10 @@ import (
 
 // CacheConfig says how long a Cache keeps things. All fields must be set.
 type CacheConfig struct {
-	Fresh    time.Duration // a value is used for so long without looking again
-	Keep     time.Duration // and for so long while the address does not answer: what its owner has withdrawn must not live on for ever
+	Fresh time.Duration // a value is used for so long without looking again
+	// and for so long while the address does not answer: what its owner has withdrawn must not live
+	// on for ever
+	Keep     time.Duration
 	Cooldown time.Duration // between two looks at one address, whatever is asked for in between
 	Most     int           // addresses that are remembered; the one that was not used for longest goes first
 	Patience time.Duration // for one look, however many wait for it
@@ -49,7 +51,8 @@ func NewCache[T any](c CacheConfig) *Cache[T] {
 // reports whether a value, good by its age, turned out to lack something, which is worth a new
 // look; nil: never. The error is that of the last look, if there is no value that is young enough,
 // or of ctx.
-func (c *Cache[T]) Get(ctx context.Context, key string, now time.Time, lacking func(T) bool, fetch func(context.Context) (T, error)) (T, error) {
+func (c *Cache[T]) Get(ctx context.Context, key string, now time.Time, lacking func(T) bool,
+	fetch func(context.Context) (T, error)) (T, error) {
 	e, known := c.entries.Get(key)
 	if known && !c.due(e, now, lacking) {
 		return c.result(e, now)

@@ -13,7 +13,8 @@ import (
 )
 
 func newCache() *outbound.Cache[string] {
-	return outbound.NewCache[string](outbound.CacheConfig{Fresh: time.Hour, Keep: 24 * time.Hour, Cooldown: time.Minute, Most: 4, Patience: 10 * time.Second})
+	return outbound.NewCache[string](outbound.CacheConfig{Fresh: time.Hour, Keep: 24 * time.Hour, Cooldown: time.Minute,
+		Most: 4, Patience: 10 * time.Second})
 }
 
 func TestCacheFetchesOnceForAllWhoWaitWhoeverGoesAway(t *testing.T) {
@@ -53,7 +54,11 @@ func TestCacheForgetsWhatWasNotUsedForLongest(t *testing.T) {
 	calls := 0
 	get := func(key string) {
 		t.Helper()
-		if _, err := c.Get(t.Context(), key, now, nil, func(context.Context) (string, error) { calls++; return key, nil }); err != nil {
+		if _, err := c.Get(t.Context(), key, now, nil, func(context.Context) (string,
+			error) {
+			calls++
+			return key, nil
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -76,7 +81,11 @@ func TestCacheLeavesAnAddressAloneThatDoesNotAnswer(t *testing.T) {
 	c := newCache()
 	calls, broken := 0, errors.New("broken")
 	get := func(err error, lacking func(string) bool) (string, error) {
-		return c.Get(t.Context(), "u", now, lacking, func(context.Context) (string, error) { calls++; return fmt.Sprint(calls), err })
+		return c.Get(t.Context(), "u", now, lacking, func(context.Context) (string,
+			error) {
+			calls++
+			return fmt.Sprint(calls), err
+		})
 	}
 	if _, err := get(broken, nil); !errors.Is(err, broken) {
 		t.Errorf("%v", err)

@@ -27,7 +27,8 @@ const (
 	maxURL          = 2048
 	maxHeaderBytes  = 64 << 10
 	concurrency     = 32 // requests at once; more wait within their deadline
-	perHost         = 8  // of them to one host and port, so that one that is slow does not take the places of all others
+	// of them to one host and port, so that one that is slow does not take the places of all others
+	perHost = 8
 )
 
 // ErrFetch is what every failure looks like to the caller. errors.Is(err, ErrFetch) holds for all
@@ -78,8 +79,9 @@ type Config struct {
 	Logger  *slog.Logger  // one line per failure, with the cause; nil: none
 	Now     func() time.Time
 
-	Resolver Resolver                                                          // nil: net.DefaultResolver
-	Dial     func(ctx context.Context, network, addr string) (net.Conn, error) // gets checked addresses only; nil: a net.Dialer
+	Resolver Resolver // nil: net.DefaultResolver
+	// gets checked addresses only; nil: a net.Dialer
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Client makes requests to addresses that others named. It is safe for concurrent use.
@@ -196,7 +198,8 @@ func (c *Client) PostForm(ctx context.Context, rawURL string, form url.Values) (
 }
 
 // do makes the request; a negative maxBytes leaves the body unread.
-func (c *Client) do(ctx context.Context, method, rawURL string, header http.Header, body string, maxBytes int64) (int, []byte, error) {
+func (c *Client) do(ctx context.Context, method, rawURL string, header http.Header, body string, maxBytes int64) (int,
+	[]byte, error) {
 	status, answer, err := c.try(ctx, method, rawURL, header, body, maxBytes)
 	if err != nil {
 		return 0, nil, c.failed(ctx, method, rawURL, err)
@@ -217,7 +220,8 @@ func (c *Client) failed(ctx context.Context, method, rawURL string, cause error)
 	return &Error{fmt.Errorf("%s %s: %w", method, where, cause)}
 }
 
-func (c *Client) try(ctx context.Context, method, rawURL string, header http.Header, body string, maxBytes int64) (int, []byte, error) {
+func (c *Client) try(ctx context.Context, method, rawURL string, header http.Header, body string, maxBytes int64) (int,
+	[]byte, error) {
 	u, err := c.check(rawURL)
 	if err != nil {
 		return 0, nil, err

@@ -77,11 +77,16 @@ func (r *recorder) dialled() []string {
 }
 
 var privateHosts = []string{
-	"127.0.0.1", "127.255.255.254", "0.0.0.0", "0.1.2.3", "10.0.0.1", "192.168.0.1", "172.16.0.1", "172.31.255.255", "169.254.169.254", "100.64.0.1", "100.127.255.255",
-	"192.0.0.1", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "192.88.99.1",
-	"[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::ffff:10.0.0.1]", "[::ffff:a9fe:a9fe]", "[::127.0.0.1]", "[::ffff:0:127.0.0.1]", "[64:ff9b::7f00:1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]",
-	"[2002:a00:1::1]", "[2001::7f00:1]", "[2001:db8::1]", "[fe80::1]", "[fe80::1%25lo]", "[fec0::1]", "[fd00::1]", "[fc00::1]", "[ff02::1]", "[100::1]", "[3fff::1]", "[5f00::1]",
-	"127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "017700000001", "127.0.0.1.", "127.0.0.0x1", "1.2.3.4.5", "256.0.0.1",
+	"127.0.0.1", "127.255.255.254", "0.0.0.0", "0.1.2.3", "10.0.0.1", "192.168.0.1", "172.16.0.1", "172.31.255.255",
+	"169.254.169.254", "100.64.0.1", "100.127.255.255",
+	"192.0.0.1", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.250", "240.0.0.1",
+	"255.255.255.255", "192.88.99.1",
+	"[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::ffff:10.0.0.1]", "[::ffff:a9fe:a9fe]",
+	"[::127.0.0.1]", "[::ffff:0:127.0.0.1]", "[64:ff9b::7f00:1]", "[64:ff9b:1::7f00:1]", "[2002:7f00:1::]",
+	"[2002:a00:1::1]", "[2001::7f00:1]", "[2001:db8::1]", "[fe80::1]", "[fe80::1%25lo]", "[fec0::1]", "[fd00::1]",
+	"[fc00::1]", "[ff02::1]", "[100::1]", "[3fff::1]", "[5f00::1]",
+	"127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "017700000001", "127.0.0.1.",
+	"127.0.0.0x1", "1.2.3.4.5", "256.0.0.1",
 	"localhost", "localhost.", "LOCALHOST", "a.localhost", "A.LocalHost.",
 }
 
@@ -89,9 +94,13 @@ func TestAddressesThatAreNotPublicAreNeverConnectedTo(t *testing.T) {
 	t.Parallel()
 	r := &recorder{}
 	n := &names{of: map[string][][]string{
-		"loopback.test": {{"127.0.0.1"}}, "six.test": {{"::1"}}, "mapped.test": {{"::ffff:127.0.0.1"}}, "meta.test": {{"169.254.169.254"}}, "nat64.test": {{"64:ff9b::a00:1"}},
-		"mixed.test": {{"93.184.216.34", "::1"}}, "mixed2.test": {{"10.0.0.1", "93.184.216.34"}}, "cname.test": {{"127.0.0.1", "127.0.0.2"}},
-		"127.1": {{"127.0.0.1"}}, "2130706433": {{"127.0.0.1"}}, "0x7f000001": {{"127.0.0.1"}}, "0177.0.0.1": {{"127.0.0.1"}}, "localhost": {{"127.0.0.1"}}, "a.localhost": {{"127.0.0.1"}}, "empty.test": {{}},
+		"loopback.test": {{"127.0.0.1"}}, "six.test": {{"::1"}}, "mapped.test": {{"::ffff:127.0.0.1"}},
+		"meta.test": {{"169.254.169.254"}}, "nat64.test": {{"64:ff9b::a00:1"}},
+		"mixed.test": {{"93.184.216.34", "::1"}}, "mixed2.test": {{"10.0.0.1", "93.184.216.34"}},
+		"cname.test": {{"127.0.0.1", "127.0.0.2"}},
+		"127.1":      {{"127.0.0.1"}}, "2130706433": {{"127.0.0.1"}}, "0x7f000001": {{"127.0.0.1"}},
+		"0177.0.0.1": {{"127.0.0.1"}}, "localhost": {{"127.0.0.1"}}, "a.localhost": {{"127.0.0.1"}},
+		"empty.test": {{}},
 	}}
 	c := New(Config{Resolver: n, Dial: r.dial})
 	hosts := append([]string(nil), privateHosts...)
@@ -107,7 +116,8 @@ func TestAddressesThatAreNotPublicAreNeverConnectedTo(t *testing.T) {
 			if host != "empty.test" && !errors.Is(err, ErrForbidden) {
 				t.Errorf("%s%s: the log says %v", host, port, Cause(err))
 			}
-			if _, err := c.PostForm(t.Context(), "https://"+host+port+"/logout", url.Values{"a": {"b"}}); !errors.Is(err, ErrFetch) {
+			if _, err := c.PostForm(t.Context(), "https://"+host+port+"/logout",
+				url.Values{"a": {"b"}}); !errors.Is(err, ErrFetch) {
 				t.Errorf("POST %s%s: %v", host, port, err)
 			}
 		}
@@ -121,17 +131,20 @@ func TestPublicAddressesAreConnectedToAsTheyWereChecked(t *testing.T) {
 	t.Parallel()
 	r := &recorder{}
 	n := &names{of: map[string][][]string{
-		"rebind.test": {{"93.184.216.34"}, {"127.0.0.1"}}, // public when it is looked at, loopback when it would be connected to
+		// public when it is looked at, loopback when it would be connected to
+		"rebind.test": {{"93.184.216.34"}, {"127.0.0.1"}},
 		"both.test":   {{"2606:2800:220:1::1", "93.184.216.34"}},
 		"mapped.test": {{"::ffff:93.184.216.34"}},
 	}}
 	c := New(Config{Resolver: n, Dial: r.dial, Ports: []uint16{9443}})
-	for _, u := range []string{"https://rebind.test/", "https://both.test:9443/", "https://mapped.test/", "https://1.1.1.1/", "https://[2606:4700::1111]:8443/"} {
+	for _, u := range []string{"https://rebind.test/", "https://both.test:9443/", "https://mapped.test/",
+		"https://1.1.1.1/", "https://[2606:4700::1111]:8443/"} {
 		if _, err := c.Get(t.Context(), u, 0); !errors.Is(err, ErrFetch) {
 			t.Errorf("%s: %v", u, err)
 		}
 	}
-	want := []string{"93.184.216.34:443", "93.184.216.34:9443", "[2606:2800:220:1::1]:9443", "93.184.216.34:443", "1.1.1.1:443", "[2606:4700::1111]:8443"}
+	want := []string{"93.184.216.34:443", "93.184.216.34:9443", "[2606:2800:220:1::1]:9443", "93.184.216.34:443",
+		"1.1.1.1:443", "[2606:4700::1111]:8443"}
 	if got := r.dialled(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("connected to\n%v, want\n%v", got, want)
 	}
@@ -158,12 +171,20 @@ func TestAddressesWithAnotherSchemeOrCredentialsAreRefused(t *testing.T) {
 	t.Parallel()
 	r := &recorder{}
 	n := &names{of: map[string][][]string{"public.test": {{"93.184.216.34"}}}}
-	for _, c := range []*Client{New(Config{Resolver: n, Dial: r.dial}), New(Config{Resolver: n, Dial: r.dial, AllowLoopback: true})} {
+	for _, c := range []*Client{New(Config{Resolver: n, Dial: r.dial}),
+		New(Config{Resolver: n, Dial: r.dial, AllowLoopback: true})} {
 		for _, u := range []string{
-			"", "public.test", "//public.test/", "/keys", "http://public.test/", "http://93.184.216.34/", "ftp://public.test/", "gopher://public.test/", "file:///etc/passwd", "unix:/run/x", "data:,x", "javascript:1",
-			"https:public.test", "https:///keys", "https://:443/", "https://user@public.test/", "https://user:pw@public.test/", "https://@public.test/",
-			"https://public.test:22/", "https://public.test:25/", "https://public.test:80/", "https://public.test:6379/", "https://public.test:27017/", "https://public.test:0/", "https://public.test:65536/", "https://public.test:-1/",
-			"https://public.test/\r\nHost: internal/", "https://public.test/%0d%0a\nx", "https://public.test\r\n/", "https://public .test/", "https://public.test/" + strings.Repeat("a", 3000), "https://[public.test]/", "https://a%00b.test/",
+			"", "public.test", "//public.test/", "/keys", "http://public.test/", "http://93.184.216.34/",
+			"ftp://public.test/", "gopher://public.test/", "file:///etc/passwd", "unix:/run/x", "data:,x",
+			"javascript:1",
+			"https:public.test", "https:///keys", "https://:443/", "https://user@public.test/",
+			"https://user:pw@public.test/", "https://@public.test/",
+			"https://public.test:22/", "https://public.test:25/", "https://public.test:80/",
+			"https://public.test:6379/", "https://public.test:27017/", "https://public.test:0/",
+			"https://public.test:65536/", "https://public.test:-1/",
+			"https://public.test/\r\nHost: internal/", "https://public.test/%0d%0a\nx", "https://public.test\r\n/",
+			"https://public .test/", "https://public.test/" + strings.Repeat("a", 3000), "https://[public.test]/",
+			"https://a%00b.test/",
 			"HTTP://public.test/",
 		} {
 			if _, err := c.Get(t.Context(), u, 0); !errors.Is(err, ErrFetch) {
@@ -193,7 +214,8 @@ func served(t testing.TB, handler http.HandlerFunc, change ...func(*Config)) (*C
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
 	r := &recorder{to: s.Listener.Addr().String()}
-	config := Config{Resolver: &names{of: map[string][][]string{"example.com": {{"93.184.216.34"}}, "wrong.test": {{"93.184.216.34"}}}}, Dial: r.dial, RootCAs: roots}
+	config := Config{Resolver: &names{of: map[string][][]string{"example.com": {{"93.184.216.34"}},
+		"wrong.test": {{"93.184.216.34"}}}}, Dial: r.dial, RootCAs: roots}
 	for _, f := range change {
 		f(&config)
 	}
@@ -215,7 +237,8 @@ func TestRequestsGoDirectlyAndSayNoMoreThanTheyMust(t *testing.T) {
 		_, _ = io.WriteString(w, `{"keys":[]}`)
 	})
 	for range 2 {
-		body, err := c.Get(t.Context(), "https://example.com/keys?a=b#fragment", 0, "application/jwk-set+json", "application/json")
+		body, err := c.Get(t.Context(), "https://example.com/keys?a=b#fragment", 0, "application/jwk-set+json",
+			"application/json")
 		if err != nil || string(body) != `{"keys":[]}` {
 			t.Fatalf("%s %v (%v)", body, err, Cause(err))
 		}
@@ -236,7 +259,9 @@ func TestRequestsGoDirectlyAndSayNoMoreThanTheyMust(t *testing.T) {
 			t.Errorf("%s to %s", req.Proto, req.Host)
 		}
 	}
-	if got[0].RequestURI != "/keys?a=b" || got[0].Header.Get("Accept") != "application/jwk-set+json, application/json" || got[2].Header.Get("Content-Type") != "application/x-www-form-urlencoded" || bodies[2] != "logout_token=a.b.c" {
+	if got[0].RequestURI != "/keys?a=b" ||
+		got[0].Header.Get("Accept") != "application/jwk-set+json, application/json" ||
+		got[2].Header.Get("Content-Type") != "application/x-www-form-urlencoded" || bodies[2] != "logout_token=a.b.c" {
 		t.Errorf("%s %v %s", got[0].RequestURI, got[0].Header, bodies[2])
 	}
 	if n := len(r.dialled()); n != 3 {
@@ -250,7 +275,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	inner := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { canary.Add(1) }))
 	t.Cleanup(inner.Close)
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		for _, to := range []string{inner.URL, "https://example.com/other", "http://example.com/", "file:///etc/passwd", "gopher://127.0.0.1/"} {
+		for _, to := range []string{inner.URL, "https://example.com/other", "http://example.com/", "file:///etc/passwd",
+			"gopher://127.0.0.1/"} {
 			var hits atomic.Int64
 			c, _, _ := served(t, func(w http.ResponseWriter, r *http.Request) {
 				hits.Add(1)
@@ -260,7 +286,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 			if _, err := c.Get(t.Context(), "https://example.com/", 0); !errors.Is(err, ErrFetch) || hits.Load() != 1 {
 				t.Errorf("%d to %s: %v after %d requests", status, to, err, hits.Load())
 			}
-			if got, err := c.PostForm(t.Context(), "https://example.com/", nil); err != nil || got != status || hits.Load() != 2 {
+			if got, err := c.PostForm(t.Context(), "https://example.com/", nil); err != nil || got != status ||
+				hits.Load() != 2 {
 				t.Errorf("POST, %d to %s: %d %v after %d requests", status, to, got, err, hits.Load())
 			}
 		}
@@ -310,10 +337,12 @@ func TestLoopbackOnlyWhenItIsAllowed(t *testing.T) {
 func TestPrivateAddressesByPrefix(t *testing.T) {
 	t.Parallel()
 	r := &recorder{}
-	c := New(Config{Dial: r.dial, AllowPrivate: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::/32"), netip.MustParsePrefix("0.0.0.0/0")}[:2]})
+	c := New(Config{Dial: r.dial, AllowPrivate: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"),
+		netip.MustParsePrefix("fd00:1::/32"), netip.MustParsePrefix("0.0.0.0/0")}[:2]})
 	for u, ok := range map[string]bool{
 		"https://10.1.2.3:9000/": true, "https://[::ffff:10.1.2.3]/": true, "https://[fd00:1::5]/": true,
-		"https://10.2.0.1/": false, "https://[fd00:2::1]/": false, "https://127.0.0.1/": false, "http://10.1.2.3/": false,
+		"https://10.2.0.1/": false, "https://[fd00:2::1]/": false, "https://127.0.0.1/": false,
+		"http://10.1.2.3/": false,
 	} {
 		_, err := c.Get(t.Context(), u, 0)
 		if errors.Is(err, ErrForbidden) == ok {
@@ -323,7 +352,8 @@ func TestPrivateAddressesByPrefix(t *testing.T) {
 	if n := len(r.dialled()); n != 3 {
 		t.Errorf("connected to %v", r.dialled())
 	}
-	all := New(Config{Dial: r.dial, AllowPrivate: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}})
+	all := New(Config{Dial: r.dial, AllowPrivate: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"),
+		netip.MustParsePrefix("::/0")}})
 	for _, never := range []string{"https://0.0.0.0/", "https://[::]/", "https://224.0.0.1/", "https://[ff02::1]/"} {
 		if _, err := all.Get(t.Context(), never, 0); !errors.Is(err, ErrForbidden) {
 			t.Errorf("%s: %v", never, Cause(err))
@@ -418,7 +448,8 @@ func TestTheDeadlineIsOverEverything(t *testing.T) {
 			},
 		})
 		begin := time.Now()
-		if _, err := c.Get(t.Context(), "https://two.test/", 0); !errors.Is(err, ErrFetch) || tried.Load() != 2 || time.Since(begin) != DefaultTimeout {
+		if _, err := c.Get(t.Context(), "https://two.test/", 0); !errors.Is(err, ErrFetch) || tried.Load() != 2 ||
+			time.Since(begin) != DefaultTimeout {
 			t.Errorf("%v after %s; tried %d", Cause(err), time.Since(begin), tried.Load())
 		}
 	})
@@ -453,7 +484,8 @@ func TestOnlySoManyCallsAreMadeAtOnce(t *testing.T) {
 		var wait sync.WaitGroup
 		for i := range 200 {
 			wait.Go(func() {
-				if _, err := c.Get(t.Context(), fmt.Sprintf("https://1.1.1.%d/", 1+i%50), 0); !errors.Is(err, ErrFetch) {
+				if _, err := c.Get(t.Context(), fmt.Sprintf("https://1.1.1.%d/", 1+i%50), 0); !errors.Is(err,
+					ErrFetch) {
 					t.Errorf("%v", err)
 				}
 			})
@@ -486,7 +518,8 @@ func TestASlowHostLeavesPlacesToTheOthers(t *testing.T) {
 			t.Errorf("%d requests at once to one host", n)
 		}
 		begin := time.Now()
-		if _, err := c.Get(t.Context(), "https://1.1.1.2/", 0); time.Since(begin) != 0 || Cause(err) == nil || !strings.Contains(Cause(err).Error(), "quick") {
+		if _, err := c.Get(t.Context(), "https://1.1.1.2/", 0); time.Since(begin) != 0 || Cause(err) == nil ||
+			!strings.Contains(Cause(err).Error(), "quick") {
 			t.Errorf("another host: %v after %s", Cause(err), time.Since(begin))
 		}
 		wait.Wait()
@@ -562,7 +595,8 @@ func TestTheLogHasTheCauseAndNoSecrets(t *testing.T) {
 	if err.Error() != "the address could not be fetched" || errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	if s := log.String(); !strings.Contains(s, "169.254.169.254") || !strings.Contains(s, "not public") || strings.Contains(s, "very-secret") || strings.Contains(s, "latest") {
+	if s := log.String(); !strings.Contains(s, "169.254.169.254") || !strings.Contains(s, "not public") ||
+		strings.Contains(s, "very-secret") || strings.Contains(s, "latest") {
 		t.Errorf("the log: %s", s)
 	}
 	if s := Cause(err).Error(); !strings.Contains(s, "not public") || strings.Contains(s, "very-secret") {
@@ -571,7 +605,8 @@ func TestTheLogHasTheCauseAndNoSecrets(t *testing.T) {
 	log.Reset()
 	c = New(Config{Logger: slog.New(slog.NewTextHandler(&log, nil)), Dial: (&recorder{}).dial})
 	_, err = c.Get(t.Context(), "https://1.1.1.1/latest?token=very-secret", 0)
-	if s := log.String() + Cause(err).Error(); strings.Contains(s, "very-secret") || !strings.Contains(s, "refused by the test") {
+	if s := log.String() + Cause(err).Error(); strings.Contains(s, "very-secret") ||
+		!strings.Contains(s, "refused by the test") {
 		t.Errorf("the log: %s", s)
 	}
 }
@@ -582,7 +617,10 @@ func FuzzCheck(f *testing.F) {
 	}
 	f.Add("https://example.com/keys")
 	f.Add("http://a.localhost:8080/")
-	c := New(Config{Resolver: &names{}, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no") }})
+	c := New(Config{Resolver: &names{}, Dial: func(context.Context, string, string) (net.Conn,
+		error) {
+		return nil, errors.New("no")
+	}})
 	f.Fuzz(func(t *testing.T, raw string) {
 		u, err := c.check(raw)
 		if err != nil {
@@ -591,7 +629,8 @@ func FuzzCheck(f *testing.F) {
 		if u.Scheme != "https" || u.User != nil || u.Hostname() == "" {
 			t.Fatalf("%q may be fetched", raw)
 		}
-		if a, err := netip.ParseAddr(u.Hostname()); err == nil && (a.IsLoopback() || a.IsPrivate() || a.Unmap().IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified()) {
+		if a, err := netip.ParseAddr(u.Hostname()); err == nil && (a.IsLoopback() || a.IsPrivate() ||
+			a.Unmap().IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified()) {
 			t.Fatalf("%q may be fetched", raw)
 		}
 	})

@@ -89,7 +89,8 @@ func ByRecoveryCode() Proof { return Proof{ACR: ACRMultiFactor, AMR: []string{AM
 
 // byPasskey is the proof by a passkey, whose authenticator has verified its user.
 func byPasskey(p storage.Passkey) Proof {
-	proof := Proof{ACR: ACRHardwareProtected, AMR: []string{AMRHardwareKey, AMRPossession, AMRPresence, AMRMultiFactor}, PasskeyID: p.ID()}
+	proof := Proof{ACR: ACRHardwareProtected, AMR: []string{AMRHardwareKey, AMRPossession, AMRPresence, AMRMultiFactor},
+		PasskeyID: p.ID()}
 	if p.Synced {
 		proof.ACR, proof.AMR[0] = ACRPhishingResistant, AMRSoftwareKey
 	}

@@ -51,7 +51,8 @@ func (a *Authenticator) queueUp(ctx context.Context, account, address string) (l
 // The error is ErrWrong, *ThrottledError, ErrBusy, or a fault of the store. A password that was
 // hashed at a lower cost is hashed again. Where many sign in at once it waits for its turn, for
 // seconds; nothing is counted before.
-func (a *Authenticator) Password(ctx context.Context, username, password, address, device string) (storage.User, error) {
+func (a *Authenticator) Password(ctx context.Context, username, password, address, device string) (storage.User,
+	error) {
 	account, nameErr := CanonicalUsername(username)
 	if nameErr != nil {
 		// No account can have this name; it is counted all the same.
@@ -89,7 +90,8 @@ func (a *Authenticator) Password(ctx context.Context, username, password, addres
 }
 
 // check costs the same whatever it finds.
-func (a *Authenticator) check(ctx context.Context, account string, possible bool, password string) (u storage.User, right bool, err error) {
+func (a *Authenticator) check(ctx context.Context, account string, possible bool, password string) (u storage.User,
+	right bool, err error) {
 	if possible {
 		u, err = a.Store.UserByUsername(ctx, account)
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {

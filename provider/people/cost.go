@@ -109,7 +109,8 @@ func (a *Authenticator) see(phc string) {
 	}
 	a.costs.mu.Lock()
 	defer a.costs.mu.Unlock()
-	if !slices.ContainsFunc(a.costs.share, func(s costShare) bool { return s.cost == e.cost }) && len(a.costs.share) < costsSample {
+	if !slices.ContainsFunc(a.costs.share, func(s costShare) bool { return s.cost == e.cost }) &&
+		len(a.costs.share) < costsSample {
 		a.costs.share = append(a.costs.share, costShare{e.cost, 1})
 	}
 }

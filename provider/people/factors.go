@@ -29,7 +29,8 @@ const MostTOTP = 5
 // FactorStore is what Factors need of the store; storage.Store has it.
 type FactorStore interface {
 	BeginTOTP(ctx context.Context, userID string, begun storage.TOTP, most int) error
-	ConfirmTOTP(ctx context.Context, userID, id, name string, step int64, recovery []string, now time.Time) (storage.User, error)
+	ConfirmTOTP(ctx context.Context, userID, id, name string, step int64, recovery []string,
+		now time.Time) (storage.User, error)
 	UseTOTP(ctx context.Context, userID, id string, step int64, now time.Time) error
 	UseRecoveryCode(ctx context.Context, userID, hash string, now time.Time) error
 	ReplaceRecoveryCodes(ctx context.Context, userID string, hashes []string) error
@@ -192,7 +193,8 @@ func (f *Factors) PendingTOTP(user storage.User, sessionID string) (Enrolment, e
 // recovery codes that the user gets with the first second factor; they are never seen again. The
 // error is ErrCodeShape, ErrCodeWrong, storage.ErrNotFound if nothing with this id was begun,
 // storage.ErrConsumed if it is confirmed already, or a fault of the store.
-func (f *Factors) ConfirmTOTP(ctx context.Context, user storage.User, sessionID, id, typed, name string) (codes []string, err error) {
+func (f *Factors) ConfirmTOTP(ctx context.Context, user storage.User, sessionID, id, typed,
+	name string) (codes []string, err error) {
 	begun, err := f.PendingTOTP(user, sessionID)
 	if err != nil {
 		return nil, err
@@ -239,7 +241,8 @@ const maxFactorName = 60
 // FactorName is the user's own word for a second factor, as they typed it, on one line and not too
 // long. It may be empty.
 func FactorName(typed string) string {
-	name := strings.Join(strings.FieldsFunc(strings.ToValidUTF8(typed, ""), func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }), " ")
+	name := strings.Join(strings.FieldsFunc(strings.ToValidUTF8(typed, ""),
+		func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }), " ")
 	for len(name) > maxFactorName {
 		_, size := utf8.DecodeLastRuneInString(name)
 		name = name[:len(name)-size]

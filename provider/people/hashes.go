@@ -46,7 +46,8 @@ type cost struct {
 }
 
 func (c cost) compare(other cost) int {
-	return cmp.Or(cmp.Compare(c.algorithm, other.algorithm), cmp.Compare(c.memory, other.memory), cmp.Compare(c.passes, other.passes),
+	return cmp.Or(cmp.Compare(c.algorithm, other.algorithm), cmp.Compare(c.memory, other.memory),
+		cmp.Compare(c.passes, other.passes),
 		cmp.Compare(c.threads, other.threads), cmp.Compare(c.length, other.length))
 }
 

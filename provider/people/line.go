@@ -53,7 +53,8 @@ type waiter struct {
 }
 
 func newLine(width int) *line {
-	return &line{width: width, wait: lineWait, most: lineMost, turnsPerWindow: linePerWindow, networks: list.New(), byName: map[string]*list.Element{},
+	return &line{width: width, wait: lineWait, most: lineMost, turnsPerWindow: linePerWindow, networks: list.New(),
+		byName: map[string]*list.Element{},
 		active: map[string]int{}, turns: map[string]int{}}
 }
 

@@ -178,7 +178,8 @@ func TestManyPeopleBehindOneAddressSignInAtOnce(t *testing.T) {
 	h := newHouse(t)
 	var users []storage.User
 	for i := range 300 {
-		users = append(users, storage.User{ID: fmt.Sprint("id", i), Username: fmt.Sprint("person", i), PasswordHash: h.m.users["alice"].PasswordHash, Version: 1})
+		users = append(users, storage.User{ID: fmt.Sprint("id", i), Username: fmt.Sprint("person", i),
+			PasswordHash: h.m.users["alice"].PasswordHash, Version: 1})
 	}
 	for _, u := range users {
 		h.m.users[u.Username] = u
@@ -212,8 +213,10 @@ func TestUnknownNamesCostWhatAccountsCost(t *testing.T) {
 	dear := Params{Memory: 256, Time: 3, Threads: 1}
 	imported := hashed(t, NewHasher(dear, 1), rightPassword)
 	for i := range 30 {
-		h.m.users[fmt.Sprint("imported", i)] = storage.User{ID: fmt.Sprint("i", i), Username: fmt.Sprint("imported", i), PasswordHash: imported, Version: 1}
-		h.m.users[fmt.Sprint("native", i)] = storage.User{ID: fmt.Sprint("n", i), Username: fmt.Sprint("native", i), PasswordHash: h.m.users["alice"].PasswordHash, Version: 1}
+		h.m.users[fmt.Sprint("imported", i)] = storage.User{ID: fmt.Sprint("i", i), Username: fmt.Sprint("imported", i),
+			PasswordHash: imported, Version: 1}
+		h.m.users[fmt.Sprint("native", i)] = storage.User{ID: fmt.Sprint("n", i), Username: fmt.Sprint("native", i),
+			PasswordHash: h.m.users["alice"].PasswordHash, Version: 1}
 	}
 	h.Store = listed{h.m}
 	draw := func(a *Authenticator) (picked map[string]cost, count map[cost]int) {

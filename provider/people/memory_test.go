@@ -58,7 +58,8 @@ func (m *memory) UpdateUser(_ context.Context, u storage.User) error {
 	return nil
 }
 
-func (m *memory) CountAttempt(_ context.Context, key string, now time.Time, window time.Duration) (int, time.Time, error) {
+func (m *memory) CountAttempt(_ context.Context, key string, now time.Time, window time.Duration) (int, time.Time,
+	error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.down {

@@ -51,7 +51,8 @@ const (
 type PasskeyStore interface {
 	UserByPasskey(ctx context.Context, credentialID []byte) (storage.User, error)
 	AddPasskey(ctx context.Context, userID string, p storage.Passkey, recovery []string, most int) (storage.User, error)
-	UsePasskey(ctx context.Context, userID string, credentialID []byte, count uint32, backedUp bool, now time.Time) (storage.User, error)
+	UsePasskey(ctx context.Context, userID string, credentialID []byte, count uint32, backedUp bool,
+		now time.Time) (storage.User, error)
 	RequirePasskeys(ctx context.Context, userID string, recovery []string) (storage.User, error)
 	Spend(ctx context.Context, kind, id string, now, expiresAt time.Time) error
 }
@@ -143,7 +144,8 @@ func boundTo(purpose Purpose, place string) string {
 	return "passkey " + string(purpose) + "\x00" + place
 }
 
-func (p *Passkeys) begun(purpose Purpose, place string, options any, s *webauthn.SessionData, passing bool) (Ceremony, error) {
+func (p *Passkeys) begun(purpose Purpose, place string, options any, s *webauthn.SessionData, passing bool) (Ceremony,
+	error) {
 	said, err := json.Marshal(options)
 	if err != nil {
 		return Ceremony{}, fmt.Errorf("write the options of a passkey: %w", err)
@@ -215,7 +217,8 @@ func (u passkeyUser) WebAuthnCredentials() []webauthn.Credential {
 		c := webauthn.Credential{
 			ID: p.CredentialID, PublicKey: p.PublicKey,
 			Authenticator: webauthn.Authenticator{AAGUID: p.AAGUID, SignCount: p.SignCount},
-			Flags:         webauthn.CredentialFlags{UserPresent: true, UserVerified: true, BackupEligible: p.Synced, BackupState: p.BackedUp},
+			Flags: webauthn.CredentialFlags{UserPresent: true, UserVerified: true, BackupEligible: p.Synced,
+				BackupState: p.BackedUp},
 		}
 		for _, t := range p.Transports {
 			c.Transport = append(c.Transport, protocol.AuthenticatorTransport(t))
@@ -374,7 +377,8 @@ func (p *Passkeys) BeginRegistration(user storage.User, place string, kind Regis
 // unless it was made in passing; codes are the recovery codes that come with the first such, never
 // seen again. The error is ErrCeremonyOver, ErrPasskeyWrong (with the cause for the log),
 // ErrPasskeyKnown, storage.ErrConflict if the user has MostPasskeys, or a fault of the store.
-func (p *Passkeys) Register(ctx context.Context, user storage.User, place, state, answer, name, device string, required bool) (
+func (p *Passkeys) Register(ctx context.Context, user storage.User, place, state, answer, name, device string,
+	required bool) (
 	added storage.Passkey, codes []string, err error) {
 	s, err := p.answered(ctx, PurposeRegister, place, state)
 	if err != nil {
@@ -392,8 +396,10 @@ func (p *Passkeys) Register(ctx context.Context, user storage.User, place, state
 		return added, nil, wrongPasskey(err)
 	}
 	added = storage.Passkey{
-		CredentialID: credential.ID, PublicKey: credential.PublicKey, SignCount: credential.Authenticator.SignCount, AAGUID: credential.Authenticator.AAGUID,
-		Synced: credential.Flags.BackupEligible, BackedUp: credential.Flags.BackupState, Required: required && !s.Passing,
+		CredentialID: credential.ID, PublicKey: credential.PublicKey, SignCount: credential.Authenticator.SignCount,
+		AAGUID: credential.Authenticator.AAGUID,
+		Synced: credential.Flags.BackupEligible, BackedUp: credential.Flags.BackupState, Required: required &&
+			!s.Passing,
 		Name: cmp.Or(FactorName(name), Model(credential.Authenticator.AAGUID), device), CreatedAt: p.Now(),
 	}
 	for _, t := range credential.Transport {

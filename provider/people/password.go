@@ -58,7 +58,8 @@ func NewHasher(p Params, concurrency int) *Hasher {
 	if p == (Params{}) {
 		p = DefaultParams
 	}
-	if p.Time < 1 || p.Threads < 1 || p.Memory < 8*uint32(p.Threads) || p.Memory > mostMemory || p.Time > mostTime || p.Threads > mostThreads ||
+	if p.Time < 1 || p.Threads < 1 || p.Memory < 8*uint32(p.Threads) || p.Memory > mostMemory || p.Time > mostTime ||
+		p.Threads > mostThreads ||
 		uint64(p.Memory)*uint64(p.Time) > mostWork {
 		panic(fmt.Sprintf("people: argon2id parameters out of range: %+v", p))
 	}
@@ -133,7 +134,8 @@ func (h *Hasher) CheckHash(hash string) error {
 
 // own is what a hash made today costs.
 func (h *Hasher) own() cost {
-	return cost{algorithm: argon2id, memory: h.params.Memory, passes: h.params.Time, threads: uint32(h.params.Threads), length: hashLength}
+	return cost{algorithm: argon2id, memory: h.params.Memory, passes: h.params.Time, threads: uint32(h.params.Threads),
+		length: hashLength}
 }
 
 func (h *Hasher) weaker(s stored) bool {

@@ -291,7 +291,8 @@ func shaCrypt(a algorithm, digits int) func(string) (stored, bool) {
 			}
 			s.passes, parts = n[0], parts[1:]
 		}
-		if len(parts) != 2 || !cryptSalt.MatchString(parts[0]) || !cryptHash.MatchString(parts[1]) || len(parts[1]) != digits {
+		if len(parts) != 2 || !cryptSalt.MatchString(parts[0]) || !cryptHash.MatchString(parts[1]) ||
+			len(parts[1]) != digits {
 			return s, false
 		}
 		s.salt, s.hash = []byte(parts[0]), []byte(parts[1])
@@ -316,7 +317,8 @@ func keycloak(rest string) (s stored, ok bool) {
 		Iterations uint32              `json:"hashIterations"`
 		Parameters map[string][]string `json:"additionalParameters"`
 	}
-	if json.Unmarshal([]byte("{"+rest), &credential) != nil || json.Unmarshal(credential.Secret, &secret) != nil || json.Unmarshal(credential.Data, &data) != nil {
+	if json.Unmarshal([]byte("{"+rest), &credential) != nil || json.Unmarshal(credential.Secret, &secret) != nil ||
+		json.Unmarshal(credential.Data, &data) != nil {
 		return s, false
 	}
 	var saltOK, hashOK bool

@@ -107,7 +107,9 @@ func (p PasswordPolicy) Check(password, username, email string) error {
 			continue
 		}
 		// Apart from the name itself there must be a password's worth of something else.
-		if rest := strings.ReplaceAll(plain, own, ""); rest != plain && utf8.RuneCountInString(strings.TrimFunc(rest, notLetter)) < 4 && utf8.RuneCountInString(rest) < MinPassword {
+		if rest := strings.ReplaceAll(plain, own, ""); rest != plain &&
+			utf8.RuneCountInString(strings.TrimFunc(rest, notLetter)) < 4 &&
+			utf8.RuneCountInString(rest) < MinPassword {
 			return &WeakPassword{Reason: WeakOwn}
 		}
 	}
@@ -192,8 +194,10 @@ func repeats(s string) bool {
 }
 
 // rows are what fingers run along.
-var rows = []string{"abcdefghijklmnopqrstuvwxyz", "0123456789", "1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm", "azertyuiop", "qsdfghjklm", "wxcvbn",
-	"1q2w3e4r5t6y7u8i9o0p", "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p", "qazwsxedcrfvtgbyhnujmikolp", "qweasdzxc", "!@#$%^&*()", "!\"§$%&/()="}
+var rows = []string{"abcdefghijklmnopqrstuvwxyz", "0123456789", "1234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm",
+	"qwertzuiop", "yxcvbnm", "azertyuiop", "qsdfghjklm", "wxcvbn",
+	"1q2w3e4r5t6y7u8i9o0p", "1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p", "qazwsxedcrfvtgbyhnujmikolp", "qweasdzxc",
+	"!@#$%^&*()", "!\"§$%&/()="}
 
 // walks reports whether nearly all of it consists of pieces of three and more neighbours on such a
 // row, in either direction.
@@ -231,7 +235,8 @@ func reverse(s string) string {
 	return string(r)
 }
 
-var leet = strings.NewReplacer("0", "o", "1", "i", "3", "e", "4", "a", "@", "a", "5", "s", "$", "s", "7", "t", "!", "i", "8", "b", "9", "g")
+var leet = strings.NewReplacer("0", "o", "1", "i", "3", "e", "4", "a", "@", "a", "5", "s", "$", "s", "7", "t", "!", "i",
+	"8", "b", "9", "g")
 
 func unleet(s string) string {
 	// Signs at the end are signs, those within a word stand for letters.

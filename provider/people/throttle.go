@@ -13,7 +13,8 @@ import (
 
 // Counters are the operations of the store that limits rest on; storage.Store has them.
 type Counters interface {
-	CountAttempt(ctx context.Context, key string, now time.Time, window time.Duration) (count int, resetAt time.Time, err error)
+	CountAttempt(ctx context.Context, key string, now time.Time, window time.Duration) (count int, resetAt time.Time,
+		err error)
 	ForgiveAttempts(ctx context.Context, key string, n int) error
 	Attempts(ctx context.Context, key string, now time.Time) (count int, resetAt time.Time, err error)
 }

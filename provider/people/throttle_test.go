@@ -28,11 +28,13 @@ func newHouse(t testing.TB) *house {
 	hasher := NewHasher(cheap, 4)
 	h.m = newMemory(
 		storage.User{ID: "u1", Username: "alice", PasswordHash: hashed(t, hasher, rightPassword), Version: 1},
-		storage.User{ID: "u2", Username: "bob", PasswordHash: hashed(t, hasher, rightPassword), Disabled: true, Version: 1},
+		storage.User{ID: "u2", Username: "bob", PasswordHash: hashed(t, hasher, rightPassword), Disabled: true,
+			Version: 1},
 		storage.User{ID: "u3", Username: "passkey-only", Version: 1},
 		storage.User{ID: "u4", Username: "broken", PasswordHash: "$2a$10$x", Version: 1},
 	)
-	h.Authenticator = &Authenticator{Store: h.m, Hasher: hasher, Throttle: &Throttle{Counters: h.m, Key: []byte("key")}, Now: func() time.Time { return h.now }}
+	h.Authenticator = &Authenticator{Store: h.m, Hasher: hasher, Throttle: &Throttle{Counters: h.m, Key: []byte("key")},
+		Now: func() time.Time { return h.now }}
 	return h
 }
 
@@ -110,7 +112,8 @@ func TestParallelGuessesCannotOvershoot(t *testing.T) {
 			t.Errorf("%s: %d of 500 guesses were looked at, %d throttled", name, n, throttled.Load())
 		}
 		var stop *ThrottledError
-		if err := h.try(name, rightPassword, "192.0.2.99", ""); !errors.As(err, &stop) || !stop.Until.Equal(start.Add(15*time.Minute)) {
+		if err := h.try(name, rightPassword, "192.0.2.99", ""); !errors.As(err, &stop) ||
+			!stop.Until.Equal(start.Add(15*time.Minute)) {
 			t.Errorf("%s: the right password after the limit: %v", name, err)
 		}
 	}
@@ -193,7 +196,8 @@ func TestOneAddressIsLimitedOverAllAccounts(t *testing.T) {
 	if err := h.try("alice", rightPassword, "192.0.2.200", ""); err != nil {
 		t.Errorf("after a blocked address had named her: %v", err)
 	}
-	for _, same := range [][2]string{{"192.0.2.1", "::ffff:192.0.2.1"}, {"[2001:db8::1]", "2001:db8::2"}, {"fe80::1%eth0", "fe80::2"}} {
+	for _, same := range [][2]string{{"192.0.2.1", "::ffff:192.0.2.1"}, {"[2001:db8::1]", "2001:db8::2"},
+		{"fe80::1%eth0", "fe80::2"}} {
 		if Network(same[0]) != Network(same[1]) {
 			t.Errorf("%s and %s are counted apart", same[0], same[1])
 		}
@@ -278,7 +282,8 @@ func TestTheStoreDoesNotLearnWhoTried(t *testing.T) {
 		}
 	}
 	other := &Throttle{Counters: h.m, Key: []byte("another")}
-	if other.key("account", "alice") == h.Throttle.key("account", "alice") || h.Throttle.key("device", "ab", "c") == h.Throttle.key("device", "a", "bc") {
+	if other.key("account", "alice") == h.Throttle.key("account", "alice") || h.Throttle.key("device", "ab",
+		"c") == h.Throttle.key("device", "a", "bc") {
 		t.Error("the keys of counters are not keyed, or run together")
 	}
 }

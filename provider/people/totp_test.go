@@ -13,7 +13,8 @@ func TestTOTPCodesAreThoseOfRFC6238(t *testing.T) {
 	t.Parallel()
 	secret := []byte("12345678901234567890")
 	for at, want := range map[int64]string{
-		59: "287082", 1111111109: "081804", 1111111111: "050471", 1234567890: "005924", 2000000000: "279037", 20000000000: "353130",
+		59: "287082", 1111111109: "081804", 1111111111: "050471", 1234567890: "005924", 2000000000: "279037",
+		20000000000: "353130",
 	} {
 		if got := totpCode(secret, totpStep(time.Unix(at, 0))); got != want {
 			t.Errorf("%d: %s, want %s", at, got, want)
@@ -49,7 +50,8 @@ func TestCodesAreReadAsPeopleTypeThem(t *testing.T) {
 		}
 	}
 	for _, typed := range []string{
-		"", "12345", "1234567", "12345a", "+12345", "+123456", "-12345", "١٢٣٤٥٦", "１２３４５６", "[123456]", "0x1234", "12.456", strings.Repeat("1", 1<<20),
+		"", "12345", "1234567", "12345a", "+12345", "+123456", "-12345", "١٢٣٤٥٦", "１２３４５６", "[123456]", "0x1234",
+		"12.456", strings.Repeat("1", 1<<20),
 		strings.Repeat(" ", 300) + "123456",
 	} {
 		if code, ok := oneTimeCode(typed); ok {
@@ -60,7 +62,8 @@ func TestCodesAreReadAsPeopleTypeThem(t *testing.T) {
 	codes, hashes := f.newRecoveryCodes("u")
 	seen := map[string]bool{}
 	for i, shown := range codes {
-		for _, typed := range []string{shown, strings.ToUpper(shown), strings.ReplaceAll(shown, "-", " "), strings.ReplaceAll(shown, "-", ""), shown + "\n",
+		for _, typed := range []string{shown, strings.ToUpper(shown), strings.ReplaceAll(shown, "-", " "),
+			strings.ReplaceAll(shown, "-", ""), shown + "\n",
 			strings.NewReplacer("o", "0", "l", "1", "b", "8").Replace(shown)} {
 			if code, ok := recoveryCode(typed); !ok || f.recoveryHash("u", code) != hashes[i] {
 				t.Errorf("%q is not %q", typed, shown)
@@ -74,7 +77,8 @@ func TestCodesAreReadAsPeopleTypeThem(t *testing.T) {
 	if len(seen) != recoveryCodes {
 		t.Errorf("%d different codes", len(seen))
 	}
-	for _, typed := range []string{"", "123456", codes[0][1:], codes[0] + "a", strings.Repeat("é", 12), strings.Repeat("9", 24)} {
+	for _, typed := range []string{"", "123456", codes[0][1:], codes[0] + "a", strings.Repeat("é", 12),
+		strings.Repeat("9", 24)} {
 		if _, ok := recoveryCode(typed); ok {
 			t.Errorf("%q was read as a recovery code", typed)
 		}
@@ -89,7 +93,8 @@ func TestSecretForAnAuthenticatorIsReadByItWhateverTheNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := base32.StdEncoding.DecodeString(u.Query().Get("secret"))
-	if err != nil || string(got) != string(secret) || u.Scheme != "otpauth" || u.Host != "totp" || u.Query().Get("issuer") != "Ada's & Söhne: ID" ||
+	if err != nil || string(got) != string(secret) || u.Scheme != "otpauth" || u.Host != "totp" ||
+		u.Query().Get("issuer") != "Ada's & Söhne: ID" ||
 		u.Path != "/Ada's & Söhne: ID:ada/ñ?" {
 		t.Errorf("%s: %v", u, err)
 	}

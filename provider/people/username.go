@@ -32,7 +32,8 @@ func CanonicalUsername(s string) (string, error) {
 		return "", Refusal("Enter a username.")
 	}
 	for _, r := range s { // before NFKC, which would make some of them disappear
-		if unicode.Is(unicode.Cf, r) || unicode.IsControl(r) || unicode.Is(unicode.Variation_Selector, r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) {
+		if unicode.Is(unicode.Cf, r) || unicode.IsControl(r) || unicode.Is(unicode.Variation_Selector, r) ||
+			unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) {
 			return "", Refusal("The username contains an invisible character.")
 		}
 		if unicode.IsSpace(r) {
@@ -147,7 +148,8 @@ func script(r rune) string {
 	return "Unknown"
 }
 
-var commonScripts = []string{"Latin", "Cyrillic", "Greek", "Han", "Hiragana", "Katakana", "Hangul", "Arabic", "Hebrew", "Devanagari", "Thai"}
+var commonScripts = []string{"Latin", "Cyrillic", "Greek", "Han", "Hiragana", "Katakana", "Hangul", "Arabic", "Hebrew",
+	"Devanagari", "Thai"}
 
 // written reports whether the scripts make one way of writing: a single one, or those of Japanese,
 // Korean or Chinese (the highly restrictive level of UTS 39 §5.2, without Latin).
@@ -164,5 +166,6 @@ func written(scripts []string) bool {
 		}
 		return true
 	}
-	return len(scripts) == 0 || in(scripts[0]) || in("Han", "Hiragana", "Katakana") || in("Han", "Hangul") || in("Han", "Bopomofo")
+	return len(scripts) == 0 || in(scripts[0]) || in("Han", "Hiragana", "Katakana") || in("Han", "Hangul") ||
+		in("Han", "Bopomofo")
 }

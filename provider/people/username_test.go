@@ -116,9 +116,10 @@ func FuzzCanonicalUsername(f *testing.F) {
 		if again, err := CanonicalUsername(got); err != nil || again != got {
 			t.Fatalf("%q → %q → %q, %v", s, got, again, err)
 		}
-		if !utf8.ValidString(got) || got == "" || len(got) > maxUsernameBytes || strings.ContainsFunc(got, func(r rune) bool {
-			return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.IsUpper(r) || unicode.Is(unicode.Cf, r)
-		}) {
+		if !utf8.ValidString(got) || got == "" || len(got) > maxUsernameBytes ||
+			strings.ContainsFunc(got, func(r rune) bool {
+				return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.IsUpper(r) || unicode.Is(unicode.Cf, r)
+			}) {
 			t.Fatalf("%q → %q", s, got)
 		}
 		for _, variant := range []string{strings.ToUpper(got), " " + got + " "} {

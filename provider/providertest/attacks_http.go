@@ -48,7 +48,8 @@ func MustQuery(t testing.TB, target string) url.Values {
 
 func NewRegistration(t testing.TB, w *World) *http.Request {
 	t.Helper()
-	r, err := http.NewRequest("POST", w.Issuer+"/register", strings.NewReader(`{"redirect_uris":["https://new.example/cb"]}`))
+	r, err := http.NewRequest("POST", w.Issuer+"/register",
+		strings.NewReader(`{"redirect_uris":["https://new.example/cb"]}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,8 @@ func NewRelyingParty(t *testing.T) *relyingParty {
 	rp.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		form, parseErr := url.ParseQuery(string(body))
-		if err != nil || parseErr != nil || r.Method != "POST" || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" || r.URL.RawQuery != "" {
+		if err != nil || parseErr != nil || r.Method != "POST" ||
+			r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" || r.URL.RawQuery != "" {
 			t.Errorf("%s %s %s", r.Method, r.URL, r.Header.Get("Content-Type"))
 		}
 		rp.mu.Lock()

@@ -78,7 +78,8 @@ func SignJWT(t testing.TB, alg jose.SignatureAlgorithm, key any, claims any, hea
 
 // AssertionOf are the claims of a good client assertion; change replaces some, nil removes one.
 func (w *World) AssertionOf(id string, change map[string]any) map[string]any {
-	claims := map[string]any{"iss": id, "sub": id, "aud": w.Issuer, "iat": w.Web.Now().Unix(), "exp": w.Web.Now().Unix() + 60, "jti": storage.Random()}
+	claims := map[string]any{"iss": id, "sub": id, "aud": w.Issuer, "iat": w.Web.Now().Unix(),
+		"exp": w.Web.Now().Unix() + 60, "jti": storage.Random()}
 	for k, v := range change {
 		if v == nil {
 			delete(claims, k)
@@ -92,7 +93,8 @@ func (w *World) AssertionOf(id string, change map[string]any) map[string]any {
 // Assert authenticates at the token endpoint by an assertion; also adds parameters.
 func (w *World) Assert(assertion string, also ...string) AnswerJSON {
 	w.t.Helper()
-	return w.Try("/token", With(url.Values{"grant_type": {"client_credentials"}, "client_assertion_type": {oauth.ClientAssertionTypeJWT}, "client_assertion": {assertion}}, also...))
+	return w.Try("/token", With(url.Values{"grant_type": {"client_credentials"},
+		"client_assertion_type": {oauth.ClientAssertionTypeJWT}, "client_assertion": {assertion}}, also...))
 }
 
 // Forgive forgets failed client authentications.
@@ -103,7 +105,8 @@ func (w *World) Forgive() {
 func ByKey(t testing.TB, alg string, byID map[string]any) func(*clients.Client) {
 	return func(c *clients.Client) {
 		Service(c)
-		c.TokenEndpointAuthMethod, c.TokenEndpointAuthAlg, c.SecretHash, c.JWKS = oauth.AuthPrivateKeyJWT, alg, nil, JwksOf(t, byID)
+		c.TokenEndpointAuthMethod, c.TokenEndpointAuthAlg, c.SecretHash, c.JWKS = oauth.AuthPrivateKeyJWT, alg, nil,
+			JwksOf(t, byID)
 	}
 }
 

@@ -39,7 +39,8 @@ func (w *World) SignedIn(user storage.User) (*Browser, storage.Session) {
 // Granted lets the session reach the client.
 func (w *World) Granted(s storage.Session, c clients.Client, bend ...func(*storage.Grant)) storage.Grant {
 	w.t.Helper()
-	g := storage.Grant{ID: storage.ShortID(), UserID: s.UserID, ClientID: c.ID, SessionID: s.ID, Scope: []string{"openid"},
+	g := storage.Grant{ID: storage.ShortID(), UserID: s.UserID, ClientID: c.ID, SessionID: s.ID,
+		Scope:    []string{"openid"},
 		AuthTime: s.AuthTime, CreatedAt: w.Web.Now(), LastUsed: w.Web.Now(), ExpiresAt: w.Web.Now().Add(time.Hour)}
 	for _, f := range bend {
 		f(&g)
@@ -62,7 +63,8 @@ func (w *World) Hint(s storage.Session, c clients.Client, change map[string]any)
 }
 
 func (w *World) HintClaims(s storage.Session, c clients.Client, change map[string]any) map[string]any {
-	claims := map[string]any{"iss": w.Issuer, "sub": w.Grants.Subject(c, s.UserID), "aud": c.ID, "iat": w.Web.Now().Unix(), "exp": w.Web.Now().Add(10 * time.Minute).Unix(), "sid": s.ID}
+	claims := map[string]any{"iss": w.Issuer, "sub": w.Grants.Subject(c, s.UserID), "aud": c.ID,
+		"iat": w.Web.Now().Unix(), "exp": w.Web.Now().Add(10 * time.Minute).Unix(), "sid": s.ID}
 	for k, v := range change {
 		if v == nil {
 			delete(claims, k)

@@ -92,5 +92,6 @@ func PasswordForm(password string) url.Values {
 func (w *World) SignsIn(username, password string) bool {
 	w.t.Helper()
 	b := w.Browser()
-	return b.Submit(b.Open("/account"), "login-submit", url.Values{"username": {username}, "password": {password}}).StatusCode == http.StatusSeeOther
+	return b.Submit(b.Open("/account"), "login-submit", url.Values{"username": {username},
+		"password": {password}}).StatusCode == http.StatusSeeOther
 }

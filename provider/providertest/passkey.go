@@ -61,7 +61,8 @@ func (w *World) NewPasskey() *Passkey {
 	id := make([]byte, 32)
 	_, _ = rand.Read(id)
 	return &Passkey{
-		w: w, key: key, ID: id, Flags: FlagPresent | FlagVerified, Origin: w.Web.Base.Scheme + "://" + w.Web.Base.Host, RPID: w.Web.Base.Hostname(),
+		w: w, key: key, ID: id, Flags: FlagPresent | FlagVerified, Origin: w.Web.Base.Scheme + "://" + w.Web.Base.Host,
+		RPID: w.Web.Base.Hostname(),
 	}
 }
 
@@ -82,7 +83,8 @@ type Asked struct {
 }
 
 var passkeyData = map[string]*regexp.Regexp{
-	"": regexp.MustCompile(`data-options="([^"]*)" data-state="([^"]*)"`), "passing": regexp.MustCompile(`data-passing-options="([^"]*)" data-passing-state="([^"]*)"`),
+	"":        regexp.MustCompile(`data-options="([^"]*)" data-state="([^"]*)"`),
+	"passing": regexp.MustCompile(`data-passing-options="([^"]*)" data-passing-state="([^"]*)"`),
 }
 
 // AskedOf reads what the page asks of a passkey; kind is "", or "passing".
@@ -140,12 +142,14 @@ func (k *Passkey) Create(a Asked) string {
 	}
 	auth := append(k.authenticatorData(k.Flags|flagAttested), make([]byte, 16)...)
 	auth = append(binary.BigEndian.AppendUint16(auth, uint16(len(k.ID))), k.ID...) //nolint:gosec // short
-	object, err := cbor.Marshal(map[string]any{"fmt": "none", "attStmt": map[string]any{}, "authData": append(auth, cose...)})
+	object, err := cbor.Marshal(map[string]any{"fmt": "none", "attStmt": map[string]any{},
+		"authData": append(auth, cose...)})
 	if err != nil {
 		k.w.t.Fatal(err)
 	}
 	return k.said(map[string]any{
-		"clientDataJSON": b64(k.clientData("webauthn.create", a.Options.PublicKey.Challenge)), "attestationObject": b64(object), "transports": []string{"internal"},
+		"clientDataJSON":    b64(k.clientData("webauthn.create", a.Options.PublicKey.Challenge)),
+		"attestationObject": b64(object), "transports": []string{"internal"},
 	})
 }
 
@@ -160,13 +164,15 @@ func (k *Passkey) Get(a Asked) string {
 		k.w.t.Fatal(err)
 	}
 	return k.said(map[string]any{
-		"clientDataJSON": b64(client), "authenticatorData": b64(auth), "signature": b64(signature), "userHandle": b64(k.UserHandle),
+		"clientDataJSON": b64(client), "authenticatorData": b64(auth), "signature": b64(signature),
+		"userHandle": b64(k.UserHandle),
 	})
 }
 
 func (k *Passkey) said(response map[string]any) string {
 	out, err := json.Marshal(map[string]any{
-		"id": b64(k.ID), "rawId": b64(k.ID), "type": "public-key", "response": response, "clientExtensionResults": map[string]any{},
+		"id": b64(k.ID), "rawId": b64(k.ID), "type": "public-key", "response": response,
+		"clientExtensionResults": map[string]any{},
 	})
 	if err != nil {
 		k.w.t.Fatal(err)

@@ -66,7 +66,8 @@ func (w *World) CountClients() int {
 
 func (w *World) InitialToken() string {
 	w.t.Helper()
-	value, _, err := w.Admin.CreateInitialAccessToken(context.Background(), admin.Actor{Kind: storage.ActorSystem}, time.Hour)
+	value, _, err := w.Admin.CreateInitialAccessToken(context.Background(), admin.Actor{Kind: storage.ActorSystem},
+		time.Hour)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -22,8 +22,10 @@ import (
 func (w *World) SessionFor(u storage.User) storage.Session {
 	w.t.Helper()
 	now := w.Web.Now()
-	s := storage.Session{ID: storage.ShortID(), SecretHash: storage.Hash(storage.Random()), UserID: u.ID, AuthTime: now, AMR: []string{"pwd"}, ACR: people.ACRPassword,
-		State: storage.ShortID(), CreatedAt: now, LastSeen: now, IdleAt: now.Add(w.SessionIdle), ExpiresAt: now.Add(w.SessionAbsolute)}
+	s := storage.Session{ID: storage.ShortID(), SecretHash: storage.Hash(storage.Random()), UserID: u.ID, AuthTime: now,
+		AMR: []string{"pwd"}, ACR: people.ACRPassword,
+		State: storage.ShortID(), CreatedAt: now, LastSeen: now, IdleAt: now.Add(w.SessionIdle),
+		ExpiresAt: now.Add(w.SessionAbsolute)}
 	if err := w.Store.CreateSession(context.Background(), s); err != nil {
 		w.t.Fatal(err)
 	}
@@ -32,13 +34,15 @@ func (w *World) SessionFor(u storage.User) storage.Session {
 
 // Authorized stores a grant with a code, as an authorization request leaves it; bend changes it
 // before.
-func (w *World) Authorized(c clients.Client, u storage.User, scope string, bend ...func(*storage.Grant)) (code string, grant storage.Grant) {
+func (w *World) Authorized(c clients.Client, u storage.User, scope string, bend ...func(*storage.Grant)) (code string,
+	grant storage.Grant) {
 	w.t.Helper()
 	s, now := w.SessionFor(u), w.Web.Now()
 	grant = storage.Grant{
 		ID: storage.ShortID(), UserID: u.ID, ClientID: c.ID, SessionID: s.ID, Scope: strings.Fields(scope), Nonce: "N1",
 		AuthTime: s.AuthTime, AMR: s.AMR, ACR: s.ACR, Offline: strings.Contains(scope, oauth.ScopeOfflineAccess),
-		CreatedAt: now, LastUsed: now, ExpiresAt: now.Add(w.AccessTokenTTL), RedirectURI: c.RedirectURIs[0], CodeChallenge: TestChallenge,
+		CreatedAt: now, LastUsed: now, ExpiresAt: now.Add(w.AccessTokenTTL), RedirectURI: c.RedirectURIs[0],
+		CodeChallenge: TestChallenge,
 		CodeExpiresAt: now.Add(w.CodeTTL),
 	}
 	code, grant.CodeHash = grants.NewCode(grant.ID)

@@ -90,7 +90,10 @@ func New(t testing.TB, bend ...func(*provider.Config)) *World {
 		t.Fatal(err)
 	}
 	var handler http.Handler
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { handler.ServeHTTP(rw, r) }))
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(rw,
+			r)
+	}))
 	t.Cleanup(server.Close)
 	cfg := provider.Config{
 		Issuer: server.URL, Store: store, Sealer: sealer, Templates: pages, Now: w.Clock.Now,
@@ -116,7 +119,8 @@ func New(t testing.TB, bend ...func(*provider.Config)) *World {
 
 func TestRing(t testing.TB, cfg provider.Config) *keys.Ring {
 	t.Helper()
-	ring, err := keys.Open(context.Background(), keys.Config{Store: cfg.Store, Sealer: cfg.Sealer, Now: cfg.Now, Algorithms: []string{provider.DefaultAccessTokenAlg}})
+	ring, err := keys.Open(context.Background(), keys.Config{Store: cfg.Store, Sealer: cfg.Sealer, Now: cfg.Now,
+		Algorithms: []string{provider.DefaultAccessTokenAlg}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,10 +130,12 @@ func TestRing(t testing.TB, cfg provider.Config) *keys.Ring {
 // AddUser creates a person whose password is testPassword.
 func (w *World) AddUser(username string, groups ...string) storage.User {
 	w.t.Helper()
-	u := storage.User{ID: "sub-" + username, Username: username, Groups: groups, CreatedAt: w.Web.Now(), UpdatedAt: w.Web.Now(),
+	u := storage.User{ID: "sub-" + username, Username: username, Groups: groups, CreatedAt: w.Web.Now(),
+		UpdatedAt:    w.Web.Now(),
 		PasswordHash: testPasswordHash(w.t),
-		Claims: storage.Claims{Name: strings.ToUpper(username[:1]) + username[1:] + " Example", GivenName: username, FamilyName: "Example",
-			Email: username + "@example.com", EmailVerified: true}}
+		Claims: storage.Claims{Name: strings.ToUpper(username[:1]) + username[1:] + " Example", GivenName: username,
+			FamilyName: "Example",
+			Email:      username + "@example.com", EmailVerified: true}}
 	if err := w.Store.CreateUser(context.Background(), u); err != nil {
 		w.t.Fatal(err)
 	}
@@ -157,10 +163,13 @@ const TestSecret = "a-secret-of-a-client-that-only-tests-use"
 func (w *World) AddClient(id string, bend ...func(*clients.Client)) clients.Client {
 	w.t.Helper()
 	c := clients.Client{ID: id, Type: clients.TypeWeb, Metadata: clients.Metadata{
-		ClientName: "App " + id, RedirectURIs: []string{"https://" + id + ".example/cb"}, TokenEndpointAuthMethod: "client_secret_basic",
-		GrantTypes: []string{"authorization_code", "refresh_token"}, ResponseTypes: []string{"code"}, ApplicationType: "web",
+		ClientName: "App " + id, RedirectURIs: []string{"https://" + id + ".example/cb"},
+		TokenEndpointAuthMethod: "client_secret_basic",
+		GrantTypes:              []string{"authorization_code", "refresh_token"}, ResponseTypes: []string{"code"},
+		ApplicationType:          "web",
 		IDTokenSignedResponseAlg: "RS256", SubjectType: "public",
-	}, Decisions: clients.Decisions{SkipConsent: true}, SecretHash: w.ClientAuth.Secrets.Hash(TestSecret), CreatedAt: w.Web.Now(), UpdatedAt: w.Web.Now()}
+	}, Decisions: clients.Decisions{SkipConsent: true}, SecretHash: w.ClientAuth.Secrets.Hash(TestSecret),
+		CreatedAt: w.Web.Now(), UpdatedAt: w.Web.Now()}
 	for _, f := range bend {
 		f(&c)
 	}
@@ -184,7 +193,10 @@ func (w *World) Browser() *Browser {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return &Browser{w: w, Client: &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	return &Browser{w: w, Client: &http.Client{Jar: jar, CheckRedirect: func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}}}
 }
 
 // Page is what the browser has been given.
@@ -334,7 +346,8 @@ func (b *Browser) SignInAs(p Page, username string) Page {
 // Request is the URL of an authorization request of the client; change adds, replaces, or with ""
 // removes parameters.
 func (w *World) Request(c clients.Client, change ...string) string {
-	q := url.Values{"response_type": {"code"}, "client_id": {c.ID}, "scope": {"openid"}, "state": {"S1"}, "nonce": {"N1"},
+	q := url.Values{"response_type": {"code"}, "client_id": {c.ID}, "scope": {"openid"}, "state": {"S1"},
+		"nonce":          {"N1"},
 		"code_challenge": {TestChallenge}, "code_challenge_method": {"S256"}}
 	if len(c.RedirectURIs) > 0 {
 		q.Set("redirect_uri", c.RedirectURIs[0])
@@ -414,7 +427,8 @@ func (w *World) Send(r *http.Request) AnswerJSON {
 // parameters.
 func (w *World) Redeem(c clients.Client, code string, change ...string) AnswerJSON {
 	w.t.Helper()
-	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {c.RedirectURIs[0]}, "code_verifier": {TestVerifier}}
+	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {c.RedirectURIs[0]},
+		"code_verifier": {TestVerifier}}
 	if c.Public() {
 		form.Set("client_id", c.ID)
 	}

@@ -62,7 +62,8 @@ func (p *Pages) Forgot(w http.ResponseWriter, r *http.Request) error {
 
 // ask queues a mail of this kind for what was typed. What could not be sent is shown again by
 // again.
-func (p *Pages) ask(w http.ResponseWriter, r *http.Request, kind string, again func(interaction string) templates.Forgot) error {
+func (p *Pages) ask(w http.ResponseWriter, r *http.Request, kind string,
+	again func(interaction string) templates.Forgot) error {
 	form, err := oauth.ParseBody(r)
 	if err != nil {
 		return err

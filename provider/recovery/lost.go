@@ -55,7 +55,8 @@ func (p *Pages) step(w http.ResponseWriter, r *http.Request, purpose string, pag
 	}
 	web.SetReader(r, user.Claims.Locale, user.Claims.Zoneinfo)
 	who := web.Person(user)
-	page.Person, page.Action, page.CSRF = &who, p.Web.Path+letters.Paths[purpose], p.Web.CSRF(browser, p.Letters.CSRF(r, purpose))
+	page.Person, page.Action, page.CSRF = &who, p.Web.Path+letters.Paths[purpose],
+		p.Web.CSRF(browser, p.Letters.CSRF(r, purpose))
 	return p.Web.Render(w, r, http.StatusOK, page)
 }
 

@@ -23,7 +23,8 @@ func enrolled(t *testing.T, w *providertest.Post) {
 	u := w.AddUser("alice")
 	u.Version = 1
 	u.Factors = storage.Factors{TOTP: []storage.TOTP{{ID: "t", Secret: []byte("x"), ConfirmedAt: w.Web.Now()}}}
-	u.FormerAddresses = []storage.FormerAddress{{Address: "old@example.org", Until: w.Web.Now().Add(24 * time.Hour)}, {Address: "ancient@example.org", Until: w.Web.Now()}}
+	u.FormerAddresses = []storage.FormerAddress{{Address: "old@example.org", Until: w.Web.Now().Add(24 * time.Hour)},
+		{Address: "ancient@example.org", Until: w.Web.Now()}}
 	if err := w.Store.UpdateUser(t.Context(), u); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +75,8 @@ func TestWhoHasLostEverythingGetsBackInAfterTheWaitingTime(t *testing.T) {
 	if !p.Has("reset-page") || !strings.Contains(p.Body, "second steps are removed") {
 		t.Fatalf("%d %s", p.StatusCode, p.Body)
 	}
-	if p := b.Submit(p, "reset-submit", providertest.PasswordForm("gravel tandem oboe")); p.StatusCode != http.StatusSeeOther {
+	if p := b.Submit(p, "reset-submit",
+		providertest.PasswordForm("gravel tandem oboe")); p.StatusCode != http.StatusSeeOther {
 		t.Fatalf("%d %s", p.StatusCode, p.Body)
 	}
 	u, err := w.Store.User(t.Context(), "sub-alice")
@@ -111,7 +113,8 @@ func TestTheWayBackIsStopped(t *testing.T) {
 		},
 		"by an administrator who sets a password": func(w *providertest.Post) {
 			w.Mails()
-			if _, err := w.Admin.SetPassword(t.Context(), admin.Actor{Kind: storage.ActorCommand}, "sub-alice", "violet umbrella canoe"); err != nil {
+			if _, err := w.Admin.SetPassword(t.Context(), admin.Actor{Kind: storage.ActorCommand}, "sub-alice",
+				"violet umbrella canoe"); err != nil {
 				t.Error(err)
 			}
 		},
@@ -139,7 +142,8 @@ func TestALinkOfTheWayBackIsOfNoOtherUse(t *testing.T) {
 	b := w.Browser()
 	b.Submit(b.Open("/recovery"), "forgot-submit", url.Values{"username": {"alice"}})
 	value := strings.Split(w.Link("alice@example.com"), "?")[1]
-	for _, path := range []string{"/password/reset", "/invitation", "/recovery/finish", "/recovery/stop", "/account/address/confirm"} {
+	for _, path := range []string{"/password/reset", "/invitation", "/recovery/finish", "/recovery/stop",
+		"/account/address/confirm"} {
 		if p := w.Browser().Open(path + "?" + value); p.StatusCode != http.StatusGone {
 			t.Errorf("%s: %d", path, p.StatusCode)
 		}
@@ -152,7 +156,8 @@ func TestWithoutAWaitingTimeThereIsNoWayBack(t *testing.T) {
 	if w.Browser().Open("/password/forgot").Has("forgot-lost") {
 		t.Error("the page leads to what is not there")
 	}
-	for _, path := range []string{"/recovery", "/recovery/begin?link=x", "/recovery/stop?link=x", "/recovery/finish?link=x"} {
+	for _, path := range []string{"/recovery", "/recovery/begin?link=x", "/recovery/stop?link=x",
+		"/recovery/finish?link=x"} {
 		if p := w.Browser().Get(path); p.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %d", path, p.StatusCode)
 		}
@@ -163,7 +168,8 @@ func TestAnInvitedPersonChoosesAFirstPassword(t *testing.T) {
 	t.Parallel()
 	w := providertest.NewPost(t)
 	shell := admin.Actor{Kind: storage.ActorCommand, Name: "ada@host"}
-	u, err := w.Admin.CreateUser(t.Context(), shell, admin.NewUser{Username: "eve", Claims: storage.Claims{Name: "Eve", Email: "eve@example.com"}})
+	u, err := w.Admin.CreateUser(t.Context(), shell, admin.NewUser{Username: "eve", Claims: storage.Claims{Name: "Eve",
+		Email: "eve@example.com"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,10 +186,12 @@ func TestAnInvitedPersonChoosesAFirstPassword(t *testing.T) {
 	if !p.Has("reset-page") || !strings.Contains(p.Body, "Welcome") {
 		t.Fatalf("%d %s", p.StatusCode, p.Body)
 	}
-	if p := b.Submit(p, "reset-submit", providertest.PasswordForm("gravel tandem oboe")); p.StatusCode != http.StatusSeeOther {
+	if p := b.Submit(p, "reset-submit",
+		providertest.PasswordForm("gravel tandem oboe")); p.StatusCode != http.StatusSeeOther {
 		t.Fatalf("%d %s", p.StatusCode, p.Body)
 	}
-	if now, err := w.Store.User(t.Context(), u.ID); err != nil || !now.Claims.EmailVerified || !w.SignsIn("eve", "gravel tandem oboe") {
+	if now, err := w.Store.User(t.Context(), u.ID); err != nil || !now.Claims.EmailVerified ||
+		!w.SignsIn("eve", "gravel tandem oboe") {
 		t.Errorf("%v", err)
 	}
 	if p := w.Browser().Open(link); p.StatusCode != http.StatusGone {

@@ -129,7 +129,8 @@ func TestAForgottenPasswordIsResetByTheLinkOfAMail(t *testing.T) {
 	}
 	href := regexp.MustCompile(`id="login-forgot" href="([^"]*)"`).FindStringSubmatch(p.Body)[1]
 	p = b.Open(href)
-	if p = b.Submit(p, "forgot-submit", url.Values{"username": {"alice"}}); !p.Has("forgot-sent") || !strings.Contains(p.Body, "30 minutes") {
+	if p = b.Submit(p, "forgot-submit", url.Values{"username": {"alice"}}); !p.Has("forgot-sent") ||
+		!strings.Contains(p.Body, "30 minutes") {
 		t.Fatalf("%d %s", p.StatusCode, p.Body)
 	}
 	if back := b.Open(regexp.MustCompile(`id="forgot-back"[^>]* href="([^"]*)"`).FindStringSubmatch(p.Body)[1]); !back.Has("login-page") || !strings.Contains(back.Body, "App web") {

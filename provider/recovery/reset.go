@@ -48,7 +48,8 @@ func (p *Pages) Finish(w http.ResponseWriter, r *http.Request) error {
 
 // words are the words of the page that a link of the purpose opens.
 var words = map[string]string{
-	storage.LinkReset: templates.ResetForgotten, storage.LinkInvite: templates.ResetInvited, storage.LinkLostReady: templates.ResetLost,
+	storage.LinkReset: templates.ResetForgotten, storage.LinkInvite: templates.ResetInvited,
+	storage.LinkLostReady: templates.ResetLost,
 }
 
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, purpose string) error {
@@ -62,13 +63,15 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, purpose string) err
 	return p.renderReset(w, r, http.StatusOK, purpose, user, templates.Reset{})
 }
 
-func (p *Pages) renderReset(w http.ResponseWriter, r *http.Request, status int, purpose string, user storage.User, page templates.Reset) error {
+func (p *Pages) renderReset(w http.ResponseWriter, r *http.Request, status int, purpose string, user storage.User,
+	page templates.Reset) error {
 	browser, err := p.Web.Browser(w, r)
 	if err != nil {
 		return err
 	}
 	web.SetReader(r, user.Claims.Locale, user.Claims.Zoneinfo)
-	page.Words, page.Person, page.Action, page.MinLength = words[purpose], web.Person(user), p.Web.Path+letters.Paths[purpose], p.Passwords.Least()
+	page.Words, page.Person, page.Action, page.MinLength = words[purpose], web.Person(user),
+		p.Web.Path+letters.Paths[purpose], p.Passwords.Least()
 	page.CSRF = p.Web.CSRF(browser, p.Letters.CSRF(r, purpose))
 	return p.Web.Render(w, r, status, page)
 }

@@ -59,8 +59,10 @@ const perSite = 4
 // New makes Endpoints. Discovery answers once Announce was called.
 func New(cfg Config) *Endpoints {
 	return &Endpoints{
-		Config: cfg, limit: web.NewLimit(cfg.RegistrationsPerHour, time.Hour), sites: web.NewLimit(perSite*cfg.RegistrationsPerHour, time.Hour),
-		logos: outbound.NewCache[picture](outbound.CacheConfig{Fresh: logoFor, Keep: oldLogoFor, Cooldown: noLogoFor, Most: maxLogos, Patience: logoPatience}),
+		Config: cfg, limit: web.NewLimit(cfg.RegistrationsPerHour, time.Hour),
+		sites: web.NewLimit(perSite*cfg.RegistrationsPerHour, time.Hour),
+		logos: outbound.NewCache[picture](outbound.CacheConfig{Fresh: logoFor, Keep: oldLogoFor, Cooldown: noLogoFor,
+			Most: maxLogos, Patience: logoPatience}),
 	}
 }
 

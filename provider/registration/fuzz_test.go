@@ -14,7 +14,8 @@ func FuzzLogoType(f *testing.F) {
 	f.Add([]byte("GIF89a<html>"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		kind := logoType(body)
-		if seen := http.DetectContentType(body); kind != "" && !strings.HasPrefix(seen, "image/") && seen != "application/octet-stream" {
+		if seen := http.DetectContentType(body); kind != "" && !strings.HasPrefix(seen, "image/") &&
+			seen != "application/octet-stream" {
 			t.Errorf("served as %s, and seen as %s", kind, seen)
 		}
 	})

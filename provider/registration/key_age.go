@@ -18,7 +18,8 @@ type KeyAges struct {
 	now  func() time.Time
 }
 
-var keyAge = prometheus.NewDesc("latchkey_signing_key_age_seconds", "Time since the key in use began to sign, by algorithm.", []string{"alg"}, nil)
+var keyAge = prometheus.NewDesc("latchkey_signing_key_age_seconds",
+	"Time since the key in use began to sign, by algorithm.", []string{"alg"}, nil)
 
 // Describe is for the registry.
 func (k KeyAges) Describe(out chan<- *prometheus.Desc) { out <- keyAge }
@@ -27,6 +28,7 @@ func (k KeyAges) Describe(out chan<- *prometheus.Desc) { out <- keyAge }
 func (k KeyAges) Collect(out chan<- prometheus.Metric) {
 	now := k.now()
 	for _, key := range k.ring.Signing() {
-		out <- prometheus.MustNewConstMetric(keyAge, prometheus.GaugeValue, now.Sub(key.SignsFrom).Seconds(), key.Algorithm)
+		out <- prometheus.MustNewConstMetric(keyAge, prometheus.GaugeValue, now.Sub(key.SignsFrom).Seconds(),
+			key.Algorithm)
 	}
 }

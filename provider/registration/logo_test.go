@@ -56,20 +56,25 @@ func TestLogosAreServedFromHere(t *testing.T) {
 	}))
 	t.Cleanup(other.Close)
 	w := providertest.New(t)
-	for path, want := range map[string]string{"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp",
-		"svg": "", "html": "", "riff": "", "large": "", "empty": "", "moved": "", "nothing": ""} {
+	for path, want := range map[string]string{"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif",
+		"webp": "image/webp",
+		"svg":  "", "html": "", "riff": "", "large": "", "empty": "", "moved": "", "nothing": ""} {
 		c := w.Picture(path, other.URL+"/"+path)
 		calls.Store(0)
 		for range 3 {
 			p := w.Fetch("/logo/" + c.ID)
 			h := p.Header
-			if h.Get("Content-Security-Policy") != "default-src 'none'; sandbox" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Set-Cookie") != "" || h.Get("Access-Control-Allow-Origin") != "" {
+			if h.Get("Content-Security-Policy") != "default-src 'none'; sandbox" ||
+				h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Set-Cookie") != "" ||
+				h.Get("Access-Control-Allow-Origin") != "" {
 				t.Errorf("%s: %v", path, h)
 			}
-			if want == "" && (p.StatusCode != 404 || h.Get("Content-Type") != "application/json" || strings.Contains(p.Body, "alert") || h.Get("Cache-Control") != "no-store") {
+			if want == "" && (p.StatusCode != 404 || h.Get("Content-Type") != "application/json" ||
+				strings.Contains(p.Body, "alert") || h.Get("Cache-Control") != "no-store") {
 				t.Errorf("%s: %d %v %q", path, p.StatusCode, h, p.Body)
 			}
-			if want != "" && (p.StatusCode != 200 || h.Get("Content-Type") != want || h.Get("Cache-Control") != "public, max-age=3600") {
+			if want != "" && (p.StatusCode != 200 || h.Get("Content-Type") != want ||
+				h.Get("Cache-Control") != "public, max-age=3600") {
 				t.Errorf("%s: %d %v", path, p.StatusCode, h)
 			}
 		}
@@ -97,7 +102,11 @@ func TestLogosAreServedFromHere(t *testing.T) {
 func TestLogosOfNobody(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
-	canary := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { calls.Add(1); _, _ = rw.Write([]byte(pngPicture)) }))
+	canary := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter,
+		r *http.Request) {
+		calls.Add(1)
+		_, _ = rw.Write([]byte(pngPicture))
+	}))
 	t.Cleanup(canary.Close)
 	w := providertest.New(t, func(c *provider.Config) { c.Outbound = outbound.New(outbound.Config{}) })
 	w.AddClient("without")

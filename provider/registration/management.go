@@ -63,7 +63,8 @@ func (ep *Endpoints) Update(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, admin.ErrNotFound):
 		return web.Challenge(w, errRegistrationToken(err))
 	case errors.Is(err, admin.ErrConflict):
-		return oauth.Errorf(oauth.InvalidRequest, "the registration was changed by another request at the same time; read it and try again").Because(err).WithStatus(http.StatusConflict)
+		return oauth.Errorf(oauth.InvalidRequest,
+			"the registration was changed by another request at the same time; read it and try again").Because(err).WithStatus(http.StatusConflict)
 	case err != nil:
 		return fmt.Errorf("update registered client: %w", err)
 	}
@@ -113,11 +114,13 @@ func (ep *Endpoints) manages(r *http.Request) (client clients.Client, token stri
 }
 
 func errRegistrationToken(cause error) error {
-	return oauth.Errorf(oauth.InvalidToken, "the registration access token does not belong to a client at this address").Because(cause)
+	return oauth.Errorf(oauth.InvalidToken,
+		"the registration access token does not belong to a client at this address").Because(cause)
 }
 
 func errDisabledClient() error {
-	return oauth.Errorf(oauth.AccessDenied, "an administrator has disabled this client; its registration cannot be changed")
+	return oauth.Errorf(oauth.AccessDenied,
+		"an administrator has disabled this client; its registration cannot be changed")
 }
 
 // checkIdentity insists that an update names the client that it is for, and its secret if it names
@@ -125,14 +128,16 @@ func errDisabledClient() error {
 func (ep *Endpoints) checkIdentity(client clients.Client, rest map[string]json.RawMessage) (secret string, err error) {
 	var id string
 	if raw, ok := rest["client_id"]; !ok || json.Unmarshal(raw, &id) != nil || id != client.ID {
-		return "", oauth.Errorf(oauth.InvalidClientMetadata, "client_id must be there and be the client's own; it cannot be changed (RFC 7592 section 2.2)")
+		return "", oauth.Errorf(oauth.InvalidClientMetadata,
+			"client_id must be there and be the client's own; it cannot be changed (RFC 7592 section 2.2)")
 	}
 	raw, ok := rest["client_secret"]
 	if !ok || string(raw) == "null" {
 		return "", nil
 	}
 	if json.Unmarshal(raw, &secret) != nil || !ep.Secrets.Check(client, secret, ep.Web.Now()) {
-		return "", oauth.Errorf(oauth.InvalidClientMetadata, "client_secret must be the client's own; it cannot be chosen or changed (RFC 7592 section 2.2)")
+		return "", oauth.Errorf(oauth.InvalidClientMetadata,
+			"client_secret must be the client's own; it cannot be chosen or changed (RFC 7592 section 2.2)")
 	}
 	return secret, nil
 }

@@ -19,13 +19,16 @@ func TestManagementNeedsTheClientsOwnToken(t *testing.T) {
 	x, _ := w.Registered(goodMetadata)
 	y, _ := w.Registered(goodMetadata)
 	w.AddClient("web-a")
-	if err := w.Store.CreateToken(context.Background(), storage.Token{Hash: storage.Hash("access"), Kind: storage.TokenAccess, ClientID: x.Str("client_id"), ExpiresAt: w.Now().AddDate(1, 0, 0)}); err != nil {
+	if err := w.Store.CreateToken(context.Background(), storage.Token{Hash: storage.Hash("access"),
+		Kind: storage.TokenAccess, ClientID: x.Str("client_id"), ExpiresAt: w.Now().AddDate(1, 0, 0)}); err != nil {
 		t.Fatal(err)
 	}
 	at := x.Str("registration_client_uri")
 	for name, c := range map[string]struct{ target, token string }{
-		"none": {at, ""}, "another client's": {at, y.Str("registration_access_token")}, "the secret": {at, x.Str("client_secret")}, "an access token": {at, "access"},
-		"an initial access token": {at, w.InitialToken()}, "nonsense": {at, "nonsense"}, "the hash": {at, storage.Hash(x.Str("registration_access_token"))},
+		"none": {at, ""}, "another client's": {at, y.Str("registration_access_token")},
+		"the secret": {at, x.Str("client_secret")}, "an access token": {at, "access"},
+		"an initial access token": {at, w.InitialToken()}, "nonsense": {at, "nonsense"},
+		"the hash":                 {at, storage.Hash(x.Str("registration_access_token"))},
 		"an unknown client":        {w.Issuer + "/register/nobody", x.Str("registration_access_token")},
 		"an administrator's":       {w.Issuer + "/register/web-a", x.Str("registration_access_token")},
 		"an administrator's, none": {w.Issuer + "/register/web-a", ""},
@@ -36,7 +39,9 @@ func TestManagementNeedsTheClientsOwnToken(t *testing.T) {
 				body = goodMetadata.with(object{"client_id": x.Str("client_id"), "client_name": "changed"})
 			}
 			a := w.Json(method, c.target, c.token, body)
-			if code := a.Str("error"); a.StatusCode != 401 || code != "invalid_token" && c.token != "" || code != "" && c.token == "" || !strings.HasPrefix(a.Header.Get("WWW-Authenticate"), "Bearer ") || a.Header.Get("Cache-Control") != "no-store" {
+			if code := a.Str("error"); a.StatusCode != 401 || code != "invalid_token" && c.token != "" || code != "" &&
+				c.token == "" || !strings.HasPrefix(a.Header.Get("WWW-Authenticate"), "Bearer ") ||
+				a.Header.Get("Cache-Control") != "no-store" {
 				t.Errorf("%s by %s: %d %v %v", method, name, a.StatusCode, a.JSON, a.Header)
 			}
 		}
@@ -44,7 +49,8 @@ func TestManagementNeedsTheClientsOwnToken(t *testing.T) {
 	if a := w.Json("GET", at+"?access_token="+x.Str("registration_access_token"), "", nil); a.StatusCode < 400 {
 		t.Errorf("in the URL: %d", a.StatusCode)
 	}
-	if a := w.Json("POST", at, x.Str("registration_access_token"), goodMetadata); a.StatusCode != http.StatusMethodNotAllowed {
+	if a := w.Json("POST", at, x.Str("registration_access_token"),
+		goodMetadata); a.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d", a.StatusCode)
 	}
 	// Nothing has changed, and the right token works.
@@ -59,8 +65,10 @@ func TestReadingARegistrationTellsWhatIsRegistered(t *testing.T) {
 	w := providertest.New(t, openRegistration)
 	made, _ := w.Registered(goodMetadata.with(object{"initiate_login_uri": "https://a.test/start"}))
 	a := w.Json("GET", made.Str("registration_client_uri"), made.Str("registration_access_token"), nil)
-	want := object(made.JSON).with(object{"client_secret": nil, "client_secret_expires_at": nil}) // only the hash is kept
-	if a.StatusCode != 200 || !reflect.DeepEqual(object(a.JSON), want) || a.Header.Get("Content-Type") != "application/json" {
+	// only the hash is kept
+	want := object(made.JSON).with(object{"client_secret": nil, "client_secret_expires_at": nil})
+	if a.StatusCode != 200 || !reflect.DeepEqual(object(a.JSON), want) ||
+		a.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("%d\ngot  %v\nwant %v", a.StatusCode, a.JSON, want)
 	}
 }
@@ -68,23 +76,29 @@ func TestReadingARegistrationTellsWhatIsRegistered(t *testing.T) {
 func TestUpdateReplacesWhatTheClientSaysOfItself(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t, openRegistration)
-	made, before := w.Registered(goodMetadata.with(object{"policy_uri": "https://p.test", "contacts": []string{"a@a.test"}}))
+	made, before := w.Registered(goodMetadata.with(object{"policy_uri": "https://p.test",
+		"contacts": []string{"a@a.test"}}))
 	before.AllowedGroups, before.ClaimsInIDToken = []string{"staff"}, true // an administrator decided
 	if err := w.Store.UpdateClient(context.Background(), before); err != nil {
 		t.Fatal(err)
 	}
 	w.Clock.Advance(1e9)
 	at, token := made.Str("registration_client_uri"), made.Str("registration_access_token")
-	a := w.Json("PUT", at, token, object{"client_id": before.ID, "client_secret": made.Str("client_secret"), "redirect_uris": []string{"https://a.test/new"}, "client_name": "Renamed", "skip_consent": true, "allowed_groups": []string{}})
-	if a.StatusCode != 200 || a.Str("client_name") != "Renamed" || a.JSON["policy_uri"] != nil || a.Str("registration_access_token") != token || a.Str("client_id") != before.ID {
+	a := w.Json("PUT", at, token, object{"client_id": before.ID, "client_secret": made.Str("client_secret"),
+		"redirect_uris": []string{"https://a.test/new"}, "client_name": "Renamed", "skip_consent": true,
+		"allowed_groups": []string{}})
+	if a.StatusCode != 200 || a.Str("client_name") != "Renamed" || a.JSON["policy_uri"] != nil ||
+		a.Str("registration_access_token") != token || a.Str("client_id") != before.ID {
 		t.Fatalf("%d %v", a.StatusCode, a.JSON)
 	}
 	after, err := w.Store.Client(context.Background(), before.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if after.PolicyURI != "" || after.Contacts != nil || after.RedirectURIs[0] != "https://a.test/new" || after.CORSOrigins[0] != "https://a.test" || !after.CreatedAt.Equal(before.CreatedAt) ||
-		!after.UpdatedAt.After(before.UpdatedAt) || !after.Dynamic || after.SkipConsent || !reflect.DeepEqual(after.AllowedGroups, []string{"staff"}) || !after.ClaimsInIDToken {
+	if after.PolicyURI != "" || after.Contacts != nil || after.RedirectURIs[0] != "https://a.test/new" ||
+		after.CORSOrigins[0] != "https://a.test" || !after.CreatedAt.Equal(before.CreatedAt) ||
+		!after.UpdatedAt.After(before.UpdatedAt) || !after.Dynamic || after.SkipConsent ||
+		!reflect.DeepEqual(after.AllowedGroups, []string{"staff"}) || !after.ClaimsInIDToken {
 		t.Errorf("stored %+v", after)
 	}
 	if !w.ClientAuth.Secrets.Check(after, made.Str("client_secret"), w.Now()) {
@@ -111,7 +125,8 @@ func TestWhatAnAdministratorDecidedSurvivesAnUpdate(t *testing.T) {
 	a := w.Json("PUT", made.Str("registration_client_uri"), made.Str("registration_access_token"),
 		goodMetadata.with(object{"client_id": c.ID, "client_name": "Renamed"}))
 	got, err := w.Store.Client(ctx, c.ID)
-	if a.StatusCode != 200 || err != nil || got.ClientName != "Renamed" || got.WithoutPKCE || got.LegacyAssertionAudience || len(got.AllowedGroups) != 1 {
+	if a.StatusCode != 200 || err != nil || got.ClientName != "Renamed" || got.WithoutPKCE ||
+		got.LegacyAssertionAudience || len(got.AllowedGroups) != 1 {
 		t.Errorf("%d %v %+v %v", a.StatusCode, a.JSON, got, err)
 	}
 }
@@ -126,24 +141,33 @@ func TestUpdateIsCheckedAsRegistrationIs(t *testing.T) {
 		status int
 		code   string
 	}{
-		"no client_id":            {goodMetadata, 400, "invalid_client_metadata"},
-		"another client_id":       {good.with(object{"client_id": "web-a"}), 400, "invalid_client_metadata"},
-		"client_id no string":     {good.with(object{"client_id": []string{before.ID}}), 400, "invalid_client_metadata"},
-		"another secret":          {good.with(object{"client_secret": "mine-mine-mine-mine-mine"}), 400, "invalid_client_metadata"},
-		"secret no string":        {good.with(object{"client_secret": 1}), 400, "invalid_client_metadata"},
-		"empty secret":            {good.with(object{"client_secret": ""}), 400, "invalid_client_metadata"},
-		"redirect URI":            {good.with(object{"redirect_uris": []string{"javascript:x"}}), 400, "invalid_redirect_uri"},
-		"client_credentials":      {good.with(object{"grant_types": []string{"client_credentials"}}), 400, "invalid_client_metadata"},
-		"alg none":                {good.with(object{"id_token_signed_response_alg": "none"}), 400, "invalid_client_metadata"},
-		"scope":                   {good.with(object{"scope": "admin"}), 400, "invalid_client_metadata"},
-		"sector":                  {good.with(object{"sector_identifier_uri": w.Issuer + "/nothing"}), 400, "invalid_client_metadata"},
-		"software statement":      {good.with(object{"software_statement": "x"}), 400, "unapproved_software_statement"},
-		"a list":                  {"[]", 400, "invalid_client_metadata"},
-		"nothing":                 {"{}", 400, "invalid_client_metadata"},
-		"too large":               {strings.Repeat(" ", 100<<10), 413, "invalid_request"},
-		"strings for lists":       {good.with(object{"redirect_uris": "https://a.test/cb"}), 400, "invalid_client_metadata"},
-		"keys in two places":      {good.with(object{"jwks": json.RawMessage(testClientJWKS), "jwks_uri": "https://a.test/k"}), 400, "invalid_client_metadata"},
-		"addresses that are ours": {good.with(object{"jwks_uri": "https://10.0.0.1/k"}), 400, "invalid_client_metadata"},
+		"no client_id":      {goodMetadata, 400, "invalid_client_metadata"},
+		"another client_id": {good.with(object{"client_id": "web-a"}), 400, "invalid_client_metadata"},
+		"client_id no string": {good.with(object{"client_id": []string{before.ID}}), 400,
+			"invalid_client_metadata"},
+		"another secret": {good.with(object{"client_secret": "mine-mine-mine-mine-mine"}), 400,
+			"invalid_client_metadata"},
+		"secret no string": {good.with(object{"client_secret": 1}), 400, "invalid_client_metadata"},
+		"empty secret":     {good.with(object{"client_secret": ""}), 400, "invalid_client_metadata"},
+		"redirect URI": {good.with(object{"redirect_uris": []string{"javascript:x"}}), 400,
+			"invalid_redirect_uri"},
+		"client_credentials": {good.with(object{"grant_types": []string{"client_credentials"}}), 400,
+			"invalid_client_metadata"},
+		"alg none": {good.with(object{"id_token_signed_response_alg": "none"}), 400,
+			"invalid_client_metadata"},
+		"scope": {good.with(object{"scope": "admin"}), 400, "invalid_client_metadata"},
+		"sector": {good.with(object{"sector_identifier_uri": w.Issuer + "/nothing"}), 400,
+			"invalid_client_metadata"},
+		"software statement": {good.with(object{"software_statement": "x"}), 400, "unapproved_software_statement"},
+		"a list":             {"[]", 400, "invalid_client_metadata"},
+		"nothing":            {"{}", 400, "invalid_client_metadata"},
+		"too large":          {strings.Repeat(" ", 100<<10), 413, "invalid_request"},
+		"strings for lists": {good.with(object{"redirect_uris": "https://a.test/cb"}), 400,
+			"invalid_client_metadata"},
+		"keys in two places": {good.with(object{"jwks": json.RawMessage(testClientJWKS),
+			"jwks_uri": "https://a.test/k"}), 400, "invalid_client_metadata"},
+		"addresses that are ours": {good.with(object{"jwks_uri": "https://10.0.0.1/k"}), 400,
+			"invalid_client_metadata"},
 	} {
 		a := w.Json("PUT", made.Str("registration_client_uri"), made.Str("registration_access_token"), c.body)
 		if a.StatusCode != c.status || a.Str("error") != c.code {
@@ -175,24 +199,29 @@ func TestSecretsFollowTheWayToAuthenticate(t *testing.T) {
 	}
 	a, stored := update(object{"token_endpoint_auth_method": "client_secret_basic"})
 	first := a.Str("client_secret")
-	if first == "" || !w.ClientAuth.Secrets.Check(stored, first, w.Now()) || !stored.WithoutPKCE || stored.Type != clients.TypeWeb || a.JSON["client_secret_expires_at"] != float64(0) {
+	if first == "" || !w.ClientAuth.Secrets.Check(stored, first, w.Now()) || !stored.WithoutPKCE ||
+		stored.Type != clients.TypeWeb || a.JSON["client_secret_expires_at"] != float64(0) {
 		t.Errorf("from none to basic: %v", a.JSON)
 	}
 	a, stored = update(object{"token_endpoint_auth_method": "client_secret_jwt"})
 	second := a.Str("client_secret")
-	if plain, err := w.Sealer.Open(stored.SealedSecret, clients.SealedSecretData(c.ID)); second == "" || second == first || err != nil || string(plain) != second || w.ClientAuth.Secrets.Check(stored, first, w.Now()) {
+	if plain, err := w.Sealer.Open(stored.SealedSecret, clients.SealedSecretData(c.ID)); second == "" ||
+		second == first || err != nil || string(plain) != second || w.ClientAuth.Secrets.Check(stored, first, w.Now()) {
 		t.Errorf("from basic to jwt without the secret: %v %v", a.JSON, err)
 	}
 	a, stored = update(object{"token_endpoint_auth_method": "client_secret_post"})
-	if a.Str("client_secret") != "" || stored.SealedSecret != nil || !w.ClientAuth.Secrets.Check(stored, second, w.Now()) {
+	if a.Str("client_secret") != "" || stored.SealedSecret != nil || !w.ClientAuth.Secrets.Check(stored, second,
+		w.Now()) {
 		t.Errorf("from jwt to post: %v", a.JSON)
 	}
 	a, stored = update(object{"token_endpoint_auth_method": "client_secret_jwt", "client_secret": second})
-	if plain, err := w.Sealer.Open(stored.SealedSecret, clients.SealedSecretData(c.ID)); err != nil || string(plain) != second || a.Str("client_secret") != second {
+	if plain, err := w.Sealer.Open(stored.SealedSecret, clients.SealedSecretData(c.ID)); err != nil ||
+		string(plain) != second || a.Str("client_secret") != second {
 		t.Errorf("from post to jwt with the secret: %v %v", a.JSON, err)
 	}
 	a, stored = update(object{"token_endpoint_auth_method": "none"})
-	if a.Str("client_secret") != "" || stored.SecretHash != nil || stored.SealedSecret != nil || stored.WithoutPKCE || !stored.RequiresPKCE() {
+	if a.Str("client_secret") != "" || stored.SecretHash != nil || stored.SealedSecret != nil || stored.WithoutPKCE ||
+		!stored.RequiresPKCE() {
 		t.Errorf("to none: %v %+v", a.JSON, stored)
 	}
 }
@@ -206,7 +235,8 @@ func TestADisabledClientStaysDisabled(t *testing.T) {
 		t.Fatal(err)
 	}
 	at, token := made.Str("registration_client_uri"), made.Str("registration_access_token")
-	for method, body := range map[string]any{"PUT": goodMetadata.with(object{"client_id": c.ID, "disabled": false, "token_endpoint_auth_method": "client_secret_jwt"}), "DELETE": nil} {
+	for method, body := range map[string]any{"PUT": goodMetadata.with(object{"client_id": c.ID, "disabled": false,
+		"token_endpoint_auth_method": "client_secret_jwt"}), "DELETE": nil} {
 		if a := w.Json(method, at, token, body); a.StatusCode != 403 || a.Str("error") != "access_denied" {
 			t.Errorf("%s: %d %v", method, a.StatusCode, a.JSON)
 		}
@@ -225,11 +255,13 @@ func TestADeletedClientIsGone(t *testing.T) {
 	w := providertest.New(t, openRegistration)
 	made, c := w.Registered(goodMetadata)
 	at, token := made.Str("registration_client_uri"), made.Str("registration_access_token")
-	if a := w.Json("DELETE", at, token, nil); a.StatusCode != http.StatusNoContent || a.Header.Get("Cache-Control") != "no-store" {
+	if a := w.Json("DELETE", at, token, nil); a.StatusCode != http.StatusNoContent ||
+		a.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %v", a.StatusCode, a.JSON)
 	}
 	for _, method := range []string{"GET", "PUT", "DELETE"} {
-		if a := w.Json(method, at, token, goodMetadata.with(object{"client_id": c.ID})); a.StatusCode != 401 || a.Str("error") != "invalid_token" {
+		if a := w.Json(method, at, token, goodMetadata.with(object{"client_id": c.ID})); a.StatusCode != 401 ||
+			a.Str("error") != "invalid_token" {
 			t.Errorf("%s: %d %v", method, a.StatusCode, a.JSON)
 		}
 	}
@@ -261,7 +293,8 @@ func TestRegistrationIsInTheAuditLog(t *testing.T) {
 		t.Fatalf("%+v", events)
 	}
 	for _, e := range events {
-		if e.Actor.Kind != storage.ActorClient || e.Outcome != storage.OutcomeDone || e.Address != "127.0.0.1" || e.RequestID == "" {
+		if e.Actor.Kind != storage.ActorClient || e.Outcome != storage.OutcomeDone || e.Address != "127.0.0.1" ||
+			e.RequestID == "" {
 			t.Errorf("%+v", e)
 		}
 		if text := string(e.Before) + string(e.After); strings.Contains(text, secret) || strings.Contains(text, token) {

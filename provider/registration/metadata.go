@@ -31,22 +31,23 @@ type Metadata struct {
 	ClaimsSupported        []string `json:"claims_supported"`
 	UILocalesSupported     []string `json:"ui_locales_supported"`
 
-	IDTokenSigningAlgs         []string `json:"id_token_signing_alg_values_supported"`
-	IDTokenEncryptionAlgs      []string `json:"id_token_encryption_alg_values_supported"`
-	IDTokenEncryptionEncs      []string `json:"id_token_encryption_enc_values_supported"`
-	UserinfoSigningAlgs        []string `json:"userinfo_signing_alg_values_supported"`
-	UserinfoEncryptionAlgs     []string `json:"userinfo_encryption_alg_values_supported"`
-	UserinfoEncryptionEncs     []string `json:"userinfo_encryption_enc_values_supported"`
-	RequestObjectSigningAlgs   []string `json:"request_object_signing_alg_values_supported"`
-	RequestObjectEncryptAlgs   []string `json:"request_object_encryption_alg_values_supported"`
-	RequestObjectEncryptEncs   []string `json:"request_object_encryption_enc_values_supported"`
-	TokenAuthMethods           []string `json:"token_endpoint_auth_methods_supported"`
-	TokenAuthSigningAlgs       []string `json:"token_endpoint_auth_signing_alg_values_supported"`
-	RevocationAuthMethods      []string `json:"revocation_endpoint_auth_methods_supported"`
-	RevocationAuthSigningAlgs  []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
-	IntrospectAuthMethods      []string `json:"introspection_endpoint_auth_methods_supported"`
-	IntrospectAuthSigningAlgs  []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
-	CodeChallengeMethods       []string `json:"code_challenge_methods_supported"`               // RFC 7636 §6.2: S256 only
+	IDTokenSigningAlgs        []string `json:"id_token_signing_alg_values_supported"`
+	IDTokenEncryptionAlgs     []string `json:"id_token_encryption_alg_values_supported"`
+	IDTokenEncryptionEncs     []string `json:"id_token_encryption_enc_values_supported"`
+	UserinfoSigningAlgs       []string `json:"userinfo_signing_alg_values_supported"`
+	UserinfoEncryptionAlgs    []string `json:"userinfo_encryption_alg_values_supported"`
+	UserinfoEncryptionEncs    []string `json:"userinfo_encryption_enc_values_supported"`
+	RequestObjectSigningAlgs  []string `json:"request_object_signing_alg_values_supported"`
+	RequestObjectEncryptAlgs  []string `json:"request_object_encryption_alg_values_supported"`
+	RequestObjectEncryptEncs  []string `json:"request_object_encryption_enc_values_supported"`
+	TokenAuthMethods          []string `json:"token_endpoint_auth_methods_supported"`
+	TokenAuthSigningAlgs      []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+	RevocationAuthMethods     []string `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAuthSigningAlgs []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	IntrospectAuthMethods     []string `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectAuthSigningAlgs []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	// RFC 7636 §6.2: S256 only
+	CodeChallengeMethods       []string `json:"code_challenge_methods_supported"`
 	IssInAuthorizationResponse bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
 
 	ClaimsParameter               bool `json:"claims_parameter_supported"`
@@ -85,7 +86,8 @@ func (ep *Endpoints) describe() Metadata {
 		signing, requests = append(signing, "none"), append(requests, "none")
 	}
 	assertions := slices.Concat(keys.AcceptedSigningAlgorithms, keys.HMACAlgorithms)
-	confidential := slices.DeleteFunc(slices.Clone(clients.AuthMethods), func(m string) bool { return m == oauth.AuthNone })
+	confidential := slices.DeleteFunc(slices.Clone(clients.AuthMethods),
+		func(m string) bool { return m == oauth.AuthNone })
 	prompts := []string{"none", "login", "consent", "select_account"}
 	if ep.OffersSignUp {
 		prompts = append(prompts, oauth.PromptCreate)
@@ -100,19 +102,24 @@ func (ep *Endpoints) describe() Metadata {
 		PromptValuesSupported:  prompts,
 		DisplayValuesSupported: []string{"page"},
 		ClaimTypesSupported:    []string{"normal"},
-		ClaimsSupported:        append([]string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr"}, oauth.Claims()...),
-		UILocalesSupported:     ep.Web.Templates.Locales(),
+		ClaimsSupported: append([]string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr"},
+			oauth.Claims()...),
+		UILocalesSupported: ep.Web.Templates.Locales(),
 
-		IDTokenSigningAlgs: signing, IDTokenEncryptionAlgs: keys.EncryptionAlgorithms, IDTokenEncryptionEncs: keys.ContentEncryptionAlgorithms,
-		UserinfoSigningAlgs: keys.SigningAlgorithms, UserinfoEncryptionAlgs: keys.EncryptionAlgorithms, UserinfoEncryptionEncs: keys.ContentEncryptionAlgorithms,
-		RequestObjectSigningAlgs: requests, RequestObjectEncryptAlgs: keys.EncryptionAlgorithms, RequestObjectEncryptEncs: keys.ContentEncryptionAlgorithms,
-		TokenAuthMethods: clients.AuthMethods, TokenAuthSigningAlgs: assertions,
+		IDTokenSigningAlgs: signing, IDTokenEncryptionAlgs: keys.EncryptionAlgorithms,
+		IDTokenEncryptionEncs: keys.ContentEncryptionAlgorithms,
+		UserinfoSigningAlgs:   keys.SigningAlgorithms, UserinfoEncryptionAlgs: keys.EncryptionAlgorithms,
+		UserinfoEncryptionEncs:   keys.ContentEncryptionAlgorithms,
+		RequestObjectSigningAlgs: requests, RequestObjectEncryptAlgs: keys.EncryptionAlgorithms,
+		RequestObjectEncryptEncs: keys.ContentEncryptionAlgorithms,
+		TokenAuthMethods:         clients.AuthMethods, TokenAuthSigningAlgs: assertions,
 		RevocationAuthMethods: clients.AuthMethods, RevocationAuthSigningAlgs: assertions,
 		IntrospectAuthMethods: confidential, IntrospectAuthSigningAlgs: assertions,
 		CodeChallengeMethods: []string{"S256"}, IssInAuthorizationResponse: true,
 
 		ClaimsParameter: true, RequestParameter: true, RequestURIParameter: true, RequireRequestURIRegistration: true,
-		BackchannelLogout: true, BackchannelLogoutSession: true, FrontchannelLogout: true, FrontchannelLogoutSession: true,
+		BackchannelLogout: true, BackchannelLogoutSession: true, FrontchannelLogout: true,
+		FrontchannelLogoutSession: true,
 	}
 	return m
 }

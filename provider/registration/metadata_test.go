@@ -48,24 +48,30 @@ func TestDiscovery(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t, openRegistration)
 	p := w.Fetch("/.well-known/openid-configuration")
-	if p.StatusCode != 200 || p.Header.Get("Content-Type") != "application/json" || p.Header.Get("Access-Control-Allow-Origin") != "*" ||
-		p.Header.Get("Access-Control-Allow-Credentials") != "" || p.Header.Get("Cache-Control") != "public, max-age=3600" || p.Header.Get("X-Content-Type-Options") != "nosniff" {
+	if p.StatusCode != 200 || p.Header.Get("Content-Type") != "application/json" ||
+		p.Header.Get("Access-Control-Allow-Origin") != "*" ||
+		p.Header.Get("Access-Control-Allow-Credentials") != "" ||
+		p.Header.Get("Cache-Control") != "public, max-age=3600" ||
+		p.Header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("%d %v", p.StatusCode, p.Header)
 	}
 	var indented bytes.Buffer
-	if err := json.Indent(&indented, []byte(strings.ReplaceAll(p.Body, w.Issuer, "https://id.example.com")), "", "  "); err != nil {
+	if err := json.Indent(&indented, []byte(strings.ReplaceAll(p.Body, w.Issuer, "https://id.example.com")), "",
+		"  "); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "openid-configuration.json", append(indented.Bytes(), '\n'))
 
 	t.Run("RFC 8414 §3 the other address says the same", func(t *testing.T) {
-		if q := w.Fetch("/.well-known/oauth-authorization-server"); q.Body != p.Body || q.Header.Get("ETag") != p.Header.Get("ETag") {
+		if q := w.Fetch("/.well-known/oauth-authorization-server"); q.Body != p.Body ||
+			q.Header.Get("ETag") != p.Header.Get("ETag") {
 			t.Error("the two documents differ")
 		}
 	})
 	t.Run("whoever has it is told so", func(t *testing.T) {
 		etag := p.Header.Get("ETag")
-		if q := w.Fetch("/.well-known/openid-configuration", "If-None-Match", etag); q.StatusCode != http.StatusNotModified || q.Body != "" || q.Header.Get("ETag") != etag {
+		if q := w.Fetch("/.well-known/openid-configuration", "If-None-Match",
+			etag); q.StatusCode != http.StatusNotModified || q.Body != "" || q.Header.Get("ETag") != etag {
 			t.Errorf("%d %q", q.StatusCode, q.Body)
 		}
 		if q := w.Fetch("/.well-known/openid-configuration", "If-None-Match", `"other"`); q.StatusCode != 200 {
@@ -79,7 +85,8 @@ func TestDiscovery(t *testing.T) {
 		}
 		r, _ = http.NewRequest("OPTIONS", w.Issuer+"/jwks", nil)
 		r.Header.Set("Origin", "https://spa.test")
-		if q := w.Browser().Do(r); q.StatusCode != 204 || q.Header.Get("Access-Control-Allow-Origin") != "*" || q.Header.Get("Access-Control-Allow-Credentials") != "" {
+		if q := w.Browser().Do(r); q.StatusCode != 204 || q.Header.Get("Access-Control-Allow-Origin") != "*" ||
+			q.Header.Get("Access-Control-Allow-Credentials") != "" {
 			t.Errorf("OPTIONS: %d %v", q.StatusCode, q.Header)
 		}
 		r, _ = http.NewRequest("POST", w.Issuer+"/.well-known/openid-configuration", nil)
@@ -88,9 +95,12 @@ func TestDiscovery(t *testing.T) {
 		}
 	})
 	t.Run("nothing in the request has a part in it", func(t *testing.T) {
-		for _, h := range [][]string{{"Host", "evil.test"}, {"X-Forwarded-Host", "evil.test"}, {"X-Forwarded-Proto", "https"}, {"Forwarded", "host=evil.test;proto=https"},
-			{"X-Original-Host", "evil.test"}, {"X-Forwarded-Prefix", "/evil"}, {"Accept-Language", "de"}, {"Origin", "https://evil.test"}} {
-			if q := w.Fetch("/.well-known/openid-configuration", h...); q.StatusCode < 300 && q.Body != p.Body || strings.Contains(q.Body, "evil") {
+		for _, h := range [][]string{{"Host", "evil.test"}, {"X-Forwarded-Host", "evil.test"},
+			{"X-Forwarded-Proto", "https"}, {"Forwarded", "host=evil.test;proto=https"},
+			{"X-Original-Host", "evil.test"}, {"X-Forwarded-Prefix", "/evil"}, {"Accept-Language", "de"},
+			{"Origin", "https://evil.test"}} {
+			if q := w.Fetch("/.well-known/openid-configuration", h...); q.StatusCode < 300 && q.Body != p.Body ||
+				strings.Contains(q.Body, "evil") {
 				t.Errorf("%v: %d", h, q.StatusCode)
 			}
 		}
@@ -103,7 +113,8 @@ func TestDiscovery(t *testing.T) {
 		n := 0
 		for name, v := range m {
 			target, ok := v.(string)
-			if !ok || name == "issuer" || !strings.HasSuffix(name, "_endpoint") && !strings.HasSuffix(name, "_uri") && !strings.HasSuffix(name, "_iframe") {
+			if !ok || name == "issuer" || !strings.HasSuffix(name, "_endpoint") && !strings.HasSuffix(name, "_uri") &&
+				!strings.HasSuffix(name, "_iframe") {
 				continue
 			}
 			n++
@@ -139,12 +150,14 @@ func TestDiscoveryFollowsTheConfiguration(t *testing.T) {
 		return metadataOf(t, w.Fetch("/.well-known/openid-configuration").Body)
 	}
 	m := read()
-	if m.Addresses["registration_endpoint"] != "" || slices.Contains(m.IDTokenSigningAlgs, "none") || slices.Contains(m.RequestObjectSigningAlgs, "none") || slices.Contains(m.UserinfoSigningAlgs, "none") ||
+	if m.Addresses["registration_endpoint"] != "" || slices.Contains(m.IDTokenSigningAlgs, "none") ||
+		slices.Contains(m.RequestObjectSigningAlgs, "none") || slices.Contains(m.UserinfoSigningAlgs, "none") ||
 		slices.Contains(m.TokenAuthSigningAlgs, "none") {
 		t.Errorf("the safe default: %+v", m)
 	}
 	m = read(openRegistration, func(c *provider.Config) { c.InsecureAllowNone = true })
-	if m.Addresses["registration_endpoint"] == "" || !slices.Contains(m.IDTokenSigningAlgs, "none") || !slices.Contains(m.RequestObjectSigningAlgs, "none") || slices.Contains(m.TokenAuthSigningAlgs, "none") {
+	if m.Addresses["registration_endpoint"] == "" || !slices.Contains(m.IDTokenSigningAlgs, "none") ||
+		!slices.Contains(m.RequestObjectSigningAlgs, "none") || slices.Contains(m.TokenAuthSigningAlgs, "none") {
 		t.Errorf("for certification: %+v", m)
 	}
 	if slices.Contains(keys.SigningAlgorithms, "none") || slices.Contains(keys.AcceptedSigningAlgorithms, "none") {
@@ -158,14 +171,17 @@ func TestDiscoveryFollowsTheConfiguration(t *testing.T) {
 func TestIssuerWithAPath(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t, openRegistration, func(c *provider.Config) { c.Issuer += "/id" })
-	for _, at := range []string{"/id/.well-known/openid-configuration", "/.well-known/openid-configuration/id", "/.well-known/oauth-authorization-server/id", "/id/.well-known/oauth-authorization-server"} {
+	for _, at := range []string{"/id/.well-known/openid-configuration", "/.well-known/openid-configuration/id",
+		"/.well-known/oauth-authorization-server/id", "/id/.well-known/oauth-authorization-server"} {
 		p := w.Fetch(at)
 		m := metadataOf(t, p.Body)
-		if p.StatusCode != 200 || m.Issuer != w.Issuer || m.Addresses["jwks_uri"] != w.Issuer+"/jwks" || !strings.HasSuffix(m.Issuer, "/id") {
+		if p.StatusCode != 200 || m.Issuer != w.Issuer || m.Addresses["jwks_uri"] != w.Issuer+"/jwks" ||
+			!strings.HasSuffix(m.Issuer, "/id") {
 			t.Errorf("%s: %d %+v", at, p.StatusCode, m)
 		}
 	}
-	for _, at := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/ID/.well-known/openid-configuration", "/.well-known/openid-configuration/ID",
+	for _, at := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server",
+		"/ID/.well-known/openid-configuration", "/.well-known/openid-configuration/ID",
 		"/.well-known/openid-configuration/id2", "/other/.well-known/openid-configuration", "/jwks"} {
 		if p := w.Fetch(at); p.StatusCode != http.StatusNotFound {
 			t.Errorf("%s: %d", at, p.StatusCode)
@@ -178,7 +194,8 @@ func TestIssuerWithAPath(t *testing.T) {
 	if a.StatusCode != 201 || a.Str("registration_client_uri") != w.Issuer+"/register/"+a.Str("client_id") {
 		t.Fatalf("%d %v", a.StatusCode, a.JSON)
 	}
-	if b := w.Json("GET", a.Str("registration_client_uri"), a.Str("registration_access_token"), nil); b.StatusCode != 200 {
+	if b := w.Json("GET", a.Str("registration_client_uri"), a.Str("registration_access_token"),
+		nil); b.StatusCode != 200 {
 		t.Errorf("%d %v", b.StatusCode, b.JSON)
 	}
 }
@@ -186,13 +203,16 @@ func TestIssuerWithAPath(t *testing.T) {
 func TestPublishedKeysArePublic(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
-	for _, need := range [][2]string{{keys.UseSignature, "ES256"}, {keys.UseSignature, "EdDSA"}, {keys.UseEncryption, "RSA-OAEP-256"}, {keys.UseEncryption, "ECDH-ES"}} {
+	for _, need := range [][2]string{{keys.UseSignature, "ES256"}, {keys.UseSignature, "EdDSA"},
+		{keys.UseEncryption, "RSA-OAEP-256"}, {keys.UseEncryption, "ECDH-ES"}} {
 		if err := w.Keys.EnsureAlgorithm(t.Context(), need[0], need[1]); err != nil {
 			t.Fatal(err)
 		}
 	}
 	p := w.Fetch("/jwks")
-	if p.StatusCode != 200 || p.Header.Get("Content-Type") != "application/json" || p.Header.Get("Access-Control-Allow-Origin") != "*" || !regexp.MustCompile(`^public, max-age=[1-9][0-9]*$`).MatchString(p.Header.Get("Cache-Control")) {
+	if p.StatusCode != 200 || p.Header.Get("Content-Type") != "application/json" ||
+		p.Header.Get("Access-Control-Allow-Origin") != "*" ||
+		!regexp.MustCompile(`^public, max-age=[1-9][0-9]*$`).MatchString(p.Header.Get("Cache-Control")) {
 		t.Errorf("%d %v", p.StatusCode, p.Header)
 	}
 	var set struct{ Keys []map[string]any }
@@ -206,7 +226,8 @@ func TestPublishedKeysArePublic(t *testing.T) {
 				t.Errorf("key %v has %s", k["kid"], private)
 			}
 		}
-		if k["kty"] == "oct" || k["kid"] == nil || k["use"] == nil || k["use"] == "sig" && k["alg"] == nil || kids[k["kid"]] {
+		if k["kty"] == "oct" || k["kid"] == nil || k["use"] == nil || k["use"] == "sig" && k["alg"] == nil ||
+			kids[k["kid"]] {
 			t.Errorf("key %v", k)
 		}
 		kids[k["kid"]], algs[k["alg"]] = true, true
@@ -221,7 +242,10 @@ func TestPublishedKeysArePublic(t *testing.T) {
 
 func TestWebFingerNamesTheIssuerOfEverybodyAlike(t *testing.T) {
 	t.Parallel()
-	w := providertest.New(t, func(c *provider.Config) { c.Issuer = "http://id.example.localhost:" + strings.Split(c.Issuer, ":")[2] })
+	w := providertest.New(t, func(c *provider.Config) {
+		c.Issuer = "http://id.example.localhost:" +
+			strings.Split(c.Issuer, ":")[2]
+	})
 	w.AddUser("alice")
 	ask := func(query string) providertest.Page {
 		resp, err := http.Get("http://127.0.0.1:" + w.Web.Base.Port() + "/.well-known/webfinger?" + query)
@@ -236,21 +260,29 @@ func TestWebFingerNamesTheIssuerOfEverybodyAlike(t *testing.T) {
 		return providertest.Page{Response: resp, Body: string(body)}
 	}
 	rel := "&rel=" + url.QueryEscape(registration.IssuerRelation)
-	alice, nobody := ask("resource=acct:alice@id.example.localhost"+rel), ask("resource=acct:nobody@id.example.localhost"+rel)
-	if alice.StatusCode != 200 || nobody.StatusCode != 200 || strings.ReplaceAll(alice.Body, "alice", "nobody") != nobody.Body ||
-		alice.Header.Get("Content-Type") != "application/jrd+json" || alice.Header.Get("Access-Control-Allow-Origin") != "*" {
+	alice, nobody := ask("resource=acct:alice@id.example.localhost"+rel),
+		ask("resource=acct:nobody@id.example.localhost"+rel)
+	if alice.StatusCode != 200 || nobody.StatusCode != 200 || strings.ReplaceAll(alice.Body, "alice",
+		"nobody") != nobody.Body ||
+		alice.Header.Get("Content-Type") != "application/jrd+json" ||
+		alice.Header.Get("Access-Control-Allow-Origin") != "*" {
 		t.Errorf("%d %s\n%d %s %v", alice.StatusCode, alice.Body, nobody.StatusCode, nobody.Body, alice.Header)
 	}
 	if want := `{"subject":"acct:alice@id.example.localhost","links":[{"rel":"http://openid.net/specs/connect/1.0/issuer","href":"` + w.Issuer + `"}]}`; alice.Body != want {
 		t.Errorf("got  %s\nwant %s", alice.Body, want)
 	}
 	for query, status := range map[string]int{
-		"resource=acct:a@id.example.localhost": 200, "resource=acct:a@ID.Example.localhost": 200, "resource=acct:a@example.localhost": 200, "resource=https://id.example.localhost/a": 200,
+		"resource=acct:a@id.example.localhost": 200, "resource=acct:a@ID.Example.localhost": 200,
+		"resource=acct:a@example.localhost": 200, "resource=https://id.example.localhost/a": 200,
 		"resource=https://id.example.localhost:8443/a": 200, "resource=acct%3Aa%2540b@example.localhost": 200,
-		"resource=acct:a@evil.test": 404, "resource=acct:a@xexample.localhost": 404, "resource=acct:a@evil.id.example.localhost": 404, "resource=https://evil.test/a": 404,
-		"": 400, "resource=": 400, "resource=a": 400, "resource=alice@id.example.localhost": 400, "resource=acct:@id.example.localhost": 400, "resource=acct:a@": 400, "resource=acct:a": 400,
-		"resource=acct:a@b/c@id.example.localhost": 400, "resource=http://id.example.localhost/a": 400, "resource=https:///a": 400, "resource=acct:a%0a@id.example.localhost": 400,
-		"resource=acct:a@id.example.localhost&resource=acct:b@id.example.localhost": 400, "resource=%zz": 400, "resource=acct:a@id.example.localhost:x": 400,
+		"resource=acct:a@evil.test": 404, "resource=acct:a@xexample.localhost": 404,
+		"resource=acct:a@evil.id.example.localhost": 404, "resource=https://evil.test/a": 404,
+		"": 400, "resource=": 400, "resource=a": 400, "resource=alice@id.example.localhost": 400,
+		"resource=acct:@id.example.localhost": 400, "resource=acct:a@": 400, "resource=acct:a": 400,
+		"resource=acct:a@b/c@id.example.localhost": 400, "resource=http://id.example.localhost/a": 400,
+		"resource=https:///a": 400, "resource=acct:a%0a@id.example.localhost": 400,
+		"resource=acct:a@id.example.localhost&resource=acct:b@id.example.localhost": 400, "resource=%zz": 400,
+		"resource=acct:a@id.example.localhost:x": 400,
 	} {
 		if p := ask(query); p.StatusCode != status {
 			t.Errorf("%s: %d, want %d: %s", query, p.StatusCode, status, p.Body)

@@ -15,15 +15,18 @@ func TestAClientIsRegisteredForThePartOfItsMetadataThatIsKnown(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t, openRegistration)
 	a, c := w.Registered(object{"redirect_uris": []string{"https://a.test/cb"}, "scope": "openid mcp:tools email",
-		"grant_types": []string{"authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"}})
-	if !slices.Equal(c.GrantTypes, []string{"authorization_code", "refresh_token"}) || c.Scope != "openid email" || a.Str("scope") != "openid email" {
+		"grant_types": []string{"authorization_code", "refresh_token", "client_credentials",
+			"urn:ietf:params:oauth:grant-type:jwt-bearer"}})
+	if !slices.Equal(c.GrantTypes, []string{"authorization_code", "refresh_token"}) || c.Scope != "openid email" ||
+		a.Str("scope") != "openid email" {
 		t.Errorf("RFC 7591 §3.2.1: %v", a.JSON)
 	}
 }
 
 func TestAnApplicationWithAddressesOnADeviceAloneIsNative(t *testing.T) {
 	t.Parallel()
-	for _, uris := range [][]string{{"com.example.app:/cb"}, {"http://127.0.0.1:3334/cb", "http://localhost:3334/cb"}, {"http://[::1]/cb"}} {
+	for _, uris := range [][]string{{"com.example.app:/cb"}, {"http://127.0.0.1:3334/cb", "http://localhost:3334/cb"},
+		{"http://[::1]/cb"}} {
 		if got := registration.Completed(clients.Metadata{RedirectURIs: uris}, false).ApplicationType; got != "native" {
 			t.Errorf("%v: %q", uris, got)
 		}
@@ -33,7 +36,8 @@ func TestAnApplicationWithAddressesOnADeviceAloneIsNative(t *testing.T) {
 			t.Errorf("%v: %q", uris, got)
 		}
 	}
-	if got := registration.Completed(clients.Metadata{RedirectURIs: []string{"http://localhost/cb"}}, true).ApplicationType; got != "" {
+	if got := registration.Completed(clients.Metadata{RedirectURIs: []string{"http://localhost/cb"}},
+		true).ApplicationType; got != "" {
 		t.Errorf("on a provider for development: %q", got)
 	}
 }

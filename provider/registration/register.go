@@ -25,10 +25,11 @@ const maxRegistration = 64 << 10 // bytes of a request
 
 // registration is a client as it is told to itself (RFC 7591 §3.2.1, RFC 7592 §3).
 type registration struct {
-	ClientID                string `json:"client_id"`
-	ClientIDIssuedAt        int64  `json:"client_id_issued_at"` // seconds since 1970
-	ClientSecret            string `json:"client_secret,omitempty"`
-	ClientSecretExpiresAt   *int64 `json:"client_secret_expires_at,omitempty"` // seconds since 1970; 0: never. There whenever ClientSecret is
+	ClientID         string `json:"client_id"`
+	ClientIDIssuedAt int64  `json:"client_id_issued_at"` // seconds since 1970
+	ClientSecret     string `json:"client_secret,omitempty"`
+	// seconds since 1970; 0: never. There whenever ClientSecret is
+	ClientSecretExpiresAt   *int64 `json:"client_secret_expires_at,omitempty"`
 	RegistrationAccessToken string `json:"registration_access_token"`
 	RegistrationClientURI   string `json:"registration_client_uri"`
 	clients.Metadata
@@ -37,7 +38,8 @@ type registration struct {
 func (ep *Endpoints) registration(client clients.Client, secret, token string) registration {
 	out := registration{
 		ClientID: client.ID, ClientIDIssuedAt: client.CreatedAt.Unix(), ClientSecret: secret,
-		RegistrationAccessToken: token, RegistrationClientURI: ep.Web.URL("/register/" + url.PathEscape(client.ID)), Metadata: client.Metadata,
+		RegistrationAccessToken: token, RegistrationClientURI: ep.Web.URL("/register/" + url.PathEscape(client.ID)),
+		Metadata: client.Metadata,
 	}
 	if secret != "" {
 		out.ClientSecretExpiresAt = new(int64)
@@ -58,7 +60,8 @@ func (ep *Endpoints) Register(w http.ResponseWriter, r *http.Request) error {
 	token := storage.Random()
 	client := dynamicClient(clients.Client{}, completed(metadata, ep.loopback()))
 	if len(ep.Resources) > 0 {
-		client.Audience = append([]string{ep.Web.Issuer}, ep.Resources...) // the first one is for requests that name none
+		// the first one is for requests that name none
+		client.Audience = append([]string{ep.Web.Issuer}, ep.Resources...)
 	}
 	client.RegistrationTokenHash = storage.Hash(token)
 	if ep.UnusedFor > 0 {
@@ -69,7 +72,8 @@ func (ep *Endpoints) Register(w http.ResponseWriter, r *http.Request) error {
 		Check: func(_ context.Context, c clients.Client) error {
 			if wait := ep.count(ep.Web.ClientAddress(r)); wait > 0 {
 				w.Header().Set("Retry-After", strconv.FormatInt(int64(wait/time.Second)+1, 10))
-				return oauth.Errorf(oauth.TemporarilyUnavailable, "too many registrations from this address; try again later").WithStatus(http.StatusTooManyRequests)
+				return oauth.Errorf(oauth.TemporarilyUnavailable,
+					"too many registrations from this address; try again later").WithStatus(http.StatusTooManyRequests)
 			}
 			return ep.checkAddresses(c)
 		},
@@ -135,7 +139,8 @@ func (ep *Endpoints) mayRegister(r *http.Request) (string, error) {
 }
 
 func errInitialToken(cause error) error {
-	return oauth.Errorf(oauth.InvalidToken, "the initial access token is unknown, used up or expired; ask the administrator of this provider for one").Because(cause)
+	return oauth.Errorf(oauth.InvalidToken,
+		"the initial access token is unknown, used up or expired; ask the administrator of this provider for one").Because(cause)
 }
 
 // readMetadata reads the body of a registration or update: JSON of a bounded size, strict types,
@@ -143,14 +148,17 @@ func errInitialToken(cause error) error {
 // rest is what is not client metadata.
 func readMetadata(r *http.Request) (m clients.Metadata, rest map[string]json.RawMessage, err error) {
 	mediatype, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if cs := params["charset"]; err != nil || mediatype != "application/json" || cs != "" && !strings.EqualFold(cs, "utf-8") {
-		return m, nil, oauth.Errorf(oauth.InvalidRequest, "Content-Type must be application/json").WithStatus(http.StatusUnsupportedMediaType)
+	if cs := params["charset"]; err != nil || mediatype != "application/json" || cs != "" &&
+		!strings.EqualFold(cs, "utf-8") {
+		return m, nil, oauth.Errorf(oauth.InvalidRequest,
+			"Content-Type must be application/json").WithStatus(http.StatusUnsupportedMediaType)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxRegistration))
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return m, nil, oauth.Errorf(oauth.InvalidRequest, "the body is larger than %d bytes", maxRegistration).WithStatus(http.StatusRequestEntityTooLarge)
+			return m, nil, oauth.Errorf(oauth.InvalidRequest, "the body is larger than %d bytes",
+				maxRegistration).WithStatus(http.StatusRequestEntityTooLarge)
 		}
 		return m, nil, oauth.Errorf(oauth.InvalidRequest, "the body could not be read").Because(err)
 	}
@@ -158,7 +166,8 @@ func readMetadata(r *http.Request) (m clients.Metadata, rest map[string]json.Raw
 		return m, nil, err
 	}
 	if s, ok := rest["software_statement"]; ok && string(s) != "null" {
-		return m, nil, oauth.Errorf(oauth.UnapprovedSoftwareStatement, "this provider trusts nobody's software statements; leave software_statement out")
+		return m, nil, oauth.Errorf(oauth.UnapprovedSoftwareStatement,
+			"this provider trusts nobody's software statements; leave software_statement out")
 	}
 	return m, rest, nil
 }
@@ -208,7 +217,8 @@ func dynamicClient(before clients.Client, m clients.Metadata) clients.Client {
 // policy is what a client may register by itself.
 func (ep *Endpoints) policy() clients.Policy {
 	return clients.Policy{
-		Dynamic: true, AllowHTTPLoopback: ep.loopback(), AllowNone: ep.InsecureAllowNone, GrantTypes: ep.GrantTypes, KnownScopes: oauth.Scopes,
+		Dynamic: true, AllowHTTPLoopback: ep.loopback(), AllowNone: ep.InsecureAllowNone, GrantTypes: ep.GrantTypes,
+		KnownScopes: oauth.Scopes,
 	}
 }
 
@@ -230,7 +240,8 @@ func (ep *Endpoints) loopback() bool {
 // checkAddresses looks at the addresses that the provider will call for the client, as far as that
 // can be seen without calling.
 func (ep *Endpoints) checkAddresses(client clients.Client) error {
-	addresses := [][2]string{{"jwks_uri", client.JWKSURI}, {"sector_identifier_uri", client.SectorIdentifierURI}, {"backchannel_logout_uri", client.BackchannelLogoutURI}}
+	addresses := [][2]string{{"jwks_uri", client.JWKSURI}, {"sector_identifier_uri", client.SectorIdentifierURI},
+		{"backchannel_logout_uri", client.BackchannelLogoutURI}}
 	for _, u := range client.RequestURIs {
 		addresses = append(addresses, [2]string{"request_uris", u})
 	}
@@ -242,7 +253,8 @@ func (ep *Endpoints) checkAddresses(client clients.Client) error {
 			continue
 		}
 		if err := ep.Outbound.Check(a[1]); err != nil {
-			return oauth.Errorf(oauth.InvalidClientMetadata, "%s must be an https address that this provider may call", a[0]).Because(err)
+			return oauth.Errorf(oauth.InvalidClientMetadata, "%s must be an https address that this provider may call",
+				a[0]).Because(err)
 		}
 	}
 	return nil

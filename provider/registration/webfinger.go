@@ -20,15 +20,18 @@ const issuerRelation = "http://openid.net/specs/connect/1.0/issuer"
 func (ep *Endpoints) Webfinger(w http.ResponseWriter, r *http.Request) error {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil || len(query["resource"]) != 1 || query.Get("resource") == "" {
-		return oauth.Errorf(oauth.InvalidRequest, "send resource once, such as resource=acct:somebody@%s", ep.Web.Base.Hostname())
+		return oauth.Errorf(oauth.InvalidRequest, "send resource once, such as resource=acct:somebody@%s",
+			ep.Web.Base.Hostname())
 	}
 	resource := query.Get("resource")
 	host, ok := accountHost(resource)
 	if !ok {
-		return oauth.Errorf(oauth.InvalidRequest, "resource must look like acct:somebody@%s or https://%s/somebody", ep.Web.Base.Hostname(), ep.Web.Base.Hostname())
+		return oauth.Errorf(oauth.InvalidRequest, "resource must look like acct:somebody@%s or https://%s/somebody",
+			ep.Web.Base.Hostname(), ep.Web.Base.Hostname())
 	}
 	if ours := strings.ToLower(ep.Web.Base.Hostname()); host != ours && !strings.HasSuffix(ours, "."+host) {
-		return oauth.Errorf(oauth.InvalidRequest, "this provider is not responsible for that host").WithStatus(http.StatusNotFound)
+		return oauth.Errorf(oauth.InvalidRequest,
+			"this provider is not responsible for that host").WithStatus(http.StatusNotFound)
 	}
 	type link struct {
 		Rel  string `json:"rel"`

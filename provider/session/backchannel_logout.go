@@ -21,17 +21,20 @@ import (
 )
 
 const (
-	logoutAttempt     = 5 * time.Second        // one application may take so long to answer
-	logoutLease       = 30 * time.Second       // nobody else tries the same delivery for so long; more than an attempt and its bookkeeping
-	logoutParallel    = 16                     // attempts at a time, per instance
-	logoutGiveUp      = 24 * time.Hour         // after which an application is not tried any more
-	logoutBackoffMax  = time.Hour              // between two attempts
-	logoutRefusalsMax = 5                      // attempts, when the application answers that it will not
-	logoutTokenTTL    = 2 * time.Minute        // Back-Channel Logout §2.4: preferably at most two minutes
-	lapsedPoll        = time.Minute            // how often sessions that ran out are looked for
-	logoutPoll        = 2 * time.Second        // how often an idle instance looks for what became due, or was left by another
-	logoutPatience    = 2 * time.Second        // how long a person waits for their applications before the page goes on without them
-	logoutLook        = 200 * time.Millisecond // how often the waiting page looks for what another instance delivered
+	logoutAttempt = 5 * time.Second // one application may take so long to answer
+	// nobody else tries the same delivery for so long; more than an attempt and its bookkeeping
+	logoutLease       = 30 * time.Second
+	logoutParallel    = 16              // attempts at a time, per instance
+	logoutGiveUp      = 24 * time.Hour  // after which an application is not tried any more
+	logoutBackoffMax  = time.Hour       // between two attempts
+	logoutRefusalsMax = 5               // attempts, when the application answers that it will not
+	logoutTokenTTL    = 2 * time.Minute // Back-Channel Logout §2.4: preferably at most two minutes
+	lapsedPoll        = time.Minute     // how often sessions that ran out are looked for
+	// how often an idle instance looks for what became due, or was left by another
+	logoutPoll = 2 * time.Second
+	// how long a person waits for their applications before the page goes on without them
+	logoutPatience = 2 * time.Second
+	logoutLook     = 200 * time.Millisecond // how often the waiting page looks for what another instance delivered
 )
 
 // backchannelLogoutEvent is the one member of a logout token's events claim
@@ -76,7 +79,8 @@ func (s *logoutSignals) next() <-chan struct{} {
 // scheduleLogout stores one delivery for every application that wants to hear by the back channel
 // of the end of the session, and says whether there was one already. The identifier of a delivery
 // follows from session and client, so that a session that is ended twice at once is announced once.
-func (ss *Sessions) scheduleLogout(ctx context.Context, session storage.Session, reached []clients.Client, now time.Time) (had bool, err error) {
+func (ss *Sessions) scheduleLogout(ctx context.Context, session storage.Session, reached []clients.Client,
+	now time.Time) (had bool, err error) {
 	var due []storage.LogoutDelivery
 	for _, c := range reached {
 		if c.BackchannelLogoutURI == "" {
@@ -84,7 +88,8 @@ func (ss *Sessions) scheduleLogout(ctx context.Context, session storage.Session,
 		}
 		due = append(due, storage.LogoutDelivery{
 			ID: session.ID + "." + storage.Hash(c.ID)[:22], LogoutID: session.ID, ClientID: c.ID, SessionID: session.ID,
-			Subject: ss.Grants.Subject(c, session.UserID), NextAt: now, ExpiresAt: now.Add(logoutGiveUp), CreatedAt: now,
+			Subject: ss.Grants.Subject(c, session.UserID), NextAt: now, ExpiresAt: now.Add(logoutGiveUp),
+			CreatedAt: now,
 		})
 	}
 	// All at once, so that the store can write them together.
@@ -223,7 +228,8 @@ func (ss *Sessions) deliver(ctx context.Context, d storage.LogoutDelivery) {
 	case errors.Is(err, errSessionGoesOn), errors.Is(err, outbound.ErrForbidden), refused(status):
 		again = d.Attempts < logoutRefusalsMax
 	}
-	attrs := []slog.Attr{slog.String("client_id", d.ClientID), slog.String("sid", d.SessionID), slog.Int("attempt", d.Attempts)}
+	attrs := []slog.Attr{slog.String("client_id", d.ClientID), slog.String("sid", d.SessionID),
+		slog.Int("attempt", d.Attempts)}
 	if err != nil {
 		d.LastError, d.NextAt = web.Clip(outbound.Cause(err).Error(), 500), d.ExpiresAt
 		if again {
@@ -285,7 +291,8 @@ func (ss *Sessions) attemptLogout(ctx context.Context, d storage.LogoutDelivery)
 // rather than cannot just now. It is asked a few times more, because what answers may be in the
 // middle of being replaced.
 func refused(status int) bool {
-	return status >= 400 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooEarly && status != http.StatusTooManyRequests
+	return status >= 400 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooEarly &&
+		status != http.StatusTooManyRequests
 }
 
 // logoutBackoff is how long to wait after so many attempts: 2 s, 4 s, 8 s … 1 h.

@@ -71,7 +71,8 @@ func TestLogoutToken(t *testing.T) {
 		delete(wantAlg, aud)
 		events, _ := claims["events"].(map[string]any)
 		event, ok := events["http://schemas.openid.net/event/backchannel-logout"].(map[string]any)
-		if claims["iss"] != w.Issuer || claims["sub"] != "sub-alice" || claims["sid"] != s.ID || len(events) != 1 || !ok || len(event) != 0 {
+		if claims["iss"] != w.Issuer || claims["sub"] != "sub-alice" || claims["sid"] != s.ID || len(events) != 1 ||
+			!ok || len(event) != 0 {
 			t.Errorf("%v", claims)
 		}
 		if _, has := claims["nonce"]; has {
@@ -110,34 +111,36 @@ func TestLogoutToken(t *testing.T) {
 func TestLogoutDelivery(t *testing.T) {
 	t.Parallel()
 
-	t.Run("Back-Channel Logout §2.5 an application that fails is tried again, also after a restart", func(t *testing.T) {
-		t.Parallel()
-		w := providertest.New(t)
-		rp := providertest.NewRelyingParty(t)
-		rp.Answers(status(http.StatusServiceUnavailable))
-		id := w.SignedOutOf(w.AddUser("alice"), w.AddClient("shop", rp.Hears))
-		w.DeliverDue()
-		if d := w.Delivery(id); d.Attempts != 1 || d.LastError == "" || !d.NextAt.Equal(w.Web.Now().Add(2*time.Second)) {
-			t.Fatalf("%+v", d)
-		}
-		if n := w.DeliverDue(); n != 0 {
-			t.Fatal("tried again at once")
-		}
-		rp.Answers(status(http.StatusNoContent))
-		restarted := w.Again()
-		w.Clock.Advance(2 * time.Second)
-		if n := restarted.DeliverDue(); n != 1 || len(rp.Heard()) != 2 || w.Delivery(id).DeliveredAt.IsZero() {
-			t.Fatalf("%d attempts, %d heard", n, len(rp.Heard()))
-		}
-		first, second := providertest.ClaimsOf(t, rp.Heard()[0]), providertest.ClaimsOf(t, rp.Heard()[1])
-		if first["jti"] == second["jti"] || first["iat"] == second["iat"] {
-			t.Error("the same token was sent twice")
-		}
-		w.Clock.Advance(time.Hour)
-		if restarted.DeliverDue() != 0 || w.DeliverDue() != 0 {
-			t.Error("told again although it was told")
-		}
-	})
+	t.Run("Back-Channel Logout §2.5 an application that fails is tried again, also after a restart",
+		func(t *testing.T) {
+			t.Parallel()
+			w := providertest.New(t)
+			rp := providertest.NewRelyingParty(t)
+			rp.Answers(status(http.StatusServiceUnavailable))
+			id := w.SignedOutOf(w.AddUser("alice"), w.AddClient("shop", rp.Hears))
+			w.DeliverDue()
+			if d := w.Delivery(id); d.Attempts != 1 || d.LastError == "" ||
+				!d.NextAt.Equal(w.Web.Now().Add(2*time.Second)) {
+				t.Fatalf("%+v", d)
+			}
+			if n := w.DeliverDue(); n != 0 {
+				t.Fatal("tried again at once")
+			}
+			rp.Answers(status(http.StatusNoContent))
+			restarted := w.Again()
+			w.Clock.Advance(2 * time.Second)
+			if n := restarted.DeliverDue(); n != 1 || len(rp.Heard()) != 2 || w.Delivery(id).DeliveredAt.IsZero() {
+				t.Fatalf("%d attempts, %d heard", n, len(rp.Heard()))
+			}
+			first, second := providertest.ClaimsOf(t, rp.Heard()[0]), providertest.ClaimsOf(t, rp.Heard()[1])
+			if first["jti"] == second["jti"] || first["iat"] == second["iat"] {
+				t.Error("the same token was sent twice")
+			}
+			w.Clock.Advance(time.Hour)
+			if restarted.DeliverDue() != 0 || w.DeliverDue() != 0 {
+				t.Error("told again although it was told")
+			}
+		})
 
 	t.Run("what a crash left in the middle of an attempt is taken up when its lease has run out", func(t *testing.T) {
 		t.Parallel()
@@ -169,7 +172,8 @@ func TestLogoutDelivery(t *testing.T) {
 				w.DeliverDue()
 				w.Clock.Advance(session.LogoutBackoffMax)
 			}
-			if n, gone := len(rp.Heard()), session.GivenUp(w.Delivery(id), w.Web.Now()); code != 501 && (n != 5 || !gone) || code == 501 && (n != 12 || gone) {
+			if n, gone := len(rp.Heard()), session.GivenUp(w.Delivery(id), w.Web.Now()); code != 501 &&
+				(n != 5 || !gone) || code == 501 && (n != 12 || gone) {
 				t.Errorf("%d: asked %d times, given up: %v", code, n, gone)
 			}
 		}
@@ -192,7 +196,8 @@ func TestLogoutDelivery(t *testing.T) {
 			}
 			w.Clock.Advance(pause)
 		}
-		if since := w.Web.Now().Sub(begun); since < session.LogoutGiveUp || since > session.LogoutGiveUp+session.LogoutBackoffMax || !session.GivenUp(w.Delivery(id), w.Web.Now()) {
+		if since := w.Web.Now().Sub(begun); since < session.LogoutGiveUp ||
+			since > session.LogoutGiveUp+session.LogoutBackoffMax || !session.GivenUp(w.Delivery(id), w.Web.Now()) {
 			t.Errorf("given up after %v", since)
 		}
 		if n := len(rp.Heard()); n < 20 || n > 60 {
@@ -221,7 +226,8 @@ func TestLogoutDelivery(t *testing.T) {
 	t.Run("addresses that we may not call are not called", func(t *testing.T) {
 		t.Parallel()
 		w := providertest.New(t)
-		id := w.SignedOutOf(w.AddUser("alice"), w.AddClient("shop", func(c *clients.Client) { c.BackchannelLogoutURI = "https://169.254.169.254/latest" }))
+		id := w.SignedOutOf(w.AddUser("alice"),
+			w.AddClient("shop", func(c *clients.Client) { c.BackchannelLogoutURI = "https://169.254.169.254/latest" }))
 		for range 10 {
 			w.DeliverDue()
 			w.Clock.Advance(session.LogoutBackoffMax)
@@ -299,12 +305,14 @@ func TestSignOutEverywhere(t *testing.T) {
 		w := providertest.New(t)
 		running(t, w)
 		rp := providertest.NewRelyingParty(t)
-		apps := []clients.Client{w.AddClient("shop", rp.Hears, providertest.SignsOutTo(providertest.OutURI)), w.AddClient("mail", rp.Hears), w.AddClient("wiki", rp.Hears)}
+		apps := []clients.Client{w.AddClient("shop", rp.Hears, providertest.SignsOutTo(providertest.OutURI)),
+			w.AddClient("mail", rp.Hears), w.AddClient("wiki", rp.Hears)}
 		b, s := w.SignedIn(w.AddUser("alice"))
 		for _, c := range apps {
 			w.Granted(s, c)
 		}
-		if got := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, apps[0], nil), "post_logout_redirect_uri", providertest.OutURI)).Header.Get("Location"); got != providertest.OutURI {
+		if got := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, apps[0], nil), "post_logout_redirect_uri",
+			providertest.OutURI)).Header.Get("Location"); got != providertest.OutURI {
 			t.Fatalf("%q", got)
 		}
 		if n := len(rp.Heard()); n != 3 {
@@ -341,7 +349,8 @@ func TestSignOutEverywhere(t *testing.T) {
 			}
 		}
 		cookies := b.Request("/account").Cookies()
-		p := b.Get(providertest.LogoutURL("id_token_hint", idTokens["shop"], "post_logout_redirect_uri", providertest.OutURI, "state", "S"))
+		p := b.Get(providertest.LogoutURL("id_token_hint", idTokens["shop"], "post_logout_redirect_uri",
+			providertest.OutURI, "state", "S"))
 		if got := p.Header.Get("Location"); got != providertest.OutURI+"?state=S" {
 			t.Fatalf("%d %q", p.StatusCode, got)
 		}
@@ -352,7 +361,8 @@ func TestSignOutEverywhere(t *testing.T) {
 		for _, token := range heard {
 			claims := providertest.ClaimsOf(t, token)
 			id := providertest.ClaimsOf(t, idTokens[claims["aud"]])
-			if claims["sid"] == nil || claims["sid"] != id["sid"] || claims["sub"] != id["sub"] || claims["iss"] != id["iss"] {
+			if claims["sid"] == nil || claims["sid"] != id["sid"] || claims["sub"] != id["sub"] ||
+				claims["iss"] != id["iss"] {
 				t.Errorf("logout token %v, ID token %v", claims, id)
 			}
 		}
@@ -383,7 +393,8 @@ func TestSignOutEverywhere(t *testing.T) {
 		w := providertest.New(t)
 		running(t, w)
 		rp := providertest.NewRelyingParty(t)
-		shop, mail := w.AddClient("shop", rp.Hears, providertest.SignsOutTo(providertest.OutURI)), w.AddClient("mail", rp.Hears)
+		shop, mail := w.AddClient("shop", rp.Hears, providertest.SignsOutTo(providertest.OutURI)),
+			w.AddClient("mail", rp.Hears)
 		b, s := w.SignedIn(w.AddUser("alice"))
 		w.Granted(s, shop)
 		w.Granted(s, mail)
@@ -392,7 +403,8 @@ func TestSignOutEverywhere(t *testing.T) {
 		if w.StillSignedIn(b, s) {
 			t.Fatal("the session has not run out")
 		}
-		if got := b.Get(providertest.LogoutURL("id_token_hint", hint, "post_logout_redirect_uri", providertest.OutURI)).Header.Get("Location"); got != providertest.OutURI || len(rp.Heard()) != 2 {
+		if got := b.Get(providertest.LogoutURL("id_token_hint", hint, "post_logout_redirect_uri",
+			providertest.OutURI)).Header.Get("Location"); got != providertest.OutURI || len(rp.Heard()) != 2 {
 			t.Errorf("%q, %d were told", got, len(rp.Heard()))
 		}
 	})
@@ -409,7 +421,8 @@ func TestSignOutEverywhere(t *testing.T) {
 		shop := w.AddClient("shop", rp.Hears, providertest.SignsOutTo(providertest.OutURI))
 		b, s := w.SignedIn(w.AddUser("alice"))
 		w.Granted(s, shop)
-		if got := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri", providertest.OutURI)).Header.Get("Location"); got != providertest.OutURI {
+		if got := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri",
+			providertest.OutURI)).Header.Get("Location"); got != providertest.OutURI {
 			t.Fatalf("%q", got)
 		}
 		if !w.Delivery(s.ID).DeliveredAt.IsZero() || w.StillSignedIn(b, s) {
@@ -420,7 +433,8 @@ func TestSignOutEverywhere(t *testing.T) {
 
 func TestLogoutBackoff(t *testing.T) {
 	t.Parallel()
-	for attempts, want := range map[int]time.Duration{0: 2 * time.Second, 1: 2 * time.Second, 2: 4 * time.Second, 5: 32 * time.Second, 11: 2048 * time.Second, 12: time.Hour, 1000: time.Hour} {
+	for attempts, want := range map[int]time.Duration{0: 2 * time.Second, 1: 2 * time.Second, 2: 4 * time.Second,
+		5: 32 * time.Second, 11: 2048 * time.Second, 12: time.Hour, 1000: time.Hour} {
 		if got := session.LogoutBackoff(attempts); got != want {
 			t.Errorf("after %d attempts: %v, want %v", attempts, got, want)
 		}
@@ -451,7 +465,8 @@ func TestManyApplicationsKeepNobodyWaiting(t *testing.T) {
 		w.Granted(s, w.AddClient(fmt.Sprintf("app%03d", i), rp.Hears))
 	}
 	begun := time.Now()
-	if got := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri", providertest.OutURI)).Header.Get("Location"); got != providertest.OutURI {
+	if got := b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri",
+		providertest.OutURI)).Header.Get("Location"); got != providertest.OutURI {
 		t.Fatalf("%q", got)
 	}
 	if took := time.Since(begun); took > 5*time.Second {

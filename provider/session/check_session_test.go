@@ -21,18 +21,19 @@ import (
 func TestSessionState(t *testing.T) {
 	t.Parallel()
 
-	t.Run("OIDC Session Management §3.2 the value is a hash over client, origin, browser state and salt, and the salt", func(t *testing.T) {
-		t.Parallel()
-		got := session.State("shop", "https://shop.example", "state")
-		hash, salt, ok := strings.Cut(got, ".")
-		sum := sha256.Sum256([]byte("shop https://shop.example state " + salt))
-		if !ok || hash != fmt.Sprintf("%x", sum) || len(salt) < 16 || strings.ContainsAny(got, " ") {
-			t.Errorf("%q", got)
-		}
-		if again := session.State("shop", "https://shop.example", "state"); again == got {
-			t.Error("the salt is always the same, so that applications could compare what they were given")
-		}
-	})
+	t.Run("OIDC Session Management §3.2 the value is a hash over client, origin, browser state and salt, and the salt",
+		func(t *testing.T) {
+			t.Parallel()
+			got := session.State("shop", "https://shop.example", "state")
+			hash, salt, ok := strings.Cut(got, ".")
+			sum := sha256.Sum256([]byte("shop https://shop.example state " + salt))
+			if !ok || hash != fmt.Sprintf("%x", sum) || len(salt) < 16 || strings.ContainsAny(got, " ") {
+				t.Errorf("%q", got)
+			}
+			if again := session.State("shop", "https://shop.example", "state"); again == got {
+				t.Error("the salt is always the same, so that applications could compare what they were given")
+			}
+		})
 
 	t.Run("OIDC Session Management §2 the authorization response carries it for the state in the browser's cookie, and logout replaces that", func(t *testing.T) {
 		t.Parallel()
@@ -50,10 +51,12 @@ func TestSessionState(t *testing.T) {
 		before := inCookie()
 		state := b.Get(w.Request(shop)).Answer().Get("session_state")
 		_, salt, _ := strings.Cut(state, ".")
-		if before == "" || before != s.State || state != session.SaltedSessionState("shop", "https://shop.example", before, salt) {
+		if before == "" || before != s.State || state != session.SaltedSessionState("shop", "https://shop.example",
+			before, salt) {
 			t.Errorf("session_state %q for the state %q", state, before)
 		}
-		b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri", providertest.OutURI))
+		b.Get(providertest.LogoutURL("id_token_hint", w.Hint(s, shop, nil), "post_logout_redirect_uri",
+			providertest.OutURI))
 		if after := inCookie(); after == "" || after == before {
 			t.Errorf("after logout the browser state is %q, before %q", after, before)
 		}
@@ -72,7 +75,8 @@ func TestSessionState(t *testing.T) {
 				t.Errorf("%s: %q, want %q", issuer, got, want)
 			}
 		}
-		if s := (storage.Session{ID: "id", SecretHash: "h", State: storage.ShortID()}); strings.Contains(s.State, s.ID) {
+		if s := (storage.Session{ID: "id", SecretHash: "h", State: storage.ShortID()}); strings.Contains(s.State,
+			s.ID) {
 			t.Error("the browser state tells of the session")
 		}
 	})
@@ -83,16 +87,19 @@ func TestCheckSessionFrame(t *testing.T) {
 	w := providertest.New(t)
 	p := w.Browser().Get("/session")
 	csp := p.Header.Get("Content-Security-Policy")
-	if p.StatusCode != 200 || p.Header.Get("X-Frame-Options") != "" || !strings.Contains(csp, "frame-ancestors *") || !strings.Contains(csp, "default-src 'none'") ||
+	if p.StatusCode != 200 || p.Header.Get("X-Frame-Options") != "" || !strings.Contains(csp, "frame-ancestors *") ||
+		!strings.Contains(csp, "default-src 'none'") ||
 		!strings.Contains(csp, "script-src 'self';") || strings.Contains(csp, "unsafe") || len(p.Cookies()) > 0 {
 		t.Errorf("%d %v", p.StatusCode, p.Header)
 	}
-	if !strings.Contains(p.Header.Get("Cache-Control"), "public, max-age=") || !strings.Contains(p.Body, w.Web.CookieName(session.StateCookie)) {
+	if !strings.Contains(p.Header.Get("Cache-Control"), "public, max-age=") ||
+		!strings.Contains(p.Body, w.Web.CookieName(session.StateCookie)) {
 		t.Errorf("%s\n%s", p.Header.Get("Cache-Control"), p.Body)
 	}
 	for _, path := range []string{"/logout", "/logout/done", "/account", "/nothing"} {
 		p := w.Browser().Get(path)
-		if csp := p.Header.Get("Content-Security-Policy"); p.Header.Get("X-Frame-Options") != "DENY" && p.StatusCode != http.StatusSeeOther || !strings.Contains(csp, "frame-ancestors 'none'") {
+		if csp := p.Header.Get("Content-Security-Policy"); p.Header.Get("X-Frame-Options") != "DENY" &&
+			p.StatusCode != http.StatusSeeOther || !strings.Contains(csp, "frame-ancestors 'none'") {
 			t.Errorf("%s may be framed: %s", path, csp)
 		}
 	}
@@ -137,7 +144,8 @@ func TestFrameAnswersWhatTheResponseSaid(t *testing.T) {
 		{"", "shop " + state, "https://shop.example", "changed"},
 		{cookie, "shop " + state, "https://evil.example", "changed"},
 		{cookie, "mail " + state, "https://shop.example", "changed"},
-		{cookie, long + " " + session.State(long, "https://a.example:8443", s.State), "https://a.example:8443", "unchanged"},
+		{cookie, long + " " + session.State(long, "https://a.example:8443", s.State), "https://a.example:8443",
+			"unchanged"},
 		{cookie, "shop", "https://shop.example", "error"},
 		{cookie, "shop nodot", "https://shop.example", "error"},
 		{cookie, "", "https://shop.example", "error"},
@@ -145,7 +153,8 @@ func TestFrameAnswersWhatTheResponseSaid(t *testing.T) {
 	}
 	for n := range 130 { // every length of the last block
 		id := strings.Repeat("c", n+1)
-		questions = append(questions, question{cookie, id + " " + session.State(id, "https://shop.example", s.State), "https://shop.example", "unchanged"})
+		questions = append(questions, question{cookie, id + " " + session.State(id, "https://shop.example", s.State),
+			"https://shop.example", "unchanged"})
 	}
 	asked, err := json.Marshal(questions)
 	if err != nil {

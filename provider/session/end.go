@@ -25,7 +25,8 @@ func (ss *Sessions) End(ctx context.Context, session storage.Session) (logoutID 
 // endBy is End, where end marks the session as ended: ErrConflict if it is to go on.
 func (ss *Sessions) endBy(ctx context.Context, session storage.Session,
 	end func(ctx context.Context, id string, now time.Time) (storage.Session, error)) (logoutID string, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // who closes the browser now has signed out all the same
+	// who closes the browser now has signed out all the same
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	now := ss.Web.Now()
 	before, err := ss.Reached(ctx, session.ID)
@@ -39,7 +40,8 @@ func (ss *Sessions) endBy(ctx context.Context, session storage.Session,
 	failpoint.At(failpoint.LogoutNoted)
 	defer ss.signals.wake()
 	_, err = end(ctx, session.ID, now)
-	if errors.Is(err, storage.ErrConsumed) || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrConflict) {
+	if errors.Is(err, storage.ErrConsumed) || errors.Is(err, storage.ErrNotFound) ||
+		errors.Is(err, storage.ErrConflict) {
 		return session.ID, nil
 	}
 	if err != nil {
@@ -51,7 +53,8 @@ func (ss *Sessions) endBy(ctx context.Context, session storage.Session,
 			return "", err
 		}
 	}
-	if _, err := ss.Store.RevokeGrants(ctx, storage.GrantFilter{SessionID: session.ID, KeepOffline: true}, now); err != nil {
+	if _, err := ss.Store.RevokeGrants(ctx, storage.GrantFilter{SessionID: session.ID, KeepOffline: true},
+		now); err != nil {
 		return "", fmt.Errorf("revoke grants of session: %w", err)
 	}
 	failpoint.At(failpoint.LogoutRevoked)

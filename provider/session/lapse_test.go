@@ -25,7 +25,8 @@ func TestAClientIsToldOfASignOutHoweverLongAgoItWasReached(t *testing.T) {
 	c, other := w.AddClient("shop", rp.Hears), w.AddClient("mail")
 	b := w.Browser()
 	p := b.Open(w.Request(c))
-	p = b.Follow(b.Submit(p, "login-submit", url.Values{"username": {"alice"}, "password": {providertest.TestPassword}, "remember": {"yes"}}))
+	p = b.Follow(b.Submit(p, "login-submit", url.Values{"username": {"alice"}, "password": {providertest.TestPassword},
+		"remember": {"yes"}}))
 	w.Redeem(c, p.Answer().Get("code"))
 	for range 4 { // days, with a purge on each
 		w.Clock.Advance(24 * time.Hour)
@@ -150,7 +151,8 @@ func TestASignInUnderWayDoesNotSurviveAChangeOfTheAccount(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*testing.T, *providertest.World, storage.User){
 		"another password": func(t *testing.T, w *providertest.World, u storage.User) {
-			hash, err := people.NewHasher(people.Params{Memory: 64, Time: 1, Threads: 1}, 1).Hash(t.Context(), "another password of alice")
+			hash, err := people.NewHasher(people.Params{Memory: 64, Time: 1, Threads: 1}, 1).Hash(t.Context(),
+				"another password of alice")
 			if err == nil {
 				u.PasswordHash = hash
 				err = w.Store.UpdateUser(t.Context(), u)
@@ -177,7 +179,8 @@ func TestASignInUnderWayDoesNotSurviveAChangeOfTheAccount(t *testing.T) {
 			gate := &gatedUsers{}
 			w := providertest.New(t, func(c *provider.Config) {
 				gate.Store = c.Store
-				c.People = &people.Authenticator{Store: gate, Now: c.Now, Hasher: people.NewHasher(people.Params{Memory: 64, Time: 1, Threads: 1}, 4),
+				c.People = &people.Authenticator{Store: gate, Now: c.Now,
+					Hasher:   people.NewHasher(people.Params{Memory: 64, Time: 1, Threads: 1}, 4),
 					Throttle: &people.Throttle{Counters: c.Store, Key: []byte("key")}}
 			})
 			alice := w.AddUser("alice")
@@ -196,7 +199,8 @@ func TestASignInUnderWayDoesNotSurviveAChangeOfTheAccount(t *testing.T) {
 					}
 				})
 			}
-			p := b.Follow(b.Submit(login, "login-submit", url.Values{"username": {"alice"}, "password": {providertest.TestPassword}}))
+			p := b.Follow(b.Submit(login, "login-submit", url.Values{"username": {"alice"},
+				"password": {providertest.TestPassword}}))
 			if p.StatusCode != http.StatusUnauthorized || p.Answer().Has("code") {
 				t.Errorf("%d %s", p.StatusCode, p.Header.Get("Location"))
 			}

@@ -81,7 +81,8 @@ var ErrAccountChanged = errors.New("the account was changed while its user was s
 // What ends all sessions of a user changes the account first and then looks for sessions. So the
 // account is looked at once more when the session is there, and no session survives such a change:
 // either it is found, or the change is.
-func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.User, remember bool, proof people.Proof) (storage.Session, error) {
+func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.User, remember bool,
+	proof people.Proof) (storage.Session, error) {
 	ctx, now, secret := r.Context(), ss.Web.Now(), storage.Random()
 	old, had, err := ss.Last(r)
 	if err != nil {
@@ -124,7 +125,8 @@ func (ss *Sessions) Begin(w http.ResponseWriter, r *http.Request, user storage.U
 		return storage.Session{}, err
 	}
 	ss.countDay(ctx, storage.DaySignIns)
-	if day := 24 * time.Hour; !had || old.UserID != user.ID || now.Truncate(day).After(old.LastSeen.UTC().Truncate(day)) {
+	if day := 24 * time.Hour; !had || old.UserID != user.ID ||
+		now.Truncate(day).After(old.LastSeen.UTC().Truncate(day)) {
 		ss.countDay(ctx, storage.DayActive)
 	}
 	return s, ss.setSessionCookies(w, r, s, secret)
@@ -166,7 +168,8 @@ func stillGood(then, now storage.User, proof people.Proof) bool {
 // more: what was done is added to what was done before, and the acr grows. The time of the sign-in
 // stays, since that was not done again. The reference in the cookie is a new one, as in Begin.
 // storage.ErrConflict if another tab was faster, or has signed out.
-func (ss *Sessions) Prove(w http.ResponseWriter, r *http.Request, s storage.Session, proof people.Proof) (storage.Session, error) {
+func (ss *Sessions) Prove(w http.ResponseWriter, r *http.Request, s storage.Session,
+	proof people.Proof) (storage.Session, error) {
 	old, secret, now := s.SecretHash, storage.Random(), ss.Web.Now()
 	idle, _ := ss.sessionLife(s.Remember)
 	s.SecretHash, s.LastSeen, s.IdleAt = storage.Hash(secret), now, now.Add(idle)

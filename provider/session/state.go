@@ -15,7 +15,8 @@ const StateCookie = "latchkey_state"
 // hence SameSite=None, which browsers take over https only; without it the iframe works for
 // applications of the same site.
 func (ss *Sessions) setStateCookie(w http.ResponseWriter, state string, maxAge int) {
-	c := &http.Cookie{Name: ss.Web.CookieName(StateCookie), Value: state, Path: "/", MaxAge: maxAge, Secure: ss.Web.Secure, SameSite: http.SameSiteLaxMode}
+	c := &http.Cookie{Name: ss.Web.CookieName(StateCookie), Value: state, Path: "/", MaxAge: maxAge,
+		Secure: ss.Web.Secure, SameSite: http.SameSiteLaxMode}
 	if ss.Web.Secure {
 		c.SameSite = http.SameSiteNoneMode
 	}

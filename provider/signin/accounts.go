@@ -36,7 +36,8 @@ func (p *Pages) ChooseAccount(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if at.step.kind != stepAccounts || !p.formShownToCurrentUser(r, form, at) {
-			return p.Web.SeeOther(w, "/authorize", i.ref) // the account that was shown is not the one that is signed in now
+			// the account that was shown is not the one that is signed in now
+			return p.Web.SeeOther(w, "/authorize", i.ref)
 		}
 		setAnsweredBy(&i, at)
 		i.Selected = true

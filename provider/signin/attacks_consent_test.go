@@ -89,7 +89,8 @@ func TestClaimsByNameDoNotReachFurtherThanScopes(t *testing.T) {
 	}
 	kept := w.AddClient("kept", providertest.AsksConsent, func(c *clients.Client) { c.Scope = "openid profile" })
 	b := w.Browser()
-	if page := b.SignInAs(b.Open(w.Request(kept, "claims", asked)), "alice"); !page.Has("consent-page") || strings.Contains(page.Body, "e-mail address") {
+	if page := b.SignInAs(b.Open(w.Request(kept, "claims", asked)), "alice"); !page.Has("consent-page") ||
+		strings.Contains(page.Body, "e-mail address") {
 		t.Errorf("nobody is asked for what the application cannot get: %d", page.StatusCode)
 	}
 	info, id = said(kept)
@@ -107,7 +108,8 @@ func TestClaimsByNameDoNotReachFurtherThanScopes(t *testing.T) {
 		if err := w.Store.UpdateClient(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
-		if info := w.UserinfoOf(got.Str("access_token")); info.StatusCode != http.StatusOK || has(info.JSON, "email") || has(info.JSON, "name") || has(info.JSON, "groups") {
+		if info := w.UserinfoOf(got.Str("access_token")); info.StatusCode != http.StatusOK || has(info.JSON, "email") ||
+			has(info.JSON, "name") || has(info.JSON, "groups") {
 			t.Errorf("%d %v", info.StatusCode, info.JSON)
 		}
 	})

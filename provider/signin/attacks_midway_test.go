@@ -33,18 +33,22 @@ func TestWhatTheClientMayNotAskForAnyMoreIsNotGiven(t *testing.T) {
 	w := providertest.New(t)
 	w.AddUser("bob", "staff")
 	hybrid := func(c *clients.Client) {
-		c.SkipConsent, c.ResponseTypes, c.GrantTypes = false, []string{"code", "code id_token token"}, []string{"authorization_code", "implicit"}
+		c.SkipConsent, c.ResponseTypes, c.GrantTypes = false, []string{"code", "code id_token token"},
+			[]string{"authorization_code", "implicit"}
 		c.Audience = []string{"https://api.example", "https://other.example"}
 	}
-	ask := []string{"response_type", "code id_token token", "scope", "openid profile groups", "resource", "https://other.example"}
+	ask := []string{"response_type", "code id_token token", "scope", "openid profile groups", "resource",
+		"https://other.example"}
 	for name, c := range map[string]struct {
 		bend func(*clients.Client)
 		want string // the error that the client hears
 	}{
-		"the response type":            {func(c *clients.Client) { c.ResponseTypes = []string{"code"} }, "unauthorized_client"},
-		"the resource":                 {func(c *clients.Client) { c.Audience = c.Audience[:1] }, "invalid_target"},
-		"every scope":                  {func(c *clients.Client) { c.Scope = "email" }, "invalid_scope"},
-		"requests without a signature": {func(c *clients.Client) { c.RequireSignedRequestObject = true }, "invalid_request"},
+		"the response type": {func(c *clients.Client) { c.ResponseTypes = []string{"code"} },
+			"unauthorized_client"},
+		"the resource": {func(c *clients.Client) { c.Audience = c.Audience[:1] }, "invalid_target"},
+		"every scope":  {func(c *clients.Client) { c.Scope = "email" }, "invalid_scope"},
+		"requests without a signature": {func(c *clients.Client) { c.RequireSignedRequestObject = true },
+			"invalid_request"},
 	} {
 		t.Run(name+" was taken away while the person was being asked", func(t *testing.T) {
 			id := strings.ReplaceAll(name, " ", "-")
@@ -55,7 +59,8 @@ func TestWhatTheClientMayNotAskForAnyMoreIsNotGiven(t *testing.T) {
 			}
 			change(t, w, id, c.bend)
 			p := b.Follow(b.Submit(consent, "consent-allow", providertest.Allow))
-			if got := p.Answer(); got.Get("error") != c.want || got.Has("access_token") || got.Has("code") || got.Get("state") != "S1" {
+			if got := p.Answer(); got.Get("error") != c.want || got.Has("access_token") || got.Has("code") ||
+				got.Get("state") != "S1" {
 				t.Errorf("%d %s", p.StatusCode, p.Header.Get("Location"))
 			}
 		})
@@ -65,7 +70,8 @@ func TestWhatTheClientMayNotAskForAnyMoreIsNotGiven(t *testing.T) {
 		c := w.AddClient("loose", hybrid, func(c *clients.Client) { c.WithoutPKCE = true })
 		consent := b.SignInAs(b.Open(w.Request(c, "code_challenge", "", "code_challenge_method", "")), "bob")
 		change(t, w, "loose", func(c *clients.Client) { c.WithoutPKCE = false })
-		if got := b.Follow(b.Submit(consent, "consent-allow", providertest.Allow)).Answer(); got.Get("error") != "invalid_request" {
+		if got := b.Follow(b.Submit(consent, "consent-allow",
+			providertest.Allow)).Answer(); got.Get("error") != "invalid_request" {
 			t.Errorf("%v", got)
 		}
 	})
@@ -86,7 +92,8 @@ func TestWhatTheClientMayNotAskForAnyMoreIsNotGiven(t *testing.T) {
 		b := w.Browser()
 		consent := b.SignInAs(b.Open(w.Request(w.AddClient("nice", hybrid), ask...)), "bob")
 		change(t, w, "nice", func(c *clients.Client) { c.ClientName = "Another Name" })
-		if p := b.Follow(b.Submit(consent, "consent-allow", providertest.Allow)); !p.Has("consent-page") || !strings.Contains(p.Body, "Another Name") {
+		if p := b.Follow(b.Submit(consent, "consent-allow", providertest.Allow)); !p.Has("consent-page") ||
+			!strings.Contains(p.Body, "Another Name") {
 			t.Errorf("%d %s", p.StatusCode, p.Header.Get("Location"))
 		}
 	})
@@ -99,7 +106,8 @@ func TestAllowingIsForWhatThePersonSaw(t *testing.T) {
 	w := providertest.New(t, open)
 	w.AddUser("alice")
 	meta := func(change map[string]any) map[string]any {
-		m := map[string]any{"redirect_uris": []string{"https://nice.example/cb"}, "client_name": "Nice Notes", "client_uri": "https://nice.example/"}
+		m := map[string]any{"redirect_uris": []string{"https://nice.example/cb"}, "client_name": "Nice Notes",
+			"client_uri": "https://nice.example/"}
 		for k, v := range change {
 			m[k] = v
 		}
@@ -125,7 +133,8 @@ func TestAllowingIsForWhatThePersonSaw(t *testing.T) {
 		put := func(change map[string]any) {
 			m := meta(change)
 			m["client_id"] = c.ID
-			if got := w.Json("PUT", a.Str("registration_client_uri"), a.Str("registration_access_token"), m); got.StatusCode != http.StatusOK {
+			if got := w.Json("PUT", a.Str("registration_client_uri"), a.Str("registration_access_token"),
+				m); got.StatusCode != http.StatusOK {
 				t.Fatalf("%s: %d %v", name, got.StatusCode, got.JSON)
 			}
 			var err error
@@ -137,7 +146,8 @@ func TestAllowingIsForWhatThePersonSaw(t *testing.T) {
 		if got := silent(); got.Get("error") != "consent_required" {
 			t.Errorf("%s: %v", name, got)
 		}
-		put(map[string]any{"redirect_uris": []string{"https://nice.example/elsewhere"}, "contacts": []string{"it@nice.example"}})
+		put(map[string]any{"redirect_uris": []string{"https://nice.example/elsewhere"},
+			"contacts": []string{"it@nice.example"}})
 		if got := silent(); got.Get("code") == "" {
 			t.Errorf("%s: what nobody sees changed as well: %v", name, got)
 		}
@@ -150,7 +160,8 @@ func TestNobodyIsSentInSilenceToWhatAnybodyCanPretendToBe(t *testing.T) {
 	w.AddUser("alice")
 	native := func(uris ...string) func(*clients.Client) {
 		return func(c *clients.Client) {
-			c.Type, c.ApplicationType, c.RedirectURIs, c.TokenEndpointAuthMethod = clients.TypeNative, "native", uris, "none"
+			c.Type, c.ApplicationType, c.RedirectURIs, c.TokenEndpointAuthMethod = clients.TypeNative, "native", uris,
+				"none"
 		}
 	}
 	secret := func(c *clients.Client) { c.TokenEndpointAuthMethod = "client_secret_basic" }
@@ -167,17 +178,21 @@ func TestNobodyIsSentInSilenceToWhatAnybodyCanPretendToBe(t *testing.T) {
 	}{
 		{"an app on a device, at its scheme", []func(*clients.Client){native("com.example.app:/cb")}, false},
 		{"an app on a device, at loopback", []func(*clients.Client){native("http://127.0.0.1/cb")}, false},
-		{"an app on a device with a secret", []func(*clients.Client){native("com.example.app:/cb", "http://127.0.0.1/cb"), secret}, false},
-		{"an app on a device that claims an https address", []func(*clients.Client){native("https://app.example.com/cb")}, true},
+		{"an app on a device with a secret", []func(*clients.Client){native("com.example.app:/cb",
+			"http://127.0.0.1/cb"), secret}, false},
+		{"an app on a device that claims an https address",
+			[]func(*clients.Client){native("https://app.example.com/cb")}, true},
 		{"a page in a browser, at loopback", []func(*clients.Client){spa("http://127.0.0.1:3000/cb")}, false},
 		{"a page in a browser, at localhost", []func(*clients.Client){spa("http://localhost:3000/cb")}, false},
 		{"a page in a browser, by https", []func(*clients.Client){spa("https://spa.example/cb")}, true},
-		{"a page at loopback that an administrator lets in silently", []func(*clients.Client){spa("http://board.localhost:3000/cb"), onOwnMachine}, true},
+		{"a page at loopback that an administrator lets in silently",
+			[]func(*clients.Client){spa("http://board.localhost:3000/cb"), onOwnMachine}, true},
 		{"a server", nil, true},
 	} {
 		for _, skip := range []bool{false, true} {
 			b := w.Browser()
-			client := w.AddClient(string(rune('a'+i))+map[bool]string{true: "-skip", false: ""}[skip], append([]func(*clients.Client){func(c *clients.Client) { c.SkipConsent = skip }}, c.bend...)...)
+			client := w.AddClient(string(rune('a'+i))+map[bool]string{true: "-skip", false: ""}[skip],
+				append([]func(*clients.Client){func(c *clients.Client) { c.SkipConsent = skip }}, c.bend...)...)
 			b.Code(client, "alice") // asks once, unless skip counts
 			got := b.Get(w.Request(client, "prompt", "none")).Answer()
 			if c.silent != got.Has("code") || !c.silent && got.Get("error") != "consent_required" {
@@ -187,7 +202,8 @@ func TestNobodyIsSentInSilenceToWhatAnybodyCanPretendToBe(t *testing.T) {
 	}
 	t.Run("one that registered itself as an app on a device", func(t *testing.T) {
 		for _, uri := range []string{"com.example.app:/cb", "http://127.0.0.1/cb", "https://app.example/cb"} {
-			_, c := w.Registered(map[string]any{"application_type": "native", "redirect_uris": []string{uri}, "token_endpoint_auth_method": "client_secret_basic"})
+			_, c := w.Registered(map[string]any{"application_type": "native", "redirect_uris": []string{uri},
+				"token_endpoint_auth_method": "client_secret_basic"})
 			b := w.Browser()
 			b.Code(c, "alice")
 			if got := b.Get(w.Request(c, "prompt", "none")).Answer(); got.Get("error") != "consent_required" {
@@ -227,7 +243,8 @@ func TestAFormThatIsSentTwiceLeadsOn(t *testing.T) {
 			t.Errorf("the second: %d %s", p.StatusCode, p.Header.Get("Location"))
 		}
 		w.Clock.Advance(w.InteractionTTL / 2)
-		if p := b.Follow(b.Submit(login, "login-submit", creds)); p.StatusCode != http.StatusBadRequest || !p.Has("op-error") || !p.Has("error-home") {
+		if p := b.Follow(b.Submit(login, "login-submit", creds)); p.StatusCode != http.StatusBadRequest ||
+			!p.Has("op-error") || !p.Has("error-home") {
 			t.Errorf("much later there are words and a way on: %d %s", p.StatusCode, p.Header.Get("Location"))
 		}
 	})
@@ -241,7 +258,8 @@ func TestWhatNobodyHasSignedInForIsNotStored(t *testing.T) {
 		_, err := w.Store.Interaction(t.Context(), ref)
 		return err == nil
 	}
-	for _, target := range []string{w.Request(c), w.Request(c, "state", strings.Repeat("s", 3000), "nonce", strings.Repeat("n", 500)), "/account"} {
+	for _, target := range []string{w.Request(c), w.Request(c, "state", strings.Repeat("s", 3000), "nonce",
+		strings.Repeat("n", 500)), "/account"} {
 		p := w.Browser().Open(target)
 		ref := p.Request.URL.Query().Get("i")
 		if !p.Has("login-page") || ref == "" || stored(ref) || len(ref) > 7<<10 {

@@ -27,7 +27,8 @@ func (p *Pages) Authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if id := params.Get("i"); id != "" && r.Method == http.MethodGet && !params.Has("client_id") { // else it is a parameter that we do not know
+	// else it is a parameter that we do not know
+	if id := params.Get("i"); id != "" && r.Method == http.MethodGet && !params.Has("client_id") {
 		return p.resume(w, r, id)
 	}
 
@@ -114,7 +115,8 @@ func authorizationParameters(r *http.Request) (params oauth.Parameters, dupErr, 
 		params, err = oauth.ParseBody(r)
 	} else {
 		if len(r.URL.RawQuery) > oauth.MaxBody {
-			return params, nil, oauth.Errorf(oauth.InvalidRequest, "the query is too long").WithStatus(http.StatusRequestURITooLong)
+			return params, nil, oauth.Errorf(oauth.InvalidRequest,
+				"the query is too long").WithStatus(http.StatusRequestURITooLong)
 		}
 		params, err = oauth.ParseQuery(r.URL.RawQuery)
 	}
@@ -126,7 +128,8 @@ func authorizationParameters(r *http.Request) (params oauth.Parameters, dupErr, 
 
 // identify finds the client and the address that it may be answered at, and takes in the request
 // object, if there is one, on the way: the redirect_uri may stand in it (OIDC Core §6.1).
-func (p *Pages) identify(r *http.Request, params oauth.Parameters, dupErr error) (oauth.Parameters, error, clients.Client, clients.Redirect, error) {
+func (p *Pages) identify(r *http.Request, params oauth.Parameters, dupErr error) (oauth.Parameters, error,
+	clients.Client, clients.Redirect, error) {
 	ctx := r.Context()
 	client, err := p.Client(ctx, params.Get("client_id"))
 	if err != nil {
@@ -149,17 +152,20 @@ func (p *Pages) identify(r *http.Request, params oauth.Parameters, dupErr error)
 // mayAsk checks a request against what the client is registered for.
 func (p *Pages) mayAsk(ctx context.Context, client clients.Client, req *oauth.AuthorizationRequest) error {
 	if !client.MayRespond(req.ResponseType) {
-		return oauth.Errorf(oauth.UnauthorizedClient, "the client is not registered for response_type %s", req.ResponseType)
+		return oauth.Errorf(oauth.UnauthorizedClient, "the client is not registered for response_type %s",
+			req.ResponseType)
 	}
 	rt, err := oauth.ParseResponseType(req.ResponseType)
 	if err != nil {
 		return err
 	}
 	if client.RequireSignedRequestObject && !req.SignedObject {
-		return oauth.Errorf(oauth.InvalidRequest, "this client has to send its request as a signed request object (RFC 9101)")
+		return oauth.Errorf(oauth.InvalidRequest,
+			"this client has to send its request as a signed request object (RFC 9101)")
 	}
 	if rt.Code && req.CodeChallenge == "" && p.requiresPKCE(client) {
-		return oauth.Errorf(oauth.InvalidRequest, "code_challenge is required: send a PKCE code_challenge with code_challenge_method=S256 (RFC 7636)")
+		return oauth.Errorf(oauth.InvalidRequest,
+			"code_challenge is required: send a PKCE code_challenge with code_challenge_method=S256 (RFC 7636)")
 	}
 	// Scopes that the client may not have are left out of what is asked and granted
 	// (RFC 6749 §3.3).
@@ -231,8 +237,10 @@ func (p *Pages) perform(w http.ResponseWriter, r *http.Request, at pending) erro
 			return err
 		}
 		return p.Web.Render(w, r, http.StatusForbidden, templates.Refused{
-			App: p.Web.App(at.Client, at.redirect), Person: web.Person(at.User), Reason: at.step.reason, Contact: at.Client.RefusalContact,
-			RequestID: web.RequestID(r), BackAction: p.Web.Path + "/consent?i=" + ref, CSRF: p.Web.CSRF(browser, "interaction:"+at.Interaction.ID),
+			App: p.Web.App(at.Client, at.redirect), Person: web.Person(at.User), Reason: at.step.reason,
+			Contact:   at.Client.RefusalContact,
+			RequestID: web.RequestID(r), BackAction: p.Web.Path + "/consent?i=" + ref,
+			CSRF:      p.Web.CSRF(browser, "interaction:"+at.Interaction.ID),
 			SwitchURL: p.Web.Path + "/login?i=" + ref + "&switch=1",
 		})
 	}
@@ -329,7 +337,8 @@ func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) erro
 			return err
 		}
 		if !going { // signed out in this very moment
-			at.SignedIn, at.Session, at.User, at.Subject, at.Consent = false, storage.Session{}, storage.User{}, "", storage.Consent{}
+			at.SignedIn, at.Session, at.User, at.Subject, at.Consent = false, storage.Session{}, storage.User{}, "",
+				storage.Consent{}
 			at.step = nextStep(at.situation)
 			return p.perform(w, r, at)
 		}
@@ -389,7 +398,8 @@ func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) erro
 			if err != nil {
 				return err
 			}
-			return p.Web.RedirectError(w, r, to, req.State, oauth.Errorf(oauth.AccessDenied, "the person has just taken back what they had allowed"))
+			return p.Web.RedirectError(w, r, to, req.State, oauth.Errorf(oauth.AccessDenied,
+				"the person has just taken back what they had allowed"))
 		}
 	}
 	made, err := p.Grants.Issue(ctx, issuance)
@@ -397,11 +407,13 @@ func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) erro
 		return err
 	}
 	if made.AccessToken != "" {
-		to.Values = append(to.Values, [2]string{"access_token", made.AccessToken}, [2]string{"token_type", made.TokenType},
+		to.Values = append(to.Values, [2]string{"access_token", made.AccessToken},
+			[2]string{"token_type", made.TokenType},
 			[2]string{"expires_in", fmt.Sprint(made.ExpiresIn)}, [2]string{"scope", made.Scope})
 	}
 	to.Values = append(to.Values, [2]string{"id_token", made.IDToken})
-	to.Values = append(to.Values, [2]string{"code", issuance.Code}, [2]string{"state", req.State}, [2]string{"iss", p.Web.Issuer})
+	to.Values = append(to.Values, [2]string{"code", issuance.Code}, [2]string{"state", req.State},
+		[2]string{"iss", p.Web.Issuer})
 	failpoint.At(failpoint.SignInMinted)
 	return p.Web.Send(w, r, p.withSessionState(to, at))
 }

@@ -61,41 +61,46 @@ func TestPromptAndMaxAge(t *testing.T) {
 		b, _ := signedIn(t)
 		w.Clock.Advance(2 * time.Second)
 		p := b.Open(w.Request(c, "max_age", "1"))
-		if q := b.Open("/authorize?i=" + p.Request.URL.Query().Get("i")); !q.Has("login-page") || q.Answer().Has("code") {
+		if q := b.Open("/authorize?i=" + p.Request.URL.Query().Get("i")); !q.Has("login-page") ||
+			q.Answer().Has("code") {
 			t.Errorf("%s", q.Request.URL)
 		}
 	})
 	t.Run("OIDC Core §3.1.2.1 max_age that has not passed is silent", func(t *testing.T) {
 		b, first := signedIn(t)
 		w.Clock.Advance(2 * time.Second)
-		if again := w.IdTokenOf(c, b.Get(w.Request(c, "max_age", "10000")).Answer().Get("code")); again["auth_time"] != first["auth_time"] {
+		if again := w.IdTokenOf(c, b.Get(w.Request(c, "max_age",
+			"10000")).Answer().Get("code")); again["auth_time"] != first["auth_time"] {
 			t.Errorf("%v, %v", first, again)
 		}
 	})
-	t.Run("OIDC Core §3.1.2.1 id_token_hint of who is signed in is silent, of another is not answered", func(t *testing.T) {
-		b := w.Browser()
-		tokens := w.Redeem(c, b.Code(c, "alice"))
-		hint := tokens.Str("id_token")
-		if b.Get(w.Request(c, "prompt", "none", "id_token_hint", hint)).Answer().Get("code") == "" {
-			t.Error("the person who is signed in is the one that is meant")
-		}
-		other := w.Browser()
-		other.Code(c, "bob")
-		if got := other.Get(w.Request(c, "prompt", "none", "id_token_hint", hint)).Answer().Get("error"); got != "login_required" {
-			t.Errorf("bob is not alice: %q", got)
-		}
-		p := other.Open(w.Request(c, "id_token_hint", hint))
-		if q := other.SignInAs(p, "bob").Answer(); q.Get("error") != "login_required" || q.Has("code") {
-			t.Errorf("nor after signing in: %v", q)
-		}
-	})
+	t.Run("OIDC Core §3.1.2.1 id_token_hint of who is signed in is silent, of another is not answered",
+		func(t *testing.T) {
+			b := w.Browser()
+			tokens := w.Redeem(c, b.Code(c, "alice"))
+			hint := tokens.Str("id_token")
+			if b.Get(w.Request(c, "prompt", "none", "id_token_hint", hint)).Answer().Get("code") == "" {
+				t.Error("the person who is signed in is the one that is meant")
+			}
+			other := w.Browser()
+			other.Code(c, "bob")
+			if got := other.Get(w.Request(c, "prompt", "none", "id_token_hint",
+				hint)).Answer().Get("error"); got != "login_required" {
+				t.Errorf("bob is not alice: %q", got)
+			}
+			p := other.Open(w.Request(c, "id_token_hint", hint))
+			if q := other.SignInAs(p, "bob").Answer(); q.Get("error") != "login_required" || q.Has("code") {
+				t.Errorf("nor after signing in: %v", q)
+			}
+		})
 	t.Run("OIDC Core §3.1.2.1 prompt=select_account goes on with the account that was chosen", func(t *testing.T) {
 		b, _ := signedIn(t)
 		p := b.Open(w.Request(c, "prompt", "select_account"))
 		if !strings.HasPrefix(p.Request.URL.Path, "/accounts") {
 			t.Fatalf("%s", p.Request.URL)
 		}
-		q := b.Follow(b.Post(p.Request.URL.RequestURI(), url.Values{"account": {"current"}, "csrf": {providertest.RegexpCSRF(p.Body)}}))
+		q := b.Follow(b.Post(p.Request.URL.RequestURI(), url.Values{"account": {"current"},
+			"csrf": {providertest.RegexpCSRF(p.Body)}}))
 		if q.Answer().Get("code") == "" {
 			t.Errorf("%d %s", q.StatusCode, q.Body)
 		}
@@ -123,7 +128,8 @@ func TestPromptAndMaxAge(t *testing.T) {
 	})
 	t.Run("OIDC Core §3.1.2.1 what only gives a hint breaks nothing", func(t *testing.T) {
 		b, _ := signedIn(t)
-		for _, extra := range [][]string{{"display", "popup"}, {"display", "page"}, {"ui_locales", "se"}, {"claims_locales", "se"}, {"login_hint", "alice"}, {"extra", "foobar"}, {"nonce", ""}} {
+		for _, extra := range [][]string{{"display", "popup"}, {"display", "page"}, {"ui_locales", "se"},
+			{"claims_locales", "se"}, {"login_hint", "alice"}, {"extra", "foobar"}, {"nonce", ""}} {
 			if b.Get(w.Request(c, extra...)).Answer().Get("code") == "" {
 				t.Errorf("%v", extra)
 			}
@@ -139,7 +145,8 @@ func TestTurningBack(t *testing.T) {
 	t.Run("RFC 6749 §4.1.2.1 cancelling the sign-in is access_denied", func(t *testing.T) {
 		b := w.Browser()
 		p := b.Open(w.Request(c))
-		q := b.Post(p.Request.URL.RequestURI(), url.Values{"action": {"cancel"}, "csrf": {providertest.RegexpCSRF(p.Body)}}).Answer()
+		q := b.Post(p.Request.URL.RequestURI(), url.Values{"action": {"cancel"},
+			"csrf": {providertest.RegexpCSRF(p.Body)}}).Answer()
 		if q.Get("error") != "access_denied" || q.Get("state") != "S1" || q.Get("iss") != w.Issuer {
 			t.Errorf("%v", q)
 		}
@@ -153,7 +160,8 @@ func TestTurningBack(t *testing.T) {
 			t.Fatalf("%d %s", p.StatusCode, p.Body)
 		}
 		action := providertest.Attributes(providertest.FormTag.FindAllStringSubmatch(p.Body, -1)[0][1])["action"]
-		if q := b.Post(action, url.Values{"decision": {"deny"}, "csrf": {providertest.RegexpCSRF(p.Body)}}); q.Answer().Get("error") != "access_denied" {
+		if q := b.Post(action, url.Values{"decision": {"deny"},
+			"csrf": {providertest.RegexpCSRF(p.Body)}}); q.Answer().Get("error") != "access_denied" {
 			t.Errorf("%d %s", q.StatusCode, q.Body)
 		}
 	})
@@ -167,7 +175,8 @@ func TestTurningBack(t *testing.T) {
 		if len(forms) == 0 {
 			t.Fatal("no way back")
 		}
-		q := b.Post(providertest.Attributes(forms[0][1])["action"], url.Values{"decision": {"deny"}, "csrf": {providertest.RegexpCSRF(p.Body)}}).Answer()
+		q := b.Post(providertest.Attributes(forms[0][1])["action"], url.Values{"decision": {"deny"},
+			"csrf": {providertest.RegexpCSRF(p.Body)}}).Answer()
 		if q.Get("error") != "access_denied" || q.Has("code") {
 			t.Errorf("%v", q)
 		}

@@ -69,16 +69,22 @@ func TestWrongRedirectURIsAreNeverFollowed(t *testing.T) {
 	}
 	stranger := w.Browser()
 	for _, uri := range []string{
-		"https://a.test/cb/", "https://a.test/CB", "https://A.test/cb", "https://a.test:443/cb", "http://a.test/cb", "https://a.test/cb?x=1",
-		"https://a.test/cb?", "https://a.test/cb#", "https://a.test/cb#f", "https://a.test/./cb", "https://a.test/x/../cb", "https://a.test/cb;x",
+		"https://a.test/cb/", "https://a.test/CB", "https://A.test/cb", "https://a.test:443/cb", "http://a.test/cb",
+		"https://a.test/cb?x=1",
+		"https://a.test/cb?", "https://a.test/cb#", "https://a.test/cb#f", "https://a.test/./cb",
+		"https://a.test/x/../cb", "https://a.test/cb;x",
 		"https://a.test/%63b", " https://a.test/cb", "https://a.test/cb ", "https://a.test//cb",
-		"https://a.test@evil.test/cb", "https://a.test:443@evil.test/cb", `https://evil.test\@a.test/cb`, "https://evil.test%5C@a.test/cb",
-		"https://a.test.evil.test/cb", "https://evila.test/cb", "https://evil.test/?u=https://a.test/cb", "https:///a.test/cb", "https:a.test/cb",
+		"https://a.test@evil.test/cb", "https://a.test:443@evil.test/cb", `https://evil.test\@a.test/cb`,
+		"https://evil.test%5C@a.test/cb",
+		"https://a.test.evil.test/cb", "https://evila.test/cb", "https://evil.test/?u=https://a.test/cb",
+		"https:///a.test/cb", "https:a.test/cb",
 		"//a.test/cb", "https://a\u3002test/cb", "javascript:alert(1)", "data:text/html,x", "http://127.0.0.1/cb",
 	} {
 		for name, br := range map[string]*providertest.Browser{"signed in": b, "signed out": stranger} {
-			for _, also := range [][]string{nil, {"prompt", "none"}, {"response_type", "foo"}, {"scope", ""}, {"code_challenge", ""},
-				{"request", "garbage"}, {"request_uri", "urn:x"}, {"max_age", "-1"}, {"claims", "["}, {"response_mode", "zzz"}, {"response_mode", "form_post"}} {
+			for _, also := range [][]string{nil, {"prompt", "none"}, {"response_type", "foo"}, {"scope", ""},
+				{"code_challenge", ""},
+				{"request", "garbage"}, {"request_uri", "urn:x"}, {"max_age", "-1"}, {"claims", "["},
+				{"response_mode", "zzz"}, {"response_mode", "form_post"}} {
 				p := br.Get(w.Request(a, append([]string{"redirect_uri", uri}, also...)...))
 				if p.StatusCode != http.StatusBadRequest || p.Header.Get("Location") != "" || !p.Has("op-error") {
 					t.Errorf("%s, %q with %v: %d, Location %q", name, uri, also, p.StatusCode, p.Header.Get("Location"))
@@ -89,7 +95,8 @@ func TestWrongRedirectURIsAreNeverFollowed(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(w.Log.String(), "https://evila.test/cb") || !strings.Contains(w.Log.String(), "https://a.test/cb") {
+	if !strings.Contains(w.Log.String(), "https://evila.test/cb") || !strings.Contains(w.Log.String(),
+		"https://a.test/cb") {
 		t.Error("the log says what was received and what was registered")
 	}
 	for name, target := range map[string]string{
@@ -132,7 +139,8 @@ func TestProblemsOfTheRequestGoToTheClient(t *testing.T) {
 		{"prompt=none and nobody signed in", w.Request(c, "prompt", "none"), "login_required", ""},
 		{"request_uri not registered", w.Request(c, "request_uri", "https://a.test/r"), "request_uri_not_supported", ""},
 		{"request garbage", w.Request(c, "request", "garbage"), "invalid_request_object", ""},
-		{"both request and request_uri", w.Request(c, "request", "x", "request_uri", "https://a.test/r"), "invalid_request", ""},
+		{"both request and request_uri", w.Request(c, "request", "x", "request_uri", "https://a.test/r"),
+			"invalid_request", ""},
 		{"a resource of somebody else", w.Request(c, "resource", "https://api.test"), "invalid_target", ""},
 		{"repeated scope", w.Request(c) + "&scope=email", "invalid_request", ""},
 		{"repeated prompt", w.Request(c, "prompt", "login") + "&prompt=none", "invalid_request", ""},
@@ -142,7 +150,8 @@ func TestProblemsOfTheRequestGoToTheClient(t *testing.T) {
 		}
 		p := b.Get(x.target)
 		q := p.Answer()
-		if p.StatusCode != http.StatusSeeOther || q.Get("error") != x.code || q.Get("iss") != w.Issuer || q.Has("code") ||
+		if p.StatusCode != http.StatusSeeOther || q.Get("error") != x.code || q.Get("iss") != w.Issuer ||
+			q.Has("code") ||
 			!strings.HasPrefix(p.Header.Get("Location"), "https://a.test/cb?tenant=1"+x.joint+"error=") {
 			t.Errorf("%s: %d %s\n%s", x.name, p.StatusCode, p.Header.Get("Location"), p.Body)
 		}

@@ -17,9 +17,11 @@ func (p *Pages) ShowConsent(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	id := at.ref
-	allowed := map[string][]string{"scope": at.Consent.Scope, "claim": at.Consent.Claims, "resource": at.Consent.Resource}
+	allowed := map[string][]string{"scope": at.Consent.Scope, "claim": at.Consent.Claims,
+		"resource": at.Consent.Resource}
 	return p.Web.Render(w, r, http.StatusOK, templates.Consent{
-		App: p.Web.App(at.Client, at.redirect), Person: web.Person(at.User), Action: p.Web.Path + "/consent?i=" + id, CSRF: csrf,
+		App: p.Web.App(at.Client, at.redirect), Person: web.Person(at.User), Action: p.Web.Path + "/consent?i=" + id,
+		CSRF: csrf,
 		Scopes: p.Web.Templates.Scopes(p.Web.Language(r), at.Request.Scope,
 			oauth.ClaimsBeyond(at.Request.Scope, access.RequestedClaims(at.Request)), at.Request.Resource,
 			func(kind, name string) bool { return slices.Contains(allowed[kind], name) }),

@@ -49,7 +49,8 @@ func TestNoGrantOutlivesAConsentThatIsTakenBackAtTheSameMoment(t *testing.T) {
 	if _, err := w.Store.Consent(t.Context(), alice.ID, c.ID); err == nil {
 		t.Error("the consent is still there")
 	}
-	if n, err := w.Store.RevokeGrants(t.Context(), storage.GrantFilter{UserID: alice.ID}, w.Web.Now()); err != nil || n != 0 {
+	if n, err := w.Store.RevokeGrants(t.Context(), storage.GrantFilter{UserID: alice.ID}, w.Web.Now()); err != nil ||
+		n != 0 {
 		t.Errorf("%d grants were left, %v", n, err)
 	}
 	if p := b.Open(w.Request(c, "scope", "openid offline_access")); !p.Has("consent-page") {

@@ -14,13 +14,15 @@ import (
 func TestAnExpiredSignInLeadsBackToTheApplication(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
-	c := w.AddClient("web-a", providertest.AsksConsent, func(c *clients.Client) { c.ClientURI = "https://web-a.example/home" })
+	c := w.AddClient("web-a", providertest.AsksConsent,
+		func(c *clients.Client) { c.ClientURI = "https://web-a.example/home" })
 	b := w.Browser()
 	w.AddUser("alice")
 	p := b.SignInAs(b.Open(w.Request(c)), "alice")
 	w.Clock.Advance(24 * time.Hour)
 	page := b.Submit(p, "consent-allow", url.Values{"decision": {"allow"}})
-	if page.StatusCode != http.StatusBadRequest || !page.Has("error-back") || !strings.Contains(page.Body, `href="https://web-a.example/home"`) {
+	if page.StatusCode != http.StatusBadRequest || !page.Has("error-back") || !strings.Contains(page.Body,
+		`href="https://web-a.example/home"`) {
 		t.Errorf("%d %s", page.StatusCode, page.Body)
 	}
 }

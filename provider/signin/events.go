@@ -120,7 +120,8 @@ func (p *Pages) recordFailure(r *http.Request, username, clientID string, thrott
 // refused.
 func (p *Pages) recordFactor(r *http.Request, at pending, method, reason string) {
 	e := p.Web.Event(r, at.User, verbFactor)
-	e.Object, e.SessionID, e.ClientID = storage.EventParty{Kind: "session", ID: at.Session.ID}, at.Session.ID, at.Client.ID
+	e.Object, e.SessionID, e.ClientID = storage.EventParty{Kind: "session", ID: at.Session.ID}, at.Session.ID,
+		at.Client.ID
 	e.After, _ = json.Marshal(map[string]any{"method": method})
 	if e.Reason = reason; reason == "" {
 		p.Audit.Note(r.Context(), e)

@@ -50,9 +50,11 @@ func TestSignInConsentAndSignOutAreInTheAuditLog(t *testing.T) {
 	b.Code(c, "alice", "scope", "openid email") // signed in and allowed: nothing new to tell
 	p := b.Open("/logout")
 	b.Follow(b.Submit(p, "logout-confirm", url.Values{}))
-	expect(t, told(t, w), "user:alice session.begin done", "user:alice consent.grant done", "user:alice session.end done")
+	expect(t, told(t, w), "user:alice session.begin done", "user:alice consent.grant done",
+		"user:alice session.end done")
 	events, err := w.Store.Events(t.Context(), storage.EventFilter{Object: c.ID}, "", 10)
-	if err != nil || len(events) != 1 || !strings.Contains(string(events[0].After), `"scope":["openid","email"]`) || events[0].SessionID == "" {
+	if err != nil || len(events) != 1 || !strings.Contains(string(events[0].After), `"scope":["openid","email"]`) ||
+		events[0].SessionID == "" {
 		t.Errorf("%+v %v", events, err)
 	}
 }
@@ -79,12 +81,14 @@ func TestFailedSignInsAreInTheAuditLogWithTheirReason(t *testing.T) {
 	try("alice", "wrong")
 	try("bob", providertest.TestPassword)
 	try("hunter2 is what somebody typed", "alice")
-	expect(t, told(t, w), "user:alice session.begin refused wrong_password", "user:bob session.begin refused disabled", "user: session.begin refused unknown")
+	expect(t, told(t, w), "user:alice session.begin refused wrong_password", "user:bob session.begin refused disabled",
+		"user: session.begin refused unknown")
 	for range 9 {
 		try("alice", "wrong")
 	}
 	lines := told(t, w)
-	expect(t, lines[len(lines)-2:], "user:alice session.begin refused wrong_password", "system:latchkey user.lock_out done")
+	expect(t, lines[len(lines)-2:], "user:alice session.begin refused wrong_password",
+		"system:latchkey user.lock_out done")
 	for range 5 {
 		try("alice", providertest.TestPassword)
 	}

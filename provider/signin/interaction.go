@@ -178,7 +178,8 @@ func (p *Pages) record(w http.ResponseWriter, r *http.Request, i interaction) er
 // loadQuestion prepares a page that asks the person something about an authorization request, and
 // says with which form value. asked is false when nextStep is no longer at that question: the
 // browser has been led on then.
-func (p *Pages) loadQuestion(w http.ResponseWriter, r *http.Request, kind stepKind) (at pending, csrf string, asked bool, err error) {
+func (p *Pages) loadQuestion(w http.ResponseWriter, r *http.Request, kind stepKind) (at pending, csrf string,
+	asked bool, err error) {
 	query, err := oauth.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return at, "", false, err
@@ -259,7 +260,8 @@ func setAnsweredBy(i *interaction, at pending) {
 // shown stands for everything that a consent page tells of a request: what the client is, and what
 // it asks for.
 func shown(client clients.Client, redirect clients.Redirect, req oauth.AuthorizationRequest) string {
-	text, err := json.Marshal([]any{client.Appearance(), redirect.String(), req.Scope, access.RequestedClaims(req), req.Resource})
+	text, err := json.Marshal([]any{client.Appearance(), redirect.String(), req.Scope, access.RequestedClaims(req),
+		req.Resource})
 	if err != nil {
 		panic(err) // plain strings
 	}
@@ -303,7 +305,8 @@ func (p *Pages) reload(r *http.Request, i interaction) (pending, error) {
 }
 
 // evaluate gathers the situation of a request and asks nextStep.
-func (p *Pages) evaluate(r *http.Request, client clients.Client, redirect clients.Redirect, req oauth.AuthorizationRequest, i interaction) (pending, error) {
+func (p *Pages) evaluate(r *http.Request, client clients.Client, redirect clients.Redirect,
+	req oauth.AuthorizationRequest, i interaction) (pending, error) {
 	web.SetLocales(r, req.UILocales)
 	at := pending{ref: i.ref, redirect: redirect, situation: situation{
 		Request: req, Client: client, Interaction: i.Interaction, Now: p.Web.Now(), Shown: shown(client, redirect, req),
@@ -341,4 +344,5 @@ func (p *Pages) evaluate(r *http.Request, client clients.Client, redirect client
 }
 
 // paths of the pages that ask.
-var stepPaths = map[stepKind]string{stepLogin: "/login", stepFactor: "/mfa", stepEnrol: "/mfa/enrol", stepOffer: "/passkey", stepAccounts: "/accounts", stepConsent: "/consent"}
+var stepPaths = map[stepKind]string{stepLogin: "/login", stepFactor: "/mfa", stepEnrol: "/mfa/enrol",
+	stepOffer: "/passkey", stepAccounts: "/accounts", stepConsent: "/consent"}

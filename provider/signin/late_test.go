@@ -27,7 +27,8 @@ func TestAFormThatWasOpenOverNightKeepsTheNameAndGoesOn(t *testing.T) {
 			w.Clock.Advance(9 * time.Hour)
 			form := url.Values{"username": {"Alice"}, "password": {providertest.TestPassword}, "remember": {"yes"}}
 			again := b.Submit(p, "login-submit", form)
-			if again.StatusCode != http.StatusBadRequest || !again.Has("login-error") || !strings.Contains(again.Body, `value="Alice"`) || !strings.Contains(again.Body, " checked") ||
+			if again.StatusCode != http.StatusBadRequest || !again.Has("login-error") || !strings.Contains(again.Body,
+				`value="Alice"`) || !strings.Contains(again.Body, " checked") ||
 				strings.Contains(again.Body, providertest.TestPassword) {
 				t.Fatalf("%d %s", again.StatusCode, again.Body)
 			}
@@ -64,7 +65,8 @@ func TestASignInPageThatIsTooOldBeginsAnew(t *testing.T) {
 	// A form that another page has made up is not taken, however old it is.
 	p = b.Open(w.Request(c, "prompt", "login"))
 	w.Clock.Advance(9 * time.Hour)
-	if bad := b.Post(p.FormAction("login-submit"), url.Values{"csrf": {"x"}, "username": {"alice"}, "password": {providertest.TestPassword}}); bad.StatusCode != http.StatusForbidden {
+	if bad := b.Post(p.FormAction("login-submit"), url.Values{"csrf": {"x"}, "username": {"alice"},
+		"password": {providertest.TestPassword}}); bad.StatusCode != http.StatusForbidden {
 		t.Errorf("%d", bad.StatusCode)
 	}
 }

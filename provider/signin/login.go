@@ -74,7 +74,8 @@ func (p *Pages) loginPage(r *http.Request, i interaction) (templates.Login, pend
 	return page, at, nil
 }
 
-func (p *Pages) renderLogin(w http.ResponseWriter, r *http.Request, status int, i interaction, page templates.Login) error {
+func (p *Pages) renderLogin(w http.ResponseWriter, r *http.Request, status int, i interaction,
+	page templates.Login) error {
 	browser, err := p.Web.Browser(w, r)
 	if err != nil {
 		return err
@@ -168,20 +169,24 @@ func (p *Pages) askAgain(w http.ResponseWriter, r *http.Request, late *lapsedErr
 	if form.Get("action") == "cancel" && i.ReturnTo == "" {
 		return p.deny(w, r, at)
 	}
-	page.Username, page.Remember, page.Error = web.Clip(form.Get("username"), 200), form.Has("remember"), templates.LoginExpired
+	page.Username, page.Remember, page.Error = web.Clip(form.Get("username"), 200), form.Has("remember"),
+		templates.LoginExpired
 	return p.renderLogin(w, r, http.StatusBadRequest, i, page)
 }
 
 // signIn checks the password and begins a session. An account that was changed in between, by
 // another sign-in that hashed the same password at a new cost, say, is asked once more.
-func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, page templates.Login, password string) (user storage.User, session storage.Session, err error) {
+func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, page templates.Login,
+	password string) (user storage.User, session storage.Session, err error) {
 	for range 2 {
-		user, err = p.People.Password(r.Context(), page.Username, password, p.Web.ClientAddress(r), p.Web.KnownDevice(r, page.Username))
+		user, err = p.People.Password(r.Context(), page.Username, password, p.Web.ClientAddress(r),
+			p.Web.KnownDevice(r, page.Username))
 		if err != nil {
 			return user, session, err
 		}
 		failpoint.At(failpoint.SignInChecked)
-		if session, err = p.Sessions.Begin(w, r, user, page.Remember, people.ByPassword()); !errors.Is(err, sessions.ErrAccountChanged) {
+		if session, err = p.Sessions.Begin(w, r, user, page.Remember, people.ByPassword()); !errors.Is(err,
+			sessions.ErrAccountChanged) {
 			break
 		}
 	}
@@ -215,5 +220,6 @@ func (p *Pages) deny(w http.ResponseWriter, r *http.Request, at pending) error {
 		return p.movedOn(w, r, at, err)
 	}
 	to := web.Response{Redirect: at.redirect, Mode: at.Request.ResponseMode, AppName: at.Client.Name()}
-	return p.Web.RedirectError(w, r, to, at.Request.State, oauth.Errorf(oauth.AccessDenied, "the person did not allow it"))
+	return p.Web.RedirectError(w, r, to, at.Request.State, oauth.Errorf(oauth.AccessDenied,
+		"the person did not allow it"))
 }

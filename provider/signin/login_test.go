@@ -17,7 +17,10 @@ import (
 var slow = people.NewHasher(people.Params{Memory: 4 << 10, Time: 1, Threads: 1}, 1)
 
 // slowHash is the password of everybody at the cost of slow.
-var slowHash = sync.OnceValues(func() (string, error) { return slow.Hash(context.Background(), providertest.TestPassword) })
+var slowHash = sync.OnceValues(func() (string, error) {
+	return slow.Hash(context.Background(),
+		providertest.TestPassword)
+})
 
 func addSlow(t *testing.T, w *providertest.World, username string) {
 	t.Helper()
@@ -59,7 +62,8 @@ func TestTwoHundredPeopleBehindOneAddressSignInWithinOneSecond(t *testing.T) {
 	var wait sync.WaitGroup
 	for i, x := range all {
 		wait.Go(func() {
-			p := x.b.Submit(x.p, "login-submit", url.Values{"username": {fmt.Sprint("person", i)}, "password": {providertest.TestPassword}})
+			p := x.b.Submit(x.p, "login-submit", url.Values{"username": {fmt.Sprint("person", i)},
+				"password": {providertest.TestPassword}})
 			if p = x.b.Follow(p); p.Answer().Get("code") == "" {
 				t.Errorf("person %d: %d %s", i, p.StatusCode, p.Header.Get("Location"))
 			}
@@ -83,7 +87,8 @@ func TestAPasswordHashedByAnotherProductSignsInAndIsHashedAnew(t *testing.T) {
 	}
 	c := w.AddClient("web")
 	b := w.Browser()
-	p := b.Submit(b.Open(w.Request(c)), "login-submit", url.Values{"username": {"imported"}, "password": {"correct horse batteri"}})
+	p := b.Submit(b.Open(w.Request(c)), "login-submit", url.Values{"username": {"imported"},
+		"password": {"correct horse batteri"}})
 	if p.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a wrong password: %d", p.StatusCode)
 	}
@@ -118,14 +123,16 @@ func TestOneAccountDoesNotKeepTheOthersFromSigningIn(t *testing.T) {
 				case <-done:
 					return
 				default:
-					b.Submit(p, "login-submit", url.Values{"username": {"mallory"}, "password": {providertest.TestPassword}})
+					b.Submit(p, "login-submit", url.Values{"username": {"mallory"},
+						"password": {providertest.TestPassword}})
 				}
 			}
 		})
 	}
 	for range 5 {
 		b := w.Browser()
-		if p := b.SignInAs(b.Open(w.Request(c)), "alice"); p.StatusCode != http.StatusSeeOther || p.Answer().Get("code") == "" {
+		if p := b.SignInAs(b.Open(w.Request(c)), "alice"); p.StatusCode != http.StatusSeeOther ||
+			p.Answer().Get("code") == "" {
 			t.Errorf("alice: %d", p.StatusCode)
 		}
 	}

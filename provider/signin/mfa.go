@@ -35,7 +35,8 @@ func (p *Pages) ShowFactor(w http.ResponseWriter, r *http.Request) error {
 func (p *Pages) factorPage(at pending, method string) templates.Factor {
 	id := at.ref
 	page := templates.Factor{
-		Person: web.Person(at.User), Action: p.Web.Path + "/mfa?i=" + id, SwitchURL: p.Web.Path + "/login?i=" + id + "&switch=1",
+		Person: web.Person(at.User), Action: p.Web.Path + "/mfa?i=" + id, SwitchURL: p.Web.Path + "/login?i=" + id +
+			"&switch=1",
 	}
 	if at.Interaction.ReturnTo == "" {
 		app := p.Web.App(at.Client, at.redirect)
@@ -70,7 +71,8 @@ func (p *Pages) factorPage(at pending, method string) templates.Factor {
 	return page
 }
 
-func (p *Pages) renderFactor(w http.ResponseWriter, r *http.Request, status int, at pending, page templates.Factor) error {
+func (p *Pages) renderFactor(w http.ResponseWriter, r *http.Request, status int, at pending,
+	page templates.Factor) error {
 	browser, err := p.Web.Browser(w, r)
 	if err != nil {
 		return err
@@ -116,9 +118,11 @@ func (p *Pages) Factor(w http.ResponseWriter, r *http.Request) error {
 	case templates.MethodPasskey:
 		proof, err = p.Passkeys.Factor(r.Context(), at.User, factorPlace(at), form.Get("state"), form.Get("answer"))
 	case templates.MethodRecovery:
-		proof, err = people.ByRecoveryCode(), p.Factors.Recovery(r.Context(), at.User, form.Get("code"), p.Web.ClientAddress(r))
+		proof, err = people.ByRecoveryCode(), p.Factors.Recovery(r.Context(), at.User, form.Get("code"),
+			p.Web.ClientAddress(r))
 	default:
-		proof, err = people.ByOneTimeCode(), p.Factors.TOTP(r.Context(), at.User, form.Get("code"), p.Web.ClientAddress(r))
+		proof, err = people.ByOneTimeCode(), p.Factors.TOTP(r.Context(), at.User, form.Get("code"),
+			p.Web.ClientAddress(r))
 	}
 	var throttled *people.ThrottledError
 	switch {

@@ -42,7 +42,8 @@ func (p *Pages) enrolmentPage(at pending, csrf string, begun people.Enrolment) t
 	app := p.Web.App(at.Client, at.redirect)
 	action := p.Web.Path + "/mfa/enrol?i=" + at.ref
 	page := templates.EnrolTOTP{
-		App: &app, Person: web.Person(at.User), Action: action, CSRF: csrf, ID: begun.ID, Secret: begun.Secret, URI: begun.URI, CancelAction: action,
+		App: &app, Person: web.Person(at.User), Action: action, CSRF: csrf, ID: begun.ID, Secret: begun.Secret,
+		URI: begun.URI, CancelAction: action,
 	}
 	if p.Passkeys != nil {
 		page.PasskeyURL = action + "&method=" + templates.MethodPasskey
@@ -100,7 +101,8 @@ func (p *Pages) Enrol(w http.ResponseWriter, r *http.Request) error {
 	}
 	page := p.enrolmentPage(at, p.personalCSRF(browser, at), begun)
 	page.DeviceName = people.FactorName(form.Get("name"))
-	codes, err := p.Factors.ConfirmTOTP(r.Context(), at.User, at.Session.ID, form.Get("id"), form.Get("code"), page.DeviceName)
+	codes, err := p.Factors.ConfirmTOTP(r.Context(), at.User, at.Session.ID, form.Get("id"), form.Get("code"),
+		page.DeviceName)
 	switch {
 	case errors.Is(err, people.ErrCodeShape):
 		page.Error = templates.FactorShape

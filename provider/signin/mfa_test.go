@@ -33,7 +33,8 @@ func code(v string) url.Values { return url.Values{"code": {v}} }
 
 // atFactor is a new browser in which alice has given her password for a request, with the page that
 // asks for more.
-func atFactor(t *testing.T, w *providertest.World, c clients.Client, change ...string) (*providertest.Browser, providertest.Page) {
+func atFactor(t *testing.T, w *providertest.World, c clients.Client, change ...string) (*providertest.Browser,
+	providertest.Page) {
 	t.Helper()
 	b := w.Browser()
 	p := b.SignInAs(b.Open(w.Request(c, change...)), "alice")
@@ -61,7 +62,8 @@ func TestWhoeverHasASecondFactorIsAskedForIt(t *testing.T) {
 	}
 	// Somebody without one is not asked.
 	w.AddUser("bob")
-	if id := w.IdTokenOf(c, w.Browser().Code(c, "bob")); id["acr"] != people.ACRPassword || !reflect.DeepEqual(id["amr"], []any{"pwd"}) {
+	if id := w.IdTokenOf(c, w.Browser().Code(c, "bob")); id["acr"] != people.ACRPassword ||
+		!reflect.DeepEqual(id["amr"], []any{"pwd"}) {
 		t.Errorf("bob: acr %v, amr %v", id["acr"], id["amr"])
 	}
 }
@@ -72,7 +74,8 @@ func TestHalfASignInOpensNothing(t *testing.T) {
 	b, p := atFactor(t, w, c)
 	i := p.Request.URL.Query().Get("i")
 	for _, target := range []string{
-		"/authorize?i=" + i, "/consent?i=" + i, "/accounts?i=" + i, "/login?i=" + i, w.Request(c), "/account", "/account/profile", "/account/password", "/account/sessions", "/account/connections",
+		"/authorize?i=" + i, "/consent?i=" + i, "/accounts?i=" + i, "/login?i=" + i, w.Request(c), "/account",
+		"/account/profile", "/account/password", "/account/sessions", "/account/connections",
 		"/account/activity", "/account/language", "/account/data", "/account/methods", "/account/methods/totp",
 	} {
 		if p := b.Open(target); !p.Has("mfa-page") && !p.Has("login-page") || p.Answer().Get("code") != "" {
@@ -82,8 +85,10 @@ func TestHalfASignInOpensNothing(t *testing.T) {
 	if got := b.Get(w.Request(c, "prompt", "none")).Answer().Get("error"); got != "login_required" {
 		t.Errorf("prompt=none: %q", got)
 	}
-	for _, form := range []url.Values{{"action": {"add-totp"}}, {"action": {"recovery"}}, {"action": {"end-other-sessions"}}} {
-		for _, target := range []string{"/account/sessions", "/account/password", "/account/data", "/account/profile", "/account/methods", "/account/methods/totp"} {
+	for _, form := range []url.Values{{"action": {"add-totp"}}, {"action": {"recovery"}},
+		{"action": {"end-other-sessions"}}} {
+		for _, target := range []string{"/account/sessions", "/account/password", "/account/data", "/account/profile",
+			"/account/methods", "/account/methods/totp"} {
 			if p := b.Post(target, form); p.StatusCode != http.StatusSeeOther {
 				t.Errorf("%s %v: %d", target, form, p.StatusCode)
 			}
@@ -99,7 +104,8 @@ func TestTOTPCodeIsGoodOnceAndWithinOneStep(t *testing.T) {
 	w, c, a, _ := enrolled(t)
 	b, p := atFactor(t, w, c)
 	for _, steps := range []int64{-2, 2} {
-		if p := b.Submit(p, "mfa-submit", code(a.Code(steps))); p.StatusCode != http.StatusUnauthorized || !p.Has("mfa-error") {
+		if p := b.Submit(p, "mfa-submit", code(a.Code(steps))); p.StatusCode != http.StatusUnauthorized ||
+			!p.Has("mfa-error") {
 			t.Errorf("%+d steps: %d", steps, p.StatusCode)
 		}
 	}
@@ -108,7 +114,8 @@ func TestTOTPCodeIsGoodOnceAndWithinOneStep(t *testing.T) {
 	}
 	b, p = atFactor(t, w, c)
 	for _, steps := range []int64{0, -1} { // used, and older than one that was used
-		if p := b.Submit(p, "mfa-submit", code(a.Code(steps))); p.StatusCode != http.StatusUnauthorized || p.Header.Get("Location") != "" {
+		if p := b.Submit(p, "mfa-submit", code(a.Code(steps))); p.StatusCode != http.StatusUnauthorized ||
+			p.Header.Get("Location") != "" {
 			t.Errorf("%+d steps, again: %d", steps, p.StatusCode)
 		}
 	}
@@ -207,12 +214,14 @@ func TestWhatIsNoCodeIsRefusedAndNotCounted(t *testing.T) {
 	t.Parallel()
 	w, c, a, _ := enrolled(t)
 	b, p := atFactor(t, w, c)
-	for _, typed := range []string{"", "12345", "1234567", "１２３４５６", "١٢٣٤٥٦", "+12345", "123456\x00", "[1]", strings.Repeat("9", 5000)} {
+	for _, typed := range []string{"", "12345", "1234567", "１２３４５６", "١٢٣٤٥٦", "+12345", "123456\x00", "[1]",
+		strings.Repeat("9", 5000)} {
 		if p := b.Submit(p, "mfa-submit", code(typed)); p.StatusCode != http.StatusBadRequest {
 			t.Errorf("%.20q: %d", typed, p.StatusCode)
 		}
 	}
-	if p := b.Follow(b.Submit(p, "mfa-submit", code(" "+a.Code(0)[:3]+" "+a.Code(0)[3:]))); p.Answer().Get("code") == "" {
+	if p := b.Follow(b.Submit(p, "mfa-submit",
+		code(" "+a.Code(0)[:3]+" "+a.Code(0)[3:]))); p.Answer().Get("code") == "" {
 		t.Errorf("a right one with blanks: %d", p.StatusCode)
 	}
 }
@@ -231,7 +240,8 @@ func TestSecondFactorOfAnotherPersonOrSecretProvesNothing(t *testing.T) {
 	}
 	// A form that was shown to mallory does not speak for alice.
 	mb := w.Browser()
-	if p := mb.SignInAs(mb.Open(w.Request(c)), "mallory"); mb.Submit(p, "mfa-submit", code(a.Code(0))).StatusCode != http.StatusUnauthorized {
+	if p := mb.SignInAs(mb.Open(w.Request(c)), "mallory"); mb.Submit(p, "mfa-submit",
+		code(a.Code(0))).StatusCode != http.StatusUnauthorized {
 		t.Error("alice's code proves mallory")
 	}
 	// Secrets that were moved to another row do not open, and nobody gets in by them.
@@ -242,7 +252,8 @@ func TestSecondFactorOfAnotherPersonOrSecretProvesNothing(t *testing.T) {
 	if err := w.Store.UpdateUser(ctx, alice); err != nil {
 		t.Fatal(err)
 	}
-	if p := b.Submit(p, "mfa-submit", code(m.Code(1))); p.StatusCode != http.StatusUnauthorized || !strings.Contains(w.Log.String(), "moved to another row") {
+	if p := b.Submit(p, "mfa-submit", code(m.Code(1))); p.StatusCode != http.StatusUnauthorized ||
+		!strings.Contains(w.Log.String(), "moved to another row") {
 		t.Errorf("a secret that was moved to another row opens: %d", p.StatusCode)
 	}
 }
@@ -265,7 +276,8 @@ func TestStepUpWithinTheSession(t *testing.T) {
 	}
 	p = other.Follow(other.Submit(p, "mfa-submit", code(a.Code(0))))
 	after := w.IdTokenOf(c, p.Answer().Get("code"))
-	if after["acr"] != people.ACRMultiFactor || after["sid"] != before["sid"] || after["auth_time"] != before["auth_time"] {
+	if after["acr"] != people.ACRMultiFactor || after["sid"] != before["sid"] ||
+		after["auth_time"] != before["auth_time"] {
 		t.Errorf("before %v, after %v", before, after)
 	}
 	// RFC 9470 §4: max_age wants both again.
@@ -275,11 +287,13 @@ func TestStepUpWithinTheSession(t *testing.T) {
 	}
 	w.Clock.Advance(time.Minute)
 	p = other.Follow(other.Submit(p, "mfa-submit", code(a.Code(0))))
-	if fresh := w.IdTokenOf(c, p.Answer().Get("code")); fresh["acr"] != people.ACRMultiFactor || fresh["auth_time"] == before["auth_time"] {
+	if fresh := w.IdTokenOf(c, p.Answer().Get("code")); fresh["acr"] != people.ACRMultiFactor ||
+		fresh["auth_time"] == before["auth_time"] {
 		t.Errorf("max_age: %v", fresh)
 	}
 	// The application hears the value that it asked for, if that was reached.
-	for want, acrValues := range map[string]string{people.ACRPassword: people.ACRPassword, people.ACRMultiFactor: "phr " + people.ACRMultiFactor + " " + people.ACRPassword} {
+	for want, acrValues := range map[string]string{people.ACRPassword: people.ACRPassword,
+		people.ACRMultiFactor: "phr " + people.ACRMultiFactor + " " + people.ACRPassword} {
 		if id := w.IdTokenOf(c, other.Code(c, "alice", "acr_values", acrValues)); id["acr"] != want {
 			t.Errorf("acr_values=%s: %v", acrValues, id["acr"])
 		}
@@ -289,7 +303,8 @@ func TestStepUpWithinTheSession(t *testing.T) {
 		t.Errorf("essential acr: %v", id["acr"])
 	}
 	w.AddUser("bob")
-	if got := w.Browser().SignInAs(w.Browser().Open(w.Request(c, "claims", essential)), "bob").Answer(); got.Get("code") != "" {
+	if got := w.Browser().SignInAs(w.Browser().Open(w.Request(c, "claims", essential)),
+		"bob").Answer(); got.Get("code") != "" {
 		t.Errorf("essential acr that bob cannot reach: %v", got)
 	}
 }
@@ -298,7 +313,8 @@ func TestPersonTurnsBackAtTheSecondStep(t *testing.T) {
 	t.Parallel()
 	w, c, _, _ := enrolled(t)
 	b, p := atFactor(t, w, c)
-	if got := b.Submit(p, "mfa-cancel", url.Values{"action": {"cancel"}}).Answer().Get("error"); got != "access_denied" {
+	if got := b.Submit(p, "mfa-cancel",
+		url.Values{"action": {"cancel"}}).Answer().Get("error"); got != "access_denied" {
 		t.Errorf("cancelled: %q", got)
 	}
 }
@@ -325,7 +341,8 @@ func TestSecondFactorIsSetUpInTheMiddleOfTheSignInThatNeedsIt(t *testing.T) {
 		t.Fatalf("nothing is set up: %d %s", p.StatusCode, p.Request.URL)
 	}
 	a := b.AuthenticatorOf(p)
-	if again := b.Open(p.Request.URL.Path + "?" + p.Request.URL.RawQuery); string(b.AuthenticatorOf(again).Secret) != string(a.Secret) {
+	if again := b.Open(p.Request.URL.Path + "?" +
+		p.Request.URL.RawQuery); string(b.AuthenticatorOf(again).Secret) != string(a.Secret) {
 		t.Error("another secret after a look back")
 	}
 	for _, target := range []string{"/authorize?i=" + i, "/consent?i=" + i, w.Request(strict)} {
@@ -354,7 +371,8 @@ func TestSecondFactorIsSetUpInTheMiddleOfTheSignInThatNeedsIt(t *testing.T) {
 	// Who turns back is not let in.
 	w.AddUser("bob")
 	bb := w.Browser()
-	if got := bb.Submit(bb.SignInAs(bb.Open(w.Request(strict)), "bob"), "totp-turn-back", url.Values{"action": {"cancel"}}).Answer().Get("error"); got != "access_denied" {
+	if got := bb.Submit(bb.SignInAs(bb.Open(w.Request(strict)), "bob"), "totp-turn-back",
+		url.Values{"action": {"cancel"}}).Answer().Get("error"); got != "access_denied" {
 		t.Errorf("turned back: %q", got)
 	}
 	if got := bb.Get(w.Request(strict, "prompt", "none")).Answer().Get("error"); got != "login_required" {

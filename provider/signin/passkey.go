@@ -45,14 +45,16 @@ func passkeyReason(err error) string {
 }
 
 // loginByPasskey records a sign-in by passkey alone.
-func (p *Pages) loginByPasskey(w http.ResponseWriter, r *http.Request, form oauth.Parameters, i interaction, page templates.Login) error {
+func (p *Pages) loginByPasskey(w http.ResponseWriter, r *http.Request, form oauth.Parameters, i interaction,
+	page templates.Login) error {
 	user, proof, err := p.Passkeys.SignIn(r.Context(), passkeyPlace(i), form.Get("state"), form.Get("answer"))
 	var session storage.Session
 	if err == nil {
 		session, err = p.Sessions.Begin(w, r, user, page.Remember, proof)
 	}
 	switch {
-	case errors.Is(err, people.ErrCeremonyOver), errors.Is(err, people.ErrPasskeyWrong), errors.Is(err, sessions.ErrAccountChanged):
+	case errors.Is(err, people.ErrCeremonyOver), errors.Is(err, people.ErrPasskeyWrong),
+		errors.Is(err, sessions.ErrAccountChanged):
 		p.Web.Metrics.Login("passkey", "failure")
 		p.recordPasskeyFailure(r, user, i.Request.ClientID, passkeyReason(err))
 		web.Note(r, err)
@@ -120,7 +122,8 @@ func offersPasskey(s situation) bool {
 // passkeyPage asks for a new passkey, either because one is needed or as an offer.
 func (p *Pages) passkeyPage(at pending, csrf string, offer bool) (templates.NewPasskey, error) {
 	app := p.Web.App(at.Client, at.redirect)
-	page := templates.NewPasskey{App: &app, Person: web.Person(at.User), CSRF: csrf, Offer: offer, Hardware: at.step.acr == people.ACRHardwareProtected}
+	page := templates.NewPasskey{App: &app, Person: web.Person(at.User), CSRF: csrf, Offer: offer,
+		Hardware: at.step.acr == people.ACRHardwareProtected}
 	page.Action = p.Web.Path + stepPaths[at.step.kind] + "?i=" + at.ref
 	begun, err := p.Passkeys.BeginRegistration(at.User, factorPlace(at), people.Registration{Hardware: page.Hardware})
 	if err != nil {
@@ -148,9 +151,11 @@ func (p *Pages) passkeyPage(at pending, csrf string, offer bool) (templates.NewP
 
 // newPasskey registers the passkey that has answered. On success nothing is written yet; otherwise
 // the page has been.
-func (p *Pages) newPasskey(w http.ResponseWriter, r *http.Request, form oauth.Parameters, at pending, offer bool) (codes []string, ok bool, err error) {
+func (p *Pages) newPasskey(w http.ResponseWriter, r *http.Request, form oauth.Parameters, at pending,
+	offer bool) (codes []string, ok bool, err error) {
 	name := people.FactorName(form.Get("name"))
-	added, codes, err := p.Passkeys.Register(r.Context(), at.User, factorPlace(at), form.Get("state"), form.Get("answer"), name, web.Device(r.UserAgent()), !offer)
+	added, codes, err := p.Passkeys.Register(r.Context(), at.User, factorPlace(at), form.Get("state"),
+		form.Get("answer"), name, web.Device(r.UserAgent()), !offer)
 	var problem string
 	switch {
 	case errors.Is(err, people.ErrCeremonyOver), errors.Is(err, people.ErrPasskeyWrong):
@@ -163,7 +168,8 @@ func (p *Pages) newPasskey(w http.ResponseWriter, r *http.Request, form oauth.Pa
 		return nil, false, err
 	default:
 		e := p.Web.Event(r, at.User, verbFactorAdd)
-		e.Object, e.SessionID, e.ClientID = storage.EventParty{Kind: "passkey", ID: added.ID(), Name: added.Name}, at.Session.ID, at.Client.ID
+		e.Object, e.SessionID, e.ClientID = storage.EventParty{Kind: "passkey", ID: added.ID(), Name: added.Name},
+			at.Session.ID, at.Client.ID
 		p.Audit.Note(r.Context(), e)
 		return codes, true, nil
 	}
@@ -215,7 +221,8 @@ func (p *Pages) Offer(w http.ResponseWriter, r *http.Request) error {
 		}
 		return p.Web.SeeOther(w, "/authorize", i.ref)
 	}
-	if err := p.Store.DeclinePasskey(r.Context(), at.User.ID, p.Web.Now()); err != nil && !errors.Is(err, storage.ErrNotFound) {
+	if err := p.Store.DeclinePasskey(r.Context(), at.User.ID, p.Web.Now()); err != nil &&
+		!errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
 	i.Offer = false

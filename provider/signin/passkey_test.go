@@ -25,7 +25,8 @@ func TestPasskeySignsInAlone(t *testing.T) {
 		key, acr string
 	}{
 		{"bound to its device", 0, people.AMRHardwareKey, people.ACRHardwareProtected},
-		{"synced", providertest.FlagSynced | providertest.FlagBackedUp, people.AMRSoftwareKey, people.ACRPhishingResistant},
+		{"synced", providertest.FlagSynced | providertest.FlagBackedUp, people.AMRSoftwareKey,
+			people.ACRPhishingResistant},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -41,7 +42,8 @@ func TestPasskeySignsInAlone(t *testing.T) {
 			b := w.Browser()
 			p := b.Open(w.Request(app))
 			asked := providertest.AskedOf(t, p, "")
-			if pk := asked.Options.PublicKey; pk.UserVerification != "required" || len(pk.AllowCredentials) != 0 || pk.RPID != "localhost" {
+			if pk := asked.Options.PublicKey; pk.UserVerification != "required" || len(pk.AllowCredentials) != 0 ||
+				pk.RPID != "localhost" {
 				t.Errorf("asked: %+v", pk)
 			}
 			p = b.Follow(b.UsePasskey(p, asked, k.Get(asked)))
@@ -124,7 +126,8 @@ func TestPasskeyRefusals(t *testing.T) {
 
 	refused := func(t *testing.T, p providertest.Page) {
 		t.Helper()
-		if p.StatusCode != http.StatusUnauthorized && p.StatusCode != http.StatusForbidden && p.StatusCode != http.StatusBadRequest {
+		if p.StatusCode != http.StatusUnauthorized && p.StatusCode != http.StatusForbidden &&
+			p.StatusCode != http.StatusBadRequest {
 			t.Errorf("%d %s\n%s", p.StatusCode, p.Header.Get("Location"), p.Body)
 		}
 		if p.Answer().Get("code") != "" {
@@ -138,14 +141,23 @@ func TestPasskeyRefusals(t *testing.T) {
 	}
 	origin := w.Issuer
 	for name, bend := range map[string]func(*providertest.Passkey){
-		"WA-3 origin of a host that ends alike":   func(k *providertest.Passkey) { k.Origin = "http://bad" + strings.TrimPrefix(origin, "http://") },
-		"WA-3 origin of a host that begins alike": func(k *providertest.Passkey) { k.Origin = origin + ".evil.example" },
-		"WA-3 origin of another scheme":           func(k *providertest.Passkey) { k.Origin = strings.Replace(origin, "http:", "https:", 1) },
-		"WA-3 origin of another port":             func(k *providertest.Passkey) { k.Origin = "http://localhost:1" },
-		"WA-3 origin null":                        func(k *providertest.Passkey) { k.Origin = "null" },
-		"WA-3 RP ID of another":                   func(k *providertest.Passkey) { k.RPID = "evil.example" },
-		"WA-3 type of a registration":             func(k *providertest.Passkey) { k.Bend = func(d map[string]any) { d["type"] = "webauthn.create" } },
-		"WA-3 in a frame of another site":         func(k *providertest.Passkey) { k.Bend = func(d map[string]any) { d["crossOrigin"] = true } },
+		"WA-3 origin of a host that ends alike": func(k *providertest.Passkey) {
+			k.Origin = "http://bad" +
+				strings.TrimPrefix(origin, "http://")
+		},
+		"WA-3 origin of a host that begins alike": func(k *providertest.Passkey) {
+			k.Origin = origin +
+				".evil.example"
+		},
+		"WA-3 origin of another scheme": func(k *providertest.Passkey) {
+			k.Origin = strings.Replace(origin,
+				"http:", "https:", 1)
+		},
+		"WA-3 origin of another port":     func(k *providertest.Passkey) { k.Origin = "http://localhost:1" },
+		"WA-3 origin null":                func(k *providertest.Passkey) { k.Origin = "null" },
+		"WA-3 RP ID of another":           func(k *providertest.Passkey) { k.RPID = "evil.example" },
+		"WA-3 type of a registration":     func(k *providertest.Passkey) { k.Bend = func(d map[string]any) { d["type"] = "webauthn.create" } },
+		"WA-3 in a frame of another site": func(k *providertest.Passkey) { k.Bend = func(d map[string]any) { d["crossOrigin"] = true } },
 		"WA-3 below another site": func(k *providertest.Passkey) {
 			k.Bend = func(d map[string]any) { d["crossOrigin"] = true; d["topOrigin"] = "https://evil.example" }
 		},
@@ -242,13 +254,15 @@ func TestPasskeyRefusals(t *testing.T) {
 		refused(t, b.UsePasskey(p, asked, mallory.Get(asked)))
 		p = b.Open(w.Request(app))
 		asked = providertest.AskedOf(t, p, "")
-		refused(t, b.UsePasskey(p, asked, bent(mallory, func(k *providertest.Passkey) { k.ID, k.UserHandle = alice.ID, alice.UserHandle }).Get(asked)))
+		refused(t, b.UsePasskey(p, asked, bent(mallory,
+			func(k *providertest.Passkey) { k.ID, k.UserHandle = alice.ID, alice.UserHandle }).Get(asked)))
 	})
 	t.Run("WA-8 what is no answer", func(t *testing.T) {
 		w := w.In(t)
 		b := w.Browser()
 		p := b.Open(w.Request(app))
-		for _, answer := range []string{"", "{}", "null", "[]", "\ufeff{}", `{"id":"AA==","rawId":"AA==","type":"public-key","response":{}}`, strings.Repeat("[", 10_000)} {
+		for _, answer := range []string{"", "{}", "null", "[]", "\ufeff{}",
+			`{"id":"AA==","rawId":"AA==","type":"public-key","response":{}}`, strings.Repeat("[", 10_000)} {
 			refused(t, b.UsePasskey(p, providertest.AskedOf(t, b.Open(w.Request(app)), ""), answer))
 			p = b.Open(w.Request(app))
 			refused(t, b.UsePasskey(p, providertest.AskedOf(t, p, ""), answer))
@@ -425,7 +439,8 @@ func TestPasskeyIsOfferedAfterAPassword(t *testing.T) {
 	if p = signIn(w.Browser(), "yes"); p.Answer().Get("code") == "" {
 		t.Errorf("by password: %d %s", p.StatusCode, p.Body)
 	}
-	for flags, ok := range map[byte]bool{k.Flags | providertest.FlagPresent: false, k.Flags | providertest.FlagPresent | providertest.FlagVerified: true} {
+	for flags, ok := range map[byte]bool{k.Flags | providertest.FlagPresent: false,
+		k.Flags | providertest.FlagPresent | providertest.FlagVerified: true} {
 		b = w.Browser()
 		p = b.Open(w.Request(app))
 		asked = providertest.AskedOf(t, p, "")
@@ -438,9 +453,11 @@ func TestPasskeyIsOfferedAfterAPassword(t *testing.T) {
 
 func TestRelatedOriginsAreListed(t *testing.T) {
 	t.Parallel()
-	w := providertest.New(t, providertest.OnDomain, func(c *provider.Config) { c.Passkeys.RelatedOrigins = []string{"https://id.example.de"} })
+	w := providertest.New(t, providertest.OnDomain,
+		func(c *provider.Config) { c.Passkeys.RelatedOrigins = []string{"https://id.example.de"} })
 	p := w.Browser().Get("/.well-known/webauthn")
-	if p.StatusCode != 200 || !strings.Contains(p.Body, `"https://id.example.de"`) || !strings.HasPrefix(p.Header.Get("Content-Type"), "application/json") {
+	if p.StatusCode != 200 || !strings.Contains(p.Body, `"https://id.example.de"`) ||
+		!strings.HasPrefix(p.Header.Get("Content-Type"), "application/json") {
 		t.Errorf("%d %s", p.StatusCode, p.Body)
 	}
 	if p := providertest.New(t, providertest.OnDomain).Browser().Get("/.well-known/webauthn"); p.StatusCode != http.StatusNotFound {

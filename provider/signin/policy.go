@@ -60,11 +60,13 @@ func nextStep(s situation) step {
 	// Who is it?
 	if why := needsLogin(s); why != "" {
 		if silent {
-			return step{kind: stepError, reason: why, err: oauth.Errorf(oauth.LoginRequired, "the person has to sign in, and prompt=none forbids asking")}
+			return step{kind: stepError, reason: why, err: oauth.Errorf(oauth.LoginRequired,
+				"the person has to sign in, and prompt=none forbids asking")}
 		}
 		return step{kind: stepLogin, reason: why}
 	}
-	if s.Request.HasPrompt("select_account") && !(s.Interaction.Selected && answeredByCurrentUser(s)) && !signedInHere(s) {
+	if s.Request.HasPrompt("select_account") && !(s.Interaction.Selected && answeredByCurrentUser(s)) &&
+		!signedInHere(s) {
 		return step{kind: stepAccounts, reason: "prompt=select_account"}
 	}
 	if why := otherPerson(s); why != "" {
@@ -72,7 +74,8 @@ func nextStep(s situation) step {
 		// use in asking again, and a token for somebody else must never go out (OIDC Core §3.1.2.1
 		// id_token_hint, §5.5.1).
 		if silent || signedInHere(s) {
-			return step{kind: stepError, reason: why, err: oauth.Errorf(oauth.LoginRequired, "the person who is signed in is not the one that was asked for")}
+			return step{kind: stepError, reason: why, err: oauth.Errorf(oauth.LoginRequired,
+				"the person who is signed in is not the one that was asked for")}
 		}
 		return step{kind: stepLogin, reason: why}
 	}
@@ -81,11 +84,13 @@ func nextStep(s situation) step {
 	if next, asked := strengthen(s); asked {
 		return next
 	}
-	if want := s.Request.Claims.IDToken["acr"]; want.Essential && len(want.Values) > 0 && firstReached(s.Session.ACR, want.Values) == "" &&
+	if want := s.Request.Claims.IDToken["acr"]; want.Essential && len(want.Values) > 0 && firstReached(s.Session.ACR,
+		want.Values) == "" &&
 		access.Decide(s.Client, s.User).Allowed {
 		// Whoever has what it takes has used it by now, so asking again would not help.
 		return step{kind: stepError, reason: "essential acr",
-			err: oauth.Errorf(oauth.UnmetAuthenticationRequirements, "none of the acr values that were asked for as essential can be reached")}
+			err: oauth.Errorf(oauth.UnmetAuthenticationRequirements,
+				"none of the acr values that were asked for as essential can be reached")}
 	}
 
 	// May they?
@@ -105,7 +110,8 @@ func nextStep(s situation) step {
 	// Do they allow it?
 	if why := needsConsent(s); why != "" {
 		if silent {
-			return step{kind: stepError, reason: why, err: oauth.Errorf(oauth.ConsentRequired, "the person has to allow this, and prompt=none forbids asking")}
+			return step{kind: stepError, reason: why, err: oauth.Errorf(oauth.ConsentRequired,
+				"the person has to allow this, and prompt=none forbids asking")}
 		}
 		return step{kind: stepConsent, reason: why}
 	}
@@ -206,7 +212,8 @@ func strengthen(s situation) (next step, asked bool) {
 		next := step{reason: d.reason, acr: d.acr, wish: d.wish}
 		if people.CanReach(s.User, d.acr) {
 			if silent {
-				next.kind, next.err = stepError, oauth.Errorf(oauth.LoginRequired, "the person has to prove more, and prompt=none forbids asking")
+				next.kind, next.err = stepError, oauth.Errorf(oauth.LoginRequired,
+					"the person has to prove more, and prompt=none forbids asking")
 				return next, true
 			}
 			next.kind = stepFactor
@@ -216,7 +223,8 @@ func strengthen(s situation) (next step, asked bool) {
 		case !access.Decide(s.Client, s.User).Allowed:
 			continue // it would be set up for nothing
 		case silent:
-			next.kind, next.err = stepError, oauth.Errorf(oauth.LoginRequired, "the person has to set up a second factor, and prompt=none forbids asking")
+			next.kind, next.err = stepError, oauth.Errorf(oauth.LoginRequired,
+				"the person has to set up a second factor, and prompt=none forbids asking")
 		case !freshEnough(s):
 			next.kind = stepLogin
 		default:

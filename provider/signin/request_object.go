@@ -23,14 +23,17 @@ const maxRequestObject = 64 << 10
 // requestObject takes in the request object of an authorization request, by value or by reference,
 // and returns the parameters that count (OIDC Core §6, RFC 9101 §5, §6). Without one it returns
 // params as they are.
-func (p *Pages) requestObject(ctx context.Context, client clients.Client, params oauth.Parameters) (oauth.Parameters, error) {
+func (p *Pages) requestObject(ctx context.Context, client clients.Client, params oauth.Parameters) (oauth.Parameters,
+	error) {
 	object, uri := params.Get("request"), params.Get("request_uri")
 	switch {
 	case object != "" && uri != "":
-		return params, oauth.Errorf(oauth.InvalidRequest, "send either request or request_uri, not both (RFC 9101 section 5)")
+		return params, oauth.Errorf(oauth.InvalidRequest,
+			"send either request or request_uri, not both (RFC 9101 section 5)")
 	case object == "" && uri == "":
 		if client.RequireSignedRequestObject {
-			return params, oauth.Errorf(oauth.InvalidRequest, "this client has to send its request as a signed request object (RFC 9101)")
+			return params, oauth.Errorf(oauth.InvalidRequest,
+				"this client has to send its request as a signed request object (RFC 9101)")
 		}
 		return params, nil
 	case uri != "":
@@ -41,7 +44,8 @@ func (p *Pages) requestObject(ctx context.Context, client clients.Client, params
 		object = fetched
 	}
 	if len(object) > maxRequestObject {
-		return params, oauth.Errorf(oauth.InvalidRequestObject, "the request object is larger than %d bytes", maxRequestObject)
+		return params, oauth.Errorf(oauth.InvalidRequestObject, "the request object is larger than %d bytes",
+			maxRequestObject)
 	}
 	claims, err := p.openRequestObject(ctx, client, object)
 	if err != nil {
@@ -57,12 +61,14 @@ func (p *Pages) fetchRequestObject(ctx context.Context, client clients.Client, u
 		return "", oauth.Errorf(oauth.RequestURINotSupported, "this client has no request_uris registered")
 	}
 	if len(uri) > 512 || !slices.Contains(client.RequestURIs, uri) {
-		return "", oauth.Errorf(oauth.InvalidRequestURI, "request_uri is not among the request_uris that are registered for this client")
+		return "", oauth.Errorf(oauth.InvalidRequestURI,
+			"request_uri is not among the request_uris that are registered for this client")
 	}
 	address, _, _ := strings.Cut(uri, "#") // the fragment names the version (OIDC Core §6.2) and is not sent
 	body, err := p.Outbound.Get(ctx, address, maxRequestObject, "application/oauth-authz-req+jwt", "application/jwt")
 	if err != nil {
-		return "", oauth.Errorf(oauth.InvalidRequestURI, "the request object could not be fetched from request_uri").Because(err)
+		return "", oauth.Errorf(oauth.InvalidRequestURI,
+			"the request object could not be fetched from request_uri").Because(err)
 	}
 	return strings.TrimSpace(string(body)), nil
 }
@@ -70,7 +76,8 @@ func (p *Pages) fetchRequestObject(ctx context.Context, client clients.Client, u
 // openRequestObject decrypts and verifies a request object and returns its claims. The algorithm
 // must be the one that the client is registered for; unsigned ones are taken only where the whole
 // provider was set to allow alg none.
-func (p *Pages) openRequestObject(ctx context.Context, client clients.Client, object string) (clientauth.JWTClaims, error) {
+func (p *Pages) openRequestObject(ctx context.Context, client clients.Client, object string) (clientauth.JWTClaims,
+	error) {
 	bad := func(why string, err error) (clientauth.JWTClaims, error) {
 		return nil, oauth.Errorf(oauth.InvalidRequestObject, "%s", why).Because(err)
 	}
@@ -88,7 +95,8 @@ func (p *Pages) openRequestObject(ctx context.Context, client clients.Client, ob
 	var err error
 	unsigned := strings.HasSuffix(object, ".")
 	switch {
-	case unsigned && !(p.Grants.InsecureAllowNone && !client.RequireSignedRequestObject && (alg == "" || alg == "none")):
+	case unsigned && !(p.Grants.InsecureAllowNone && !client.RequireSignedRequestObject &&
+		(alg == "" || alg == "none")):
 		return bad("the request object is not signed; sign it with the key that is registered for this client", nil)
 	case unsigned:
 		payload, err = keys.InsecureParseUnsigned(object)
@@ -164,7 +172,8 @@ var ofTheJWT = []string{"iss", "aud", "exp", "nbf", "iat", "jti", "sub"}
 // mergeRequestObject makes parameters of the object's claims. What stands in the object counts
 // before what stands outside (OIDC Core §6.1); for a client that has to sign its requests nothing
 // outside counts at all (RFC 9101 §6.3).
-func (p *Pages) mergeRequestObject(client clients.Client, params oauth.Parameters, claims clientauth.JWTClaims) (oauth.Parameters, error) {
+func (p *Pages) mergeRequestObject(client clients.Client, params oauth.Parameters,
+	claims clientauth.JWTClaims) (oauth.Parameters, error) {
 	form := url.Values{}
 	if !client.RequireSignedRequestObject {
 		form = params.Values()
@@ -179,8 +188,10 @@ func (p *Pages) mergeRequestObject(client clients.Client, params oauth.Parameter
 		if err != nil {
 			return params, oauth.Errorf(oauth.InvalidRequestObject, "%s", err.Error())
 		}
-		if name == "response_type" && params.Has(name) && !client.RequireSignedRequestObject && !sameResponseType(params.Get(name), values) {
-			return params, oauth.Errorf(oauth.InvalidRequest, "response_type inside the request object differs from the one outside (OpenID Connect Core section 6.1)")
+		if name == "response_type" && params.Has(name) && !client.RequireSignedRequestObject &&
+			!sameResponseType(params.Get(name), values) {
+			return params, oauth.Errorf(oauth.InvalidRequest,
+				"response_type inside the request object differs from the one outside (OpenID Connect Core section 6.1)")
 		}
 		form[name] = values
 	}

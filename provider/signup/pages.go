@@ -68,7 +68,8 @@ func (p *Pages) Show(w http.ResponseWriter, r *http.Request) error {
 	return p.render(w, r, http.StatusOK, query.Get("i"), templates.SignUp{})
 }
 
-func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, interaction string, page templates.SignUp) error {
+func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, interaction string,
+	page templates.SignUp) error {
 	browser, err := p.Web.Browser(w, r)
 	if err != nil {
 		return err
@@ -108,7 +109,8 @@ func (p *Pages) Ask(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	i := query.Get("i")
-	page := templates.SignUp{Email: web.Clip(strings.TrimSpace(form.Get("email")), 254), Name: web.Clip(strings.TrimSpace(form.Get("name")), maxName)}
+	page := templates.SignUp{Email: web.Clip(strings.TrimSpace(form.Get("email")), 254),
+		Name: web.Clip(strings.TrimSpace(form.Get("name")), maxName)}
 	if !p.allowed(page.Email) || strings.ContainsAny(page.Name, "\r\n\t") {
 		page.Bad = true
 		return p.render(w, r, http.StatusBadRequest, i, page)
@@ -116,7 +118,8 @@ func (p *Pages) Ask(w http.ResponseWriter, r *http.Request) error {
 	_, err = p.Limit.Begin(r.Context(), "sign-up "+strings.ToLower(page.Email), p.Web.ClientAddress(r), "", p.Web.Now())
 	var throttled *people.ThrottledError
 	if errors.As(err, &throttled) {
-		return web.RefusePage(http.StatusTooManyRequests, templates.TooMany).Because(err).RetryAfter(throttled.Until.Sub(p.Web.Now()))
+		return web.RefusePage(http.StatusTooManyRequests,
+			templates.TooMany).Because(err).RetryAfter(throttled.Until.Sub(p.Web.Now()))
 	}
 	if err != nil {
 		return err
@@ -142,7 +145,8 @@ func (p *Pages) opened(r *http.Request, value string) (storage.Link, error) {
 		return storage.Link{}, letters.ErrLinkGone()
 	}
 	link, err := p.Store.Link(r.Context(), storage.LinkSignUp, storage.Hash(value))
-	if errors.Is(err, storage.ErrNotFound) || err == nil && (!link.UsedAt.IsZero() || !p.Web.Now().Before(link.ExpiresAt)) {
+	if errors.Is(err, storage.ErrNotFound) || err == nil &&
+		(!link.UsedAt.IsZero() || !p.Web.Now().Before(link.ExpiresAt)) {
 		return link, letters.ErrLinkGone()
 	}
 	if err != nil {
@@ -181,7 +185,8 @@ func (p *Pages) ShowFinish(w http.ResponseWriter, r *http.Request) error {
 	return p.renderFinish(w, r, http.StatusOK, link, templates.FinishSignUp{Name: link.Name})
 }
 
-func (p *Pages) renderFinish(w http.ResponseWriter, r *http.Request, status int, link storage.Link, page templates.FinishSignUp) error {
+func (p *Pages) renderFinish(w http.ResponseWriter, r *http.Request, status int, link storage.Link,
+	page templates.FinishSignUp) error {
 	browser, err := p.Web.Browser(w, r)
 	if err != nil {
 		return err
@@ -206,7 +211,8 @@ func (p *Pages) Finish(w http.ResponseWriter, r *http.Request) error {
 	}
 
 	// Check everything before the link is used.
-	page := templates.FinishSignUp{Name: web.Clip(strings.TrimSpace(form.Get("name")), maxName), Username: web.Clip(strings.TrimSpace(form.Get("username")), 254)}
+	page := templates.FinishSignUp{Name: web.Clip(strings.TrimSpace(form.Get("name")), maxName),
+		Username: web.Clip(strings.TrimSpace(form.Get("username")), 254)}
 	password := form.Get("new_password")
 	n := admin.NewUser{
 		Username: page.Username, Password: password, Disabled: p.Mode == Approval,
@@ -253,7 +259,8 @@ func (p *Pages) Finish(w http.ResponseWriter, r *http.Request) error {
 
 // make makes the account. The server itself does: nobody is signed in.
 func (p *Pages) make(ctx context.Context, n admin.NewUser, requestID, address string) (storage.User, error) {
-	return p.Admin.CreateUser(ctx, admin.Actor{Kind: storage.ActorSystem, Name: "sign-up", RequestID: requestID, Address: address}, n)
+	return p.Admin.CreateUser(ctx, admin.Actor{Kind: storage.ActorSystem, Name: "sign-up", RequestID: requestID,
+		Address: address}, n)
 }
 
 // refused reports whether the username is why an account cannot be made.

@@ -41,13 +41,15 @@ func TestAnApplicationLetsAPersonMakeAnAccountAndGoOn(t *testing.T) {
 	if !p.Has("sign-up-page") {
 		t.Fatalf("%s", p.Request.URL)
 	}
-	if p := b.Submit(p, "sign-up-submit", url.Values{"email": {"eve@example.com"}, "name": {"Eve Example"}}); !p.Has("forgot-sent") {
+	if p := b.Submit(p, "sign-up-submit", url.Values{"email": {"eve@example.com"},
+		"name": {"Eve Example"}}); !p.Has("forgot-sent") {
 		t.Fatalf("%d %s", p.StatusCode, p.Body)
 	}
 	link := w.Link("eve@example.com")
 	w.Browser().Open(link) // a program that checks mails
 	p = b.Open(link)
-	if !p.Has("finish-page") || !strings.Contains(p.Body, "Eve Example") || strings.Contains(p.Request.URL.String(), "link=") {
+	if !p.Has("finish-page") || !strings.Contains(p.Body, "Eve Example") || strings.Contains(p.Request.URL.String(),
+		"link=") {
 		t.Fatalf("%d %s", p.StatusCode, p.Body)
 	}
 	w.AddUser("taken")
@@ -56,7 +58,8 @@ func TestAnApplicationLetsAPersonMakeAnAccountAndGoOn(t *testing.T) {
 			t.Errorf("%q: %d", bad, p.StatusCode)
 		}
 	}
-	if p := b.Submit(p, "finish-submit", url.Values{"username": {"eve"}, "new_password": {"short"}, "repeat_password": {"short"}}); p.StatusCode != http.StatusBadRequest || !p.Has("password-error") {
+	if p := b.Submit(p, "finish-submit", url.Values{"username": {"eve"}, "new_password": {"short"},
+		"repeat_password": {"short"}}); p.StatusCode != http.StatusBadRequest || !p.Has("password-error") {
 		t.Errorf("a short password: %d", p.StatusCode)
 	}
 	done := finish(b, p, "Eve")
@@ -64,7 +67,8 @@ func TestAnApplicationLetsAPersonMakeAnAccountAndGoOn(t *testing.T) {
 		t.Fatalf("%d %s", done.StatusCode, done.Body)
 	}
 	u, err := w.Store.UserByUsername(t.Context(), "eve")
-	if err != nil || u.Claims.Email != "eve@example.com" || !u.Claims.EmailVerified || u.Disabled || u.Role != "" || len(u.Groups) != 0 {
+	if err != nil || u.Claims.Email != "eve@example.com" || !u.Claims.EmailVerified || u.Disabled || u.Role != "" ||
+		len(u.Groups) != 0 {
 		t.Errorf("%v %+v", err, u)
 	}
 	// It signs nobody in; the way on leads through the sign-in to the application.

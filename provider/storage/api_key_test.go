@@ -10,7 +10,8 @@ import (
 func TestAPIKeys(t *testing.T) {
 	contract(t, func(t *testing.T, s *storage.Store) {
 		ctx := patient(t)
-		k := storage.APIKey{ID: "k1", SecretHash: "h", UserID: "ada", Name: "backup", Scope: []string{"admin:people.read"},
+		k := storage.APIKey{ID: "k1", SecretHash: "h", UserID: "ada", Name: "backup",
+			Scope:     []string{"admin:people.read"},
 			CreatedAt: clock(0), ExpiresAt: clock(time.Hour)}
 		must(t, s.CreateAPIKey(ctx, k))
 		want(t, s.CreateAPIKey(ctx, k), storage.ErrConflict)

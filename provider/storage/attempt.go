@@ -33,13 +33,15 @@ func (a *attempt) count(now time.Time, window time.Duration) {
 // was begun by a clock that was ahead: it must not last until that time has come. Clocks of several
 // machines may differ a little.
 func (a *attempt) over(now time.Time) bool {
-	return !now.Before(a.ResetAt) || a.Window > 0 && a.ResetAt.Sub(now) > time.Duration(a.Window)*time.Millisecond+clockSkew
+	return !now.Before(a.ResetAt) || a.Window > 0 &&
+		a.ResetAt.Sub(now) > time.Duration(a.Window)*time.Millisecond+clockSkew
 }
 
 // CountAttempt adds one to the counter of key and returns the count, this one included, and when
 // the window ends. A window begins with its first attempt and lasts as long as given; after its end
 // the counter begins anew. Concurrent calls get distinct counts.
-func (s *Store) CountAttempt(ctx context.Context, key string, now time.Time, window time.Duration) (count int, resetAt time.Time, err error) {
+func (s *Store) CountAttempt(ctx context.Context, key string, now time.Time, window time.Duration) (count int,
+	resetAt time.Time, err error) {
 	count, resetAt, err = s.engine.Count(ctx, key, millisecond(now), window)
 	return count, resetAt, wrap("count attempt", err)
 }

@@ -85,7 +85,8 @@ func benchmark(b *testing.B, s *storage.Store) {
 		parallel(b, func(i int) error {
 			seen := withCode("bench")
 			seen.ID, seen.Version = ids[i], 1
-			_, err := s.RedeemCode(ctx, seen, storage.Redemption{CodeHash: "code of bench", Now: clock(0), ExpiresAt: clock(time.Hour), RefreshIdleAt: clock(time.Hour)})
+			_, err := s.RedeemCode(ctx, seen, storage.Redemption{CodeHash: "code of bench", Now: clock(0),
+				ExpiresAt: clock(time.Hour), RefreshIdleAt: clock(time.Hour)})
 			return err
 		})
 	})
@@ -94,7 +95,8 @@ func benchmark(b *testing.B, s *storage.Store) {
 		parallel(b, func(i int) error {
 			seen := withRefresh("bench", 1)
 			seen.ID, seen.Version = ids[i], 1
-			_, err := s.RotateRefresh(ctx, seen, storage.Rotation{Generation: 1, Now: clock(0), IdleAt: clock(time.Hour)})
+			_, err := s.RotateRefresh(ctx, seen, storage.Rotation{Generation: 1, Now: clock(0),
+				IdleAt: clock(time.Hour)})
 			return err
 		})
 	})

@@ -111,5 +111,6 @@ func (r Records) OriginAllowed(ctx context.Context, origin string) (bool, error)
 // algorithm that signs access tokens for them (see clients.Client.SigningAudience), disabled ones
 // too.
 func (r Records) SigningAPIs(ctx context.Context, audience string) ([]clients.Client, error) {
-	return list(ctx, r, "look up audience", clientTable, Query{Where: []Match{is("signing_audience", audience)}, Order: []string{FieldID}})
+	return list(ctx, r, "look up audience", clientTable, Query{Where: []Match{is("signing_audience", audience)},
+		Order: []string{FieldID}})
 }

@@ -57,8 +57,10 @@ func TestClients(t *testing.T) {
 		allowed("https://c.example", true)
 
 		// SigningAPIs
-		must(t, s.CreateClient(ctx, clients.Client{ID: "api-1", SigningAudience: []string{"https://x.test", "https://y.test"}}))
-		must(t, s.CreateClient(ctx, clients.Client{ID: "api-0", SigningAudience: []string{"https://y.test"}, Metadata: clients.Metadata{AccessTokenSignedResponseAlg: "RS256"}}))
+		must(t, s.CreateClient(ctx, clients.Client{ID: "api-1", SigningAudience: []string{"https://x.test",
+			"https://y.test"}}))
+		must(t, s.CreateClient(ctx, clients.Client{ID: "api-0", SigningAudience: []string{"https://y.test"},
+			Metadata: clients.Metadata{AccessTokenSignedResponseAlg: "RS256"}}))
 		signing := func(audience string, want ...string) {
 			t.Helper()
 			apis, err := s.SigningAPIs(ctx, audience)
@@ -72,7 +74,8 @@ func TestClients(t *testing.T) {
 		signing("https://x.test", "api-1")
 		signing("https://y.test", "api-0RS256", "api-1")
 		signing("https://z.test")
-		must(t, s.UpdateClient(ctx, clients.Client{ID: "api-1", Version: 1, SigningAudience: []string{"https://z.test"}}))
+		must(t, s.UpdateClient(ctx, clients.Client{ID: "api-1", Version: 1,
+			SigningAudience: []string{"https://z.test"}}))
 		signing("https://x.test")
 		signing("https://y.test", "api-0RS256")
 		signing("https://z.test", "api-1")
@@ -83,7 +86,8 @@ func TestClients(t *testing.T) {
 		must(t, s.AddConsent(ctx, storage.Consent{UserID: "u", ClientID: "a"}))
 		must(t, s.AddConsent(ctx, storage.Consent{UserID: "u", ClientID: "b"}))
 		for _, client := range []string{"a", "b"} {
-			must(t, s.CreateGrant(ctx, storage.Grant{ID: "of " + client, UserID: "u", ClientID: client, Offline: true, ExpiresAt: clock(time.Hour)}))
+			must(t, s.CreateGrant(ctx, storage.Grant{ID: "of " + client, UserID: "u", ClientID: client, Offline: true,
+				ExpiresAt: clock(time.Hour)}))
 		}
 		must(t, s.DeleteClient(ctx, "a", clock(0)))
 		_, err = s.Client(ctx, "a")

@@ -55,7 +55,8 @@ func TestWindowOfAClockThatWasAheadDoesNotLastUntilThen(t *testing.T) {
 		}
 		count(0, 1)
 		count(time.Minute, 2)
-		if n, reset, err := s.Attempts(ctx, "account", clock(2*time.Minute)); err != nil || n != 2 || !reset.Equal(clock(window).Truncate(time.Millisecond)) {
+		if n, reset, err := s.Attempts(ctx, "account", clock(2*time.Minute)); err != nil || n != 2 ||
+			!reset.Equal(clock(window).Truncate(time.Millisecond)) {
 			t.Errorf("%d attempts count until %v, %v", n, reset, err)
 		}
 	})

@@ -59,7 +59,8 @@ func (c *Consent) add(more Consent) {
 	if c.Appearance != more.Appearance {
 		c.Appearance, c.Scope, c.Claims, c.Resource = more.Appearance, nil, nil, nil
 	}
-	c.Scope, c.Claims, c.Resource = union(c.Scope, more.Scope), union(c.Claims, more.Claims), union(c.Resource, more.Resource)
+	c.Scope, c.Claims, c.Resource = union(c.Scope, more.Scope), union(c.Claims, more.Claims),
+		union(c.Resource, more.Resource)
 	c.UpdatedAt = later(c.UpdatedAt, more.UpdatedAt)
 }
 
@@ -70,7 +71,8 @@ func (r Records) Consent(ctx context.Context, userID, clientID string) (Consent,
 
 // ConsentsOfUser lists a user's consents by ClientID.
 func (r Records) ConsentsOfUser(ctx context.Context, userID string) ([]Consent, error) {
-	return list(ctx, r, "list consents", consents, Query{Where: []Match{is("user_id", userID)}, Order: []string{"client_id"}})
+	return list(ctx, r, "list consents", consents, Query{Where: []Match{is("user_id", userID)},
+		Order: []string{"client_id"}})
 }
 
 // ConsentsOfClient lists what users have allowed a client by UserID, beginning after the given one,
@@ -100,7 +102,8 @@ func (s *Store) Disconnect(ctx context.Context, userID, clientID string, now tim
 }
 
 // DisconnectClient takes back what every user has allowed a client, as Disconnect does.
-func (s *Store) DisconnectClient(ctx context.Context, clientID string, now time.Time) (consented, revoked int, err error) {
+func (s *Store) DisconnectClient(ctx context.Context, clientID string, now time.Time) (consented, revoked int,
+	err error) {
 	if clientID == "" {
 		return 0, 0, errEmptyFilter
 	}

@@ -15,18 +15,22 @@ func TestConsents(t *testing.T) {
 		want(t, err, storage.ErrNotFound)
 		must(t, s.AddConsent(ctx, storage.Consent{UserID: "u", ClientID: "b", Scope: []string{"openid", "email"},
 			CreatedAt: clock(0), UpdatedAt: clock(0)}))
-		must(t, s.AddConsent(ctx, storage.Consent{UserID: "u", ClientID: "b", Scope: []string{"openid", "profile"}, Claims: []string{"name"},
+		must(t, s.AddConsent(ctx, storage.Consent{UserID: "u", ClientID: "b", Scope: []string{"openid", "profile"},
+			Claims:   []string{"name"},
 			Resource: []string{"https://api.example"}, CreatedAt: clock(time.Minute), UpdatedAt: clock(time.Minute)}))
 		got, err := s.Consent(ctx, "u", "b")
 		must(t, err)
-		equal(t, got, kept(storage.Consent{UserID: "u", ClientID: "b", Scope: []string{"openid", "email", "profile"}, Claims: []string{"name"},
+		equal(t, got, kept(storage.Consent{UserID: "u", ClientID: "b", Scope: []string{"openid", "email", "profile"},
+			Claims:   []string{"name"},
 			Resource: []string{"https://api.example"}, CreatedAt: clock(0), UpdatedAt: clock(time.Minute)}))
 
 		// What was allowed to the client when it looked different does not count any more.
-		must(t, s.AddConsent(ctx, storage.Consent{UserID: "u", ClientID: "b", Appearance: "another", Scope: []string{"openid"}, UpdatedAt: clock(2 * time.Minute)}))
+		must(t, s.AddConsent(ctx, storage.Consent{UserID: "u", ClientID: "b", Appearance: "another",
+			Scope: []string{"openid"}, UpdatedAt: clock(2 * time.Minute)}))
 		got, err = s.Consent(ctx, "u", "b")
 		must(t, err)
-		equal(t, got, kept(storage.Consent{UserID: "u", ClientID: "b", Appearance: "another", Scope: []string{"openid"}, CreatedAt: clock(0), UpdatedAt: clock(2 * time.Minute)}))
+		equal(t, got, kept(storage.Consent{UserID: "u", ClientID: "b", Appearance: "another", Scope: []string{"openid"},
+			CreatedAt: clock(0), UpdatedAt: clock(2 * time.Minute)}))
 
 		must(t, s.AddConsent(ctx, storage.Consent{UserID: "u", ClientID: "a"}))
 		must(t, s.AddConsent(ctx, storage.Consent{UserID: "other", ClientID: "a"}))
@@ -47,7 +51,8 @@ func TestConsents(t *testing.T) {
 func TestConcurrentConsentsAllSurvive(t *testing.T) {
 	contract(t, func(t *testing.T, s *storage.Store) {
 		if won := race(t, nil, func(i int) error {
-			return s.AddConsent(patient(t), storage.Consent{UserID: "u", ClientID: "c", Scope: []string{fmt.Sprint(i)}, CreatedAt: clock(0), UpdatedAt: clock(0)})
+			return s.AddConsent(patient(t), storage.Consent{UserID: "u", ClientID: "c", Scope: []string{fmt.Sprint(i)},
+				CreatedAt: clock(0), UpdatedAt: clock(0)})
 		}); won != callers {
 			t.Errorf("%d of %d succeeded", won, callers)
 		}

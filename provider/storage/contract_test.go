@@ -372,7 +372,8 @@ func TestOneOfManyUpdatesAVersion(t *testing.T) {
 			return s.UpdateClient(ctx, clients.Client{ID: "c", Type: fmt.Sprint(i), Version: 1})
 		})
 		oneWins(t, storage.ErrConflict, func(i int) error {
-			return s.UpdateInteraction(ctx, storage.Interaction{ID: "i", ReturnTo: fmt.Sprint(i), ExpiresAt: clock(time.Hour), Version: 1})
+			return s.UpdateInteraction(ctx, storage.Interaction{ID: "i", ReturnTo: fmt.Sprint(i),
+				ExpiresAt: clock(time.Hour), Version: 1})
 		})
 		u, err := s.User(ctx, "u")
 		must(t, err)

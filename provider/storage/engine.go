@@ -31,7 +31,8 @@ type Engine interface {
 	// and returns how many it changed.
 	Sweep(ctx context.Context, t *Table, s Stamp, where ...Match) (int, error)
 	// Count adds one to a counter of the table attempts; see Store.CountAttempt.
-	Count(ctx context.Context, key string, now time.Time, window time.Duration) (count int, resetAt time.Time, err error)
+	Count(ctx context.Context, key string, now time.Time, window time.Duration) (count int, resetAt time.Time,
+		err error)
 	// Purge removes the records whose purge time has come at now, and returns how many there were.
 	Purge(ctx context.Context, now time.Time) (int, error)
 	// Ping reports whether the database can answer and takes writes.

@@ -24,20 +24,22 @@ func engineContract(t *testing.T, run func(t *testing.T, e storage.Engine)) {
 }
 
 func thing(id string) storage.Thing {
-	return storage.Thing{ID: id, Name: "name of " + id, Owner: "o", Rank: clock(0), EndsAt: clock(48 * time.Hour), Version: 1}
+	return storage.Thing{ID: id, Name: "name of " + id, Owner: "o", Rank: clock(0), EndsAt: clock(48 * time.Hour),
+		Version: 1}
 }
 
 // insert makes a Thing, which must be a new one.
 func insert(t *testing.T, e storage.Engine, thing storage.Thing) error {
 	row, err := storage.ThingRow(thing)
 	must(t, err)
-	_, err = e.Update(patient(t), storage.Things, thing.ID, storage.Change{Next: &row, Apply: storage.ThingChange(func(there *storage.Thing, exists bool) error {
-		if exists {
-			return storage.ErrConflict
-		}
-		*there = thing
-		return nil
-	})})
+	_, err = e.Update(patient(t), storage.Things, thing.ID, storage.Change{Next: &row,
+		Apply: storage.ThingChange(func(there *storage.Thing, exists bool) error {
+			if exists {
+				return storage.ErrConflict
+			}
+			*there = thing
+			return nil
+		})})
 	return err
 }
 
@@ -60,7 +62,8 @@ func TestEngineMakesARecordOnce(t *testing.T) {
 		got := getThing(t, e, "1")
 		found := 0
 		for i := range callers {
-			must(t, e.List(patient(t), storage.Things, storage.Query{Where: []storage.Match{{Field: "tags", Value: fmt.Sprint("tag ", i)}}},
+			must(t, e.List(patient(t), storage.Things,
+				storage.Query{Where: []storage.Match{{Field: "tags", Value: fmt.Sprint("tag ", i)}}},
 				func(row storage.Row) (bool, error) {
 					found++
 					equal(t, row.ID, "1")
@@ -106,10 +109,11 @@ func TestEngineLosesNoTransition(t *testing.T) {
 	engineContract(t, func(t *testing.T, e storage.Engine) {
 		must(t, insert(t, e, thing("1")))
 		won := race(t, nil, func(int) error {
-			_, err := e.Update(patient(t), storage.Things, "1", storage.Change{Apply: storage.ThingChange(func(there *storage.Thing, _ bool) error {
-				there.Count++
-				return nil
-			})})
+			_, err := e.Update(patient(t), storage.Things, "1",
+				storage.Change{Apply: storage.ThingChange(func(there *storage.Thing, _ bool) error {
+					there.Count++
+					return nil
+				})})
 			return err
 		})
 		got := getThing(t, e, "1")
@@ -209,8 +213,10 @@ func TestEngineLists(t *testing.T) {
 			{storage.Query{Where: where("tags", "all"), Order: []string{"name"}}, "a b c d"},
 			{storage.Query{Where: where("name", "name of b")}, "b"},
 			{storage.Query{Where: where("name", "nobody")}, ""},
-			{storage.Query{Where: []storage.Match{{Field: "inside.a", Or: "inside.b", Value: "x"}}, Order: []string{"_id"}}, "a b c d"},
-			{storage.Query{Where: []storage.Match{{Field: "inside.a", Value: "x"}, {Field: "owner", Value: "o"}}, Order: []string{"_id"}}, "a c"},
+			{storage.Query{Where: []storage.Match{{Field: "inside.a", Or: "inside.b", Value: "x"}},
+				Order: []string{"_id"}}, "a b c d"},
+			{storage.Query{Where: []storage.Match{{Field: "inside.a", Value: "x"}, {Field: "owner", Value: "o"}},
+				Order: []string{"_id"}}, "a c"},
 		} {
 			if got := listed(t, e, c.q); got != c.want {
 				t.Errorf("%+v: %q, want %q", c.q, got, c.want)

@@ -30,27 +30,31 @@ const (
 // Event is one entry of the audit log: who did what to which object, and what came of it. It never
 // holds a secret.
 type Event struct {
-	ID        string          `bson:"_id" json:"id"` // from NewEventID: sorts by time
-	Time      time.Time       `bson:"time" json:"time"`
-	Actor     EventParty      `bson:"actor" json:"actor"`
-	Verb      string          `bson:"verb" json:"verb"` // object and action, such as client.create
-	Object    EventParty      `bson:"object" json:"object"`
-	Outcome   string          `bson:"outcome" json:"outcome"`                      // one of the Outcome constants
-	Reason    string          `bson:"reason,omitempty" json:"reason,omitempty"`    // one word, such as wrong_password
-	Count     int             `bson:"count,omitempty" json:"count,omitempty"`      // how many like it this one stands for; 0 is 1
-	Before    json.RawMessage `bson:"before,omitempty" json:"before,omitempty"`    // the fields that the change touched, as a JSON object
+	ID      string     `bson:"_id" json:"id"` // from NewEventID: sorts by time
+	Time    time.Time  `bson:"time" json:"time"`
+	Actor   EventParty `bson:"actor" json:"actor"`
+	Verb    string     `bson:"verb" json:"verb"` // object and action, such as client.create
+	Object  EventParty `bson:"object" json:"object"`
+	Outcome string     `bson:"outcome" json:"outcome"`                   // one of the Outcome constants
+	Reason  string     `bson:"reason,omitempty" json:"reason,omitempty"` // one word, such as wrong_password
+	// how many like it this one stands for; 0 is 1
+	Count int `bson:"count,omitempty" json:"count,omitempty"`
+	// the fields that the change touched, as a JSON object
+	Before    json.RawMessage `bson:"before,omitempty" json:"before,omitempty"`
 	After     json.RawMessage `bson:"after,omitempty" json:"after,omitempty"`      // the same fields after it
 	ClientID  string          `bson:"client_id,omitempty" json:"client,omitempty"` // the client for which a user acted
 	SessionID string          `bson:"session_id,omitempty" json:"session,omitempty"`
 	RequestID string          `bson:"request_id,omitempty" json:"request,omitempty"`
 	Address   string          `bson:"address,omitempty" json:"address,omitempty"` // of the actor, where there is one
-	ExpiresAt time.Time       `bson:"expires_at" json:"-"`                        // Purge removes the event from then on; zero keeps it
-	Version   int64           `bson:"version" json:"-"`
+	// Purge removes the event from then on; zero keeps it
+	ExpiresAt time.Time `bson:"expires_at" json:"-"`
+	Version   int64     `bson:"version" json:"-"`
 }
 
 // EventParty is who did something, or what it was done to.
 type EventParty struct {
-	Kind string `bson:"kind" json:"kind"` // an Actor constant; of objects: user, group, client, session, grant, token, key
+	// an Actor constant; of objects: user, group, client, session, grant, token, key
+	Kind string `bson:"kind" json:"kind"`
 	ID   string `bson:"id,omitempty" json:"id,omitempty"`
 	Name string `bson:"name,omitempty" json:"name,omitempty"` // as it was at the time
 }
@@ -97,7 +101,8 @@ func (s *Store) AppendEvent(ctx context.Context, e Event) error {
 // SettleEvent sets Outcome and Reason of an event whose Outcome is OutcomeBegun. An event that is
 // settled already stays as it is, without an error. ErrNotFound if there is none.
 func (s *Store) SettleEvent(ctx context.Context, id, outcome, reason string) error {
-	_, err := change(ctx, s, "settle event", events, id, existing(func(e *Event) error { return e.settle(outcome, reason) }))
+	_, err := change(ctx, s, "settle event", events, id,
+		existing(func(e *Event) error { return e.settle(outcome, reason) }))
 	if err == ErrConsumed {
 		return nil
 	}
@@ -138,7 +143,8 @@ func (r Records) Events(ctx context.Context, f EventFilter, before string, limit
 		q.Where = append(q.Where, Match{Field: "object.id", Or: "object.name", Value: f.Object})
 	}
 	return listIf(ctx, r, "list events", events, q, limit, func(e *Event) bool {
-		return (f.ActorKind == "" || e.Actor.Kind == f.ActorKind) && (f.ObjectKind == "" || e.Object.Kind == f.ObjectKind) &&
+		return (f.ActorKind == "" || e.Actor.Kind == f.ActorKind) &&
+			(f.ObjectKind == "" || e.Object.Kind == f.ObjectKind) &&
 			strings.HasPrefix(e.Verb, f.VerbPrefix)
 	})
 }

@@ -25,7 +25,8 @@ type TOTP struct {
 	CreatedAt   time.Time `bson:"created_at"`
 	ConfirmedAt time.Time `bson:"confirmed_at,omitempty"` // zero: no code was seen of it yet, and it proves nothing
 	LastUsed    time.Time `bson:"last_used,omitempty"`
-	LastStep    int64     `bson:"last_step,omitempty"` // the time step of the last code that was accepted; none up to it is accepted again
+	// the time step of the last code that was accepted; none up to it is accepted again
+	LastStep int64 `bson:"last_step,omitempty"`
 }
 
 // TOTPData is the additional data that the secret of a user's authenticator application is sealed
@@ -116,7 +117,8 @@ func (f *Factors) begin(begun TOTP, most int) error {
 // ConfirmTOTP makes an authenticator application count from now on, because a code of this time
 // step was seen of it. A user who has no recovery codes gets those with the hashes recovery; the
 // returned user tells. ErrConsumed if it is confirmed already, ErrNotFound if it is gone.
-func (s *Store) ConfirmTOTP(ctx context.Context, userID, id, name string, step int64, recovery []string, now time.Time) (User, error) {
+func (s *Store) ConfirmTOTP(ctx context.Context, userID, id, name string, step int64, recovery []string,
+	now time.Time) (User, error) {
 	return s.changeFactors(ctx, "confirm TOTP", userID, func(f *Factors) error {
 		return f.confirm(id, name, step, recovery, millisecond(now))
 	})
@@ -149,7 +151,8 @@ func unused(hashes []string) []RecoveryCode {
 // succeeds. ErrConsumed if a code of that step or of a later one was accepted before, ErrNotFound
 // if the authenticator application is gone or not confirmed.
 func (s *Store) UseTOTP(ctx context.Context, userID, id string, step int64, now time.Time) error {
-	_, err := s.changeFactors(ctx, "use TOTP", userID, func(f *Factors) error { return f.useTOTP(id, step, millisecond(now)) })
+	_, err := s.changeFactors(ctx, "use TOTP", userID,
+		func(f *Factors) error { return f.useTOTP(id, step, millisecond(now)) })
 	return err
 }
 
@@ -170,7 +173,8 @@ func (f *Factors) useTOTP(id string, step int64, now time.Time) error {
 // UseRecoveryCode accepts a recovery code by its hash, once. ErrConsumed if it was used before,
 // ErrNotFound if there is none such.
 func (s *Store) UseRecoveryCode(ctx context.Context, userID, hash string, now time.Time) error {
-	_, err := s.changeFactors(ctx, "use recovery code", userID, func(f *Factors) error { return f.useRecovery(hash, millisecond(now)) })
+	_, err := s.changeFactors(ctx, "use recovery code", userID,
+		func(f *Factors) error { return f.useRecovery(hash, millisecond(now)) })
 	return err
 }
 

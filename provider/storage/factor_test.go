@@ -18,7 +18,8 @@ func TestFactors(t *testing.T) {
 			return u.Factors
 		}
 		begin := func(id string) error {
-			return s.BeginTOTP(ctx, "u", storage.TOTP{ID: id, Secret: []byte(id), SessionID: "sid", CreatedAt: clock(0)}, 2)
+			return s.BeginTOTP(ctx, "u", storage.TOTP{ID: id, Secret: []byte(id), SessionID: "sid",
+				CreatedAt: clock(0)}, 2)
 		}
 		want(t, s.BeginTOTP(ctx, "nobody", storage.TOTP{ID: "a"}, 2), storage.ErrNotFound)
 
@@ -35,7 +36,8 @@ func TestFactors(t *testing.T) {
 		// Confirmed once, with recovery codes.
 		u, err := s.ConfirmTOTP(ctx, "u", "b", "phone", 7, []string{"r1", "r2"}, clock(0))
 		must(t, err)
-		if !u.Factors.Second() || u.Factors.RecoveryLeft() != 2 || u.Factors.TOTP[0].Name != "phone" || u.Factors.TOTP[0].ConfirmedAt.IsZero() {
+		if !u.Factors.Second() || u.Factors.RecoveryLeft() != 2 || u.Factors.TOTP[0].Name != "phone" ||
+			u.Factors.TOTP[0].ConfirmedAt.IsZero() {
 			t.Errorf("confirmed: %+v", u.Factors)
 		}
 		_, err = s.ConfirmTOTP(ctx, "u", "b", "phone", 8, nil, clock(0))

@@ -24,7 +24,8 @@ type FailedRequest struct {
 const keepFailedRequest = 7 * 24 * time.Hour
 
 var failedRequests = register(table[FailedRequest]{
-	Table:   Table{Name: "failed_requests", Unique: []string{"request_id"}, Indexes: []Index{{Fields: []string{"client_id", FieldID}}}},
+	Table: Table{Name: "failed_requests", Unique: []string{"request_id"},
+		Indexes: []Index{{Fields: []string{"client_id", FieldID}}}},
 	id:      func(f *FailedRequest) string { return f.ID },
 	version: func(f *FailedRequest) *int64 { return &f.Version },
 	purgeAt: func(f *FailedRequest) time.Time { return f.Time.Add(keepFailedRequest) },
@@ -37,7 +38,8 @@ func (s *Store) CreateFailedRequest(ctx context.Context, f FailedRequest) error 
 
 // FailedRequest returns the one with this RequestID, or ErrNotFound.
 func (r Records) FailedRequest(ctx context.Context, requestID string) (FailedRequest, error) {
-	found, err := list(ctx, r, "load failed request", failedRequests, Query{Where: []Match{is("request_id", requestID)}, Limit: 1})
+	found, err := list(ctx, r, "load failed request", failedRequests, Query{Where: []Match{is("request_id", requestID)},
+		Limit: 1})
 	if err == nil && len(found) == 0 {
 		err = ErrNotFound
 	}
@@ -52,5 +54,6 @@ func (r Records) FailedRequests(ctx context.Context, clientID string, limit int)
 	if limit < 1 {
 		return nil, nil
 	}
-	return list(ctx, r, "list failed requests", failedRequests, Query{Where: []Match{is("client_id", clientID)}, Order: []string{"-" + FieldID}, Limit: limit})
+	return list(ctx, r, "list failed requests", failedRequests, Query{Where: []Match{is("client_id", clientID)},
+		Order: []string{"-" + FieldID}, Limit: limit})
 }

@@ -129,7 +129,8 @@ type Rotation struct {
 // r.Now, its current token's RefreshIdleAt has passed, or the generation was never issued.
 func (s *Store) RotateRefresh(ctx context.Context, seen Grant, r Rotation) (Grant, error) {
 	r.Now, r.IdleAt = millisecond(r.Now), millisecond(r.IdleAt)
-	return changeSeen(ctx, s, "rotate refresh token", grants, seen, existing(func(g *Grant) error { return g.rotate(r) }))
+	return changeSeen(ctx, s, "rotate refresh token", grants, seen,
+		existing(func(g *Grant) error { return g.rotate(r) }))
 }
 
 func (g *Grant) rotate(r Rotation) error {
@@ -198,14 +199,16 @@ const maxGrants = 500
 // GrantsOfUser lists the user's grants that stand at now and whose code was used (or that never had
 // one), newest first, at most 500.
 func (r Records) GrantsOfUser(ctx context.Context, userID string, now time.Time) ([]Grant, error) {
-	return listIf(ctx, r, "list grants", grants, Query{Where: []Match{is("user_id", userID)}, Order: []string{"-created_at", FieldID}}, maxGrants,
+	return listIf(ctx, r, "list grants", grants, Query{Where: []Match{is("user_id", userID)},
+		Order: []string{"-created_at", FieldID}}, maxGrants,
 		func(g *Grant) bool { return g.Stands(now) && g.Live() })
 }
 
 // GrantsOfClient lists the grants of a client that stand at now and whose code was used (or that
 // never had one), the newest first, at most limit: those with an ID below before, or from the newest
 // if that is empty.
-func (r Records) GrantsOfClient(ctx context.Context, clientID, before string, now time.Time, limit int) ([]Grant, error) {
+func (r Records) GrantsOfClient(ctx context.Context, clientID, before string, now time.Time, limit int) ([]Grant,
+	error) {
 	if limit < 1 {
 		return nil, nil
 	}
@@ -213,7 +216,10 @@ func (r Records) GrantsOfClient(ctx context.Context, clientID, before string, no
 	if before != "" {
 		q.After = before
 	}
-	return listIf(ctx, r, "list grants of client", grants, q, limit, func(g *Grant) bool { return g.Stands(now) && g.Live() })
+	return listIf(ctx, r, "list grants of client", grants, q, limit, func(g *Grant) bool {
+		return g.Stands(now) &&
+			g.Live()
+	})
 }
 
 // ClientsOfSession lists, sorted, the distinct clients that have a grant made in this session,

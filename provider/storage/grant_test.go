@@ -12,8 +12,10 @@ import (
 
 // withCode is a grant whose code is not used yet.
 func withCode(id string) storage.Grant {
-	return storage.Grant{ID: id, UserID: "u", ClientID: "c", SessionID: "s", Scope: []string{"openid"}, CreatedAt: clock(0), LastUsed: clock(0),
-		ExpiresAt: clock(10 * time.Minute), CodeHash: "code of " + id, CodeExpiresAt: clock(time.Minute), RedirectURI: "https://c.example/cb"}
+	return storage.Grant{ID: id, UserID: "u", ClientID: "c", SessionID: "s", Scope: []string{"openid"},
+		CreatedAt: clock(0), LastUsed: clock(0),
+		ExpiresAt: clock(10 * time.Minute), CodeHash: "code of " + id, CodeExpiresAt: clock(time.Minute),
+		RedirectURI: "https://c.example/cb"}
 }
 
 // withRefresh is a grant whose code was used, with a refresh token of that generation.
@@ -25,7 +27,8 @@ func withRefresh(id string, generation int64) storage.Grant {
 }
 
 // redeem reads the grant and redeems its code, as the token endpoint does.
-func redeem(ctx context.Context, s *storage.Store, id, codeHash string, now, refreshIdleAt, expiresAt time.Time) (storage.Grant, error) {
+func redeem(ctx context.Context, s *storage.Store, id, codeHash string, now, refreshIdleAt,
+	expiresAt time.Time) (storage.Grant, error) {
 	seen, err := s.Grant(ctx, id)
 	if err == storage.ErrNotFound {
 		seen, err = storage.Grant{ID: id}, nil
@@ -33,11 +36,13 @@ func redeem(ctx context.Context, s *storage.Store, id, codeHash string, now, ref
 	if err != nil {
 		return storage.Grant{}, err
 	}
-	return s.RedeemCode(ctx, seen, storage.Redemption{CodeHash: codeHash, Now: now, ExpiresAt: expiresAt, RefreshIdleAt: refreshIdleAt})
+	return s.RedeemCode(ctx, seen, storage.Redemption{CodeHash: codeHash, Now: now, ExpiresAt: expiresAt,
+		RefreshIdleAt: refreshIdleAt})
 }
 
 // rotate reads the grant and uses its refresh token, as the token endpoint does.
-func rotate(ctx context.Context, s *storage.Store, id string, generation int64, now, idleAt time.Time) (storage.Grant, error) {
+func rotate(ctx context.Context, s *storage.Store, id string, generation int64, now, idleAt time.Time) (storage.Grant,
+	error) {
 	seen, err := s.Grant(ctx, id)
 	if err == storage.ErrNotFound {
 		seen, err = storage.Grant{ID: id}, nil
@@ -267,7 +272,8 @@ func TestGrantsOfUser(t *testing.T) {
 		for i, change := range []func(*storage.Grant){
 			func(g *storage.Grant) {},
 			func(g *storage.Grant) { g.CreatedAt = clock(time.Minute) },
-			func(g *storage.Grant) { g.CodeHash, g.CodeUsedAt, g.CreatedAt = "", time.Time{}, clock(-time.Minute) }, // never had a code
+			// never had a code
+			func(g *storage.Grant) { g.CodeHash, g.CodeUsedAt, g.CreatedAt = "", time.Time{}, clock(-time.Minute) },
 			func(g *storage.Grant) { g.CodeUsedAt = time.Time{} },
 			func(g *storage.Grant) { g.ExpiresAt = clock(5 * time.Minute) },
 			func(g *storage.Grant) { g.RevokedAt = clock(0) },
@@ -325,7 +331,8 @@ func TestClientsOfSession(t *testing.T) {
 	contract(t, func(t *testing.T, s *storage.Store) {
 		ctx := patient(t)
 		for i, g := range []storage.Grant{
-			{ClientID: "b", SessionID: "s"}, {ClientID: "a", SessionID: "s", RevokedAt: clock(0)}, {ClientID: "b", SessionID: "s"}, {ClientID: "c", SessionID: "t"},
+			{ClientID: "b", SessionID: "s"}, {ClientID: "a", SessionID: "s", RevokedAt: clock(0)},
+			{ClientID: "b", SessionID: "s"}, {ClientID: "c", SessionID: "t"},
 		} {
 			g.ID, g.ExpiresAt = fmt.Sprint(i), clock(time.Hour)
 			must(t, s.CreateGrant(ctx, g))

@@ -14,12 +14,15 @@ func TestGroups(t *testing.T) {
 		want(t, err, storage.ErrNotFound)
 		must(t, s.PutGroup(ctx, storage.Group{Name: "staff"}))
 		must(t, s.PutGroup(ctx, storage.Group{Name: "admins", Roles: []string{"admin"}}))
-		want(t, s.PutGroup(ctx, storage.Group{Name: "staff", Description: "of an administrator who saw none"}), storage.ErrConflict)
+		want(t, s.PutGroup(ctx, storage.Group{Name: "staff", Description: "of an administrator who saw none"}),
+			storage.ErrConflict)
 		must(t, s.PutGroup(ctx, storage.Group{Name: "staff", Description: "replaced", Version: 1}))
-		want(t, s.PutGroup(ctx, storage.Group{Name: "staff", Description: "of an administrator who was slower", Version: 1}), storage.ErrConflict)
+		want(t, s.PutGroup(ctx, storage.Group{Name: "staff", Description: "of an administrator who was slower",
+			Version: 1}), storage.ErrConflict)
 		all, err := s.Groups(ctx)
 		must(t, err)
-		equal(t, all, []storage.Group{{Name: "admins", Roles: []string{"admin"}}, {Name: "staff", Description: "replaced"}})
+		equal(t, all, []storage.Group{{Name: "admins", Roles: []string{"admin"}},
+			{Name: "staff", Description: "replaced"}})
 		must(t, s.DeleteGroup(ctx, "staff"))
 		want(t, s.DeleteGroup(ctx, "staff"), storage.ErrNotFound)
 		_, err = s.Group(ctx, "staff")

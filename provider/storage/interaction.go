@@ -13,19 +13,25 @@ type Interaction struct {
 	ID          string                     `bson:"_id"`
 	BrowserHash string                     `bson:"browser_hash"`
 	Request     oauth.AuthorizationRequest `bson:"request"`
-	ReturnTo    string                     `bson:"return_to,omitempty"`    // a path of ours, in place of Request
-	Fresh       bool                       `bson:"fresh,omitempty"`        // of ReturnTo: the page wants a proof that is a few minutes old at most
-	SignedInAt  time.Time                  `bson:"signed_in_at,omitempty"` // when the person proved who they are for this very request
-	PersonID    string                     `bson:"person_id,omitempty"`    // User.ID of whose word Selected, Consented and Skipped are
-	Selected    bool                       `bson:"selected,omitempty"`     // the person chose the account
-	Consented   bool                       `bson:"consented,omitempty"`    // the person allowed it
-	Skipped     bool                       `bson:"skipped,omitempty"`      // the person goes on without what the client only wishes
-	Offer       bool                       `bson:"offer,omitempty"`        // a passkey can be made in this browser, and is to be offered
-	Shown       string                     `bson:"shown,omitempty"`        // which question Selected and Consented answer
-	CreatedAt   time.Time                  `bson:"created_at"`
-	ExpiresAt   time.Time                  `bson:"expires_at"`
-	Finished    bool                       `bson:"finished,omitempty"` // over: a finished interaction is never returned
-	Version     int64                      `bson:"version"`
+	ReturnTo    string                     `bson:"return_to,omitempty"` // a path of ours, in place of Request
+	// of ReturnTo: the page wants a proof that is a few minutes old at most
+	Fresh bool `bson:"fresh,omitempty"`
+	// when the person proved who they are for this very request
+	SignedInAt time.Time `bson:"signed_in_at,omitempty"`
+	// User.ID of whose word Selected, Consented and Skipped are
+	PersonID  string `bson:"person_id,omitempty"`
+	Selected  bool   `bson:"selected,omitempty"`  // the person chose the account
+	Consented bool   `bson:"consented,omitempty"` // the person allowed it
+	// the person goes on without what the client only wishes
+	Skipped bool `bson:"skipped,omitempty"`
+	// a passkey can be made in this browser, and is to be offered
+	Offer bool `bson:"offer,omitempty"`
+	// which question Selected and Consented answer
+	Shown     string    `bson:"shown,omitempty"`
+	CreatedAt time.Time `bson:"created_at"`
+	ExpiresAt time.Time `bson:"expires_at"`
+	Finished  bool      `bson:"finished,omitempty"` // over: a finished interaction is never returned
+	Version   int64     `bson:"version"`
 }
 
 var interactions = register(table[Interaction]{

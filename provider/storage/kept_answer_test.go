@@ -14,7 +14,8 @@ func TestKeptAnswers(t *testing.T) {
 		got, err := s.BeginAnswer(ctx, a, clock(0))
 		must(t, err)
 		equal(t, got, kept(a))
-		got, err = s.BeginAnswer(ctx, storage.KeptAnswer{ID: "a", Fingerprint: "other", ExpiresAt: clock(time.Hour)}, clock(time.Minute))
+		got, err = s.BeginAnswer(ctx, storage.KeptAnswer{ID: "a", Fingerprint: "other", ExpiresAt: clock(time.Hour)},
+			clock(time.Minute))
 		want(t, err, storage.ErrConsumed)
 		equal(t, got, kept(a))
 
@@ -22,7 +23,8 @@ func TestKeptAnswers(t *testing.T) {
 		must(t, s.FinishAnswer(ctx, "a", 201, []byte("x")))
 		want(t, s.FinishAnswer(ctx, "a", 200, []byte("y")), storage.ErrConsumed)
 		a.Status, a.Sealed = 201, []byte("x")
-		got, err = s.BeginAnswer(ctx, storage.KeptAnswer{ID: "a", Fingerprint: "f", ExpiresAt: clock(time.Hour)}, clock(time.Minute))
+		got, err = s.BeginAnswer(ctx, storage.KeptAnswer{ID: "a", Fingerprint: "f", ExpiresAt: clock(time.Hour)},
+			clock(time.Minute))
 		want(t, err, storage.ErrConsumed)
 		equal(t, got, kept(a))
 
@@ -40,7 +42,8 @@ func TestKeptAnswers(t *testing.T) {
 func TestOneOfManyClaimsAnAnswer(t *testing.T) {
 	contract(t, func(t *testing.T, s *storage.Store) {
 		oneWins(t, storage.ErrConsumed, func(int) error {
-			got, err := s.BeginAnswer(patient(t), storage.KeptAnswer{ID: "a", Fingerprint: "f", ExpiresAt: clock(time.Hour)}, clock(0))
+			got, err := s.BeginAnswer(patient(t), storage.KeptAnswer{ID: "a", Fingerprint: "f",
+				ExpiresAt: clock(time.Hour)}, clock(0))
 			if got.Fingerprint != "f" {
 				t.Errorf("got %+v along with %v", got, err)
 			}

@@ -17,7 +17,8 @@ func TestKeySet(t *testing.T) {
 		equal(t, set, keys.KeySet{})
 		swap := func(version int64, want bool) {
 			t.Helper()
-			swapped, err := s.SwapKeySet(ctx, keys.KeySet{Version: version, Keys: []keys.StoredKey{{ID: fmt.Sprint("key ", version)}}})
+			swapped, err := s.SwapKeySet(ctx, keys.KeySet{Version: version,
+				Keys: []keys.StoredKey{{ID: fmt.Sprint("key ", version)}}})
 			must(t, err)
 			equal(t, swapped, want)
 		}
@@ -41,7 +42,8 @@ func TestOneOfManySwapsTheKeySet(t *testing.T) {
 		errLost := errors.New("not swapped")
 		for version := range int64(3) {
 			oneWins(t, errLost, func(i int) error {
-				swapped, err := s.SwapKeySet(patient(t), keys.KeySet{Version: version + 1, Keys: []keys.StoredKey{{ID: fmt.Sprint(i)}}})
+				swapped, err := s.SwapKeySet(patient(t), keys.KeySet{Version: version + 1,
+					Keys: []keys.StoredKey{{ID: fmt.Sprint(i)}}})
 				if err == nil && !swapped {
 					return errLost
 				}

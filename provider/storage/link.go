@@ -7,12 +7,13 @@ import (
 
 // Purposes of a Link. A link of one purpose is never found as one of another.
 const (
-	LinkReset     = "reset"      // sets a new password
-	LinkInvite    = "invite"     // sets a first password
-	LinkAddress   = "address"    // makes Address that of the user
-	LinkSignUp    = "sign-up"    // makes an account; UserID stands for the address
-	LinkLost      = "lost"       // begins the way back for who has lost everything
-	LinkLostWait  = "lost-wait"  // no link: that way was begun, and the time to wait ends with ExpiresAt; used: it was stopped
+	LinkReset   = "reset"   // sets a new password
+	LinkInvite  = "invite"  // sets a first password
+	LinkAddress = "address" // makes Address that of the user
+	LinkSignUp  = "sign-up" // makes an account; UserID stands for the address
+	LinkLost    = "lost"    // begins the way back for who has lost everything
+	// no link: that way was begun, and the time to wait ends with ExpiresAt; used: it was stopped
+	LinkLostWait  = "lost-wait"
 	LinkLostStop  = "lost-stop"  // stops it
 	LinkLostReady = "lost-ready" // ends it: sets a new password and removes second factors
 )
@@ -91,7 +92,8 @@ func (s *Store) UseLink(ctx context.Context, purpose, hash string, now time.Time
 	if err != nil {
 		return Link{}, err
 	}
-	return changeSeen(ctx, s, "use link", links, seen, existing(func(l *Link) error { return l.use(hash, millisecond(now)) }))
+	return changeSeen(ctx, s, "use link", links, seen,
+		existing(func(l *Link) error { return l.use(hash, millisecond(now)) }))
 }
 
 func (l *Link) use(hash string, now time.Time) error {

@@ -8,7 +8,8 @@ import (
 )
 
 func link(user, value string) storage.Link {
-	return storage.Link{Hash: storage.Hash(value), Purpose: storage.LinkReset, UserID: user, Address: user + "@example.com", State: "s", CreatedAt: clock(0), ExpiresAt: clock(time.Hour)}
+	return storage.Link{Hash: storage.Hash(value), Purpose: storage.LinkReset, UserID: user, Address: user +
+		"@example.com", State: "s", CreatedAt: clock(0), ExpiresAt: clock(time.Hour)}
 }
 
 func TestLinks(t *testing.T) {
@@ -64,7 +65,8 @@ func TestAUsersLinkIsFoundAndDropped(t *testing.T) {
 		now := time.Now().UTC().Truncate(time.Millisecond)
 		for _, address := range []string{"a@example.com", "b@example.com"} {
 			for _, purpose := range []string{storage.LinkLostWait, storage.LinkLostStop} {
-				must(t, s.ReplaceLink(t.Context(), storage.Link{Hash: purpose + address, Purpose: purpose, UserID: "u", Address: address, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}))
+				must(t, s.ReplaceLink(t.Context(), storage.Link{Hash: purpose + address, Purpose: purpose, UserID: "u",
+					Address: address, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}))
 			}
 		}
 		// One for each address can stop something; of other purposes there is one.

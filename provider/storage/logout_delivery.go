@@ -119,7 +119,8 @@ const waitingMost = 1000
 // WaitingLogoutDeliveries returns how many deliveries are still to be made at now, 1000 if there
 // are more, and when the oldest of them was created.
 func (r Records) WaitingLogoutDeliveries(ctx context.Context, now time.Time) (n int, oldest time.Time, err error) {
-	waiting, err := list(ctx, r, "count logout deliveries", deliveries, Query{Order: []string{"due"}, After: time.UnixMilli(0), Limit: waitingMost})
+	waiting, err := list(ctx, r, "count logout deliveries", deliveries, Query{Order: []string{"due"},
+		After: time.UnixMilli(0), Limit: waitingMost})
 	for _, d := range waiting {
 		if !now.Before(d.ExpiresAt) { // given up
 			continue

@@ -10,7 +10,8 @@ import (
 )
 
 func delivery(id string) storage.LogoutDelivery {
-	return storage.LogoutDelivery{ID: id, LogoutID: "l", ClientID: "client " + id, CreatedAt: clock(0), NextAt: clock(0), ExpiresAt: clock(time.Hour)}
+	return storage.LogoutDelivery{ID: id, LogoutID: "l", ClientID: "client " + id, CreatedAt: clock(0),
+		NextAt: clock(0), ExpiresAt: clock(time.Hour)}
 }
 
 func TestLogoutDeliveries(t *testing.T) {
@@ -73,7 +74,8 @@ func TestLogoutDeliveries(t *testing.T) {
 		must(t, err)
 		equal(t, got.ID, "b")
 		none(0)
-		must(t, s.CreateLogoutDelivery(ctx, storage.LogoutDelivery{ID: "0", LogoutID: "l", ClientID: "z", ExpiresAt: clock(time.Hour)}))
+		must(t, s.CreateLogoutDelivery(ctx, storage.LogoutDelivery{ID: "0", LogoutID: "l", ClientID: "z",
+			ExpiresAt: clock(time.Hour)}))
 		all, err = s.LogoutDeliveries(ctx, "l")
 		must(t, err)
 		if len(all) != 3 || all[0].ID != "a" || all[1].ID != "c" || all[2].ID != "0" {
@@ -119,7 +121,9 @@ func TestDeliveriesThatWaitAreCounted(t *testing.T) {
 		}
 		count(0, 0, 0)
 		for i, at := range []time.Duration{2 * time.Minute, time.Minute} {
-			must(t, s.CreateLogoutDelivery(ctx, storage.LogoutDelivery{ID: fmt.Sprint("d", i), LogoutID: "l", ClientID: fmt.Sprint(i), NextAt: clock(at + time.Hour), CreatedAt: clock(at), ExpiresAt: clock(at + 24*time.Hour)}))
+			must(t, s.CreateLogoutDelivery(ctx, storage.LogoutDelivery{ID: fmt.Sprint("d", i), LogoutID: "l",
+				ClientID: fmt.Sprint(i), NextAt: clock(at + time.Hour), CreatedAt: clock(at),
+				ExpiresAt: clock(at + 24*time.Hour)}))
 		}
 		count(3*time.Minute, 2, time.Minute)
 		all, err := s.LogoutDeliveries(ctx, "l")

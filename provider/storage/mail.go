@@ -75,7 +75,8 @@ func (s *Store) LeaseMail(ctx context.Context, now, leaseUntil time.Time) (Mail,
 		for _, m := range due {
 			// If the answer is lost, the mail waits until leaseUntil and is then tried by another
 			// caller.
-			leased, err := changeSeen(ctx, s, what, mails, m, existing(func(m *Mail) error { return m.lease(now, leaseUntil) }))
+			leased, err := changeSeen(ctx, s, what, mails, m,
+				existing(func(m *Mail) error { return m.lease(now, leaseUntil) }))
 			if err != ErrNotFound { // the others have been leased by somebody else
 				return leased, err
 			}
@@ -96,7 +97,8 @@ func (m *Mail) lease(now, until time.Time) error {
 // and a failure of an attempt that is not the last any more (its lease ran out, and Attempts has
 // grown) changes nothing. No error if it is gone.
 func (s *Store) UpdateMail(ctx context.Context, outcome Mail) error {
-	_, err := change(ctx, s, "update mail", mails, outcome.ID, existing(func(m *Mail) error { return m.conclude(outcome) }))
+	_, err := change(ctx, s, "update mail", mails, outcome.ID,
+		existing(func(m *Mail) error { return m.conclude(outcome) }))
 	if err == ErrNotFound {
 		return nil
 	}

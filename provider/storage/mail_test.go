@@ -10,13 +10,17 @@ import (
 )
 
 func mail(id string) storage.Mail {
-	return storage.Mail{ID: id, Kind: "reset", Account: "ada", Args: map[string]string{"a": "b"}, CreatedAt: clock(0), NextAt: clock(0), ExpiresAt: clock(time.Hour)}
+	return storage.Mail{ID: id, Kind: "reset", Account: "ada", Args: map[string]string{"a": "b"}, CreatedAt: clock(0),
+		NextAt: clock(0), ExpiresAt: clock(time.Hour)}
 }
 
 func TestMails(t *testing.T) {
 	contract(t, func(t *testing.T, s *storage.Store) {
 		ctx := patient(t)
-		lease := func(at, until time.Duration) (storage.Mail, error) { return s.LeaseMail(ctx, clock(at), clock(until)) }
+		lease := func(at, until time.Duration) (storage.Mail, error) {
+			return s.LeaseMail(ctx, clock(at),
+				clock(until))
+		}
 		none := func(at time.Duration) {
 			t.Helper()
 			m, err := lease(at, at+time.Minute)

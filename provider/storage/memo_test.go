@@ -101,7 +101,8 @@ func TestRecordIsRememberedForItsVeryDocument(t *testing.T) {
 	if _, ok := m.get("staff", one); ok {
 		t.Error("another document is answered with it")
 	}
-	for name, ok := range map[string]bool{"of another document": second(m.get("staff", other)), "of another ID": second(m.get("nobody", []byte("one document")))} {
+	for name, ok := range map[string]bool{"of another document": second(m.get("staff", other)),
+		"of another ID": second(m.get("nobody", []byte("one document")))} {
 		if ok {
 			t.Errorf("there is a record %s", name)
 		}

@@ -234,7 +234,8 @@ func (m *MongoDB) Update(ctx context.Context, t *Table, id string, c Change) (Ro
 
 // put stores a row as a new document, or in place of the one with version seen. It reports whether
 // it has, and otherwise whether that was because a unique value is taken.
-func put(ctx context.Context, c *mongo.Collection, row Row, exists bool, seen int64, own string) (done, taken bool, err error) {
+func put(ctx context.Context, c *mongo.Collection, row Row, exists bool, seen int64, own string) (done, taken bool,
+	err error) {
 	doc, err := mongoDocument(row, own)
 	if err != nil {
 		return false, false, err
@@ -320,13 +321,15 @@ func (m *MongoDB) Count(ctx context.Context, key string, now time.Time, window t
 	fresh.count(now, window)
 	one := document("$inc", document("count", 1, fieldVersion, int64(1)))
 	begin := document(
-		"$set", document("count", fresh.Count, "reset_at", fresh.ResetAt, "window", fresh.Window, fieldPurge, purgeField(attempts.purgeAt(&fresh))),
+		"$set", document("count", fresh.Count, "reset_at", fresh.ResetAt, "window", fresh.Window, fieldPurge,
+			purgeField(attempts.purgeAt(&fresh))),
 		"$inc", document(fieldVersion, int64(1)))
 	after := options.FindOneAndUpdate().SetReturnDocument(options.After)
 	latest := fresh.ResetAt.Add(clockSkew) // see attempt.over
 	over := bson.A{document("reset_at", document("$lte", now)), document("reset_at", document("$gt", latest))}
 	for range 3 {
-		err := c.FindOneAndUpdate(ctx, document(FieldID, key, "reset_at", document("$gt", now, "$lte", latest)), one, after).Decode(&counted)
+		err := c.FindOneAndUpdate(ctx, document(FieldID, key, "reset_at", document("$gt", now, "$lte", latest)), one,
+			after).Decode(&counted)
 		if errors.Is(err, mongo.ErrNoDocuments) {
 			// There is no window, or it has ended. If another call begins the new one first, this
 			// counts in theirs.
@@ -349,7 +352,8 @@ var errUnclear = errors.New("the outcome is unclear")
 func upsert(ctx context.Context, c *mongo.Collection, filter, change bson.D, into any) error {
 	var err error
 	for range 3 {
-		res := c.FindOneAndUpdate(ctx, filter, change, options.FindOneAndUpdate().SetUpsert(true).SetReturnDocument(options.After))
+		res := c.FindOneAndUpdate(ctx, filter, change,
+			options.FindOneAndUpdate().SetUpsert(true).SetReturnDocument(options.After))
 		if err = res.Err(); err == nil && into != nil {
 			return res.Decode(into)
 		}

@@ -74,7 +74,8 @@ func decisions() map[string]decision {
 			func(ctx context.Context, s *storage.Store) error {
 				return s.CreateInteraction(ctx, storage.Interaction{ID: "i", ExpiresAt: clock(time.Hour)})
 			},
-			func(ctx context.Context, s *storage.Store) error { return s.FinishInteraction(ctx, "i") }, storage.ErrNotFound},
+			func(ctx context.Context, s *storage.Store) error { return s.FinishInteraction(ctx, "i") },
+			storage.ErrNotFound},
 		"Spend": {"insert", nothing,
 			func(ctx context.Context, s *storage.Store) error {
 				return s.Spend(ctx, "k", "id", clock(0), clock(time.Hour))
@@ -84,7 +85,8 @@ func decisions() map[string]decision {
 				return s.CreateUser(ctx, storage.User{ID: "u", Username: "u"})
 			}, storage.ErrConflict},
 		"CreateGrant": {"insert", nothing,
-			func(ctx context.Context, s *storage.Store) error { return s.CreateGrant(ctx, withCode("g")) }, storage.ErrConflict},
+			func(ctx context.Context, s *storage.Store) error { return s.CreateGrant(ctx, withCode("g")) },
+			storage.ErrConflict},
 		"UpdateUser": {"update",
 			func(ctx context.Context, s *storage.Store) error {
 				return s.CreateUser(ctx, storage.User{ID: "u", Username: "u"})
@@ -111,7 +113,8 @@ func decisions() map[string]decision {
 				return s.AppendEvent(ctx, storage.Event{ID: "e", Outcome: storage.OutcomeBegun})
 			},
 			func(ctx context.Context, s *storage.Store) error {
-				if all, err := s.Events(ctx, storage.EventFilter{}, "", 1); err == nil && len(all) == 1 && all[0].Outcome == storage.OutcomeDone {
+				if all, err := s.Events(ctx, storage.EventFilter{}, "", 1); err == nil && len(all) == 1 &&
+					all[0].Outcome == storage.OutcomeDone {
 					return storage.ErrConsumed
 				}
 				return s.SettleEvent(ctx, "e", storage.OutcomeDone, "")
@@ -290,7 +293,8 @@ func TestAnElectionIsWaitedForByWhatChangesMany(t *testing.T) {
 
 func TestMongoDBRefusesWhatItCannotUse(t *testing.T) {
 	t.Parallel()
-	for _, uri := range []string{"", "localhost:27017", "postgres://localhost/", "mongodb://", "mongodb://user:hunter2%zz@localhost/x", "mongodb://localhost/%zz"} {
+	for _, uri := range []string{"", "localhost:27017", "postgres://localhost/", "mongodb://",
+		"mongodb://user:hunter2%zz@localhost/x", "mongodb://localhost/%zz"} {
 		s, err := storage.OpenMongoDB(patient(t), uri)
 		if err == nil {
 			s.Close()

@@ -138,7 +138,8 @@ func mongoIndexes(t *Table) []mongo.IndexModel {
 	if t.Purged {
 		// The database's own clock removes what is long over. No answer depends on it (see
 		// purgeField).
-		models = append(models, mongo.IndexModel{Keys: document(fieldPurge, 1), Options: options.Index().SetExpireAfterSeconds(0)})
+		models = append(models, mongo.IndexModel{Keys: document(fieldPurge, 1),
+			Options: options.Index().SetExpireAfterSeconds(0)})
 	}
 	return models
 }
@@ -148,7 +149,8 @@ func mongoIndexes(t *Table) []mongo.IndexModel {
 func mongoUpgradeToRows(ctx context.Context, m *MongoDB) error {
 	for _, t := range tables {
 		err := again(ctx, func(ctx context.Context) error {
-			_, err := m.collections[t].UpdateMany(ctx, document(fieldVersion, nil), document("$set", document(fieldVersion, int64(1))))
+			_, err := m.collections[t].UpdateMany(ctx, document(fieldVersion, nil),
+				document("$set", document(fieldVersion, int64(1))))
 			return err
 		})
 		if err != nil {

@@ -110,7 +110,8 @@ func (f *Factors) add(p Passkey, recovery []string, most int) error {
 // came along. Of any number of concurrent calls with the same counter exactly one succeeds, unless
 // the authenticator does not count (0). ErrConsumed if the counter has not grown: there may be a
 // copy of the key (WebAuthn §7.2 step 22). ErrNotFound if the passkey is gone.
-func (s *Store) UsePasskey(ctx context.Context, userID string, credentialID []byte, count uint32, backedUp bool, now time.Time) (User, error) {
+func (s *Store) UsePasskey(ctx context.Context, userID string, credentialID []byte, count uint32, backedUp bool,
+	now time.Time) (User, error) {
 	return s.changeFactors(ctx, "use passkey", userID, func(f *Factors) error {
 		return f.usePasskey(credentialID, count, backedUp, millisecond(now))
 	})

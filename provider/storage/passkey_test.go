@@ -15,7 +15,8 @@ func TestPasskeys(t *testing.T) {
 			must(t, s.CreateUser(ctx, storage.User{ID: name, Username: name}))
 		}
 		key := func(id string) storage.Passkey {
-			return storage.Passkey{CredentialID: []byte(id), PublicKey: []byte("key " + id), SignCount: 3, Name: id, CreatedAt: clock(0), Required: true}
+			return storage.Passkey{CredentialID: []byte(id), PublicKey: []byte("key " + id), SignCount: 3, Name: id,
+				CreatedAt: clock(0), Required: true}
 		}
 		_, err := s.UserByPasskey(ctx, []byte("a"))
 		want(t, err, storage.ErrNotFound)
@@ -25,7 +26,8 @@ func TestPasskeys(t *testing.T) {
 		// It is found by its credential ID, and brings recovery codes.
 		u, err := s.AddPasskey(ctx, "ada", key("a"), []string{"r1", "r2"}, 2)
 		must(t, err)
-		if p, ok := u.Factors.Passkey([]byte("a")); !ok || !u.Factors.Second() || !u.Factors.Required() || u.Factors.RecoveryLeft() != 2 || p.Name != "a" {
+		if p, ok := u.Factors.Passkey([]byte("a")); !ok || !u.Factors.Second() || !u.Factors.Required() ||
+			u.Factors.RecoveryLeft() != 2 || p.Name != "a" {
 			t.Errorf("added: %+v", u.Factors)
 		}
 		found, err := s.UserByPasskey(ctx, []byte("a"))
@@ -81,7 +83,8 @@ func TestPasskeys(t *testing.T) {
 		equal(t, winners, 1)
 		u, err = s.User(ctx, "ada")
 		must(t, err)
-		if p, _ := u.Factors.Passkey([]byte("a")); p.SignCount != 9 || !p.BackedUp || !p.LastUsed.Equal(clock(time.Minute).Truncate(time.Millisecond)) {
+		if p, _ := u.Factors.Passkey([]byte("a")); p.SignCount != 9 || !p.BackedUp ||
+			!p.LastUsed.Equal(clock(time.Minute).Truncate(time.Millisecond)) {
 			t.Errorf("used: %+v", p)
 		}
 		_, err = s.UsePasskey(ctx, "ada", []byte("b"), 9, true, clock(0))
@@ -120,7 +123,8 @@ func TestPasskeys(t *testing.T) {
 		must(t, s.DeclinePasskey(ctx, "bob", clock(time.Hour)))
 		bob, err = s.User(ctx, "bob")
 		must(t, err)
-		if !bob.Factors.DeclinedAt.Equal(clock(time.Hour).Truncate(time.Millisecond)) || len(bob.Factors.Passkeys) != 1 {
+		if !bob.Factors.DeclinedAt.Equal(clock(time.Hour).Truncate(time.Millisecond)) ||
+			len(bob.Factors.Passkeys) != 1 {
 			t.Errorf("declined: %+v", bob.Factors)
 		}
 	})

@@ -23,7 +23,8 @@ func BenchmarkFindUsers(b *testing.B) {
 	made.SetLimit(256)
 	for i := range people {
 		made.Go(func() error {
-			u := storage.User{ID: fmt.Sprintf("u%06d", i), Username: fmt.Sprintf("p%06d", i), Groups: []string{"everybody"}, Disabled: i%1000 == 0}
+			u := storage.User{ID: fmt.Sprintf("u%06d", i), Username: fmt.Sprintf("p%06d", i),
+				Groups: []string{"everybody"}, Disabled: i%1000 == 0}
 			u.Claims.Name = fmt.Sprintf("%s Family%05d", given[i%len(given)], i)
 			u.Claims.Email = u.Username + "@example.com"
 			if i%20_000 == 0 {

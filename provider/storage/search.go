@@ -44,7 +44,10 @@ func searchTerms(texts ...string) []string {
 			if _, domain, ok := strings.Cut(whole, "@"); ok {
 				add(domain)
 			}
-			for _, word := range strings.FieldsFunc(whole, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+			for _, word := range strings.FieldsFunc(whole, func(r rune) bool {
+				return !unicode.IsLetter(r) &&
+					!unicode.IsDigit(r)
+			}) {
 				add(word)
 			}
 		}

@@ -25,10 +25,13 @@ func TestUsersAreFoundByTheBeginningsOfWords(t *testing.T) {
 	contract(t, func(t *testing.T, s *storage.Store) {
 		ctx := patient(t)
 		for i, u := range []storage.User{
-			{Username: "ada.king", Claims: storage.Claims{Name: "Ada King", Email: "ada@example.com"}, Groups: []string{"staff", "editors"}},
-			{Username: "rene", Claims: storage.Claims{Name: "René Großmann", FamilyName: "Großmann"}, Groups: []string{"staff"}, Role: storage.RoleAuditor},
+			{Username: "ada.king", Claims: storage.Claims{Name: "Ada King", Email: "ada@example.com"},
+				Groups: []string{"staff", "editors"}},
+			{Username: "rene", Claims: storage.Claims{Name: "René Großmann", FamilyName: "Großmann"},
+				Groups: []string{"staff"}, Role: storage.RoleAuditor},
 			{Username: "yuki", Claims: storage.Claims{Name: "雪 ゆき", Nickname: "Adder"}, Disabled: true},
-			{Username: "zoe", Claims: storage.Claims{Name: "Zoë Jean-Luc"}, Role: storage.RoleOwner, Disabled: true, Groups: []string{"staff"}},
+			{Username: "zoe", Claims: storage.Claims{Name: "Zoë Jean-Luc"}, Role: storage.RoleOwner, Disabled: true,
+				Groups: []string{"staff"}},
 		} {
 			u.ID = fmt.Sprint("u", i)
 			must(t, s.CreateUser(ctx, u))
@@ -78,7 +81,8 @@ func TestUsersAreFoundByTheBeginningsOfWords(t *testing.T) {
 		ada.Claims.Name, ada.Groups, ada.Role = "Augusta", nil, storage.RoleAuditor
 		must(t, s.UpdateUser(ctx, ada))
 		for filter, want := range map[storage.UserFilter]string{
-			{Search: "augus"}: "ada.king", {Search: "king"}: "ada.king", {Group: "editors"}: "", {Role: storage.RoleAuditor}: "ada.king rene",
+			{Search: "augus"}: "ada.king", {Search: "king"}: "ada.king", {Group: "editors"}: "",
+			{Role: storage.RoleAuditor}: "ada.king rene",
 		} {
 			found, err := s.FindUsers(ctx, filter, "", 10)
 			must(t, err)
@@ -98,14 +102,17 @@ func TestListsOfAdministrationComeInPages(t *testing.T) {
 		for i := range 5 {
 			id := fmt.Sprint(i)
 			must(t, s.CreateSession(ctx, storage.Session{ID: "s" + id, UserID: "u" + id, IdleAt: end, ExpiresAt: end}))
-			must(t, s.CreateGrant(ctx, storage.Grant{ID: "g" + id, UserID: "u" + id, ClientID: "notes", ExpiresAt: end}))
-			must(t, s.CreateGrant(ctx, storage.Grant{ID: "x" + id, UserID: "u" + id, ClientID: "photos", ExpiresAt: end}))
+			must(t, s.CreateGrant(ctx, storage.Grant{ID: "g" + id, UserID: "u" + id, ClientID: "notes",
+				ExpiresAt: end}))
+			must(t, s.CreateGrant(ctx, storage.Grant{ID: "x" + id, UserID: "u" + id, ClientID: "photos",
+				ExpiresAt: end}))
 			must(t, s.AddConsent(ctx, storage.Consent{UserID: "u" + id, ClientID: "notes", Scope: []string{"openid"}}))
 		}
 		_, err := s.EndSession(ctx, "s3", noon)
 		must(t, err)
 		must(t, s.RevokeGrant(ctx, "g3", noon))
-		must(t, s.CreateGrant(ctx, storage.Grant{ID: "g9", UserID: "u0", ClientID: "notes", CodeHash: "not used", ExpiresAt: end}))
+		must(t, s.CreateGrant(ctx, storage.Grant{ID: "g9", UserID: "u0", ClientID: "notes", CodeHash: "not used",
+			ExpiresAt: end}))
 
 		var sessions, grants, consents []string
 		for before := ""; ; {
@@ -168,7 +175,8 @@ func TestInitialAccessTokensAreListedAndOthersAreNot(t *testing.T) {
 		ctx := patient(t)
 		end := noon.Add(24 * time.Hour)
 		for i, kind := range []string{storage.TokenInitialAccess, storage.TokenAccess, storage.TokenInitialAccess} {
-			must(t, s.CreateToken(ctx, storage.Token{Hash: fmt.Sprint("t", i), Kind: kind, CreatedAt: noon.Add(-2 * time.Hour), ExpiresAt: end, IssuedBy: "ada"}))
+			must(t, s.CreateToken(ctx, storage.Token{Hash: fmt.Sprint("t", i), Kind: kind,
+				CreatedAt: noon.Add(-2 * time.Hour), ExpiresAt: end, IssuedBy: "ada"}))
 		}
 		_, err := s.ConsumeToken(ctx, storage.TokenInitialAccess, "t2", noon)
 		must(t, err)
@@ -190,9 +198,11 @@ func TestInitialAccessTokensAreListedAndOthersAreNot(t *testing.T) {
 func TestClientsAreFoundByTheirGroups(t *testing.T) {
 	contract(t, func(t *testing.T, s *storage.Store) {
 		ctx := patient(t)
-		notes := clients.Client{ID: "notes", Decisions: clients.Decisions{AllowedGroups: []string{"staff", "team"}, OwnerGroups: []string{"team"}}, Version: 1}
+		notes := clients.Client{ID: "notes", Decisions: clients.Decisions{AllowedGroups: []string{"staff", "team"},
+			OwnerGroups: []string{"team"}}, Version: 1}
 		must(t, s.CreateClient(ctx, notes))
-		must(t, s.CreateClient(ctx, clients.Client{ID: "photos", Decisions: clients.Decisions{AllowedGroups: []string{"staff"}}}))
+		must(t, s.CreateClient(ctx, clients.Client{ID: "photos",
+			Decisions: clients.Decisions{AllowedGroups: []string{"staff"}}}))
 		found := func(group string) string {
 			allowed, err := s.ClientsForGroup(ctx, group, 0)
 			must(t, err)
@@ -226,7 +236,8 @@ func TestManyUsersAreListedInOrderAndInPages(t *testing.T) {
 		made.SetLimit(64)
 		for i := range people {
 			made.Go(func() error {
-				u := storage.User{ID: fmt.Sprintf("u%04d", (i*7919)%people), Username: fmt.Sprintf("p%04d", i), Groups: []string{"all"},
+				u := storage.User{ID: fmt.Sprintf("u%04d", (i*7919)%people), Username: fmt.Sprintf("p%04d", i),
+					Groups: []string{"all"},
 					Claims: storage.Claims{Name: "Ada Family"}}
 				if i%100 == 0 {
 					u.Groups, u.Claims.Name = append(u.Groups, "few"), "Grace Family"

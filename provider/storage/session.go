@@ -44,7 +44,8 @@ type openSession struct {
 }
 
 var sessions = register(table[Session]{
-	Table:   Table{Name: "sessions", Indexes: []Index{{Fields: []string{"user_id"}}, {Fields: []string{"lapses"}, Sparse: true}}},
+	Table: Table{Name: "sessions", Indexes: []Index{{Fields: []string{"user_id"}}, {Fields: []string{"lapses"},
+		Sparse: true}}},
 	id:      func(s *Session) string { return s.ID },
 	version: func(s *Session) *int64 { return &s.Version },
 	purgeAt: func(s *Session) time.Time {
@@ -170,7 +171,8 @@ func (s *Session) reach(clientID string) error {
 // LapsedSessions lists sessions that ran out at now, or before, and that nobody has ended yet, the
 // oldest first, at most limit.
 func (r Records) LapsedSessions(ctx context.Context, now time.Time, limit int) ([]Session, error) {
-	return listIf(ctx, r, "list sessions that ran out", sessions, Query{Order: []string{"lapses"}, UpTo: millisecond(now), Limit: limit}, 0,
+	return listIf(ctx, r, "list sessions that ran out", sessions, Query{Order: []string{"lapses"},
+		UpTo: millisecond(now), Limit: limit}, 0,
 		func(s *Session) bool { return s.EndedAt.IsZero() && !s.Valid(now) })
 }
 

@@ -30,8 +30,10 @@ func TestSessions(t *testing.T) {
 		got, err := s.Session(ctx, "1")
 		must(t, err)
 		expected := first
-		expected.SecretHash, expected.AuthTime, expected.AMR, expected.ACR = renewed.SecretHash, renewed.AuthTime, renewed.AMR, renewed.ACR
-		expected.Remember, expected.LastSeen, expected.IdleAt, expected.ExpiresAt = renewed.Remember, renewed.LastSeen, renewed.IdleAt, renewed.ExpiresAt
+		expected.SecretHash, expected.AuthTime, expected.AMR, expected.ACR = renewed.SecretHash, renewed.AuthTime,
+			renewed.AMR, renewed.ACR
+		expected.Remember, expected.LastSeen, expected.IdleAt, expected.ExpiresAt = renewed.Remember, renewed.LastSeen,
+			renewed.IdleAt, renewed.ExpiresAt
 		equal(t, got, kept(expected))
 		want(t, s.RenewSession(ctx, renewed, first.SecretHash), storage.ErrConflict)
 		want(t, s.RenewSession(ctx, session("none"), "secret of none"), storage.ErrNotFound)
@@ -49,7 +51,8 @@ func TestSessions(t *testing.T) {
 		must(t, s.TouchSession(ctx, storage.Session{ID: "1"}, clock(-time.Minute), clock(90*time.Minute)))
 		got, err = s.Session(ctx, "1")
 		must(t, err)
-		equal(t, []time.Time{got.LastSeen, got.IdleAt}, []time.Time{kept(clock(time.Minute)), kept(clock(2 * time.Hour))})
+		equal(t, []time.Time{got.LastSeen, got.IdleAt}, []time.Time{kept(clock(time.Minute)),
+			kept(clock(2 * time.Hour))})
 		must(t, s.TouchSession(ctx, storage.Session{ID: "none"}, clock(0), clock(0)))
 
 		// EndSession
@@ -153,7 +156,8 @@ func TestSessionIsTouchedAlsoAfterItWasChanged(t *testing.T) {
 		must(t, s.TouchSession(ctx, seen, clock(time.Minute), clock(2*time.Hour)))
 		got, err := s.Session(ctx, "1")
 		must(t, err)
-		equal(t, []any{got.SecretHash, got.LastSeen, got.Version}, []any{"new secret", kept(clock(time.Minute)), int64(3)})
+		equal(t, []any{got.SecretHash, got.LastSeen, got.Version}, []any{"new secret", kept(clock(time.Minute)),
+			int64(3)})
 	})
 }
 
@@ -183,7 +187,10 @@ func TestReachedClientsAllSurviveConcurrentSignIns(t *testing.T) {
 		must(t, s.CreateSession(patient(t), session("1")))
 		seen, err := s.Session(patient(t), "1")
 		must(t, err)
-		if won := race(t, nil, func(i int) error { return s.ReachSession(patient(t), seen, fmt.Sprint("client ", i)) }); won != callers {
+		if won := race(t, nil, func(i int) error {
+			return s.ReachSession(patient(t), seen,
+				fmt.Sprint("client ", i))
+		}); won != callers {
 			t.Errorf("%d of %d succeeded", won, callers)
 		}
 		got, err := s.Session(patient(t), "1")

@@ -26,7 +26,8 @@ func (s *Store) SetOnce(ctx context.Context, name string, value []byte) ([]byte,
 	if value == nil {
 		value = []byte{}
 	}
-	stored, err := makeOr(ctx, s, "store setting", settings, setting{Name: name, Value: value}, func(*setting) error { return ErrConsumed })
+	stored, err := makeOr(ctx, s, "store setting", settings, setting{Name: name, Value: value},
+		func(*setting) error { return ErrConsumed })
 	if err == ErrConsumed {
 		err = nil
 	}

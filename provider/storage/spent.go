@@ -27,13 +27,14 @@ func spentID(kind, id string) string { return kind + " " + id }
 // expiresAt has passed may be spent again.
 func (s *Store) Spend(ctx context.Context, kind, id string, now, expiresAt time.Time) error {
 	now, expiresAt = millisecond(now), millisecond(expiresAt)
-	_, err := makeOr(ctx, s, "spend", spent, spending{ID: spentID(kind, id), ExpiresAt: expiresAt}, func(there *spending) error {
-		if now.Before(there.ExpiresAt) {
-			return ErrConsumed
-		}
-		there.ExpiresAt = expiresAt
-		return nil
-	})
+	_, err := makeOr(ctx, s, "spend", spent, spending{ID: spentID(kind, id), ExpiresAt: expiresAt},
+		func(there *spending) error {
+			if now.Before(there.ExpiresAt) {
+				return ErrConsumed
+			}
+			there.ExpiresAt = expiresAt
+			return nil
+		})
 	return err
 }
 

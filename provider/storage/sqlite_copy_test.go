@@ -143,7 +143,8 @@ func TestCheckFindsDamageInPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 200 {
-		if err := New(s).CreateUser(t.Context(), User{ID: fmt.Sprint("u", i), Username: fmt.Sprint("name", i)}); err != nil {
+		if err := New(s).CreateUser(t.Context(), User{ID: fmt.Sprint("u", i), Username: fmt.Sprint("name",
+			i)}); err != nil {
 			t.Fatal(err)
 		}
 	}

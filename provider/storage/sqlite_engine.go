@@ -81,9 +81,11 @@ func (t *sqlTable) ddl() []string {
 	for _, f := range t.columns {
 		columns += ", " + quoted(f) + " ANY"
 	}
-	all := []string{fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s, doc BLOB NOT NULL) STRICT", quoted(t.Name), columns)}
+	all := []string{fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s, doc BLOB NOT NULL) STRICT", quoted(t.Name),
+		columns)}
 	for _, f := range t.Unique {
-		all = append(all, fmt.Sprintf("CREATE UNIQUE INDEX IF NOT EXISTS %s ON %s (%s)", quoted(t.Name+"_"+f), quoted(t.Name), quoted(f)))
+		all = append(all, fmt.Sprintf("CREATE UNIQUE INDEX IF NOT EXISTS %s ON %s (%s)", quoted(t.Name+"_"+f),
+			quoted(t.Name), quoted(f)))
 	}
 	for _, x := range t.Indexes {
 		if x.Each {
@@ -111,10 +113,12 @@ func (t *sqlTable) ddl() []string {
 		if x.Sparse {
 			where = " WHERE " + quoted(x.Fields[0]) + " IS NOT NULL"
 		}
-		all = append(all, fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (%s)%s", quoted(name), quoted(t.Name), list, where))
+		all = append(all, fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (%s)%s", quoted(name), quoted(t.Name), list,
+			where))
 	}
 	if t.Purged {
-		all = append(all, fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (purge_at)", quoted(t.Name+"_purge_at"), quoted(t.Name)))
+		all = append(all, fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (purge_at)", quoted(t.Name+"_purge_at"),
+			quoted(t.Name)))
 	}
 	return all
 }
@@ -167,7 +171,8 @@ func (c *conn) putEach(t *sqlTable, row Row) error {
 			return err
 		}
 		for _, value := range fieldTexts(row.Doc, f) {
-			if _, err := c.exec("INSERT OR IGNORE INTO "+table+" (value, id) VALUES (?, ?)", value, row.ID); err != nil {
+			if _, err := c.exec("INSERT OR IGNORE INTO "+table+" (value, id) VALUES (?, ?)", value,
+				row.ID); err != nil {
 				return err
 			}
 		}
@@ -215,7 +220,10 @@ func (s *SQLite) Get(ctx context.Context, t *Table, id string) (Row, error) {
 
 // List reads the rows that q asks for.
 func (s *SQLite) List(ctx context.Context, t *Table, q Query, each func(Row) (bool, error)) error {
-	_, err := read(ctx, s, func(c *conn) (struct{}, error) { return struct{}{}, sqliteReader{s, c}.List(ctx, t, q, each) })
+	_, err := read(ctx, s, func(c *conn) (struct{}, error) {
+		return struct{}{}, sqliteReader{s, c}.List(ctx, t, q,
+			each)
+	})
 	return err
 }
 
@@ -338,7 +346,8 @@ func (r sqliteReader) conditions(t *sqlTable, q Query) (all []string, args []any
 		if q.Limit > 0 && len(q.Order) > 0 && slices.Contains(t.each, m.Field) {
 			each := " FROM " + quoted(eachTable(t.Name, m.Field)) + " WHERE " + eachCondition(m)
 			var n int64
-			err := r.c.one([]any{&n}, "SELECT count(*) FROM (SELECT 1"+each+" LIMIT ?)", append(slices.Clone(values), many)...)
+			err := r.c.one([]any{&n}, "SELECT count(*) FROM (SELECT 1"+each+" LIMIT ?)", append(slices.Clone(values),
+				many)...)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -391,7 +400,8 @@ func (t *sqlTable) where(all []Match) (conditions []string, args []any) {
 	for _, m := range all {
 		switch {
 		case slices.Contains(t.each, m.Field):
-			conditions = append(conditions, "id IN (SELECT id FROM "+quoted(eachTable(t.Name, m.Field))+" WHERE "+eachCondition(m)+")")
+			conditions = append(conditions, "id IN (SELECT id FROM "+quoted(eachTable(t.Name,
+				m.Field))+" WHERE "+eachCondition(m)+")")
 			if m.Prefix {
 				args, m.Value = append(args, m.Value), prefixEnd(m.Value)
 			}
@@ -500,7 +510,8 @@ func standBack(ctx context.Context, took time.Duration) error {
 
 // sweep calls do for every row that matches, a step of them in one transaction, and returns the sum
 // of its results.
-func (s *SQLite) sweep(ctx context.Context, t *sqlTable, where []Match, do func(c *conn, id string) (int, error)) (total int, err error) {
+func (s *SQLite) sweep(ctx context.Context, t *sqlTable, where []Match, do func(c *conn, id string) (int,
+	error)) (total int, err error) {
 	// 1. As a rule there are few, and one transaction finds and changes them.
 	few := false
 	total, err = inTransaction(ctx, s, func(c *conn) (n int, err error) {
@@ -582,7 +593,8 @@ func (s *SQLite) Remove(ctx context.Context, t *Table, where ...Match) (int, err
 // Sweep stamps the rows that match.
 func (s *SQLite) Sweep(ctx context.Context, t *Table, stamp Stamp, where ...Match) (int, error) {
 	table := s.tables[t]
-	query := "UPDATE " + quoted(t.Name) + " SET version = version + 1, purge_at = min(purge_at, ?), doc = ? WHERE id = ?"
+	query := "UPDATE " + quoted(t.Name) +
+		" SET version = version + 1, purge_at = min(purge_at, ?), doc = ? WHERE id = ?"
 	return s.sweep(ctx, table, where, func(c *conn, id string) (int, error) {
 		row, err := c.get(table, id)
 		if err != nil || row == nil || !table.matches(row.Doc, where) || field(row.Doc, stamp.Field) != nil {
@@ -621,7 +633,10 @@ func (s *SQLite) Purge(ctx context.Context, now time.Time) (int, error) {
 			}
 			var err error
 			began := time.Now()
-			n, err = inOneStatement(ctx, s, func(c *conn) (int, error) { return c.exec(s.tables[t].purge, now, sweepStep) })
+			n, err = inOneStatement(ctx, s, func(c *conn) (int, error) {
+				return c.exec(s.tables[t].purge, now,
+					sweepStep)
+			})
 			if err != nil {
 				return total, err
 			}

@@ -151,14 +151,16 @@ func TestAFailingWriteHarmsNoOther(t *testing.T) {
 	for i := range n {
 		wg.Go(func() {
 			errs[i] = set(t.Context(), s, func(c *conn) error {
-				if _, err := c.exec("INSERT INTO settings (id, version, doc) VALUES (?, 1, x'0500000000')", fmt.Sprint(i)); err != nil {
+				if _, err := c.exec("INSERT INTO settings (id, version, doc) VALUES (?, 1, x'0500000000')",
+					fmt.Sprint(i)); err != nil {
 					return err
 				}
 				switch i % 4 {
 				case 1:
 					return errBroken // after it has written
 				case 3:
-					return insertSQL(c, "INSERT INTO settings (id, version, doc) VALUES ('0', 1, x'0500000000')") // perhaps before '0' is there
+					// perhaps before '0' is there
+					return insertSQL(c, "INSERT INTO settings (id, version, doc) VALUES ('0', 1, x'0500000000')")
 				}
 				return nil
 			})
@@ -194,13 +196,15 @@ func TestFailingWriteInABatchUndoesOnlyItself(t *testing.T) {
 			if i%5 == 4 { // a write of one statement, which SQLite refuses
 				_, errs[i] = inOneStatement(t.Context(), s, func(c *conn) (int, error) {
 					runs.Add(1)
-					return c.exec("INSERT INTO settings (id, version, doc) VALUES (?, 'no number', x'0500000000')", fmt.Sprint(i))
+					return c.exec("INSERT INTO settings (id, version, doc) VALUES (?, 'no number', x'0500000000')",
+						fmt.Sprint(i))
 				})
 				return
 			}
 			errs[i] = set(t.Context(), s, func(c *conn) error {
 				runs.Add(1)
-				if _, err := c.exec("INSERT INTO settings (id, version, doc) VALUES (?, 1, x'0500000000')", fmt.Sprint(i)); err != nil {
+				if _, err := c.exec("INSERT INTO settings (id, version, doc) VALUES (?, 1, x'0500000000')",
+					fmt.Sprint(i)); err != nil {
 					return err
 				}
 				switch i % 5 {
@@ -209,7 +213,8 @@ func TestFailingWriteInABatchUndoesOnlyItself(t *testing.T) {
 				case 2:
 					return ErrConflict
 				case 3: // SQLite refuses a statement
-					_, err := c.exec("INSERT INTO settings (id, version, doc) VALUES (?, 'no number', x'0500000000')", fmt.Sprint("more ", i))
+					_, err := c.exec("INSERT INTO settings (id, version, doc) VALUES (?, 'no number', x'0500000000')",
+						fmt.Sprint("more ", i))
 					return err
 				}
 				return nil
@@ -243,7 +248,8 @@ func TestAWriteThatRefusesLeavesNothing(t *testing.T) {
 	for i := range n {
 		wg.Go(func() {
 			errs[i] = set(t.Context(), s, func(c *conn) error {
-				if _, err := c.exec("INSERT INTO settings (id, version, doc) VALUES (?, 1, x'0500000000')", fmt.Sprint(i)); err != nil {
+				if _, err := c.exec("INSERT INTO settings (id, version, doc) VALUES (?, 1, x'0500000000')",
+					fmt.Sprint(i)); err != nil {
 					return err
 				}
 				if i%3 == 1 {
@@ -258,7 +264,8 @@ func TestAWriteThatRefusesLeavesNothing(t *testing.T) {
 	wg.Wait()
 	for i, err := range errs {
 		refused := i%3 == 1
-		if _, loadErr := New(s).Setting(t.Context(), fmt.Sprint(i)); (err == ErrConsumed) != refused || (loadErr == ErrNotFound) != refused {
+		if _, loadErr := New(s).Setting(t.Context(), fmt.Sprint(i)); (err == ErrConsumed) != refused ||
+			(loadErr == ErrNotFound) != refused {
 			t.Errorf("write %d: %v; its row: %v", i, err, loadErr)
 		}
 	}
@@ -268,7 +275,8 @@ func TestAWriteThatRefusesLeavesNothing(t *testing.T) {
 func TestFillColumns(t *testing.T) {
 	t.Parallel()
 	s := openFile(t, filepath.Join(t.TempDir(), "db"))
-	if err := New(s).CreateUser(t.Context(), User{ID: "u", Username: "ada", PasswordHash: "p", Groups: []string{"staff", "admins"}}); err != nil {
+	if err := New(s).CreateUser(t.Context(), User{ID: "u", Username: "ada", PasswordHash: "p",
+		Groups: []string{"staff", "admins"}}); err != nil {
 		t.Fatal(err)
 	}
 	more := Table{Name: "users", Unique: []string{"username"}, Indexes: []Index{
@@ -280,7 +288,8 @@ func TestFillColumns(t *testing.T) {
 	s.tables[&more] = newSQLTable(&more)
 	for _, where := range []Match{is("password_hash", "p"), is("groups", "staff"), is("groups", "admins")} {
 		found := 0
-		if err := s.List(t.Context(), &more, Query{Where: []Match{where}}, func(Row) (bool, error) { found++; return true, nil }); err != nil || found != 1 {
+		if err := s.List(t.Context(), &more, Query{Where: []Match{where}},
+			func(Row) (bool, error) { found++; return true, nil }); err != nil || found != 1 {
 			t.Errorf("%+v: %d found, %v", where, found, err)
 		}
 	}
@@ -309,7 +318,8 @@ func TestAFailedCommitFailsEveryWriteInIt(t *testing.T) {
 			return insertSQL(c, "INSERT INTO settings (id, version, doc) VALUES ('a', 1, x'0500000000')")
 		},
 		func(c *conn) error { return insertSQL(c, "INSERT INTO child (id) VALUES (1)") }, // found out by COMMIT
-		func(c *conn) error { return ErrConsumed },                                       // an answer that rests on what is undone
+		// an answer that rests on what is undone
+		func(c *conn) error { return ErrConsumed },
 	} {
 		batch = append(batch, &write{ctx: t.Context(), run: run, done: make(chan struct{})})
 	}
@@ -339,7 +349,8 @@ func TestALockedDatabaseIsAFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	release := hold(t, s)
-	if err := New(s).CreateUser(t.Context(), User{ID: "u", Username: "u"}); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "locked") {
+	if err := New(s).CreateUser(t.Context(), User{ID: "u", Username: "u"}); !errors.Is(err, ErrUnavailable) ||
+		!strings.Contains(err.Error(), "locked") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := New(s).User(t.Context(), "u"); err != ErrNotFound { // readers do not wait
@@ -366,7 +377,8 @@ func TestAFullDiskIsAFault(t *testing.T) {
 	var full error
 	stored := 0
 	for ; full == nil && stored < 10_000; stored++ {
-		full = New(s).CreateUser(t.Context(), User{ID: fmt.Sprint(stored), Username: fmt.Sprint(stored), PasswordHash: strings.Repeat("x", 1000)})
+		full = New(s).CreateUser(t.Context(), User{ID: fmt.Sprint(stored), Username: fmt.Sprint(stored),
+			PasswordHash: strings.Repeat("x", 1000)})
 	}
 	if !errors.Is(full, ErrUnavailable) || !strings.Contains(full.Error(), "full") {
 		t.Fatalf("after %d: %v", stored, full)
@@ -441,7 +453,8 @@ func TestEveryCommitIsSynced(t *testing.T) {
 	var synchronous int64
 	var journal string
 	err := set(t.Context(), s, func(c *conn) error { // on the connection that writes
-		return errors.Join(c.one([]any{&synchronous}, "PRAGMA synchronous"), c.one([]any{&journal}, "PRAGMA journal_mode"))
+		return errors.Join(c.one([]any{&synchronous}, "PRAGMA synchronous"),
+			c.one([]any{&journal}, "PRAGMA journal_mode"))
 	})
 	if err != nil || synchronous != 2 || journal != "wal" {
 		t.Errorf("synchronous %d, journal_mode %s, %v; want 2 (FULL) and wal", synchronous, journal, err)
@@ -490,7 +503,8 @@ func TestMigrations(t *testing.T) {
 		}
 	}
 	// One that ends half way has not happened.
-	if err := do(statements("ALTER TABLE t ADD COLUMN b TEXT", "this is no SQL")); err == nil || !strings.Contains(err.Error(), "schema version 2") {
+	if err := do(statements("ALTER TABLE t ADD COLUMN b TEXT", "this is no SQL")); err == nil ||
+		!strings.Contains(err.Error(), "schema version 2") {
 		t.Errorf("got %v", err)
 	}
 	if got := read("SELECT group_concat(name) FROM pragma_table_info('t')"); got != "a" {

@@ -24,7 +24,8 @@ type upgrade func(*conn) error
 //
 // A new table needs no upgrade: it is made when it is missing. A new index or unique value of an
 // existing table does: see fillColumns.
-var upgrades = []upgrade{upgradeToEvents, upgradeToRows, upgradeToSigningAudience, upgradeToLapses, upgradeToEmail, upgradeToAdministration}
+var upgrades = []upgrade{upgradeToEvents, upgradeToRows, upgradeToSigningAudience, upgradeToLapses, upgradeToEmail,
+	upgradeToAdministration}
 
 // createSchema makes what a new file needs.
 func createSchema(c *conn) error {
@@ -161,7 +162,8 @@ func fillColumns(c *conn, table *Table) error {
 	}
 	for _, f := range t.columns {
 		if !slices.Contains(there, f) {
-			if _, err := c.exec(fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s ANY", quoted(t.Name), quoted(f))); err != nil {
+			if _, err := c.exec(fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s ANY", quoted(t.Name),
+				quoted(f))); err != nil {
 				return err
 			}
 		}
@@ -176,7 +178,8 @@ func fillColumns(c *conn, table *Table) error {
 		row.ID, _ = values[0].(string)
 		row.Doc, _ = values[1].([]byte)
 		for _, f := range t.columns {
-			if _, err := c.exec(fmt.Sprintf("UPDATE %s SET %s = ? WHERE id = ?", quoted(t.Name), quoted(f)), field(row.Doc, f), row.ID); err != nil {
+			if _, err := c.exec(fmt.Sprintf("UPDATE %s SET %s = ? WHERE id = ?", quoted(t.Name), quoted(f)),
+				field(row.Doc, f), row.ID); err != nil {
 				return err
 			}
 		}
@@ -270,7 +273,8 @@ func writeAgain[T any](c *conn, t *table[T]) error {
 // upgradeToRows leads from version 2, in which each kind of record had a table of its own form, to
 // version 3, in which all tables are alike and every record has a version.
 func upgradeToRows(c *conn) error {
-	old := []string{"users", "groups", "clients", "consents", "sessions", "interactions", "grants", "tokens", "spent", "attempts",
+	old := []string{"users", "groups", "clients", "consents", "sessions", "interactions", "grants", "tokens", "spent",
+		"attempts",
 		"logout_deliveries", "key_set", "settings"}
 	var hadEvents int64
 	if err := c.one([]any{&hadEvents}, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'events'"); err != nil {
@@ -311,7 +315,8 @@ func upgradeToRows(c *conn) error {
 		},
 		func() error { return move(c, tokens, "SELECT doc FROM old_tokens", fromDocument[Token]) },
 		func() error {
-			return move(c, spent, "SELECT kind, id, expires_at FROM old_spent", func(row []driver.Value) (spending, error) {
+			return move(c, spent, "SELECT kind, id, expires_at FROM old_spent", func(row []driver.Value) (spending,
+				error) {
 				kind, _ := row[0].(string)
 				id, _ := row[1].(string)
 				expires, _ := row[2].(int64)
@@ -319,7 +324,8 @@ func upgradeToRows(c *conn) error {
 			})
 		},
 		func() error {
-			return move(c, attempts, "SELECT key, count, reset_at FROM old_attempts", func(row []driver.Value) (attempt, error) {
+			return move(c, attempts, "SELECT key, count, reset_at FROM old_attempts", func(row []driver.Value) (attempt,
+				error) {
 				key, _ := row[0].(string)
 				count, _ := row[1].(int64)
 				reset, _ := row[2].(int64)

@@ -93,7 +93,8 @@ func TestOneProcessServes(t *testing.T) {
 	first, second := open(t, path), open(t, path)
 	release, err := first.Embedded().LockServe()
 	must(t, err)
-	if _, err := second.Embedded().LockServe(); err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), path) {
+	if _, err := second.Embedded().LockServe(); err == nil || strings.Contains(err.Error(), "\n") ||
+		!strings.Contains(err.Error(), path) {
 		t.Errorf("a second one got %v", err)
 	}
 	must(t, second.Ping(t.Context())) // it may do all but serve
@@ -128,7 +129,8 @@ func TestWhatIsNotOursIsLeftAlone(t *testing.T) {
 	text := filepath.Join(dir, "text")
 	must(t, os.WriteFile(text, []byte(strings.Repeat("not a database ", 1000)), 0o600))
 
-	for path, want := range map[string]string{other: "another program", newer: "newer latchkey", text: "not a database", dir: ""} {
+	for path, want := range map[string]string{other: "another program", newer: "newer latchkey", text: "not a database",
+		dir: ""} {
 		s, err := storage.OpenSQLite(t.Context(), path)
 		if err == nil {
 			s.Close()
@@ -267,7 +269,8 @@ func TestWriterProcess(t *testing.T) {
 				g := withCode(id)
 				err := s.CreateGrant(context.Background(), g)
 				if err == nil {
-					_, err = redeem(context.Background(), s, id, g.CodeHash, clock(0), clock(time.Hour), clock(time.Hour))
+					_, err = redeem(context.Background(), s, id, g.CodeHash, clock(0), clock(time.Hour),
+						clock(time.Hour))
 				}
 				if err != nil {
 					fmt.Println("error", err)

@@ -230,7 +230,8 @@ func list[T any](ctx context.Context, v Records, what string, t *table[T], q Que
 }
 
 // listIf reads those of the records that q asks for which wanted picks, at most limit, 0 for all.
-func listIf[T any](ctx context.Context, v Records, what string, t *table[T], q Query, limit int, wanted func(*T) bool) ([]T, error) {
+func listIf[T any](ctx context.Context, v Records, what string, t *table[T], q Query, limit int,
+	wanted func(*T) bool) ([]T, error) {
 	var all []T
 	err := v.reader.List(ctx, &t.Table, q, func(row Row) (bool, error) {
 		r, err := t.open(row)

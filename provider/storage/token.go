@@ -68,7 +68,8 @@ func (r Records) Token(ctx context.Context, kind, hash string) (Token, error) {
 // exactly one succeeds; the others get ErrConsumed along with the token. ErrNotFound if there is no
 // token of that kind or it has expired at now unused.
 func (s *Store) ConsumeToken(ctx context.Context, kind, hash string, now time.Time) (Token, error) {
-	return change(ctx, s, "consume token", tokens, hash, existing(func(t *Token) error { return t.consume(kind, millisecond(now)) }))
+	return change(ctx, s, "consume token", tokens, hash,
+		existing(func(t *Token) error { return t.consume(kind, millisecond(now)) }))
 }
 
 func (t *Token) consume(kind string, now time.Time) error {

@@ -60,7 +60,8 @@ func TestDatabaseOfSchemaVersion1OpensAndWorks(t *testing.T) {
 	equal(t, len(permits), 2)
 	staff, err := s.Group(ctx, "staff")
 	must(t, err)
-	equal(t, []any{staff.Description, staff.Roles, staff.Version}, []any{"Who works here", []string{"editor"}, int64(1)})
+	equal(t, []any{staff.Description, staff.Roles, staff.Version}, []any{"Who works here", []string{"editor"},
+		int64(1)})
 	must(t, s.UpdateGroup(ctx, staff))
 	c, err := s.Client(ctx, "notes")
 	must(t, err)
@@ -148,42 +149,61 @@ func TestMongoDBOfSchemaVersion1OpensAndWorks(t *testing.T) {
 	at, hour := oldNoon, oldNoon.Add(time.Hour)
 	purge := bson.E{Key: "purge", Value: time.Now().Add(time.Hour)} // by the clock of the database
 	grant := func(id string, more ...bson.E) bson.D {
-		return append(bson.D{{Key: "_id", Value: id}, {Key: "user_id", Value: "ada"}, {Key: "client_id", Value: "notes"},
+		return append(bson.D{{Key: "_id", Value: id}, {Key: "user_id", Value: "ada"},
+			{Key: "client_id", Value: "notes"},
 			{Key: "session_id", Value: "session-1"}, {Key: "scope", Value: bson.A{"openid"}},
-			{Key: "claims", Value: bson.D{}}, {Key: "created_at", Value: at}, {Key: "last_used", Value: at}, {Key: "expires_at", Value: at.Add(48 * time.Hour)},
-			{Key: "code_hash", Value: storage.Hash("code of " + id)}, {Key: "code_expires_at", Value: at.Add(time.Minute)},
+			{Key: "claims", Value: bson.D{}}, {Key: "created_at", Value: at}, {Key: "last_used", Value: at},
+			{Key: "expires_at", Value: at.Add(48 * time.Hour)},
+			{Key: "code_hash", Value: storage.Hash("code of " + id)},
+			{Key: "code_expires_at", Value: at.Add(time.Minute)},
 			{Key: "mark", Value: "M"}, purge}, more...)
 	}
 	session := func(id string, more ...bson.E) bson.D {
-		return append(bson.D{{Key: "_id", Value: id}, {Key: "secret_hash", Value: "h"}, {Key: "user_id", Value: "ada"}, {Key: "auth_time", Value: at},
-			{Key: "state", Value: "s"}, {Key: "created_at", Value: at}, {Key: "last_seen", Value: at}, {Key: "idle_at", Value: hour},
+		return append(bson.D{{Key: "_id", Value: id}, {Key: "secret_hash", Value: "h"}, {Key: "user_id", Value: "ada"},
+			{Key: "auth_time", Value: at},
+			{Key: "state", Value: "s"}, {Key: "created_at", Value: at}, {Key: "last_seen", Value: at},
+			{Key: "idle_at", Value: hour},
 			{Key: "expires_at", Value: hour}, {Key: "mark", Value: "M"}, purge}, more...)
 	}
 	delivery := func(id string, more ...bson.E) bson.D {
-		return append(bson.D{{Key: "_id", Value: id}, {Key: "logout_id", Value: "logout"}, {Key: "client_id", Value: "notes"}, {Key: "attempts", Value: 0},
-			{Key: "next_at", Value: at}, {Key: "expires_at", Value: hour}, {Key: "created_at", Value: at}, {Key: "mark", Value: "M"}}, more...)
+		return append(bson.D{{Key: "_id", Value: id}, {Key: "logout_id", Value: "logout"},
+			{Key: "client_id", Value: "notes"}, {Key: "attempts", Value: 0},
+			{Key: "next_at", Value: at}, {Key: "expires_at", Value: hour}, {Key: "created_at", Value: at},
+			{Key: "mark", Value: "M"}}, more...)
 	}
 	for collection, docs := range map[string][]bson.D{
-		"meta":   {{{Key: "_id", Value: "schema"}, {Key: "version", Value: 1}}},
-		"groups": {{{Key: "_id", Value: "staff"}, {Key: "description", Value: "Who works here"}, {Key: "created_at", Value: at}}},
-		"consents": {{{Key: "_id", Value: bson.D{{Key: "user", Value: "ada"}, {Key: "client", Value: "notes"}}}, {Key: "user_id", Value: "ada"},
-			{Key: "client_id", Value: "notes"}, {Key: "scope", Value: bson.A{"openid", "email"}}, {Key: "created_at", Value: at}, {Key: "updated_at", Value: at}}},
+		"meta": {{{Key: "_id", Value: "schema"}, {Key: "version", Value: 1}}},
+		"groups": {{{Key: "_id", Value: "staff"}, {Key: "description", Value: "Who works here"},
+			{Key: "created_at", Value: at}}},
+		"consents": {{{Key: "_id", Value: bson.D{{Key: "user", Value: "ada"}, {Key: "client", Value: "notes"}}},
+			{Key: "user_id", Value: "ada"},
+			{Key: "client_id", Value: "notes"}, {Key: "scope", Value: bson.A{"openid", "email"}},
+			{Key: "created_at", Value: at}, {Key: "updated_at", Value: at}}},
 		"users": {{{Key: "_id", Value: "ada"}, {Key: "username", Value: "ada"}, {Key: "groups", Value: bson.A{"staff"}},
-			{Key: "claims", Value: bson.D{{Key: "name", Value: "Ada King"}}}, {Key: "created_at", Value: at}, {Key: "updated_at", Value: at}}},
+			{Key: "claims", Value: bson.D{{Key: "name", Value: "Ada King"}}}, {Key: "created_at", Value: at},
+			{Key: "updated_at", Value: at}}},
 		"sessions": {session("session-1"), session("session-2", bson.E{Key: "ended_at", Value: at})},
-		"interactions": {{{Key: "_id", Value: "interaction-1"}, {Key: "browser_hash", Value: "h"}, {Key: "return_to", Value: "/account"},
-			{Key: "created_at", Value: at}, {Key: "expires_at", Value: hour}, {Key: "version", Value: int64(1)}, {Key: "mark", Value: "M"}}},
+		"interactions": {{{Key: "_id", Value: "interaction-1"}, {Key: "browser_hash", Value: "h"},
+			{Key: "return_to", Value: "/account"},
+			{Key: "created_at", Value: at}, {Key: "expires_at", Value: hour}, {Key: "version", Value: int64(1)},
+			{Key: "mark", Value: "M"}}},
 		"grants": {
-			grant("grant-1", bson.E{Key: "code_used_at", Value: at}, bson.E{Key: "refresh_generation", Value: int64(1)}, bson.E{Key: "refresh_idle_at", Value: hour}),
+			grant("grant-1", bson.E{Key: "code_used_at", Value: at}, bson.E{Key: "refresh_generation", Value: int64(1)},
+				bson.E{Key: "refresh_idle_at", Value: hour}),
 			grant("grant-2"), grant("grant-3", bson.E{Key: "revoked_at", Value: at.Add(time.Minute)})},
 		"tokens": {
-			{{Key: "_id", Value: "token-1"}, {Key: "kind", Value: "initial_access"}, {Key: "created_at", Value: at}, {Key: "expires_at", Value: hour}},
-			{{Key: "_id", Value: "token-2"}, {Key: "kind", Value: "initial_access"}, {Key: "created_at", Value: at}, {Key: "expires_at", Value: hour}, {Key: "consumed_at", Value: at}}},
-		"spent": {{{Key: "_id", Value: bson.D{{Key: "kind", Value: "jti"}, {Key: "id", Value: "an assertion"}}}, {Key: "expires_at", Value: hour},
+			{{Key: "_id", Value: "token-1"}, {Key: "kind", Value: "initial_access"}, {Key: "created_at", Value: at},
+				{Key: "expires_at", Value: hour}},
+			{{Key: "_id", Value: "token-2"}, {Key: "kind", Value: "initial_access"}, {Key: "created_at", Value: at},
+				{Key: "expires_at", Value: hour}, {Key: "consumed_at", Value: at}}},
+		"spent": {{{Key: "_id", Value: bson.D{{Key: "kind", Value: "jti"}, {Key: "id", Value: "an assertion"}}},
+			{Key: "expires_at", Value: hour},
 			{Key: "mark", Value: "M"}, purge}},
-		"attempts":          {{{Key: "_id", Value: "attempts"}, {Key: "count", Value: 3}, {Key: "reset_at", Value: hour}, purge}},
-		"logout_deliveries": {delivery("delivery-1", bson.E{Key: "due", Value: at}), delivery("delivery-2", bson.E{Key: "delivered_at", Value: at})},
-		"settings":          {{{Key: "_id", Value: "a setting"}, {Key: "value", Value: []byte("its value")}}},
+		"attempts": {{{Key: "_id", Value: "attempts"}, {Key: "count", Value: 3},
+			{Key: "reset_at", Value: hour}, purge}},
+		"logout_deliveries": {delivery("delivery-1", bson.E{Key: "due", Value: at}),
+			delivery("delivery-2", bson.E{Key: "delivered_at", Value: at})},
+		"settings": {{{Key: "_id", Value: "a setting"}, {Key: "value", Value: []byte("its value")}}},
 	} {
 		_, err := db.Collection(collection).InsertMany(ctx, docs)
 		must(t, err)

@@ -7,15 +7,19 @@ import (
 
 // User is a person who can sign in.
 type User struct {
-	ID           string   `bson:"_id" json:"sub"` // the sub claim of public clients; random, never given to anybody else (OIDC Core §2)
-	Username     string   `bson:"username" json:"username"`
-	PasswordHash string   `bson:"password_hash,omitempty" json:"-"` // argon2id PHC string, or what another product stored; "" means that no password works
+	// the sub claim of public clients; random, never given to anybody else (OIDC Core §2)
+	ID       string `bson:"_id" json:"sub"`
+	Username string `bson:"username" json:"username"`
+	// argon2id PHC string, or what another product stored; "" means that no password works
+	PasswordHash string   `bson:"password_hash,omitempty" json:"-"`
 	Disabled     bool     `bson:"disabled,omitempty" json:"disabled,omitempty"`
 	Groups       []string `bson:"groups,omitempty" json:"groups,omitempty"`
-	Role         string   `bson:"role,omitempty" json:"role,omitempty"` // one of the Role constants: what the user may administer
-	Claims       Claims   `bson:"claims" json:"claims"`
-	Factors      Factors  `bson:"factors" json:"-"`
-	SignOutDue   bool     `bson:"sign_out_due,omitempty" json:"-"` // a change was made that ends all sessions, and they have not been ended yet
+	// one of the Role constants: what the user may administer
+	Role    string  `bson:"role,omitempty" json:"role,omitempty"`
+	Claims  Claims  `bson:"claims" json:"claims"`
+	Factors Factors `bson:"factors" json:"-"`
+	// a change was made that ends all sessions, and they have not been ended yet
+	SignOutDue bool `bson:"sign_out_due,omitempty" json:"-"`
 	// FormerAddresses were the user's, and are still told of what happens to the account.
 	FormerAddresses []FormerAddress `bson:"former_addresses,omitempty" json:"-"`
 	CreatedAt       time.Time       `bson:"created_at" json:"created_at"`
@@ -45,18 +49,19 @@ type FormerAddress struct {
 // Claims are the standard claims about a person (OIDC Core §5.1). preferred_username, updated_at,
 // groups and roles are not kept here: they follow from the User and its groups.
 type Claims struct {
-	Name                string   `bson:"name,omitempty" json:"name,omitempty"`
-	GivenName           string   `bson:"given_name,omitempty" json:"given_name,omitempty"`
-	FamilyName          string   `bson:"family_name,omitempty" json:"family_name,omitempty"`
-	MiddleName          string   `bson:"middle_name,omitempty" json:"middle_name,omitempty"`
-	Nickname            string   `bson:"nickname,omitempty" json:"nickname,omitempty"`
-	Profile             string   `bson:"profile,omitempty" json:"profile,omitempty"`
-	Picture             string   `bson:"picture,omitempty" json:"picture,omitempty"`
-	Website             string   `bson:"website,omitempty" json:"website,omitempty"`
-	Email               string   `bson:"email,omitempty" json:"email,omitempty"`
-	EmailVerified       bool     `bson:"email_verified,omitempty" json:"email_verified,omitempty"`
-	Gender              string   `bson:"gender,omitempty" json:"gender,omitempty"`
-	Birthdate           string   `bson:"birthdate,omitempty" json:"birthdate,omitempty"` // YYYY-MM-DD, 0000-MM-DD or YYYY
+	Name          string `bson:"name,omitempty" json:"name,omitempty"`
+	GivenName     string `bson:"given_name,omitempty" json:"given_name,omitempty"`
+	FamilyName    string `bson:"family_name,omitempty" json:"family_name,omitempty"`
+	MiddleName    string `bson:"middle_name,omitempty" json:"middle_name,omitempty"`
+	Nickname      string `bson:"nickname,omitempty" json:"nickname,omitempty"`
+	Profile       string `bson:"profile,omitempty" json:"profile,omitempty"`
+	Picture       string `bson:"picture,omitempty" json:"picture,omitempty"`
+	Website       string `bson:"website,omitempty" json:"website,omitempty"`
+	Email         string `bson:"email,omitempty" json:"email,omitempty"`
+	EmailVerified bool   `bson:"email_verified,omitempty" json:"email_verified,omitempty"`
+	Gender        string `bson:"gender,omitempty" json:"gender,omitempty"`
+	// YYYY-MM-DD, 0000-MM-DD or YYYY
+	Birthdate           string   `bson:"birthdate,omitempty" json:"birthdate,omitempty"`
 	Zoneinfo            string   `bson:"zoneinfo,omitempty" json:"zoneinfo,omitempty"`
 	Locale              string   `bson:"locale,omitempty" json:"locale,omitempty"`
 	PhoneNumber         string   `bson:"phone_number,omitempty" json:"phone_number,omitempty"`
@@ -91,7 +96,8 @@ var users = register(table[User]{
 	id:      func(u *User) string { return u.ID },
 	version: func(u *User) *int64 { return &u.Version },
 	stored: func(u *User) any {
-		return &foundUser{*u, searchTerms(u.Username, u.Claims.Email, u.Claims.Name, u.Claims.GivenName, u.Claims.FamilyName, u.Claims.Nickname)}
+		return &foundUser{*u, searchTerms(u.Username, u.Claims.Email, u.Claims.Name, u.Claims.GivenName,
+			u.Claims.FamilyName, u.Claims.Nickname)}
 	},
 })
 

@@ -15,7 +15,8 @@ func TestUsers(t *testing.T) {
 		want(t, s.CreateUser(ctx, storage.User{ID: "2", Username: "ada"}), storage.ErrConflict)
 		_, err := s.User(ctx, "2")
 		want(t, err, storage.ErrNotFound)
-		must(t, s.CreateUser(ctx, storage.User{ID: "2", Username: "Ada"})) // exactly this username, not another spelling
+		// exactly this username, not another spelling
+		must(t, s.CreateUser(ctx, storage.User{ID: "2", Username: "Ada"}))
 
 		u, err := s.UserByUsername(ctx, "ada")
 		must(t, err)

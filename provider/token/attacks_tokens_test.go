@@ -27,7 +27,8 @@ func TestEveryCredentialIsGoodForOneThing(t *testing.T) {
 	alice := w.AddUser("alice")
 	key := providertest.EcKey(t)
 	web := w.AddClient("web", func(c *clients.Client) {
-		c.UserinfoSignedResponseAlg, c.BackchannelLogoutURI, c.PostLogoutRedirectURIs = "RS256", "https://web.example/out", []string{"https://web.example/bye"}
+		c.UserinfoSignedResponseAlg, c.BackchannelLogoutURI, c.PostLogoutRedirectURIs = "RS256",
+			"https://web.example/out", []string{"https://web.example/bye"}
 		c.JWKS = providertest.JwksOf(t, map[string]any{"k": key.Public()})
 	})
 	opaque := w.AddClient("opaque", func(c *clients.Client) { c.OpaqueAccessTokens = true })
@@ -39,21 +40,31 @@ func TestEveryCredentialIsGoodForOneThing(t *testing.T) {
 		t.Fatal(err)
 	}
 	rat := storage.Random()
-	registered := w.AddClient("registered", func(c *clients.Client) { c.Dynamic, c.RegistrationTokenHash = true, storage.Hash(rat) })
+	registered := w.AddClient("registered",
+		func(c *clients.Client) { c.Dynamic, c.RegistrationTokenHash = true, storage.Hash(rat) })
 	session := w.SessionFor(alice)
-	logout, err := w.Sessions.LogoutToken(t.Context(), web, storage.LogoutDelivery{Subject: alice.ID, SessionID: session.ID})
+	logout, err := w.Sessions.LogoutToken(t.Context(), web, storage.LogoutDelivery{Subject: alice.ID,
+		SessionID: session.ID})
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := w.Grants.Sign(t.Context(), "RS256", "", map[string]any{"iss": w.Issuer, "sub": alice.ID, "aud": web.ID})
+	info, err := w.Grants.Sign(t.Context(), "RS256", "", map[string]any{"iss": w.Issuer, "sub": alice.ID,
+		"aud": web.ID})
 	if err != nil {
 		t.Fatal(err)
 	}
 	kinds := map[string]string{
-		"code": code, "access token": got.Str("access_token"), "opaque access token": got2.Str("access_token"), "refresh token": got.Str("refresh_token"), "ID token": got.Str("id_token"),
-		"logout token": logout, "userinfo response": info, "initial access token": initial, "registration access token": rat, "session": session.ID, "grant": grant.ID, "client secret": providertest.TestSecret,
-		"client assertion": providertest.SignJWT(t, jose.ES256, key, w.AssertionOf("jwt-j", nil), providertest.Kid("k")), "request object": providertest.SignJWT(t, jose.ES256, key, w.ObjectOf(web, nil), providertest.Kid("k")),
-		"code as opaque token": grants.OpaquePrefix + code[len(grants.CodePrefix):], "code as refresh token": grants.RefreshPrefix + code[len(grants.CodePrefix):], "refresh token as code": grants.CodePrefix + got.Str("refresh_token")[len(grants.RefreshPrefix):],
+		"code": code, "access token": got.Str("access_token"), "opaque access token": got2.Str("access_token"),
+		"refresh token": got.Str("refresh_token"), "ID token": got.Str("id_token"),
+		"logout token": logout, "userinfo response": info, "initial access token": initial,
+		"registration access token": rat, "session": session.ID, "grant": grant.ID,
+		"client secret": providertest.TestSecret,
+		"client assertion": providertest.SignJWT(t, jose.ES256, key, w.AssertionOf("jwt-j", nil),
+			providertest.Kid("k")), "request object": providertest.SignJWT(t, jose.ES256, key, w.ObjectOf(web, nil),
+			providertest.Kid("k")),
+		"code as opaque token":  grants.OpaquePrefix + code[len(grants.CodePrefix):],
+		"code as refresh token": grants.RefreshPrefix + code[len(grants.CodePrefix):],
+		"refresh token as code": grants.CodePrefix + got.Str("refresh_token")[len(grants.RefreshPrefix):],
 	}
 	// What each place accepts, and everything else must not be.
 	bearer := func(method, path, value string) providertest.AnswerJSON {
@@ -72,7 +83,8 @@ func TestEveryCredentialIsGoodForOneThing(t *testing.T) {
 	bob := w.Browser()
 	bob.Code(web, "bob")
 	for kind, value := range kinds {
-		if a := bearer("GET", "/userinfo", value); (a.StatusCode == http.StatusOK) != (kind == "access token" || kind == "opaque access token") {
+		if a := bearer("GET", "/userinfo", value); (a.StatusCode == http.StatusOK) != (kind == "access token" ||
+			kind == "opaque access token") {
 			t.Errorf("%s at userinfo: %d %v", kind, a.StatusCode, a.JSON)
 		}
 		if is := active(value); is != (kind == "access token" || kind == "refresh token") {
@@ -86,7 +98,8 @@ func TestEveryCredentialIsGoodForOneThing(t *testing.T) {
 		if kind != "code" {
 			providertest.MustRefuse(t, w.Redeem(web, value), http.StatusBadRequest, oauth.InvalidGrant)
 		}
-		if a := bearer("GET", "/register/"+registered.ID, value); (a.StatusCode == http.StatusOK) != (kind == "registration access token") {
+		if a := bearer("GET", "/register/"+registered.ID,
+			value); (a.StatusCode == http.StatusOK) != (kind == "registration access token") {
 			t.Errorf("%s at registration management: %d", kind, a.StatusCode)
 		}
 		if kind != "initial access token" {
@@ -101,10 +114,12 @@ func TestEveryCredentialIsGoodForOneThing(t *testing.T) {
 		b := w.Browser()
 		// Bob is signed in. An ID token of alice keeps him from a code; anything else is no hint,
 		// and is ignored.
-		if p := bob.Get(w.Request(web, "id_token_hint", value)); (p.Answer().Get("code") == "") != (kind == "ID token") {
+		if p := bob.Get(w.Request(web, "id_token_hint",
+			value)); (p.Answer().Get("code") == "") != (kind == "ID token") {
 			t.Errorf("%s as id_token_hint: %d %s", kind, p.StatusCode, p.Header.Get("Location"))
 		}
-		if p := b.Get("/logout?" + url.Values{"id_token_hint": {value}, "post_logout_redirect_uri": {"https://web.example/bye"}}.Encode()); (p.StatusCode == http.StatusSeeOther) != (kind == "ID token") {
+		if p := b.Get("/logout?" + url.Values{"id_token_hint": {value},
+			"post_logout_redirect_uri": {"https://web.example/bye"}}.Encode()); (p.StatusCode == http.StatusSeeOther) != (kind == "ID token") {
 			t.Errorf("%s as id_token_hint of a logout: %d %s", kind, p.StatusCode, p.Header.Get("Location"))
 		}
 		if p := b.Get(w.Request(web, "request", value)); (p.Answer().Get("error") == "") != (kind == "request object") {
@@ -143,7 +158,8 @@ func TestCredentialsAreExact(t *testing.T) {
 		if last == other {
 			other = 'B'
 		}
-		wrong := []string{value + "=", value + "A", value + "\x00", value + " ", value + "\n", " " + value, value + ".", value + ".a", value[:len(value)-1] + string(other), value[1:], "Bearer " + value, value + "," + value}
+		wrong := []string{value + "=", value + "A", value + "\x00", value + " ", value + "\n", " " + value, value + ".",
+			value + ".a", value[:len(value)-1] + string(other), value[1:], "Bearer " + value, value + "," + value}
 		for n := 1; n <= 8; n++ {
 			wrong = append(wrong, value[:len(value)-n])
 		}
@@ -185,7 +201,8 @@ func TestAClientIsNoPerson(t *testing.T) {
 	if info := w.UserinfoOf(got.Str("access_token")); info.StatusCode == http.StatusOK {
 		t.Errorf("RFC 9068 §5: %v", info.JSON)
 	}
-	providertest.MustRefuse(t, w.Call("/token", twin, url.Values{"grant_type": {"client_credentials"}, "scope": {"openid"}}), http.StatusBadRequest, oauth.InvalidScope)
+	providertest.MustRefuse(t, w.Call("/token", twin, url.Values{"grant_type": {"client_credentials"},
+		"scope": {"openid"}}), http.StatusBadRequest, oauth.InvalidScope)
 }
 
 func TestRevokedSessionsTakeTheirTokensAlong(t *testing.T) {

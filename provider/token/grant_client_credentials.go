@@ -14,7 +14,8 @@ import (
 func (ep *Endpoints) clientCredentials(x exchange) (grants.TokenResponse, error) {
 	ctx, client, params := x.ctx, x.client, x.params
 	if client.Public() {
-		return grants.TokenResponse{}, oauth.Errorf(oauth.UnauthorizedClient, "grant_type client_credentials is for clients that can authenticate (RFC 6749 section 4.4)")
+		return grants.TokenResponse{}, oauth.Errorf(oauth.UnauthorizedClient,
+			"grant_type client_credentials is for clients that can authenticate (RFC 6749 section 4.4)")
 	}
 	var allowed []string
 	for _, s := range strings.Fields(client.Scope) {
@@ -28,7 +29,8 @@ func (ep *Endpoints) clientCredentials(x exchange) (grants.TokenResponse, error)
 	}
 	for _, s := range scope {
 		if !slices.Contains(allowed, s) {
-			return grants.TokenResponse{}, oauth.Errorf(oauth.InvalidScope, "scope names something that is not registered for this client, or that needs a person")
+			return grants.TokenResponse{}, oauth.Errorf(oauth.InvalidScope,
+				"scope names something that is not registered for this client, or that needs a person")
 		}
 	}
 	if len(scope) == 0 {

@@ -22,7 +22,8 @@ func (ep *Endpoints) redeemCode(x exchange) (grants.TokenResponse, error) {
 		return grants.TokenResponse{}, oauth.Errorf(oauth.InvalidRequest, "code is missing")
 	}
 	if !params.Has("redirect_uri") {
-		return grants.TokenResponse{}, oauth.Errorf(oauth.InvalidRequest, "redirect_uri is missing; it must be the one of the authorization request (RFC 6749 section 4.1.3)")
+		return grants.TokenResponse{}, oauth.Errorf(oauth.InvalidRequest,
+			"redirect_uri is missing; it must be the one of the authorization request (RFC 6749 section 4.1.3)")
 	}
 	grantID, hash, ok := grants.ParseCode(params.Get("code"))
 	if !ok {
@@ -43,7 +44,8 @@ func (ep *Endpoints) redeemCode(x exchange) (grants.TokenResponse, error) {
 		ep.Grants.WarnMisuse(ctx, "a code was presented by another client", client, grant)
 		return grants.TokenResponse{}, unknown.Because(fmt.Errorf("the code was issued to client %q", grant.ClientID))
 	case params.Get("redirect_uri") != grant.RedirectURI:
-		return grants.TokenResponse{}, oauth.Errorf(oauth.InvalidGrant, "redirect_uri differs from the one of the authorization request")
+		return grants.TokenResponse{}, oauth.Errorf(oauth.InvalidGrant,
+			"redirect_uri differs from the one of the authorization request")
 	}
 	// The verifier is checked before the code is used: whoever holds the code without it can then
 	// neither spend the code nor, by spending it twice, revoke the owner's grant (RFC 7636 §1,
@@ -57,7 +59,8 @@ func (ep *Endpoints) redeemCode(x exchange) (grants.TokenResponse, error) {
 	case !grant.CodeUsedAt.IsZero():
 		return grants.TokenResponse{}, ep.Grants.RevokeReused(ctx, "code", client, grant)
 	case !now.Before(grant.CodeExpiresAt):
-		return grants.TokenResponse{}, unknown.Because(fmt.Errorf("the code expired at %s", grant.CodeExpiresAt.Format(time.RFC3339)))
+		return grants.TokenResponse{}, unknown.Because(fmt.Errorf("the code expired at %s",
+			grant.CodeExpiresAt.Format(time.RFC3339)))
 	}
 	issuance, err := ep.Grants.Entitle(ctx, client, grant, "", params.Resource)
 	if err != nil {
@@ -71,7 +74,8 @@ func (ep *Endpoints) redeemCode(x exchange) (grants.TokenResponse, error) {
 		idleAt = earlier(now.Add(ep.Grants.RefreshIdle), expiresAt)
 	}
 	failpoint.At(failpoint.CodeChecked)
-	grant, err = ep.Store.RedeemCode(ctx, grant, storage.Redemption{CodeHash: hash, Now: now, ExpiresAt: expiresAt, RefreshIdleAt: idleAt})
+	grant, err = ep.Store.RedeemCode(ctx, grant, storage.Redemption{CodeHash: hash, Now: now, ExpiresAt: expiresAt,
+		RefreshIdleAt: idleAt})
 	switch {
 	case errors.Is(err, storage.ErrConsumed):
 		return grants.TokenResponse{}, ep.Grants.RevokeReused(ctx, "code", client, grant)

@@ -18,7 +18,8 @@ import (
 // already, two parties hold the token, and the grant ends.
 func (ep *Endpoints) refresh(x exchange) (grants.TokenResponse, error) {
 	ctx, client, params := x.ctx, x.client, x.params
-	unknown := oauth.Errorf(oauth.InvalidGrant, "the refresh token is unknown, has expired or was revoked, or was issued to another client")
+	unknown := oauth.Errorf(oauth.InvalidGrant,
+		"the refresh token is unknown, has expired or was revoked, or was issued to another client")
 	if !params.Has("refresh_token") {
 		return grants.TokenResponse{}, oauth.Errorf(oauth.InvalidRequest, "refresh_token is missing")
 	}
@@ -37,7 +38,8 @@ func (ep *Endpoints) refresh(x exchange) (grants.TokenResponse, error) {
 	switch {
 	case grant.ClientID != client.ID:
 		ep.Grants.WarnMisuse(ctx, "a refresh token was presented by another client", client, grant)
-		return grants.TokenResponse{}, unknown.Because(fmt.Errorf("the refresh token was issued to client %q", grant.ClientID))
+		return grants.TokenResponse{}, unknown.Because(fmt.Errorf("the refresh token was issued to client %q",
+			grant.ClientID))
 	case generation > grant.RefreshGeneration:
 		return grants.TokenResponse{}, unknown.Because(errors.New("a generation that was never issued"))
 	case !grant.Stands(now):
@@ -45,7 +47,8 @@ func (ep *Endpoints) refresh(x exchange) (grants.TokenResponse, error) {
 	case generation < grant.RefreshGeneration && !ep.withinGrace(grant, generation, now):
 		return grants.TokenResponse{}, ep.Grants.RevokeReused(ctx, "refresh token", client, grant)
 	case !now.Before(grant.RefreshIdleAt):
-		return grants.TokenResponse{}, unknown.Because(fmt.Errorf("not used until %s", grant.RefreshIdleAt.Format(time.RFC3339)))
+		return grants.TokenResponse{}, unknown.Because(fmt.Errorf("not used until %s",
+			grant.RefreshIdleAt.Format(time.RFC3339)))
 	}
 	issuance, err := ep.Grants.Entitle(ctx, client, grant, params.Get("scope"), params.Resource)
 	if err != nil {
@@ -80,5 +83,6 @@ func (ep *Endpoints) refresh(x exchange) (grants.TokenResponse, error) {
 // withinGrace reports whether a replaced refresh token still yields its successor: it is the one
 // before the current, so nobody has used that one yet, and it was replaced only just now.
 func (ep *Endpoints) withinGrace(grant storage.Grant, generation int64, now time.Time) bool {
-	return ep.Grants.RefreshGrace > 0 && generation == grant.RefreshGeneration-1 && now.Sub(grant.RefreshedAt).Abs() < ep.Grants.RefreshGrace
+	return ep.Grants.RefreshGrace > 0 && generation == grant.RefreshGeneration-1 &&
+		now.Sub(grant.RefreshedAt).Abs() < ep.Grants.RefreshGrace
 }

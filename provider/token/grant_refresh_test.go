@@ -27,7 +27,8 @@ func TestRefreshTokenIsReplacedEachTime(t *testing.T) {
 		w.Clock.Advance(time.Minute)
 		second := w.Renew(c, first.Str("refresh_token"))
 		providertest.MustWork(t, second)
-		if second.Str("refresh_token") == "" || second.Str("refresh_token") == first.Str("refresh_token") || second.Str("access_token") == first.Str("access_token") {
+		if second.Str("refresh_token") == "" || second.Str("refresh_token") == first.Str("refresh_token") ||
+			second.Str("access_token") == first.Str("access_token") {
 			t.Errorf("%v", second.JSON)
 		}
 		if second.Str("scope") != providertest.Offline {
@@ -107,7 +108,10 @@ func TestRefreshTokenReuse(t *testing.T) {
 	t.Run("fifty at once get one successor", func(t *testing.T) {
 		for range 5 {
 			one := w.Tokens(spa, alice, providertest.Offline)
-			won, lost := providertest.AtOnce(50, func() providertest.AnswerJSON { return w.Renew(spa, one.Str("refresh_token")) })
+			won, lost := providertest.AtOnce(50, func() providertest.AnswerJSON {
+				return w.Renew(spa,
+					one.Str("refresh_token"))
+			})
 			if len(won) == 0 {
 				t.Fatalf("nobody got one: %v", lost[0].JSON)
 			}
@@ -126,7 +130,10 @@ func TestRefreshTokenReuse(t *testing.T) {
 		one := w.Tokens(spa, alice, providertest.Offline)
 		two := w.Renew(spa, one.Str("refresh_token"))
 		w.Clock.Advance(time.Minute)
-		won, _ := providertest.AtOnce(50, func() providertest.AnswerJSON { return w.Renew(spa, one.Str("refresh_token")) })
+		won, _ := providertest.AtOnce(50, func() providertest.AnswerJSON {
+			return w.Renew(spa,
+				one.Str("refresh_token"))
+		})
 		if len(won) != 0 {
 			t.Errorf("%d token sets", len(won))
 		}
@@ -139,7 +146,10 @@ func TestRefreshTokenWithoutGrace(t *testing.T) {
 	w := providertest.New(t, func(c *provider.Config) { c.RefreshGrace = -1 })
 	alice, spa := w.AddUser("alice"), w.AddClient("spa", providertest.Public)
 	one := w.Tokens(spa, alice, providertest.Offline)
-	won, lost := providertest.AtOnce(50, func() providertest.AnswerJSON { return w.Renew(spa, one.Str("refresh_token")) })
+	won, lost := providertest.AtOnce(50, func() providertest.AnswerJSON {
+		return w.Renew(spa,
+			one.Str("refresh_token"))
+	})
 	if len(won) != 1 {
 		t.Fatalf("%d token sets", len(won))
 	}
@@ -152,13 +162,15 @@ func TestRefreshTokenWithoutGrace(t *testing.T) {
 func TestRefreshTokenBelongsToItsClient(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
-	alice, a, b, spa := w.AddUser("alice"), w.AddClient("web-a"), w.AddClient("web-b"), w.AddClient("spa", providertest.Public)
+	alice, a, b, spa := w.AddUser("alice"), w.AddClient("web-a"), w.AddClient("web-b"),
+		w.AddClient("spa", providertest.Public)
 	got, mine := w.Tokens(a, alice, providertest.Offline), w.Tokens(spa, alice, providertest.Offline)
 	rt := got.Str("refresh_token")
 	providertest.MustRefuse(t, w.Renew(b, rt), http.StatusBadRequest, oauth.InvalidGrant)
 	providertest.MustRefuse(t, w.Renew(spa, rt), http.StatusBadRequest, oauth.InvalidGrant)
 	providertest.MustRefuse(t, w.Renew(a, mine.Str("refresh_token")), http.StatusBadRequest, oauth.InvalidGrant)
-	providertest.MustRefuse(t, w.Try("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {rt}, "client_id": {"web-a"}}), http.StatusUnauthorized, oauth.InvalidClient)
+	providertest.MustRefuse(t, w.Try("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {rt},
+		"client_id": {"web-a"}}), http.StatusUnauthorized, oauth.InvalidClient)
 	providertest.MustRefuse(t, w.Renew(a, rt, "refresh_token", ""), http.StatusBadRequest, oauth.InvalidRequest)
 	t.Run("what was cut, extended, changed or guessed is unknown", func(t *testing.T) {
 		grantID, generation, ok := w.Grants.ParseRefreshToken(rt)
@@ -166,9 +178,13 @@ func TestRefreshTokenBelongsToItsClient(t *testing.T) {
 			t.Fatalf("%q %d", grantID, generation)
 		}
 		parts := strings.Split(rt, ".")
-		for _, bad := range []string{rt[:len(rt)-1], rt + "A", rt + "=", rt + ".", rt + " ", strings.ToUpper(rt), parts[0] + ".2." + parts[2], parts[0] + ".01." + parts[2],
-			parts[0] + ".+1." + parts[2], parts[0] + ".0." + parts[2], parts[0] + ".-1." + parts[2], parts[0] + "." + parts[2], strings.TrimPrefix(rt, grants.RefreshPrefix),
-			grants.CodePrefix + strings.TrimPrefix(rt, grants.RefreshPrefix), w.Grants.RefreshToken(grantID, 2), w.Grants.RefreshToken(grantID, 99), w.Grants.RefreshToken("nothing", 1), got.Str("access_token"), got.Str("id_token"), "x",
+		for _, bad := range []string{rt[:len(rt)-1], rt + "A", rt + "=", rt + ".", rt + " ", strings.ToUpper(rt),
+			parts[0] + ".2." + parts[2], parts[0] + ".01." + parts[2],
+			parts[0] + ".+1." + parts[2], parts[0] + ".0." + parts[2], parts[0] + ".-1." + parts[2], parts[0] + "." +
+				parts[2], strings.TrimPrefix(rt, grants.RefreshPrefix),
+			grants.CodePrefix + strings.TrimPrefix(rt, grants.RefreshPrefix), w.Grants.RefreshToken(grantID, 2),
+			w.Grants.RefreshToken(grantID, 99), w.Grants.RefreshToken("nothing", 1), got.Str("access_token"),
+			got.Str("id_token"), "x",
 			strings.Repeat("x", 10000)} {
 			providertest.MustRefuse(t, w.Renew(a, bad), http.StatusBadRequest, oauth.InvalidGrant)
 		}
@@ -192,15 +208,20 @@ func TestRefreshCannotWiden(t *testing.T) {
 	w := providertest.New(t)
 	alice := w.AddUser("alice")
 	a := w.AddClient("web-a", func(c *clients.Client) {
-		c.Scope, c.Audience = "openid profile email offline_access admin", []string{"https://api1.test", "https://api2.test"}
+		c.Scope, c.Audience = "openid profile email offline_access admin", []string{"https://api1.test",
+			"https://api2.test"}
 	})
-	rt := w.Tokens(a, alice, providertest.Offline, func(g *storage.Grant) { g.Resource = []string{"https://api1.test"} }).Str("refresh_token")
+	rt := w.Tokens(a, alice, providertest.Offline,
+		func(g *storage.Grant) { g.Resource = []string{"https://api1.test"} }).Str("refresh_token")
 	for _, c := range []struct {
 		name, value string
 		code        oauth.Code
 	}{
-		{"scope", "openid profile admin", oauth.InvalidScope}, {"scope", "email", oauth.InvalidScope}, {"scope", "api:write", oauth.InvalidScope},
-		{"scope", "openid\"", oauth.InvalidScope}, {"scope", "Openid", oauth.InvalidScope}, {"resource", "https://api2.test", oauth.InvalidTarget}, {"resource", "https://api1.test/", oauth.InvalidTarget},
+		{"scope", "openid profile admin", oauth.InvalidScope}, {"scope", "email", oauth.InvalidScope},
+		{"scope", "api:write", oauth.InvalidScope},
+		{"scope", "openid\"", oauth.InvalidScope}, {"scope", "Openid", oauth.InvalidScope},
+		{"resource", "https://api2.test", oauth.InvalidTarget}, {"resource", "https://api1.test/",
+			oauth.InvalidTarget},
 	} {
 		providertest.MustRefuse(t, w.Renew(a, rt, c.name, c.value), http.StatusBadRequest, c.code)
 	}
@@ -216,7 +237,8 @@ func TestRefreshCannotWiden(t *testing.T) {
 	if got := w.Whois(narrow.Str("access_token")); got.JSON["name"] != nil || got.JSON["sub"] != alice.ID {
 		t.Errorf("%v", got.JSON)
 	}
-	if got := w.Renew(a, narrow.Str("refresh_token"), "scope", "profile"); got.JSON["id_token"] != nil || got.Str("scope") != "profile" {
+	if got := w.Renew(a, narrow.Str("refresh_token"), "scope", "profile"); got.JSON["id_token"] != nil ||
+		got.Str("scope") != "profile" {
 		t.Errorf("without openid there is no ID token: %v", got.JSON)
 	} else if got = w.Renew(a, got.Str("refresh_token")); got.Str("scope") != providertest.Offline {
 		t.Errorf("RFC 6749 §6 the grant stays as it was: %v", got.JSON)
@@ -227,7 +249,10 @@ func TestWithdrawnResourcesAreNotGivenAgain(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
 	alice := w.AddUser("alice")
-	a := w.AddClient("web-a", func(c *clients.Client) { c.Audience = []string{"https://api1.test", "https://api2.test"} })
+	a := w.AddClient("web-a", func(c *clients.Client) {
+		c.Audience = []string{"https://api1.test",
+			"https://api2.test"}
+	})
 	got := w.Tokens(a, alice, providertest.Offline, func(g *storage.Grant) { g.Resource = a.Audience })
 	for _, left := range [][]string{{"https://api2.test"}, {"https://api3.test"}} {
 		a.Version++
@@ -244,7 +269,8 @@ func TestWithdrawnResourcesAreNotGivenAgain(t *testing.T) {
 		if aud := providertest.ClaimsOf(t, next.Str("access_token"))["aud"]; aud != "https://api2.test" {
 			t.Errorf("%v", aud)
 		}
-		providertest.MustRefuse(t, w.Renew(a, next.Str("refresh_token"), "resource", "https://api1.test"), http.StatusBadRequest, oauth.InvalidTarget)
+		providertest.MustRefuse(t, w.Renew(a, next.Str("refresh_token"), "resource", "https://api1.test"),
+			http.StatusBadRequest, oauth.InvalidTarget)
 		got = next
 	}
 }
@@ -276,11 +302,13 @@ func TestRefreshAsksAgainWhatStillStands(t *testing.T) {
 			a.Disabled = true
 			return w.Store.UpdateClient(ctx, a)
 		}, 401, oauth.InvalidClient},
-		{"the client took the place of one that was deleted", func(w *providertest.World, a clients.Client, u storage.User, g string) error {
+		{"the client took the place of one that was deleted", func(w *providertest.World, a clients.Client,
+			u storage.User, g string) error {
 			a.CreatedAt = w.Web.Now().Add(2 * time.Minute) // and the grant slipped through at that moment
 			return w.Store.UpdateClient(ctx, a)
 		}, 400, oauth.InvalidGrant},
-		{"the client lost the grant type", func(w *providertest.World, a clients.Client, u storage.User, g string) error {
+		{"the client lost the grant type", func(w *providertest.World, a clients.Client, u storage.User,
+			g string) error {
 			a.GrantTypes = []string{"authorization_code"}
 			return w.Store.UpdateClient(ctx, a)
 		}, 400, oauth.UnauthorizedClient},
@@ -300,21 +328,24 @@ func TestRefreshAsksAgainWhatStillStands(t *testing.T) {
 			}
 			providertest.MustRefuse(t, w.Renew(a, got.Str("refresh_token")), c.status, c.code)
 			if c.code != oauth.UnauthorizedClient {
-				providertest.MustRefuse(t, w.Whois(got.Str("access_token")), http.StatusUnauthorized, oauth.InvalidToken)
+				providertest.MustRefuse(t, w.Whois(got.Str("access_token")), http.StatusUnauthorized,
+					oauth.InvalidToken)
 			}
 		})
 	}
 	t.Run("roles, groups and scopes are those of now", func(t *testing.T) {
 		t.Parallel()
 		w := providertest.New(t)
-		alice, a := w.AddUser("alice", "staff"), w.AddClient("web-a", func(c *clients.Client) { c.Scope = providertest.Offline + " groups email" })
+		alice, a := w.AddUser("alice", "staff"),
+			w.AddClient("web-a", func(c *clients.Client) { c.Scope = providertest.Offline + " groups email" })
 		for name, role := range map[string]string{"staff": "reader", "boss": "admin"} {
 			if err := w.Store.PutGroup(ctx, storage.Group{Name: name, Roles: []string{role}}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		got := w.Tokens(a, alice, providertest.Offline+" groups email")
-		if roles := providertest.ClaimsOf(t, got.Str("access_token"))["roles"]; !slices.Equal(roles.([]any), []any{"reader"}) {
+		if roles := providertest.ClaimsOf(t, got.Str("access_token"))["roles"]; !slices.Equal(roles.([]any),
+			[]any{"reader"}) {
 			t.Errorf("%v", roles)
 		}
 		alice.Version, alice.Groups = 1, []string{"boss"}
@@ -327,14 +358,18 @@ func TestRefreshAsksAgainWhatStillStands(t *testing.T) {
 		}
 		got = w.Renew(a, got.Str("refresh_token"))
 		at := providertest.ClaimsOf(t, got.Str("access_token"))
-		if !slices.Equal(at["roles"].([]any), []any{"admin"}) || !slices.Equal(at["groups"].([]any), []any{"boss"}) || got.Str("scope") != providertest.Offline+" groups" {
+		if !slices.Equal(at["roles"].([]any), []any{"admin"}) || !slices.Equal(at["groups"].([]any), []any{"boss"}) ||
+			got.Str("scope") != providertest.Offline+" groups" {
 			t.Errorf("%v %v", at, got.JSON)
 		}
-		if who := w.Whois(got.Str("access_token")); who.JSON["email"] != nil || !slices.Equal(who.JSON["roles"].([]any), []any{"admin"}) {
+		if who := w.Whois(got.Str("access_token")); who.JSON["email"] != nil || !slices.Equal(who.JSON["roles"].([]any),
+			[]any{"admin"}) {
 			t.Errorf("%v", who.JSON)
 		}
-		providertest.MustRefuse(t, w.Renew(a, got.Str("refresh_token"), "scope", "openid admin"), http.StatusBadRequest, oauth.InvalidScope)
-		providertest.MustRefuse(t, w.Renew(a, got.Str("refresh_token"), "scope", "email"), http.StatusBadRequest, oauth.InvalidScope)
+		providertest.MustRefuse(t, w.Renew(a, got.Str("refresh_token"), "scope", "openid admin"), http.StatusBadRequest,
+			oauth.InvalidScope)
+		providertest.MustRefuse(t, w.Renew(a, got.Str("refresh_token"), "scope", "email"), http.StatusBadRequest,
+			oauth.InvalidScope)
 	})
 }
 
@@ -399,9 +434,11 @@ func TestRefreshTokenIsIssuedOnlyWhereAllowed(t *testing.T) {
 	a := w.AddClient("web-a")
 	b := w.AddClient("web-b", func(c *clients.Client) { c.GrantTypes = []string{"authorization_code"} })
 	for name, got := range map[string]providertest.AnswerJSON{
-		"without offline_access":         w.Tokens(a, alice, "openid profile"),
-		"for a client without the grant": w.Tokens(b, alice, providertest.Offline, func(g *storage.Grant) { g.ExpiresAt = g.CreatedAt.Add(time.Hour) }),
-		"for client_credentials":         w.Call("/token", w.AddClient("svc", providertest.Service), url.Values{"grant_type": {"client_credentials"}, "scope": {"api:read"}}),
+		"without offline_access": w.Tokens(a, alice, "openid profile"),
+		"for a client without the grant": w.Tokens(b, alice, providertest.Offline,
+			func(g *storage.Grant) { g.ExpiresAt = g.CreatedAt.Add(time.Hour) }),
+		"for client_credentials": w.Call("/token", w.AddClient("svc", providertest.Service),
+			url.Values{"grant_type": {"client_credentials"}, "scope": {"api:read"}}),
 	} {
 		providertest.MustWork(t, got)
 		if got.JSON["refresh_token"] != nil || strings.Contains(got.Str("scope"), "offline_access") {
@@ -418,14 +455,16 @@ func TestRefreshSurvivesAFaultOfTheStore(t *testing.T) {
 	got := w.Tokens(a, alice, providertest.Offline)
 	for _, method := range []string{"Client", "Grant", "User", "RotateRefresh"} {
 		f.Set(true, method)
-		providertest.MustRefuse(t, w.Renew(a, got.Str("refresh_token")), http.StatusServiceUnavailable, oauth.TemporarilyUnavailable)
+		providertest.MustRefuse(t, w.Renew(a, got.Str("refresh_token")), http.StatusServiceUnavailable,
+			oauth.TemporarilyUnavailable)
 		f.Set(false, method)
 	}
 	next := w.Renew(a, got.Str("refresh_token"))
 	providertest.MustWork(t, next)
 	w.Clock.Advance(time.Minute)
 	f.Set(true, "RevokeGrant") // what is reuse cannot be acted on: that is ours, and must be seen
-	providertest.MustRefuse(t, w.Renew(a, got.Str("refresh_token")), http.StatusServiceUnavailable, oauth.TemporarilyUnavailable)
+	providertest.MustRefuse(t, w.Renew(a, got.Str("refresh_token")), http.StatusServiceUnavailable,
+		oauth.TemporarilyUnavailable)
 	f.Set(false, "RevokeGrant")
 	providertest.MustWork(t, w.Renew(a, next.Str("refresh_token")))
 }

@@ -78,7 +78,8 @@ func (ep *Endpoints) introspectAccess(ctx context.Context, asker clients.Client,
 		answer["sub"] = holder.Client.ID
 	default:
 		if slices.Contains(scope, oauth.ScopeGroups) {
-			if answer, err = ep.Grants.PersonClaims(ctx, holder.User, oauth.ScopeClaims(oauth.ScopeGroups)); err != nil {
+			if answer, err = ep.Grants.PersonClaims(ctx, holder.User,
+				oauth.ScopeClaims(oauth.ScopeGroups)); err != nil {
 				return nil, err
 			}
 		}
@@ -88,7 +89,8 @@ func (ep *Endpoints) introspectAccess(ctx context.Context, asker clients.Client,
 		}
 	}
 	answer["active"], answer["token_type"] = true, "Bearer"
-	answer["iss"], answer["client_id"], answer["aud"], answer["jti"] = ep.Web.Issuer, t.ClientID, oauth.OneOrMany(t.Audience), t.ID
+	answer["iss"], answer["client_id"], answer["aud"], answer["jti"] = ep.Web.Issuer, t.ClientID,
+		oauth.OneOrMany(t.Audience), t.ID
 	answer["iat"], answer["exp"] = t.IssuedAt.Unix(), t.ExpiresAt.Unix()
 	if len(scope) > 0 {
 		answer["scope"] = oauth.JoinScope(scope)
@@ -102,11 +104,13 @@ func introspectableBy(asker clients.Client, t grants.AccessToken) bool {
 	if t.ClientID == asker.ID {
 		return true
 	}
-	return asker.Type == clients.TypeAPI && slices.ContainsFunc(asker.Audience, func(a string) bool { return slices.Contains(t.Audience, a) })
+	return asker.Type == clients.TypeAPI && slices.ContainsFunc(asker.Audience,
+		func(a string) bool { return slices.Contains(t.Audience, a) })
 }
 
 // introspectRefresh answers about a refresh token, to its own client alone.
-func (ep *Endpoints) introspectRefresh(ctx context.Context, asker clients.Client, grantID string, generation int64) (map[string]any, error) {
+func (ep *Endpoints) introspectRefresh(ctx context.Context, asker clients.Client, grantID string,
+	generation int64) (map[string]any, error) {
 	grant, err := ep.Store.Grant(ctx, grantID)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, fmt.Errorf("%w: its grant is gone", grants.ErrNoToken)
@@ -114,7 +118,8 @@ func (ep *Endpoints) introspectRefresh(ctx context.Context, asker clients.Client
 	if err != nil {
 		return nil, fmt.Errorf("load grant: %w", err)
 	}
-	if grant.ClientID != asker.ID || grant.RefreshGeneration != generation || !ep.Web.Now().Before(grant.RefreshIdleAt) {
+	if grant.ClientID != asker.ID || grant.RefreshGeneration != generation ||
+		!ep.Web.Now().Before(grant.RefreshIdleAt) {
 		return nil, fmt.Errorf("%w: another client's, replaced, or not used for too long", grants.ErrNoToken)
 	}
 	holder, err := ep.Grants.TokenHolder(ctx, grants.AccessToken{ClientID: grant.ClientID, GrantID: grant.ID})
@@ -122,9 +127,11 @@ func (ep *Endpoints) introspectRefresh(ctx context.Context, asker clients.Client
 		return nil, err
 	}
 	answer := map[string]any{
-		"active": true, "iss": ep.Web.Issuer, "client_id": grant.ClientID, "sub": ep.Grants.Subject(holder.Client, grant.UserID), "aud": ep.Web.Issuer,
+		"active": true, "iss": ep.Web.Issuer, "client_id": grant.ClientID, "sub": ep.Grants.Subject(holder.Client,
+			grant.UserID), "aud": ep.Web.Issuer,
 		"scope": oauth.JoinScope(access.GrantableScope(holder.Client, grant.Scope)),
-		"iat":   grant.RefreshedAt.Unix(), "exp": earlier(grant.RefreshIdleAt, grant.ExpiresAt).Truncate(time.Second).Unix(),
+		"iat":   grant.RefreshedAt.Unix(), "exp": earlier(grant.RefreshIdleAt,
+			grant.ExpiresAt).Truncate(time.Second).Unix(),
 	}
 	if holder.Client.SubjectType != "pairwise" {
 		answer["username"] = holder.User.Username

@@ -27,8 +27,10 @@ func TestIntrospection(t *testing.T) {
 		a := w.AddClient("web-"+name, func(c *clients.Client) {
 			c.Audience, c.OpaqueAccessTokens = []string{"https://" + name + ".test"}, opaque
 		})
-		rs1, rs2 := w.AddClient("rs1-"+name, providertest.API("https://"+name+".test", "https://x.test")), w.AddClient("rs2-"+name, providertest.API("https://other.test"))
-		b := w.AddClient("web-b-"+name, func(c *clients.Client) { c.Audience = a.Audience }) // may ask for tokens for it, but is not it
+		rs1, rs2 := w.AddClient("rs1-"+name, providertest.API("https://"+name+".test", "https://x.test")),
+			w.AddClient("rs2-"+name, providertest.API("https://other.test"))
+		// may ask for tokens for it, but is not it
+		b := w.AddClient("web-b-"+name, func(c *clients.Client) { c.Audience = a.Audience })
 		spa := w.AddClient("spa-"+name, providertest.Public)
 		got := w.Tokens(a, alice, "openid profile groups offline_access")
 		at, rt := got.Str("access_token"), got.Str("refresh_token")
@@ -37,7 +39,8 @@ func TestIntrospection(t *testing.T) {
 			now := float64(w.Web.Now().Unix())
 			for _, c := range []clients.Client{rs1, a} {
 				answer := w.Asks(c, at, "token_type_hint", "refresh_token").JSON
-				for member, v := range map[string]any{"active": true, "scope": "openid profile groups offline_access", "client_id": a.ID, "username": "alice", "sub": alice.ID,
+				for member, v := range map[string]any{"active": true, "scope": "openid profile groups offline_access",
+					"client_id": a.ID, "username": "alice", "sub": alice.ID,
 					"iss": w.Issuer, "iat": now, "exp": now + 600, "token_type": "Bearer"} {
 					if answer[member] != v {
 						t.Errorf("%s: %s is %v, want %v", c.ID, member, answer[member], v)
@@ -46,12 +49,14 @@ func TestIntrospection(t *testing.T) {
 				if aud, _ := answer["aud"].([]any); !slices.Equal(aud, []any{"https://" + name + ".test", w.Issuer}) {
 					t.Errorf("%s: aud is %v", c.ID, answer["aud"])
 				}
-				if jti, _ := answer["jti"].(string); jti == "" || strings.Contains(jti, at) || !slices.Equal(answer["roles"].([]any), []any{"reader"}) {
+				if jti, _ := answer["jti"].(string); jti == "" || strings.Contains(jti, at) ||
+					!slices.Equal(answer["roles"].([]any), []any{"reader"}) {
 					t.Errorf("%s: %v", c.ID, answer)
 				}
 			}
 			answer := w.Asks(a, rt).JSON
-			if answer["active"] != true || answer["client_id"] != a.ID || answer["sub"] != alice.ID || answer["token_type"] != nil || answer["exp"] != now+w.RefreshIdle.Seconds() {
+			if answer["active"] != true || answer["client_id"] != a.ID || answer["sub"] != alice.ID ||
+				answer["token_type"] != nil || answer["exp"] != now+w.RefreshIdle.Seconds() {
 				t.Errorf("%v", answer)
 			}
 		})
@@ -66,10 +71,14 @@ func TestIntrospection(t *testing.T) {
 			if status, body := w.Introspected(rs1, rt); status != 200 || body != `{"active":false}` {
 				t.Errorf("a refresh token is its client's alone: %d %s", status, body)
 			}
-			providertest.MustRefuse(t, w.Call("/introspect", spa, url.Values{"token": {at}, "client_id": {spa.ID}}), http.StatusUnauthorized, oauth.InvalidClient)
-			providertest.MustRefuse(t, w.Try("/introspect", url.Values{"token": {at}}), http.StatusUnauthorized, oauth.InvalidClient)
-			providertest.MustRefuse(t, w.Try("/introspect", url.Values{"token": {at}}, "Bearer "+at), http.StatusUnauthorized, oauth.InvalidClient)
-			providertest.MustRefuse(t, w.Try("/introspect", url.Values{"token": {at}}, providertest.Basic(rs1.ID+":wrong")), http.StatusUnauthorized, oauth.InvalidClient)
+			providertest.MustRefuse(t, w.Call("/introspect", spa, url.Values{"token": {at}, "client_id": {spa.ID}}),
+				http.StatusUnauthorized, oauth.InvalidClient)
+			providertest.MustRefuse(t, w.Try("/introspect", url.Values{"token": {at}}), http.StatusUnauthorized,
+				oauth.InvalidClient)
+			providertest.MustRefuse(t, w.Try("/introspect", url.Values{"token": {at}}, "Bearer "+at),
+				http.StatusUnauthorized, oauth.InvalidClient)
+			providertest.MustRefuse(t, w.Try("/introspect", url.Values{"token": {at}},
+				providertest.Basic(rs1.ID+":wrong")), http.StatusUnauthorized, oauth.InvalidClient)
 		})
 		t.Run("RFC 7662 §2.2 an inactive answer carries nothing, "+name, func(t *testing.T) {
 			replaced := w.Tokens(a, alice, providertest.Offline)
@@ -89,8 +98,11 @@ func TestIntrospection(t *testing.T) {
 				t.Fatal(err)
 			}
 			for why, token := range map[string]string{
-				"unknown": "x", "garbage": "a.b.c", "an ID token": got.Str("id_token"), "a code": code, "revoked": revoked.Str("access_token"), "replaced": replaced.Str("refresh_token"),
-				"of a revoked grant": dead.Str("access_token"), "refresh token of a revoked grant": dead.Str("refresh_token"), "of a disabled person": off, "huge": strings.Repeat("x", 200<<10),
+				"unknown": "x", "garbage": "a.b.c", "an ID token": got.Str("id_token"), "a code": code,
+				"revoked": revoked.Str("access_token"), "replaced": replaced.Str("refresh_token"),
+				"of a revoked grant":               dead.Str("access_token"),
+				"refresh token of a revoked grant": dead.Str("refresh_token"), "of a disabled person": off,
+				"huge":    strings.Repeat("x", 200<<10),
 				"changed": at[:len(at)-2] + "AA",
 			} {
 				for _, c := range []clients.Client{rs1, a} {
@@ -101,11 +113,16 @@ func TestIntrospection(t *testing.T) {
 			}
 		})
 		t.Run("RFC 7662 §2.1 a request without a token is wrong, "+name, func(t *testing.T) {
-			providertest.MustRefuse(t, w.Call("/introspect", rs1, url.Values{}), http.StatusBadRequest, oauth.InvalidRequest)
-			providertest.MustRefuse(t, w.Call("/introspect", rs1, url.Values{"token": {""}}), http.StatusBadRequest, oauth.InvalidRequest)
-			providertest.MustRefuse(t, w.Call("/introspect", rs1, url.Values{"token": {at, at}}), http.StatusBadRequest, oauth.InvalidRequest)
-			providertest.MustRefuse(t, w.Call("/introspect", rs1, url.Values{"token": {at + "\x00"}}), http.StatusBadRequest, oauth.InvalidRequest)
-			providertest.MustRefuse(t, w.Call("/introspect", rs1, url.Values{"token": {strings.Repeat("x", 1<<20)}}), http.StatusRequestEntityTooLarge, oauth.InvalidRequest)
+			providertest.MustRefuse(t, w.Call("/introspect", rs1, url.Values{}), http.StatusBadRequest,
+				oauth.InvalidRequest)
+			providertest.MustRefuse(t, w.Call("/introspect", rs1, url.Values{"token": {""}}), http.StatusBadRequest,
+				oauth.InvalidRequest)
+			providertest.MustRefuse(t, w.Call("/introspect", rs1, url.Values{"token": {at, at}}), http.StatusBadRequest,
+				oauth.InvalidRequest)
+			providertest.MustRefuse(t, w.Call("/introspect", rs1, url.Values{"token": {at + "\x00"}}),
+				http.StatusBadRequest, oauth.InvalidRequest)
+			providertest.MustRefuse(t, w.Call("/introspect", rs1, url.Values{"token": {strings.Repeat("x", 1<<20)}}),
+				http.StatusRequestEntityTooLarge, oauth.InvalidRequest)
 			r, err := http.NewRequest("GET", w.Issuer+"/introspect?token="+at, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -127,12 +144,14 @@ func TestIntrospectionAndAFaultOfTheStore(t *testing.T) {
 		got := w.Tokens(a, alice, "openid offline_access")
 		bound := w.Tokens(a, alice, "openid")
 		for token, methods := range map[string][]string{
-			bound.Str("access_token"): {map[bool]string{false: "Spent", true: "Token"}[opaque], "Grant", "User", "Session"},
-			got.Str("refresh_token"):  {"Grant", "User"},
+			bound.Str("access_token"): {map[bool]string{false: "Spent", true: "Token"}[opaque], "Grant", "User",
+				"Session"},
+			got.Str("refresh_token"): {"Grant", "User"},
 		} {
 			for _, method := range methods {
 				f.Set(true, method)
-				providertest.MustRefuse(t, w.Asks(a, token), http.StatusServiceUnavailable, oauth.TemporarilyUnavailable)
+				providertest.MustRefuse(t, w.Asks(a, token), http.StatusServiceUnavailable,
+					oauth.TemporarilyUnavailable)
 				f.Set(false, method)
 			}
 			if answer := w.Asks(a, token); answer.JSON["active"] != true {

@@ -49,7 +49,8 @@ func BenchmarkRedeemCode(b *testing.B) {
 	requests := make([]*http.Request, b.N)
 	for i := range requests {
 		code, _ := w.Authorized(a, alice, "openid profile offline_access")
-		requests[i] = formRequest("/token", url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {a.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}}, a)
+		requests[i] = formRequest("/token", url.Values{"grant_type": {"authorization_code"}, "code": {code},
+			"redirect_uri": {a.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}}, a)
 	}
 	b.ResetTimer()
 	for _, r := range requests {
@@ -64,7 +65,8 @@ func BenchmarkRefresh(b *testing.B) {
 	generation := int64(0)
 	for b.Loop() {
 		generation++
-		serve(b, h, formRequest("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {w.Grants.RefreshToken(id, generation)}}, a))
+		serve(b, h, formRequest("/token", url.Values{"grant_type": {"refresh_token"},
+			"refresh_token": {w.Grants.RefreshToken(id, generation)}}, a))
 	}
 }
 
@@ -73,7 +75,8 @@ func BenchmarkIntrospect(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			w := providertest.New(b, onDisk(b))
 			a := w.AddClient("web-a", func(c *clients.Client) { c.Audience, c.OpaqueAccessTokens = []string{"https://api.test"}, opaque })
-			at, rs, h := w.Tokens(a, w.AddUser("alice"), "openid profile").Str("access_token"), w.AddClient("rs", providertest.API("https://api.test")), w.Handler()
+			at, rs, h := w.Tokens(a, w.AddUser("alice"), "openid profile").Str("access_token"),
+				w.AddClient("rs", providertest.API("https://api.test")), w.Handler()
 			for b.Loop() {
 				serve(b, h, formRequest("/introspect", url.Values{"token": {at}}, rs))
 			}

@@ -27,11 +27,13 @@ func TestTokenEndpoint(t *testing.T) {
 
 	t.Run("RFC 6749 §5.1 the answer is complete and nobody keeps it", func(t *testing.T) {
 		got := w.Tokens(a, alice, "openid profile")
-		if got.Str("token_type") != "Bearer" || got.JSON["expires_in"] != float64(600) || got.Str("scope") != "openid profile" ||
+		if got.Str("token_type") != "Bearer" || got.JSON["expires_in"] != float64(600) ||
+			got.Str("scope") != "openid profile" ||
 			got.Str("access_token") == "" || got.Str("id_token") == "" || got.JSON["refresh_token"] != nil {
 			t.Errorf("%v", got.JSON)
 		}
-		if got.Header.Get("Cache-Control") != "no-store" || got.Header.Get("Pragma") != "no-cache" || got.Header.Get("Content-Type") != "application/json" {
+		if got.Header.Get("Cache-Control") != "no-store" || got.Header.Get("Pragma") != "no-cache" ||
+			got.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("%v", got.Header)
 		}
 	})
@@ -42,7 +44,8 @@ func TestTokenEndpoint(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.SetBasicAuth("svc", providertest.TestSecret)
-			if got := w.Send(r); got.StatusCode != http.StatusMethodNotAllowed || !strings.Contains(got.Header.Get("Allow"), "POST") {
+			if got := w.Send(r); got.StatusCode != http.StatusMethodNotAllowed ||
+				!strings.Contains(got.Header.Get("Allow"), "POST") {
 				t.Errorf("%s: %d, Allow %q", method, got.StatusCode, got.Header.Get("Allow"))
 			}
 		}
@@ -56,16 +59,20 @@ func TestTokenEndpoint(t *testing.T) {
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			return w.Send(r)
 		}
-		q := url.Values{"client_id": {"svc"}, "client_secret": {"url-" + providertest.TestSecret}, "grant_type": {"client_credentials"}}
+		q := url.Values{"client_id": {"svc"}, "client_secret": {"url-" + providertest.TestSecret},
+			"grant_type": {"client_credentials"}}
 		providertest.MustRefuse(t, post(q.Encode(), ""), http.StatusUnauthorized, oauth.InvalidClient)
-		providertest.MustRefuse(t, post("client_secret=url-"+providertest.TestSecret, "client_id=svc&grant_type=client_credentials"), http.StatusUnauthorized, oauth.InvalidClient)
-		providertest.MustRefuse(t, post("grant_type=client_credentials", "client_id=svc"), http.StatusUnauthorized, oauth.InvalidClient)
+		providertest.MustRefuse(t, post("client_secret=url-"+providertest.TestSecret,
+			"client_id=svc&grant_type=client_credentials"), http.StatusUnauthorized, oauth.InvalidClient)
+		providertest.MustRefuse(t, post("grant_type=client_credentials", "client_id=svc"), http.StatusUnauthorized,
+			oauth.InvalidClient)
 		if strings.Contains(w.Log.String(), providertest.TestSecret) {
 			t.Error("the secret is in the log")
 		}
 	})
 	t.Run("RFC 6749 §3.2 a repeated parameter is refused", func(t *testing.T) {
-		for _, name := range []string{"grant_type", "scope", "client_id", "client_secret", "code", "code_verifier", "refresh_token", "x"} {
+		for _, name := range []string{"grant_type", "scope", "client_id", "client_secret", "code", "code_verifier",
+			"refresh_token", "x"} {
 			form := url.Values{"grant_type": {"client_credentials"}}
 			form[name] = []string{"client_credentials", "client_credentials"}
 			providertest.MustRefuse(t, w.Call("/token", svc, form), http.StatusBadRequest, oauth.InvalidRequest)
@@ -102,12 +109,15 @@ func TestTokenEndpoint(t *testing.T) {
 	})
 	t.Run("RFC 6749 §5.2 grant types", func(t *testing.T) {
 		for grantType, want := range map[string]oauth.Code{
-			"": oauth.InvalidRequest, "password": oauth.UnsupportedGrantType, "foo": oauth.UnsupportedGrantType, "implicit": oauth.UnsupportedGrantType,
+			"": oauth.InvalidRequest, "password": oauth.UnsupportedGrantType, "foo": oauth.UnsupportedGrantType,
+			"implicit": oauth.UnsupportedGrantType,
 			"urn:ietf:params:oauth:grant-type:device_code":    oauth.UnsupportedGrantType,
 			"urn:ietf:params:oauth:grant-type:token-exchange": oauth.UnsupportedGrantType,
-			"authorization_code":                              oauth.UnauthorizedClient, "refresh_token": oauth.UnauthorizedClient,
+			"authorization_code":                              oauth.UnauthorizedClient,
+			"refresh_token":                                   oauth.UnauthorizedClient,
 		} {
-			providertest.MustRefuse(t, w.Call("/token", svc, url.Values{"grant_type": {grantType}, "username": {"alice"}, "password": {providertest.TestPassword}}), http.StatusBadRequest, want)
+			providertest.MustRefuse(t, w.Call("/token", svc, url.Values{"grant_type": {grantType},
+				"username": {"alice"}, "password": {providertest.TestPassword}}), http.StatusBadRequest, want)
 		}
 		providertest.MustRefuse(t, w.Call("/token", a, everything), http.StatusBadRequest, oauth.UnauthorizedClient)
 	})
@@ -116,11 +126,13 @@ func TestTokenEndpoint(t *testing.T) {
 func TestTokenEndpointFromABrowserOnAnotherOrigin(t *testing.T) {
 	t.Parallel()
 	w := providertest.New(t)
-	spa := w.AddClient("spa", providertest.Public, func(c *clients.Client) { c.CORSOrigins = []string{"https://spa.example"} })
+	spa := w.AddClient("spa", providertest.Public,
+		func(c *clients.Client) { c.CORSOrigins = []string{"https://spa.example"} })
 	for _, path := range []string{"/token", "/userinfo", "/revoke"} {
 		for origin, want := range map[string]string{
-			"https://spa.example": "https://spa.example", "https://evil.test": "", "null": "", "https://spa.example.evil.test": "",
-			"http://spa.example": "", "https://SPA.example": "", "file://": "",
+			"https://spa.example": "https://spa.example", "https://evil.test": "", "null": "",
+			"https://spa.example.evil.test": "",
+			"http://spa.example":            "", "https://SPA.example": "", "file://": "",
 		} {
 			for _, method := range []string{"OPTIONS", "POST"} {
 				r, err := http.NewRequest(method, w.Issuer+path, strings.NewReader("client_id="+spa.ID))
@@ -130,7 +142,9 @@ func TestTokenEndpointFromABrowserOnAnotherOrigin(t *testing.T) {
 				r.Header.Set("Origin", origin)
 				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 				got := w.Send(r)
-				if got.Header.Get("Access-Control-Allow-Origin") != want || got.Header.Get("Access-Control-Allow-Credentials") != "" || !strings.Contains(got.Header.Get("Vary"), "Origin") {
+				if got.Header.Get("Access-Control-Allow-Origin") != want ||
+					got.Header.Get("Access-Control-Allow-Credentials") != "" ||
+					!strings.Contains(got.Header.Get("Vary"), "Origin") {
 					t.Errorf("%s %s from %s: %v", method, path, origin, got.Header)
 				}
 			}
@@ -170,12 +184,14 @@ func TestSeveralInstancesAgree(t *testing.T) {
 	}
 	for range 4 {
 		code, _ := w.Authorized(spa, alice, providertest.Offline)
-		won, lost := providertest.AtOnce(50, half(url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {spa.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}, "client_id": {"spa"}}))
+		won, lost := providertest.AtOnce(50, half(url.Values{"grant_type": {"authorization_code"}, "code": {code},
+			"redirect_uri": {spa.RedirectURIs[0]}, "code_verifier": {providertest.TestVerifier}, "client_id": {"spa"}}))
 		if len(won) != 1 || len(lost) != 49 {
 			t.Errorf("RFC 6749 §4.1.2: %d token sets", len(won))
 		}
 		got := w.Tokens(spa, alice, providertest.Offline)
-		won, _ = providertest.AtOnce(50, half(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {got.Str("refresh_token")}, "client_id": {"spa"}}))
+		won, _ = providertest.AtOnce(50, half(url.Values{"grant_type": {"refresh_token"},
+			"refresh_token": {got.Str("refresh_token")}, "client_id": {"spa"}}))
 		successors := map[string]bool{}
 		for _, a := range won {
 			successors[a.Str("refresh_token")] = true
@@ -184,7 +200,8 @@ func TestSeveralInstancesAgree(t *testing.T) {
 			t.Errorf("%d successors", len(successors))
 		}
 		assertion := providertest.SignJWT(t, jose.ES256, key, w.AssertionOf("jwt-j", nil), providertest.Kid("j1"))
-		won, _ = providertest.AtOnce(16, half(url.Values{"grant_type": {"client_credentials"}, "client_assertion_type": {oauth.ClientAssertionTypeJWT}, "client_assertion": {assertion}}))
+		won, _ = providertest.AtOnce(16, half(url.Values{"grant_type": {"client_credentials"},
+			"client_assertion_type": {oauth.ClientAssertionTypeJWT}, "client_assertion": {assertion}}))
 		if len(won) != 1 {
 			t.Errorf("RFC 7523 §3: %d of one assertion", len(won))
 		}

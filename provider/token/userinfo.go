@@ -39,7 +39,8 @@ func (ep *Endpoints) Userinfo(w http.ResponseWriter, r *http.Request) error {
 	// A token that was issued for an API alone is not for this resource, whoever presents it
 	// (RFC 9068 §4, RFC 8707 §2).
 	if !slices.Contains(t.Audience, ep.Web.Issuer) {
-		return web.Challenge(w, oauth.Errorf(oauth.InvalidToken, "the access token is for another resource; leave resource out, or ask for the issuer").
+		return web.Challenge(w, oauth.Errorf(oauth.InvalidToken,
+			"the access token is for another resource; leave resource out, or ask for the issuer").
 			Because(fmt.Errorf("its audience is %q", t.Audience)))
 	}
 	web.Mention(r, "sub", holder.User.ID)
@@ -54,7 +55,8 @@ func (ep *Endpoints) Userinfo(w http.ResponseWriter, r *http.Request) error {
 
 // writeUserinfo writes the claims as JSON, or as the JWT that the client is registered for
 // (OIDC Core §5.3.2).
-func (ep *Endpoints) writeUserinfo(ctx context.Context, w http.ResponseWriter, client clients.Client, claims map[string]any) error {
+func (ep *Endpoints) writeUserinfo(ctx context.Context, w http.ResponseWriter, client clients.Client,
+	claims map[string]any) error {
 	alg, encryption := client.UserinfoSignedResponseAlg, client.UserinfoEncryptedResponseAlg
 	if alg == "" && encryption == "" {
 		web.WriteJSON(w, http.StatusOK, claims)

@@ -30,24 +30,34 @@ func TestUserinfoTakesTheTokenInExactlyOneWay(t *testing.T) {
 	}{
 		{name: "GET", method: "GET", authorization: []string{"Bearer " + at}, status: 200},
 		{name: "POST header", method: "POST", authorization: []string{"Bearer " + at}, status: 200},
-		{name: "POST header, empty form", method: "POST", authorization: []string{"Bearer " + at}, contentType: formType, status: 200},
+		{name: "POST header, empty form", method: "POST", authorization: []string{"Bearer " + at},
+			contentType: formType, status: 200},
 		{name: "POST body", method: "POST", contentType: formType, body: form, status: 200},
 		{name: "scheme in lower case", method: "GET", authorization: []string{"bearer " + at}, status: 200},
 		{name: "scheme in upper case", method: "GET", authorization: []string{"BEARER " + at}, status: 200},
 		{name: "query", method: "GET", query: "?" + form, status: 400, challenge: "invalid_request"},
-		{name: "query and header", method: "GET", query: "?" + form, authorization: []string{"Bearer " + at}, status: 400, challenge: "invalid_request"},
-		{name: "query by POST", method: "POST", query: "?" + form, contentType: formType, status: 400, challenge: "invalid_request"},
-		{name: "header and body", method: "POST", authorization: []string{"Bearer " + at}, contentType: formType, body: form, status: 400, challenge: "invalid_request"},
-		{name: "body twice", method: "POST", contentType: formType, body: form + "&" + form, status: 400, challenge: "invalid_request"},
-		{name: "two headers", method: "GET", authorization: []string{"Bearer " + at, "Bearer " + at}, status: 400, challenge: "invalid_request"},
-		{name: "no token in the header", method: "GET", authorization: []string{"Bearer "}, status: 400, challenge: "invalid_request"},
+		{name: "query and header", method: "GET", query: "?" + form, authorization: []string{"Bearer " + at},
+			status: 400, challenge: "invalid_request"},
+		{name: "query by POST", method: "POST", query: "?" + form, contentType: formType, status: 400,
+			challenge: "invalid_request"},
+		{name: "header and body", method: "POST", authorization: []string{"Bearer " + at}, contentType: formType,
+			body: form, status: 400, challenge: "invalid_request"},
+		{name: "body twice", method: "POST", contentType: formType, body: form + "&" + form, status: 400,
+			challenge: "invalid_request"},
+		{name: "two headers", method: "GET", authorization: []string{"Bearer " + at, "Bearer " + at}, status: 400,
+			challenge: "invalid_request"},
+		{name: "no token in the header", method: "GET", authorization: []string{"Bearer "}, status: 400,
+			challenge: "invalid_request"},
 		{name: "a body of a GET", method: "GET", contentType: formType, body: form, status: 401, challenge: "none"},
-		{name: "JSON", method: "POST", contentType: "application/json", body: `{"access_token":"` + at + `"}`, status: 401, challenge: "none"},
+		{name: "JSON", method: "POST", contentType: "application/json", body: `{"access_token":"` + at + `"}`,
+			status: 401, challenge: "none"},
 		{name: "nothing", method: "GET", status: 401, challenge: "none"},
-		{name: "Basic", method: "GET", authorization: []string{providertest.Basic("web-a:" + providertest.TestSecret)}, status: 401, challenge: "none"},
+		{name: "Basic", method: "GET", authorization: []string{providertest.Basic("web-a:" + providertest.TestSecret)},
+			status: 401, challenge: "none"},
 		{name: "DPoP", method: "GET", authorization: []string{"DPoP " + at}, status: 401, challenge: "none"},
 		{name: "garbage", method: "GET", authorization: []string{"Bearer x"}, status: 401, challenge: "invalid_token"},
-		{name: "two spaces", method: "GET", authorization: []string{"Bearer  " + at}, status: 401, challenge: "invalid_token"},
+		{name: "two spaces", method: "GET", authorization: []string{"Bearer  " + at}, status: 401,
+			challenge: "invalid_token"},
 		{name: "PUT", method: "PUT", authorization: []string{"Bearer " + at}, status: 405},
 	} {
 		r, err := http.NewRequest(c.method, w.Issuer+"/userinfo"+c.query, strings.NewReader(c.body))
@@ -61,7 +71,8 @@ func TestUserinfoTakesTheTokenInExactlyOneWay(t *testing.T) {
 			r.Header.Add("Authorization", a)
 		}
 		got := w.Send(r)
-		if got.StatusCode != c.status || c.status == 200 && got.JSON["sub"] != alice.ID || c.status != 200 && got.JSON["sub"] != nil {
+		if got.StatusCode != c.status || c.status == 200 && got.JSON["sub"] != alice.ID || c.status != 200 &&
+			got.JSON["sub"] != nil {
 			t.Errorf("%s: %d %v", c.name, got.StatusCode, got.JSON)
 		}
 		if c.status != 405 && got.Header.Get("Cache-Control") != "no-store" {
@@ -95,7 +106,8 @@ func TestOnlyAnAccessTokenOpensUserinfo(t *testing.T) {
 	got := w.Tokens(a, alice, providertest.Offline)
 	at := got.Str("access_token")
 	providertest.MustWork(t, w.Whois(at))
-	logout, err := w.Keys.Sign(t.Context(), "RS256", "logout+jwt", map[string]any{"iss": w.Issuer, "sub": alice.ID, "aud": "web-a", "jti": "x", "exp": w.Web.Now().Unix() + 60})
+	logout, err := w.Keys.Sign(t.Context(), "RS256", "logout+jwt", map[string]any{"iss": w.Issuer, "sub": alice.ID,
+		"aud": "web-a", "jti": "x", "exp": w.Web.Now().Unix() + 60})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,9 +124,12 @@ func TestOnlyAnAccessTokenOpensUserinfo(t *testing.T) {
 	}
 	providertest.MustWork(t, w.Whois(minted("at+jwt", nil)))
 	for name, token := range map[string]string{
-		"an ID token": got.Str("id_token"), "a refresh token": got.Str("refresh_token"), "a code": code, "a logout token": logout,
-		"signed by a stranger":   providertest.SignJWT(t, jose.RS256, providertest.RsaKey(), claims, map[jose.HeaderKey]any{"typ": "at+jwt"}),
-		"another's key id":       providertest.SignJWT(t, jose.RS256, providertest.RsaKey(), claims, map[jose.HeaderKey]any{"typ": "at+jwt", "kid": w.Published().Keys[0].KeyID}),
+		"an ID token": got.Str("id_token"), "a refresh token": got.Str("refresh_token"), "a code": code,
+		"a logout token": logout,
+		"signed by a stranger": providertest.SignJWT(t, jose.RS256, providertest.RsaKey(), claims,
+			map[jose.HeaderKey]any{"typ": "at+jwt"}),
+		"another's key id": providertest.SignJWT(t, jose.RS256, providertest.RsaKey(), claims,
+			map[jose.HeaderKey]any{"typ": "at+jwt", "kid": w.Published().Keys[0].KeyID}),
 		"no signature":           parts[0] + "." + parts[1] + ".",
 		"changed signature":      at[:len(at)-2] + "AA",
 		"alg none":               "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0." + parts[1] + ".",
@@ -137,7 +152,8 @@ func TestOnlyAnAccessTokenOpensUserinfo(t *testing.T) {
 	}
 	t.Run("RFC 6750 §3.1 without scope openid it is 403", func(t *testing.T) {
 		for _, scope := range []string{"profile", "openidx profile"} {
-			c := w.AddClient("c-"+strings.Fields(scope)[0], func(c *clients.Client) { c.Scope = "openidx profile email" })
+			c := w.AddClient("c-"+strings.Fields(scope)[0],
+				func(c *clients.Client) { c.Scope = "openidx profile email" })
 			got := w.Whois(w.Tokens(c, alice, scope).Str("access_token"))
 			providertest.MustRefuse(t, got, http.StatusForbidden, oauth.InsufficientScope)
 			if !strings.Contains(got.Header.Get("WWW-Authenticate"), `error="insufficient_scope"`) {
@@ -193,7 +209,8 @@ func TestSignedUserinfo(t *testing.T) {
 			t.Fatalf("%d %v", p.StatusCode, p.Header)
 		}
 		_, claims := w.Verified(p.Body, alg)
-		if claims["iss"] != w.Issuer || claims["aud"] != c.ID || claims["sub"] != alice.ID || claims["name"] != "Alice Example" || claims["nonce"] != nil {
+		if claims["iss"] != w.Issuer || claims["aud"] != c.ID || claims["sub"] != alice.ID ||
+			claims["name"] != "Alice Example" || claims["nonce"] != nil {
 			t.Errorf("OIDC Core §5.3.2: %v", claims)
 		}
 		providertest.MustRefuse(t, w.Whois(p.Body), http.StatusUnauthorized, oauth.InvalidToken)
@@ -206,8 +223,10 @@ func TestUserinfoAndAFaultOfTheStore(t *testing.T) {
 	w := providertest.New(t, providertest.WithFaults(&f))
 	alice, a := w.AddUser("alice"), w.AddClient("web-a")
 	at := w.Tokens(a, alice, "openid").Str("access_token")
-	opaque := w.Tokens(w.AddClient("opaque", func(c *clients.Client) { c.OpaqueAccessTokens = true }), alice, "openid").Str("access_token")
-	for token, methods := range map[string][]string{at: {"Spent", "Client", "Grant", "Session", "User"}, opaque: {"Token", "Client", "Grant", "Session", "User"}} {
+	opaque := w.Tokens(w.AddClient("opaque", func(c *clients.Client) { c.OpaqueAccessTokens = true }), alice,
+		"openid").Str("access_token")
+	for token, methods := range map[string][]string{at: {"Spent", "Client", "Grant", "Session", "User"},
+		opaque: {"Token", "Client", "Grant", "Session", "User"}} {
 		for _, method := range methods {
 			f.Set(true, method)
 			got := w.Whois(token)

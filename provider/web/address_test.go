@@ -16,7 +16,8 @@ import (
 // peer.
 func behindProxy(t *testing.T) (w *providertest.World, ask func(peer, target string, header ...string) *http.Response) {
 	w = providertest.New(t, func(c *provider.Config) {
-		c.Issuer, c.TrustedProxies = "https://op.example", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8:ffff::/48")}
+		c.Issuer, c.TrustedProxies = "https://op.example", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"),
+			netip.MustParsePrefix("2001:db8:ffff::/48")}
 	})
 	handler := w.Handler()
 	return w, func(peer, target string, header ...string) *http.Response {
@@ -39,17 +40,19 @@ func TestClientAddressSurvivesProxiesAsTheyAre(t *testing.T) {
 		header []string
 		want   string
 	}{
-		"one hop":                                 {"192.0.2.1:9", []string{"203.0.113.9"}, "203.0.113.9"},
-		"with a port":                             {"192.0.2.1:9", []string{"203.0.113.9:51234"}, "203.0.113.9"},
-		"IPv6":                                    {"192.0.2.1:9", []string{"2001:db8::9"}, "2001:db8::9"},
-		"IPv6 in brackets":                        {"192.0.2.1:9", []string{"[2001:db8::9]"}, "2001:db8::9"},
-		"IPv6 in brackets with a port":            {"192.0.2.1:9", []string{"[2001:db8::9]:443"}, "2001:db8::9"},
-		"in quotes":                               {"192.0.2.1:9", []string{`"[2001:db8::9]:443"`}, "2001:db8::9"},
-		"IPv4 mapped into IPv6":                   {"192.0.2.1:9", []string{"::ffff:203.0.113.9"}, "203.0.113.9"},
-		"a trusted proxy over IPv6":               {"[2001:db8:ffff::1]:9", []string{"203.0.113.9"}, "203.0.113.9"},
-		"two trusted proxies in a row":            {"192.0.2.1:9", []string{"203.0.113.9, 192.0.2.7"}, "203.0.113.9"},
-		"a forged element to the left":            {"192.0.2.1:9", []string{"198.51.100.1, 203.0.113.9"}, "203.0.113.9"},
-		"two headers":                             {"192.0.2.1:9", []string{"198.51.100.1", "203.0.113.9"}, "203.0.113.9"},
+		"one hop":                      {"192.0.2.1:9", []string{"203.0.113.9"}, "203.0.113.9"},
+		"with a port":                  {"192.0.2.1:9", []string{"203.0.113.9:51234"}, "203.0.113.9"},
+		"IPv6":                         {"192.0.2.1:9", []string{"2001:db8::9"}, "2001:db8::9"},
+		"IPv6 in brackets":             {"192.0.2.1:9", []string{"[2001:db8::9]"}, "2001:db8::9"},
+		"IPv6 in brackets with a port": {"192.0.2.1:9", []string{"[2001:db8::9]:443"}, "2001:db8::9"},
+		"in quotes":                    {"192.0.2.1:9", []string{`"[2001:db8::9]:443"`}, "2001:db8::9"},
+		"IPv4 mapped into IPv6":        {"192.0.2.1:9", []string{"::ffff:203.0.113.9"}, "203.0.113.9"},
+		"a trusted proxy over IPv6":    {"[2001:db8:ffff::1]:9", []string{"203.0.113.9"}, "203.0.113.9"},
+		"two trusted proxies in a row": {"192.0.2.1:9", []string{"203.0.113.9, 192.0.2.7"}, "203.0.113.9"},
+		"a forged element to the left": {"192.0.2.1:9", []string{"198.51.100.1, 203.0.113.9"},
+			"203.0.113.9"},
+		"two headers": {"192.0.2.1:9", []string{"198.51.100.1", "203.0.113.9"},
+			"203.0.113.9"},
 		"empty elements":                          {"192.0.2.1:9", []string{"203.0.113.9, ,", ""}, "203.0.113.9"},
 		"nothing readable":                        {"192.0.2.1:9", []string{"203.0.113.9, unknown"}, "192.0.2.1"},
 		"a bracket that is not closed":            {"192.0.2.1:9", []string{"[2001:db8::9"}, "192.0.2.1"},
@@ -76,8 +79,10 @@ func TestTLSAtAProxyIsRecognisedAsProxiesSayIt(t *testing.T) {
 	_, ask := behindProxy(t)
 	const target = "/.well-known/openid-configuration"
 	for _, header := range [][]string{
-		{"X-Forwarded-Proto", "https"}, {"X-Forwarded-Proto", "HTTPS"}, {"X-Forwarded-Proto", "https,http"}, {"X-Forwarded-Proto", " , https , http"},
-		{"X-Forwarded-Proto", "https", "X-Forwarded-Proto", "http"}, {"Forwarded", `for=203.0.113.9;proto=https;by=192.0.2.1, for=192.0.2.1;proto=http`},
+		{"X-Forwarded-Proto", "https"}, {"X-Forwarded-Proto", "HTTPS"}, {"X-Forwarded-Proto", "https,http"},
+		{"X-Forwarded-Proto", " , https , http"},
+		{"X-Forwarded-Proto", "https", "X-Forwarded-Proto", "http"},
+		{"Forwarded", `for=203.0.113.9;proto=https;by=192.0.2.1, for=192.0.2.1;proto=http`},
 		{"Forwarded", `Proto="https"`},
 	} {
 		if got := ask("192.0.2.1:9", target, header...); got.StatusCode != http.StatusOK {
@@ -90,7 +95,9 @@ func TestTLSAtAProxyIsRecognisedAsProxiesSayIt(t *testing.T) {
 			header []string
 		}{{"192.0.2.1:9", []string{"X-Forwarded-Proto", "http"}}, {"203.0.113.1:9", nil}} {
 			got := ask(c.peer, "/account?notice=x", c.header...)
-			if got.StatusCode != http.StatusPermanentRedirect || got.Header.Get("Location") != "https://op.example/account?notice=x" || got.Header.Get("Cache-Control") != "no-store" {
+			if got.StatusCode != http.StatusPermanentRedirect ||
+				got.Header.Get("Location") != "https://op.example/account?notice=x" ||
+				got.Header.Get("Cache-Control") != "no-store" {
 				t.Errorf("%v: %d %v", c, got.StatusCode, got.Header)
 			}
 		}
@@ -107,11 +114,13 @@ func TestTLSAtAProxyIsRecognisedAsProxiesSayIt(t *testing.T) {
 		} {
 			var got *http.Response
 			for range 20 { // what a browser follows
-				if got = ask(c.peer, "/"+strings.ReplaceAll(name, " ", "-"), c.header...); got.StatusCode != http.StatusPermanentRedirect {
+				if got = ask(c.peer, "/"+strings.ReplaceAll(name, " ", "-"),
+					c.header...); got.StatusCode != http.StatusPermanentRedirect {
 					break
 				}
 			}
-			if body, _ := io.ReadAll(got.Body); got.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), "trusted_proxies") {
+			if body, _ := io.ReadAll(got.Body); got.StatusCode != http.StatusBadRequest ||
+				!strings.Contains(string(body), "trusted_proxies") {
 				t.Errorf("%s: %d %s", name, got.StatusCode, body)
 			}
 		}

@@ -228,7 +228,8 @@ func Unavailable(err error) bool {
 	if errors.As(err, &e) {
 		return e.Code == oauth.TemporarilyUnavailable
 	}
-	return errors.Is(err, storage.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, people.ErrBusy)
+	return errors.Is(err, storage.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, people.ErrBusy)
 }
 
 // errorJSON tells a problem to a program (RFC 6749 §5.2, RFC 6750 §3). One of the four places that
@@ -255,7 +256,8 @@ func (s *Site) errorJSON(w http.ResponseWriter, r *http.Request, err error) {
 	if e.Code == oauth.TemporarilyUnavailable && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", "2")
 	}
-	if e.Code == oauth.InvalidClient && e.HTTPStatus() == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
+	if e.Code == oauth.InvalidClient && e.HTTPStatus() == http.StatusUnauthorized &&
+		w.Header().Get("WWW-Authenticate") == "" {
 		// RFC 6749 §5.2: always for a client that tried the Authorization header, harmless for the
 		// others (RFC 9110 §11.6.1 wants it with 401). Libraries that show the challenge in place
 		// of the body say then what is wrong, too.
@@ -292,8 +294,9 @@ func (s *Site) notFound(w http.ResponseWriter, r *http.Request) error {
 	path := r.URL.EscapedPath()
 	if strings.Contains(path, "/.well-known/") || strings.HasSuffix(path, "/openid-configuration") {
 		Mention(r, "path", path)
-		WriteJSON(w, http.StatusNotFound, map[string]string{"error": "not_found", "error_description": "there is no metadata here; " +
-			"give the application the issuer exactly as it is: " + s.Issuer})
+		WriteJSON(w, http.StatusNotFound, map[string]string{"error": "not_found",
+			"error_description": "there is no metadata here; " +
+				"give the application the issuer exactly as it is: " + s.Issuer})
 		return nil
 	}
 	return RefusePage(http.StatusNotFound, templates.NotFound)
@@ -321,7 +324,8 @@ func methodNotAllowed(router *mux.Router, table []Endpoint) Handler {
 			}
 		}
 		w.Header().Set("Allow", strings.Join(allow, ", "))
-		return RefusePage(http.StatusMethodNotAllowed, templates.MethodNotAllowed).With(templates.Args{"methods": allow})
+		return RefusePage(http.StatusMethodNotAllowed,
+			templates.MethodNotAllowed).With(templates.Args{"methods": allow})
 	}
 }
 

@@ -19,14 +19,16 @@ var errNoCredentials = errors.New("the request carries no access token")
 // refused there whatever else is sent (RFC 9700 §4.3.2).
 func BearerToken(r *http.Request) (string, error) {
 	if r.URL.Query().Has("access_token") {
-		return "", oauth.Errorf(oauth.InvalidRequest, "an access token must not be sent in the URL; use the Authorization header (RFC 6750 section 5.3)")
+		return "", oauth.Errorf(oauth.InvalidRequest,
+			"an access token must not be sent in the URL; use the Authorization header (RFC 6750 section 5.3)")
 	}
 	headers := r.Header.Values("Authorization")
 	if len(headers) > 1 {
 		return "", oauth.Errorf(oauth.InvalidRequest, "more than one Authorization header")
 	}
 	inBody := ""
-	if mediatype, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); r.Method == http.MethodPost && err == nil && mediatype == "application/x-www-form-urlencoded" {
+	if mediatype, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); r.Method == http.MethodPost &&
+		err == nil && mediatype == "application/x-www-form-urlencoded" {
 		form, err := oauth.ParseBody(r)
 		if err != nil {
 			return "", err
@@ -40,7 +42,8 @@ func BearerToken(r *http.Request) (string, error) {
 		return inBody, nil
 	}
 	if inBody != "" {
-		return "", oauth.Errorf(oauth.InvalidRequest, "the access token must be sent in one way only (RFC 6750 section 2)")
+		return "", oauth.Errorf(oauth.InvalidRequest,
+			"the access token must be sent in one way only (RFC 6750 section 2)")
 	}
 	scheme, value, _ := strings.Cut(headers[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -57,7 +60,8 @@ func Challenge(w http.ResponseWriter, err error) error {
 	const realm = `Bearer realm="latchkey"`
 	if errors.Is(err, errNoCredentials) {
 		w.Header().Set("WWW-Authenticate", realm)
-		return oauth.Errorf(oauth.InvalidToken, "an access token is needed: Authorization: Bearer (RFC 6750)").Because(err)
+		return oauth.Errorf(oauth.InvalidToken,
+			"an access token is needed: Authorization: Bearer (RFC 6750)").Because(err)
 	}
 	var e *oauth.Error
 	if !errors.As(err, &e) {

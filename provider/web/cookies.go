@@ -113,7 +113,8 @@ func (s *Site) SetCookie(w http.ResponseWriter, r *http.Request, name, ref strin
 	return s.saveCookie(w, r, envelope, maxAge)
 }
 
-func (s *Site) saveCookie(w http.ResponseWriter, r *http.Request, envelope *sessions.Session, maxAge time.Duration) error {
+func (s *Site) saveCookie(w http.ResponseWriter, r *http.Request, envelope *sessions.Session,
+	maxAge time.Duration) error {
 	options := *s.cookies.Options
 	options.MaxAge = int(maxAge / time.Second)
 	envelope.Options = &options

@@ -18,7 +18,8 @@ func TestCookiesOfBothFormsAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	site := &Site{cookies: newCookieStore(sealer, false)}
-	before := sessions.NewCookieStore(sealer.Derive("cookie authentication", 64), sealer.Derive("cookie encryption", 32)) // as the library writes them
+	// as the library writes them
+	before := sessions.NewCookieStore(sealer.Derive("cookie authentication", 64), sealer.Derive("cookie encryption", 32))
 	for name, store := range map[string]*sessions.CookieStore{"as they are": site.cookies, "as they were": before} {
 		rec, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
 		envelope := sessions.NewSession(store, "latchkey")

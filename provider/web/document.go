@@ -23,7 +23,8 @@ type Document struct {
 func NewDocument(body []byte, etag, mediaType string, maxAge time.Duration) *Document {
 	return &Document{
 		body: body, etag: []string{etag}, contentType: []string{mediaType},
-		cacheControl: []string{fmt.Sprintf("public, max-age=%d", int64(maxAge/time.Second))}, length: []string{strconv.Itoa(len(body))},
+		cacheControl: []string{fmt.Sprintf("public, max-age=%d", int64(maxAge/time.Second))},
+		length:       []string{strconv.Itoa(len(body))},
 	}
 }
 
@@ -64,7 +65,8 @@ func (d *Document) Serve(w http.ResponseWriter, r *http.Request) error {
 
 // conditional reports whether a request asks for less than the whole document.
 func conditional(h http.Header) bool {
-	for _, name := range [...]string{"If-None-Match", "Range", "If-Match", "If-Range", "If-Modified-Since", "If-Unmodified-Since"} {
+	for _, name := range [...]string{"If-None-Match", "Range", "If-Match", "If-Range", "If-Modified-Since",
+		"If-Unmodified-Since"} {
 		if len(h[name]) > 0 {
 			return true
 		}

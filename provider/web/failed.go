@@ -21,21 +21,25 @@ type Failed struct {
 }
 
 // receivedParameters are what is kept of an authorization or logout request.
-var receivedParameters = []string{"redirect_uri", "response_type", "response_mode", "scope", "code_challenge_method", "prompt", "resource", "post_logout_redirect_uri"}
+var receivedParameters = []string{"redirect_uri", "response_type", "response_mode", "scope", "code_challenge_method",
+	"prompt", "resource", "post_logout_redirect_uri"}
 
 // ordinary are refusals that belong to the normal run of things: an application that asks whether
 // somebody is signed in hears that nobody is.
-var ordinary = []oauth.Code{oauth.LoginRequired, oauth.ConsentRequired, oauth.InteractionRequired, oauth.AccountSelectionRequired, oauth.AccessDenied}
+var ordinary = []oauth.Code{oauth.LoginRequired, oauth.ConsentRequired, oauth.InteractionRequired,
+	oauth.AccountSelectionRequired, oauth.AccessDenied}
 
 // maxReceived bounds one value that is kept, in bytes.
 const maxReceived = 500
 
 // failed tells whoever wants to know of a refused request of a client.
 func (s *Site) failed(r *http.Request, ev *event, status int) {
-	if s.tellFailed == nil || ev.err == nil || status >= 500 && status != http.StatusServiceUnavailable || status == statusGone {
+	if s.tellFailed == nil || ev.err == nil || status >= 500 && status != http.StatusServiceUnavailable ||
+		status == statusGone {
 		return
 	}
-	f := Failed{RequestID: ev.id, Route: ev.route, Status: status, Reason: Clip(ev.err.Error(), 2*maxReceived), Received: map[string]string{}}
+	f := Failed{RequestID: ev.id, Route: ev.route, Status: status, Reason: Clip(ev.err.Error(), 2*maxReceived),
+		Received: map[string]string{}}
 	for _, a := range ev.attrs {
 		if a.Key == "client_id" {
 			f.ClientID = Clip(a.Value.String(), 200)

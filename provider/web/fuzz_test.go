@@ -25,7 +25,8 @@ func FuzzProxyHeaders(f *testing.F) {
 		if trusted {
 			r.RemoteAddr = "192.0.2.1:9"
 		}
-		for name, value := range map[string]string{"X-Forwarded-For": forwardedFor, "X-Forwarded-Proto": proto, "Forwarded": forwarded} {
+		for name, value := range map[string]string{"X-Forwarded-For": forwardedFor, "X-Forwarded-Proto": proto,
+			"Forwarded": forwarded} {
 			r.Header[name] = []string{value}
 		}
 		address, err := netip.ParseAddr(w.Web.ClientAddress(r))
@@ -34,7 +35,8 @@ func FuzzProxyHeaders(f *testing.F) {
 		}
 		out := httptest.NewRecorder()
 		handler.ServeHTTP(out, r)
-		if status := out.Code; status != http.StatusOK && status != http.StatusPermanentRedirect && status != http.StatusBadRequest || !trusted && status == http.StatusOK {
+		if status := out.Code; status != http.StatusOK && status != http.StatusPermanentRedirect &&
+			status != http.StatusBadRequest || !trusted && status == http.StatusOK {
 			t.Errorf("status %d", status)
 		}
 	})

@@ -39,19 +39,22 @@ func TestHealthAndReadiness(t *testing.T) {
 	ready := func() providertest.AnswerJSON { return w.Json("GET", w.Issuer+"/readyz", "", nil) }
 	alive := func() {
 		t.Helper()
-		if p := w.Fetch("/healthz"); p.StatusCode != 200 || p.Body != "ok\n" || p.Header.Get("Cache-Control") != "no-store" {
+		if p := w.Fetch("/healthz"); p.StatusCode != 200 || p.Body != "ok\n" ||
+			p.Header.Get("Cache-Control") != "no-store" {
 			t.Errorf("/healthz: %d %q", p.StatusCode, p.Body)
 		}
 	}
 	alive()
-	if a := ready(); a.StatusCode != 200 || a.Str("status") != "ready" || a.Str("store") != "ok" || a.Str("keys") != "ok" || len(a.JSON) != 3 || a.Header.Get("Cache-Control") != "no-store" {
+	if a := ready(); a.StatusCode != 200 || a.Str("status") != "ready" || a.Str("store") != "ok" ||
+		a.Str("keys") != "ok" || len(a.JSON) != 3 || a.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%d %v", a.StatusCode, a.JSON)
 	}
 	store.err = errors.Join(storage.ErrUnavailable, errors.New("dial tcp 10.1.2.3:27017: refused for user hunter"))
 	w.Clock.Advance(time.Hour) // so that the keys are read again
 	alive()
 	a := ready()
-	if a.StatusCode != http.StatusServiceUnavailable || a.Str("status") != "unavailable" || a.Str("store") != "unavailable" || a.Str("keys") != "unavailable" || len(a.JSON) != 3 {
+	if a.StatusCode != http.StatusServiceUnavailable || a.Str("status") != "unavailable" ||
+		a.Str("store") != "unavailable" || a.Str("keys") != "unavailable" || len(a.JSON) != 3 {
 		t.Errorf("%d %v", a.StatusCode, a.JSON)
 	}
 	if !strings.Contains(w.Log.String(), "10.1.2.3") {

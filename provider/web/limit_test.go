@@ -17,7 +17,8 @@ func TestLimitCountsByKeyAndWindow(t *testing.T) {
 			t.Errorf("event %d waits %s, want %s", i, got, want)
 		}
 	}
-	if l.Wait("b", now) != 0 || l.Wait("a", now.Add(10*time.Minute)) != 50*time.Minute || l.Wait("a", now.Add(time.Hour)) != 0 {
+	if l.Wait("b", now) != 0 || l.Wait("a", now.Add(10*time.Minute)) != 50*time.Minute ||
+		l.Wait("a", now.Add(time.Hour)) != 0 {
 		t.Error("another key, and the same one later, are counted wrongly")
 	}
 	l.Reset()

@@ -11,8 +11,9 @@ import (
 // App describes the application to the person, in what is known about it.
 func (s *Site) App(client clients.Client, redirect clients.Redirect) templates.App {
 	a := templates.App{
-		Name: client.Name(), HomeURI: client.ClientURI, PolicyURI: client.PolicyURI, TOSURI: client.TOSURI, Unverified: client.Dynamic,
-		Accent: client.Accent, Welcome: client.Welcome,
+		Name: client.Name(), HomeURI: client.ClientURI, PolicyURI: client.PolicyURI, TOSURI: client.TOSURI,
+		Unverified: client.Dynamic,
+		Accent:     client.Accent, Welcome: client.Welcome,
 		LeadsTo: leadsTo(client, redirect),
 	}
 	if client.LogoURI != "" {

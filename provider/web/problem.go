@@ -87,11 +87,13 @@ func (s *Site) errorProblem(w http.ResponseWriter, r *http.Request, err error) {
 		e := oauth.AsError(err)
 		switch {
 		case Unavailable(err):
-			p = NewProblem(http.StatusServiceUnavailable, "unavailable", "The provider cannot answer just now").RetryAfter(time.Second)
+			p = NewProblem(http.StatusServiceUnavailable, "unavailable",
+				"The provider cannot answer just now").RetryAfter(time.Second)
 		case e.Code == oauth.ServerError:
 			p = NewProblem(http.StatusInternalServerError, "internal", "Something went wrong here")
 		default:
-			p = NewProblem(max(http.StatusBadRequest, e.HTTPStatus()), "invalid-request", "The request is not as it should be").With(e.Description)
+			p = NewProblem(max(http.StatusBadRequest, e.HTTPStatus()), "invalid-request",
+				"The request is not as it should be").With(e.Description)
 		}
 	}
 	said := *p

@@ -27,7 +27,8 @@ func (s *Site) RedirectError(w http.ResponseWriter, r *http.Request, to Response
 	if e.Code == oauth.ServerError && Unavailable(err) {
 		e = oauth.Errorf(oauth.TemporarilyUnavailable, "the provider cannot answer just now; try again in a moment")
 	}
-	to.Values = [][2]string{{"error", string(e.Code)}, {"error_description", e.Description}, {"state", state}, {"iss", s.Issuer}}
+	to.Values = [][2]string{{"error", string(e.Code)}, {"error_description", e.Description}, {"state", state},
+		{"iss", s.Issuer}}
 	return s.Send(w, r, to)
 }
 

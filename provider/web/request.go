@@ -119,7 +119,8 @@ func directRoutes(router *mux.Router) map[string]map[string]direct {
 			// or an earlier one.
 			var match, longer mux.RouteMatch
 			at := func(path string) *http.Request { return &http.Request{Method: method, URL: &url.URL{Path: path}} }
-			if !router.Match(at(template), &match) || match.Route != route || router.Match(at(template+"x"), &longer) && longer.Route == route {
+			if !router.Match(at(template), &match) || match.Route != route || router.Match(at(template+"x"), &longer) &&
+				longer.Route == route {
 				continue
 			}
 			if found[template] == nil {
@@ -172,7 +173,8 @@ func (s *Site) observe(router *mux.Router) http.Handler {
 			return
 		}
 		if s.Secure {
-			w.Header().Set("Strict-Transport-Security", "max-age=31536000") // our host alone: those below it may be anybody's
+			// our host alone: those below it may be anybody's
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
 			if !s.overTLS(r) && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
 				s.requireHTTPS(w, r)
 				return
@@ -203,7 +205,8 @@ func (s *Site) requireHTTPS(w http.ResponseWriter, r *http.Request) {
 		target += "?" + r.URL.RawQuery
 	}
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
-	if reads && strings.HasPrefix(target, "/") && !s.unheard(r) && !s.redirected.often(s.ClientAddress(r)+" "+r.UserAgent()+" "+target, s.Now()) {
+	if reads && strings.HasPrefix(target, "/") && !s.unheard(r) &&
+		!s.redirected.often(s.ClientAddress(r)+" "+r.UserAgent()+" "+target, s.Now()) {
 		w.Header().Set("Location", s.Base.Scheme+"://"+s.Base.Host+target)
 		w.WriteHeader(http.StatusPermanentRedirect)
 		return
@@ -264,7 +267,8 @@ func (s *Site) logRequest(r *http.Request, ev *event, status int, took time.Dura
 		return
 	}
 	line := slog.NewRecord(time.Now(), level, "request", 0)
-	fixed := append(ev.room[:0], slog.String("request_id", ev.id), slog.String("method", r.Method), slog.String("route", ev.route),
+	fixed := append(ev.room[:0], slog.String("request_id", ev.id), slog.String("method", r.Method),
+		slog.String("route", ev.route),
 		slog.Int("status", status), slog.Duration("duration", took), slog.String("address", s.ClientAddress(r)))
 	line.AddAttrs(fixed[:fixedAttrs:fixedAttrs]...)
 	line.AddAttrs(ev.attrs...)

@@ -27,7 +27,8 @@ func TestOnlyRoutesOfOnePathAreAnsweredDirectly(t *testing.T) {
 
 	known := directRoutes(router)
 	for path, methods := range map[string]map[string]string{
-		"/token": {"POST": "token", "OPTIONS": "token"}, "/login": {"GET": "show", "POST": "login"}, "/id/jwks": {"GET": "jwks"},
+		"/token": {"POST": "token", "OPTIONS": "token"}, "/login": {"GET": "show", "POST": "login"},
+		"/id/jwks": {"GET": "jwks"},
 	} {
 		if len(known[path]) != len(methods) {
 			t.Errorf("%s has %d methods", path, len(known[path]))
@@ -83,7 +84,8 @@ func TestDocumentIsServedWholeInPartOrNotAtAll(t *testing.T) {
 			// What an answer adds to its headers must not be in the next one.
 			rec.Header().Add("Content-Type", "text/html")
 			got := rec.Result()
-			if got.StatusCode != c.status || rec.Body.String() != c.body || got.StatusCode < 300 && (got.Header.Get("Etag") != d.Etag() || got.Header.Get("Cache-Control") != "public, max-age=3600") {
+			if got.StatusCode != c.status || rec.Body.String() != c.body || got.StatusCode < 300 &&
+				(got.Header.Get("Etag") != d.Etag() || got.Header.Get("Cache-Control") != "public, max-age=3600") {
 				t.Errorf("%d %q %v", got.StatusCode, rec.Body, got.Header)
 			}
 			if c.status == 200 && got.Header.Get("Content-Type") != "application/json" {

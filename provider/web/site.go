@@ -73,8 +73,10 @@ type Site struct {
 func New(cfg Config) *Site {
 	s := &Site{
 		Issuer: cfg.Issuer.String(), Base: cfg.Issuer, Path: strings.TrimSuffix(cfg.Issuer.EscapedPath(), "/"),
-		Secure: cfg.Issuer.Scheme == "https", Store: cfg.Store, Templates: cfg.Templates, Logger: cfg.Logger, Clock: cfg.Clock,
-		Metrics: cfg.Metrics, TrustedProxies: cfg.TrustedProxies, tracer: cfg.Tracer, checks: cfg.Checks, tellFailed: cfg.Failed, csrfKey: cfg.Sealer.Derive("csrf", 32),
+		Secure: cfg.Issuer.Scheme == "https", Store: cfg.Store, Templates: cfg.Templates, Logger: cfg.Logger,
+		Clock:   cfg.Clock,
+		Metrics: cfg.Metrics, TrustedProxies: cfg.TrustedProxies, tracer: cfg.Tracer, checks: cfg.Checks,
+		tellFailed: cfg.Failed, csrfKey: cfg.Sealer.Derive("csrf", 32),
 	}
 	s.cookies = newCookieStore(cfg.Sealer, s.Secure)
 	return s

@@ -15,7 +15,8 @@ import (
 )
 
 var (
-	traceParent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-|$)`) // W3C Trace Context §3.2
+	// W3C Trace Context §3.2
+	traceParent = regexp.MustCompile(`^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-|$)`)
 	proxyID     = regexp.MustCompile(`^[A-Za-z0-9._:=+/-]{1,128}$`)
 )
 
@@ -24,7 +25,8 @@ var (
 // and proxy_request_id from X-Request-Id of a trusted proxy. What has another form is left out.
 func (s *Site) traceOf(r *http.Request) (attrs []slog.Attr) {
 	if here := trace.SpanContextFromContext(r.Context()); here.IsValid() { // a span of ours
-		attrs = append(attrs, slog.String("trace_id", here.TraceID().String()), slog.String("span_id", here.SpanID().String()))
+		attrs = append(attrs, slog.String("trace_id", here.TraceID().String()),
+			slog.String("span_id", here.SpanID().String()))
 	} else if value := r.Header.Get("Traceparent"); len(value) >= 55 && len(value) < 200 {
 		if m := traceParent.FindStringSubmatch(value); m != nil {
 			attrs = append(attrs, slog.String("trace_id", m[1]), slog.String("parent_id", m[2]))

@@ -22,7 +22,8 @@ import (
 
 func main() {
 	issuer := flag.String("issuer", "http://id.localhost:9700", "the provider, exactly as it writes itself")
-	clientID := flag.String("client-id", "", "the id of a native client with the redirect URI http://127.0.0.1/callback")
+	clientID := flag.String("client-id", "",
+		"the id of a native client with the redirect URI http://127.0.0.1/callback")
 	scopes := flag.String("scope", "profile email groups", "scopes to ask for beside openid")
 	browser := flag.Bool("browser", true, "open the browser; the address is printed in any case")
 	flag.Parse()
@@ -32,7 +33,8 @@ func main() {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 
-	config := cli.Config{Issuer: *issuer, ClientID: *clientID, Scopes: strings.Fields(*scopes), HTTPClient: client(), Out: os.Stdout}
+	config := cli.Config{Issuer: *issuer, ClientID: *clientID, Scopes: strings.Fields(*scopes), HTTPClient: client(),
+		Out: os.Stdout}
 	if *browser {
 		config.OpenBrowser = open
 	}

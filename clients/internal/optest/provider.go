@@ -161,7 +161,8 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {
 	p.Discoveries++
 	writeJSON(w, map[string]any{
 		"issuer": p.Issuer, "authorization_endpoint": p.Issuer + "/authorize", "token_endpoint": p.Issuer + "/token",
-		"userinfo_endpoint": p.Issuer + "/userinfo", "jwks_uri": p.Issuer + "/jwks", "end_session_endpoint": p.Issuer + "/logout",
+		"userinfo_endpoint": p.Issuer + "/userinfo", "jwks_uri": p.Issuer + "/jwks", "end_session_endpoint": p.Issuer +
+			"/logout",
 		"authorization_response_iss_parameter_supported": !p.HideIss,
 		"id_token_signing_alg_values_supported":          []string{"RS256", "ES256", "EdDSA"},
 		"token_endpoint_auth_methods_supported":          []string{"client_secret_basic", "none"},
@@ -203,7 +204,8 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		answer.Set("iss", p.Issuer)
 	}
 	posted := r.Method == http.MethodPost && r.PostForm.Get("username") == Username
-	if age, err := strconv.Atoi(q.Get("max_age")); err == nil && sid != "" && p.Now().Sub(p.SignedInAt[sid]) > time.Duration(age)*time.Second {
+	if age, err := strconv.Atoi(q.Get("max_age")); err == nil && sid != "" &&
+		p.Now().Sub(p.SignedInAt[sid]) > time.Duration(age)*time.Second {
 		if !posted {
 			sid = "" // ask again (OIDC Core §3.1.2.1)
 		}
@@ -215,7 +217,8 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	case p.Deny != "":
 		answer.Set("error", p.Deny)
 		answer.Set("error_description", "because <b>the test</b> says so")
-	case q.Get("code_challenge_method") != "S256" || q.Get("code_challenge") == "" || q.Get("state") == "" || q.Get("nonce") == "":
+	case q.Get("code_challenge_method") != "S256" || q.Get("code_challenge") == "" || q.Get("state") == "" ||
+		q.Get("nonce") == "":
 		answer.Set("error", "invalid_request")
 	case sid == "" && q.Get("prompt") == "none":
 		answer.Set("error", "login_required")
@@ -231,7 +234,8 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 		}
 		p.sessions[sid][client.ID] = Subject
 		code := rand.Text()
-		p.codes[code] = grant{client.ID, sid, q.Get("nonce"), q.Get("code_challenge"), q.Get("redirect_uri"), q.Get("scope")}
+		p.codes[code] = grant{client.ID, sid, q.Get("nonce"), q.Get("code_challenge"), q.Get("redirect_uri"),
+			q.Get("scope")}
 		answer.Set("code", code)
 	}
 	if p.Response != nil {
@@ -246,7 +250,8 @@ func (c Client) redirects(uri string) bool {
 	}
 	want, err1 := url.Parse(c.RedirectURI)
 	got, err2 := url.Parse(uri)
-	return err1 == nil && err2 == nil && got.Scheme == want.Scheme && got.Hostname() == want.Hostname() && got.Path == want.Path
+	return err1 == nil && err2 == nil && got.Scheme == want.Scheme && got.Hostname() == want.Hostname() &&
+		got.Path == want.Path
 }
 
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
@@ -282,7 +287,8 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		g, ok = p.codes[r.PostForm.Get("code")]
 		delete(p.codes, r.PostForm.Get("code"))
 		challenge := sha256.Sum256([]byte(r.PostForm.Get("code_verifier")))
-		ok = ok && g.redirectURI == r.PostForm.Get("redirect_uri") && g.challenge == base64.RawURLEncoding.EncodeToString(challenge[:])
+		ok = ok && g.redirectURI == r.PostForm.Get("redirect_uri") &&
+			g.challenge == base64.RawURLEncoding.EncodeToString(challenge[:])
 	case "refresh_token":
 		g, ok = p.refreshes[r.PostForm.Get("refresh_token")]
 		delete(p.refreshes, r.PostForm.Get("refresh_token"))
@@ -297,7 +303,8 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	access := p.accessToken(client, g)
 	half := sha256.Sum256([]byte(access))
 	claims := map[string]any{
-		"iss": p.Issuer, "aud": id, "sub": Subject, "sid": g.sid, "iat": p.Now().Unix(), "exp": p.Now().Add(5 * time.Minute).Unix(),
+		"iss": p.Issuer, "aud": id, "sub": Subject, "sid": g.sid, "iat": p.Now().Unix(),
+		"exp":     p.Now().Add(5 * time.Minute).Unix(),
 		"at_hash": base64.RawURLEncoding.EncodeToString(half[:16]), "preferred_username": Username,
 	}
 	if g.nonce != "" {
@@ -455,7 +462,8 @@ func (p *Provider) logout(w http.ResponseWriter, r *http.Request) {
 		code := PostForm(r.Context(), p.HTTP, m.uri, url.Values{"logout_token": {m.token}})
 		p.With(func() { p.LogoutCodes = append(p.LogoutCodes, code) })
 	}
-	http.Redirect(w, r, q.Get("post_logout_redirect_uri")+"?"+url.Values{"state": {q.Get("state")}}.Encode(), http.StatusSeeOther)
+	http.Redirect(w, r, q.Get("post_logout_redirect_uri")+"?"+url.Values{"state": {q.Get("state")}}.Encode(),
+		http.StatusSeeOther)
 }
 
 // PostForm posts a form and returns the status; zero when there was no answer.
@@ -493,7 +501,8 @@ func signature(alg string, key signer, input string) []byte {
 	switch k := key.private.(type) {
 	case *rsa.PrivateKey:
 		if strings.HasPrefix(alg, "PS") {
-			sig, err := rsa.SignPSS(rand.Reader, k, crypto.SHA256, digest[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+			sig, err := rsa.SignPSS(rand.Reader, k, crypto.SHA256, digest[:],
+				&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
 			if err != nil {
 				panic(err)
 			}

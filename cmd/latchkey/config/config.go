@@ -291,9 +291,11 @@ func Default() Config {
 	c.Log.Format, c.Log.Level = "text", "info"
 	l, d := &c.Lifetimes, provider.DefaultLifetimes()
 	l.Code, l.AccessToken, l.IDToken = Duration(d.CodeTTL), Duration(d.AccessTokenTTL), Duration(d.IDTokenTTL)
-	l.RefreshIdle, l.RefreshAbsolute, l.RefreshGrace = Duration(d.RefreshIdle), Duration(d.RefreshAbsolute), Duration(d.RefreshGrace)
+	l.RefreshIdle, l.RefreshAbsolute, l.RefreshGrace = Duration(d.RefreshIdle), Duration(d.RefreshAbsolute),
+		Duration(d.RefreshGrace)
 	l.SessionIdle, l.SessionAbsolute = Duration(d.SessionIdle), Duration(d.SessionAbsolute)
-	l.RememberedIdle, l.RememberedAbsolute, l.Interaction = Duration(d.RememberedIdle), Duration(d.RememberedMax), Duration(d.InteractionTTL)
+	l.RememberedIdle, l.RememberedAbsolute, l.Interaction = Duration(d.RememberedIdle), Duration(d.RememberedMax),
+		Duration(d.InteractionTTL)
 	l.MailLink = Duration(d.LinkTTL)
 	l.Invitation = Duration(d.InvitationTTL)
 	l.SigningKey = 90 * Day
@@ -372,7 +374,8 @@ func (c *Config) Settings() []Setting {
 				continue
 			}
 			key := prefix + name
-			out = append(out, Setting{Key: key, Env: envName(key), Value: v.Field(i), Secret: f.Tag.Get("secret") != "", Path: f.Tag.Get("path") != ""})
+			out = append(out, Setting{Key: key, Env: envName(key), Value: v.Field(i), Secret: f.Tag.Get("secret") != "",
+				Path: f.Tag.Get("path") != ""})
 		}
 	}
 	walk(reflect.ValueOf(c).Elem(), "")
@@ -427,8 +430,9 @@ func (s Setting) String() string {
 }
 
 // siblings are pairs of which only one may be set: the value, or the file that has it.
-var siblings = map[string]string{"mongodb": "mongodb_file", "mongodb_file": "mongodb", "master_key": "master_key_file", "master_key_file": "master_key",
-	"old_master_key": "old_master_key_file", "old_master_key_file": "old_master_key",
+var siblings = map[string]string{"mongodb": "mongodb_file", "mongodb_file": "mongodb", "master_key": "master_key_file",
+	"master_key_file": "master_key",
+	"old_master_key":  "old_master_key_file", "old_master_key_file": "old_master_key",
 	"mail.smtp.password": "mail.smtp.password_file", "mail.smtp.password_file": "mail.smtp.password"}
 
 // DefaultFile is read from the working directory when no other is named.
@@ -629,7 +633,8 @@ func (c *Config) CheckStore() (fs Faults) {
 		switch u, err := url.Parse(uri); {
 		case !strings.HasPrefix(uri, "mongodb://") && !strings.HasPrefix(uri, "mongodb+srv://"):
 			bad(key, "must begin with mongodb:// or mongodb+srv://, such as mongodb://db1,db2,db3/latchkey?replicaSet=rs0")
-		case err == nil && (u.Query().Has("w") && u.Query().Get("w") != "majority" || u.Query().Get("journal") == "false"):
+		case err == nil && (u.Query().Has("w") && u.Query().Get("w") != "majority" ||
+			u.Query().Get("journal") == "false"):
 			bad(key, "must not ask for less than w=majority and journal=true: what was acknowledged could be lost. Leave both out")
 		}
 	}
@@ -646,7 +651,8 @@ func (c *Config) CheckStore() (fs Faults) {
 	if c.Passwords.MemoryKiB < 7168 || c.Passwords.Passes < 1 || c.Passwords.MemoryKiB*c.Passwords.Passes < 35840 {
 		bad("passwords", "cost too little to compute: memory_kib × passes must be 35840 or more, and memory_kib 7168 or more; 19456 and 2 are usual")
 	}
-	if c.Passwords.MemoryKiB > 4<<20 || c.Passwords.Passes > 100 || c.Passwords.Concurrency < 0 || c.Passwords.Concurrency > 1024 {
+	if c.Passwords.MemoryKiB > 4<<20 || c.Passwords.Passes > 100 || c.Passwords.Concurrency < 0 ||
+		c.Passwords.Concurrency > 1024 {
 		bad("passwords", "cost too much to compute; memory_kib 19456, passes 2, concurrency 0 are usual")
 	}
 	for _, claim := range c.Account.Editable {
@@ -715,7 +721,8 @@ func (c *Config) Validate() error {
 		bad("listen", "%v", err)
 	}
 	if e := c.Traces.Endpoint; e != "" {
-		if u, err := url.Parse(e); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+		if u, err := url.Parse(e); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+			u.User != nil {
 			bad("traces.endpoint", "must be the whole URL of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces")
 		}
 	}
@@ -748,8 +755,10 @@ func (c *Config) Validate() error {
 		bad("passkeys.rp_id", "%v. Give a domain such as example.com", err)
 	}
 	for _, origin := range c.Passkeys.RelatedOrigins {
-		if u, err := url.Parse(origin); err != nil || u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
-			bad("passkeys.related_origins", "%q is no origin; use one such as https://id.example.de, without a path", origin)
+		if u, err := url.Parse(origin); err != nil || u.Scheme != "https" || u.Host == "" ||
+			u.Scheme+"://"+u.Host != origin {
+			bad("passkeys.related_origins", "%q is no origin; use one such as https://id.example.de, without a path",
+				origin)
 		}
 	}
 	for _, p := range c.TrustedProxies {
@@ -793,9 +802,12 @@ func (c *Config) Validate() error {
 		}
 	}
 	for _, pair := range [][2]Setting{
-		{{Key: "refresh_idle", Value: reflect.ValueOf(c.Lifetimes.RefreshIdle)}, {Key: "refresh_absolute", Value: reflect.ValueOf(c.Lifetimes.RefreshAbsolute)}},
-		{{Key: "session_idle", Value: reflect.ValueOf(c.Lifetimes.SessionIdle)}, {Key: "session_absolute", Value: reflect.ValueOf(c.Lifetimes.SessionAbsolute)}},
-		{{Key: "remembered_idle", Value: reflect.ValueOf(c.Lifetimes.RememberedIdle)}, {Key: "remembered_absolute", Value: reflect.ValueOf(c.Lifetimes.RememberedAbsolute)}},
+		{{Key: "refresh_idle", Value: reflect.ValueOf(c.Lifetimes.RefreshIdle)},
+			{Key: "refresh_absolute", Value: reflect.ValueOf(c.Lifetimes.RefreshAbsolute)}},
+		{{Key: "session_idle", Value: reflect.ValueOf(c.Lifetimes.SessionIdle)},
+			{Key: "session_absolute", Value: reflect.ValueOf(c.Lifetimes.SessionAbsolute)}},
+		{{Key: "remembered_idle", Value: reflect.ValueOf(c.Lifetimes.RememberedIdle)}, {Key: "remembered_absolute",
+			Value: reflect.ValueOf(c.Lifetimes.RememberedAbsolute)}},
 	} {
 		if pair[0].Value.Int() > pair[1].Value.Int() {
 			bad("lifetimes."+pair[0].Key, "%v is longer than lifetimes.%s, %v", pair[0], pair[1].Key, pair[1])
@@ -874,7 +886,8 @@ func (c *Config) Warnings() []string {
 func CheckIssuer(issuer string) error {
 	const example = "such as https://id.example.com"
 	if issuer == "" {
-		return errors.New("is missing; it is the address that people and applications know the provider by, " + example + ", or http://localhost:8080 to try it out here")
+		return errors.New("is missing; it is the address that people and applications know the provider by, " +
+			example + ", or http://localhost:8080 to try it out here")
 	}
 	if strings.TrimSpace(issuer) != issuer || strings.ContainsAny(issuer, " \t\r\n\"'\\<>") {
 		return errors.New("has blanks or quotes in it; it must look like an address, " + example)
@@ -891,9 +904,11 @@ func CheckIssuer(issuer string) error {
 		return errors.New("must have no query and no fragment, " + example)
 	case u.Host != strings.ToLower(u.Host):
 		return errors.New("must have its host in lower case, " + example)
-	case strings.HasSuffix(u.Host, ":") || u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80":
+	case strings.HasSuffix(u.Host, ":") || u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" &&
+		u.Port() == "80":
 		return errors.New("must leave out the port that browsers leave out, " + example)
-	case strings.Contains(u.Path, "//") || strings.Contains(issuer, "%") || strings.Contains(u.Path+"/", "/../") || strings.Contains(u.Path+"/", "/./"):
+	case strings.Contains(u.Path, "//") || strings.Contains(issuer, "%") || strings.Contains(u.Path+"/", "/../") ||
+		strings.Contains(u.Path+"/", "/./"):
 		return errors.New("must have a plain path or none, such as https://example.com/id")
 	case strings.HasSuffix(u.Path, "/"):
 		return errors.New("must not end in a slash, " + example)

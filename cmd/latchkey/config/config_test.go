@@ -34,16 +34,21 @@ func writeFile(t testing.TB, name, text string) string {
 
 func TestTheIssuerIsHTTPSOrOnThisMachine(t *testing.T) {
 	t.Parallel()
-	for _, good := range []string{"https://id.example.com", "https://example.com/id", "https://id.example.com:8443", "http://localhost:8080", "http://id.localhost:9700",
+	for _, good := range []string{"https://id.example.com", "https://example.com/id", "https://id.example.com:8443",
+		"http://localhost:8080", "http://id.localhost:9700",
 		"http://127.0.0.1:8080", "http://[::1]:8080", "https://[2001:db8::1]:8443"} {
 		if err := CheckIssuer(good); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"", "id.example.com", "http://id.example.com", "http://10.0.0.1", "http://0.0.0.0:8080", "https://", "https://id.example.com?x", "https://id.example.com?",
-		"https://id.example.com#x", "https://u:p@id.example.com", " https://id.example.com", "https://id.example.com ", "https://ID.example.com", "https://id.example.com:443",
-		"https://id.example.com//id", "https://id.example.com/a/../b", "https://id.example.com/%69d", "ftp://id.example.com", "javascript:alert(1)", "https://id.example.com/",
-		"http://localhost.example.com", "http://notlocalhost", "https://id.example.com\n", "https://id.exa mple.com", "http://127.0.0.1.example.com"} {
+	for _, bad := range []string{"", "id.example.com", "http://id.example.com", "http://10.0.0.1",
+		"http://0.0.0.0:8080", "https://", "https://id.example.com?x", "https://id.example.com?",
+		"https://id.example.com#x", "https://u:p@id.example.com", " https://id.example.com", "https://id.example.com ",
+		"https://ID.example.com", "https://id.example.com:443",
+		"https://id.example.com//id", "https://id.example.com/a/../b", "https://id.example.com/%69d",
+		"ftp://id.example.com", "javascript:alert(1)", "https://id.example.com/",
+		"http://localhost.example.com", "http://notlocalhost", "https://id.example.com\n", "https://id.exa mple.com",
+		"http://127.0.0.1.example.com"} {
 		if err := CheckIssuer(bad); err == nil {
 			t.Errorf("%q was accepted", bad)
 		} else if !strings.Contains(err.Error(), "http") {
@@ -55,7 +60,8 @@ func TestTheIssuerIsHTTPSOrOnThisMachine(t *testing.T) {
 func TestATrailingSlashIsTakenAwayAndSaid(t *testing.T) {
 	t.Parallel()
 	c, err := validated(t, "issuer: http://localhost:8080/\n")
-	if err != nil || c.Issuer != "http://localhost:8080" || !strings.Contains(strings.Join(c.Warnings(), "\n"), "slash") {
+	if err != nil || c.Issuer != "http://localhost:8080" || !strings.Contains(strings.Join(c.Warnings(), "\n"),
+		"slash") {
 		t.Errorf("%q %v %v", c.Issuer, c.Warnings(), err)
 	}
 }
@@ -84,9 +90,14 @@ name: ""
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, key := range []string{"issuer:", "listen:", "metrics_listen:", "trusted_proxies: 0.0.0.0/0", `trusted_proxies: "proxy.example.com"`, "log.format:", "log.level:", "lifetimes.code:", "lifetimes.session_idle:",
-		"lifetimes.refresh_grace:", "registration:", "registrations_per_hour:", "outbound.allow_private:", "outbound.ca_file:", "passwords:", "passwords.min_length:", "passwords.blocklist_file:",
-		"mail.from:", "sign_up.mode:", "sign_up.domains:", "look.logo_file:", "account.editable:", "account.recovery_wait:", "mail.smtp.address:", "mail.smtp.security:", "mail.smtp.password_file:", "mail.smtp.ca_file:", "mongodb:", "tls:", "name:"} {
+	for _, key := range []string{"issuer:", "listen:", "metrics_listen:", "trusted_proxies: 0.0.0.0/0",
+		`trusted_proxies: "proxy.example.com"`, "log.format:", "log.level:", "lifetimes.code:",
+		"lifetimes.session_idle:",
+		"lifetimes.refresh_grace:", "registration:", "registrations_per_hour:", "outbound.allow_private:",
+		"outbound.ca_file:", "passwords:", "passwords.min_length:", "passwords.blocklist_file:",
+		"mail.from:", "sign_up.mode:", "sign_up.domains:", "look.logo_file:", "account.editable:",
+		"account.recovery_wait:", "mail.smtp.address:", "mail.smtp.security:", "mail.smtp.password_file:",
+		"mail.smtp.ca_file:", "mongodb:", "tls:", "name:"} {
 		if !strings.Contains(err.Error(), key) {
 			t.Errorf("nothing about %s in\n%v", key, err)
 		}
@@ -158,14 +169,19 @@ func TestUnknownKeysAreErrorsWithTheLine(t *testing.T) {
 
 func TestAFlagBeatsTheEnvironmentAndTheEnvironmentTheFile(t *testing.T) {
 	t.Parallel()
-	file := writeFile(t, "latchkey.yaml", "issuer: http://file.localhost\nlisten: 127.0.0.1:1\nname: File\ntrusted_proxies: [10.0.0.1]\nmaster_key_file: key\n")
-	env := []string{"LATCHKEY_ISSUER=http://env.localhost", "LATCHKEY_LISTEN=127.0.0.1:2", "LATCHKEY_TRUSTED_PROXIES=10.0.0.2, 10.0.0.3", "LATCHKEY_LIFETIMES_SESSION_IDLE=3h",
-		"LATCHKEY_MASTER_KEY=" + someKey, "LATCHKEY_OUTBOUND_ALLOW_LOOPBACK=true", "PATH=/bin", "LATCHKEY_SERVICE_HOST=10.0.0.9", "LATCHKEY_PORT_8080_TCP_ADDR=10.0.0.9", "LATCHKEY_PORT=tcp://10.0.0.9:8080"}
+	file := writeFile(t, "latchkey.yaml",
+		"issuer: http://file.localhost\nlisten: 127.0.0.1:1\nname: File\ntrusted_proxies: [10.0.0.1]\nmaster_key_file: key\n")
+	env := []string{"LATCHKEY_ISSUER=http://env.localhost", "LATCHKEY_LISTEN=127.0.0.1:2",
+		"LATCHKEY_TRUSTED_PROXIES=10.0.0.2, 10.0.0.3", "LATCHKEY_LIFETIMES_SESSION_IDLE=3h",
+		"LATCHKEY_MASTER_KEY=" + someKey, "LATCHKEY_OUTBOUND_ALLOW_LOOPBACK=true", "PATH=/bin",
+		"LATCHKEY_SERVICE_HOST=10.0.0.9", "LATCHKEY_PORT_8080_TCP_ADDR=10.0.0.9",
+		"LATCHKEY_PORT=tcp://10.0.0.9:8080"}
 	c, err := Load(file, env, map[string]string{"listen": "127.0.0.1:3"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Issuer != "http://env.localhost" || c.Listen != "127.0.0.1:3" || c.Name != "File" || !reflect.DeepEqual(c.TrustedProxies, []string{"10.0.0.2", "10.0.0.3"}) ||
+	if c.Issuer != "http://env.localhost" || c.Listen != "127.0.0.1:3" || c.Name != "File" ||
+		!reflect.DeepEqual(c.TrustedProxies, []string{"10.0.0.2", "10.0.0.3"}) ||
 		c.Lifetimes.SessionIdle != Duration(3*time.Hour) || !c.Outbound.AllowLoopback {
 		t.Errorf("%+v", c)
 	}
@@ -195,7 +211,8 @@ func TestAFlagBeatsTheEnvironmentAndTheEnvironmentTheFile(t *testing.T) {
 		if err := os.Chmod(open, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Load(open, nil, nil); err == nil || !strings.Contains(err.Error(), "chmod 600") || strings.Contains(err.Error(), someKey) {
+		if _, err := Load(open, nil, nil); err == nil || !strings.Contains(err.Error(), "chmod 600") ||
+			strings.Contains(err.Error(), someKey) {
 			t.Error(err)
 		}
 	})
@@ -203,7 +220,8 @@ func TestAFlagBeatsTheEnvironmentAndTheEnvironmentTheFile(t *testing.T) {
 
 func TestDurations(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]time.Duration{"90s": 90 * time.Second, "10m": 10 * time.Minute, "12h": 12 * time.Hour, "30d": 720 * time.Hour, "1h30m": 90 * time.Minute, "0s": 0} {
+	for text, want := range map[string]time.Duration{"90s": 90 * time.Second, "10m": 10 * time.Minute,
+		"12h": 12 * time.Hour, "30d": 720 * time.Hour, "1h30m": 90 * time.Minute, "0s": 0} {
 		var d, again Duration
 		if err := d.UnmarshalText([]byte(text)); err != nil || time.Duration(d) != want {
 			t.Errorf("%s: %v %v", text, time.Duration(d), err)
@@ -266,14 +284,16 @@ func TestTemplatesOfAnOperatorAreCheckedAtTheStart(t *testing.T) {
 		}
 	})
 	for name, bad := range map[string]struct{ file, text, want string }{
-		"a message that no page asks for": {"messages/en.json", `{"messages": {"login.nonsense": "x"}}`, "login.nonsense"},
-		"a file that replaces nothing":    {"lojin.html", "x", "lojin.html"},
-		"a template that does not parse":  {"layout.html", "{{if}}", "layout"},
+		"a message that no page asks for": {"messages/en.json", `{"messages": {"login.nonsense": "x"}}`,
+			"login.nonsense"},
+		"a file that replaces nothing":   {"lojin.html", "x", "lojin.html"},
+		"a template that does not parse": {"layout.html", "{{if}}", "layout"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			put(bad.file, bad.text)
 			defer os.Remove(filepath.Join(own, bad.file))
-			if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "templates: ") || !strings.Contains(err.Error(), bad.want) {
+			if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "templates: ") ||
+				!strings.Contains(err.Error(), bad.want) {
 				t.Error(err)
 			}
 		})
@@ -306,7 +326,8 @@ func TestEverySecretFileIsReadWhenTheConfigurationIsChecked(t *testing.T) {
 		switch {
 		case test.want == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
-		case test.want != "" && (err == nil || !strings.Contains(err.Error(), "mongodb_file: ") || !strings.Contains(err.Error(), test.want)):
+		case test.want != "" && (err == nil || !strings.Contains(err.Error(), "mongodb_file: ") ||
+			!strings.Contains(err.Error(), test.want)):
 			t.Errorf("%s: %v, want %s", name, err, test.want)
 		case err != nil && strings.Contains(err.Error(), "p55word"):
 			t.Errorf("%s: the secret is in %v", name, err)

@@ -145,7 +145,8 @@ func (e *Entries) Each(section string, yield func(Entry) error) error {
 		r := &yamlReader{file: e.Name} // one for all: aliases of aliases are counted together
 		for i := range e.lists[section] {
 			n := &e.lists[section][i]
-			if err := yield(Entry{Path: fmt.Sprintf("%s[%d]", section, i), Line: n.Line, node: n, reader: r}); err != nil {
+			if err := yield(Entry{Path: fmt.Sprintf("%s[%d]", section, i), Line: n.Line, node: n,
+				reader: r}); err != nil {
 				return err
 			}
 		}
@@ -164,7 +165,8 @@ func (e *Entries) Each(section string, yield func(Entry) error) error {
 			return nil
 		}
 		next++
-		return yield(Entry{Path: fmt.Sprintf("%s[%d]", section, next-1), Line: line, text: text, isJSON: e.json, reader: &yamlReader{file: e.Name}})
+		return yield(Entry{Path: fmt.Sprintf("%s[%d]", section, next-1), Line: line, text: text, isJSON: e.json,
+			reader: &yamlReader{file: e.Name}})
 	})
 }
 
@@ -199,7 +201,8 @@ var topKey = regexp.MustCompile(`^["']?([A-Za-z_]+)["']?[ \t]*:[ \t]*(\[[ \t]*\]
 // splitYAML takes a YAML file apart by its indentation, without parsing it. What it yields has to
 // be parsed: an entry that was cut in a wrong place, because its texts go on at the margin, does
 // not.
-func splitYAML(name string, in io.Reader, sections []string, yield func(section string, line int, text []byte) error) error {
+func splitYAML(name string, in io.Reader, sections []string, yield func(section string, line int,
+	text []byte) error) error {
 	var (
 		lines   = bufio.NewReaderSize(in, 64<<10)
 		top     = topLevel{name: name, sections: sections}
@@ -242,7 +245,8 @@ func splitYAML(name string, in io.Reader, sections []string, yield func(section 
 			if len(entry) > 0 {
 				entry = append(entry, line...)
 			}
-		case rest[0] == '#', margin == 0 && (bytes.HasPrefix(text, []byte("---")) && number == 1 || bytes.Equal(text, []byte("..."))):
+		case rest[0] == '#', margin == 0 && (bytes.HasPrefix(text, []byte("---")) && number == 1 ||
+			bytes.Equal(text, []byte("..."))):
 		case isEntry && section != "" && (indent < 0 || margin == indent):
 			if err := finish(); err != nil {
 				return err
@@ -300,7 +304,8 @@ func (w *window) forget(offset int64) int {
 }
 
 // splitJSON takes a JSON file apart.
-func splitJSON(name string, in io.Reader, sections []string, yield func(section string, line int, text []byte) error) error {
+func splitJSON(name string, in io.Reader, sections []string, yield func(section string, line int,
+	text []byte) error) error {
 	w := &window{in: in}
 	d := json.NewDecoder(w)
 	top := topLevel{name: name, sections: sections}
@@ -319,7 +324,8 @@ func splitJSON(name string, in io.Reader, sections []string, yield func(section 
 			return bad(err)
 		}
 		if t != want {
-			return Fault{File: name, Line: line, Text: fmt.Sprintf("has %v where %v is expected: it is an object of lists of objects", t, want)}
+			return Fault{File: name, Line: line,
+				Text: fmt.Sprintf("has %v where %v is expected: it is an object of lists of objects", t, want)}
 		}
 		return nil
 	}

@@ -37,7 +37,8 @@ func apart(t testing.TB, text []byte) *Entries {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &Entries{Name: "f", sections: []string{"a", "b"}, file: f, json: bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{"))}
+	e := &Entries{Name: "f", sections: []string{"a", "b"}, file: f,
+		json: bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{"))}
 	t.Cleanup(func() { _ = e.Close() })
 	return e
 }
@@ -83,10 +84,12 @@ func TestEntriesReadApart(t *testing.T) {
 	e := apart(t, []byte(apartSeeds[0]))
 	a, aLines := collect(t, e, "a")
 	b, bLines := collect(t, e, "b")
-	if !reflect.DeepEqual(a, []testEntry{{"x", []string{"p", "q"}}, {"y", nil}}) || !reflect.DeepEqual(aLines, []int{2, 4}) {
+	if !reflect.DeepEqual(a, []testEntry{{"x", []string{"p", "q"}}, {"y", nil}}) || !reflect.DeepEqual(aLines,
+		[]int{2, 4}) {
 		t.Errorf("%q %v", a, aLines)
 	}
-	if !reflect.DeepEqual(b, []testEntry{{"z", []string{"one", "two\n - three\n"}}, {"w", nil}}) || !reflect.DeepEqual(bLines, []int{6, 14}) {
+	if !reflect.DeepEqual(b, []testEntry{{"z", []string{"one", "two\n - three\n"}}, {"w", nil}}) ||
+		!reflect.DeepEqual(bLines, []int{6, 14}) {
 		t.Errorf("%q %v", b, bLines)
 	}
 	if _, lines := collect(t, apart(t, []byte(apartSeeds[3])), "b"); !reflect.DeepEqual(lines, []int{3, 6}) {

@@ -112,7 +112,8 @@ func (c *Config) MailTransport() (mail.Transport, error) {
 			}
 			return ReadSecretFile("mail.smtp.password_file", c.Mail.SMTP.PasswordFile)
 		}
-		return &mail.SMTP{Host: host, Port: port, Security: mail.Security(c.Mail.SMTP.Security), Username: c.Mail.SMTP.User, Password: password,
+		return &mail.SMTP{Host: host, Port: port, Security: mail.Security(c.Mail.SMTP.Security),
+			Username: c.Mail.SMTP.User, Password: password,
 			From: from, RootCAs: roots}, nil
 	}
 	return nil, nil //nolint:nilnil // none is a way to send no mails

@@ -37,7 +37,8 @@ func (c *Config) Exists() error {
 		return nil
 	}
 	if _, err := os.Stat(c.DatabaseFile()); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no database in %s; name its folder with --data, or begin with: latchkey init", c.Data)
+		return fmt.Errorf("there is no database in %s; name its folder with --data, or begin with: latchkey init",
+			c.Data)
 	}
 	return nil
 }

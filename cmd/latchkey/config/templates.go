@@ -36,8 +36,9 @@ const maxLogoFile = 1 << 20
 
 // look is what the operator makes of the pages. An error is about the file of the logo.
 func (c *Config) look() (templates.Look, error) {
-	l := templates.Look{Accent: c.Look.Accent, AccentDark: c.Look.AccentDark, Background: c.Look.Background, BackgroundDark: c.Look.BackgroundDark,
-		Welcome: c.Look.Welcome, HelpURI: c.Look.HelpURI, PrivacyURI: c.Look.PrivacyURI, ImprintURI: c.Look.ImprintURI}
+	l := templates.Look{Accent: c.Look.Accent, AccentDark: c.Look.AccentDark, Background: c.Look.Background,
+		BackgroundDark: c.Look.BackgroundDark,
+		Welcome:        c.Look.Welcome, HelpURI: c.Look.HelpURI, PrivacyURI: c.Look.PrivacyURI, ImprintURI: c.Look.ImprintURI}
 	if c.Look.LogoFile == "" {
 		return l, nil
 	}

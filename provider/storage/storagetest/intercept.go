@@ -35,14 +35,16 @@ func (r interceptedReader) Get(ctx context.Context, t *storage.Table, id string)
 	return r.reader.Get(ctx, t, id)
 }
 
-func (r interceptedReader) List(ctx context.Context, t *storage.Table, q storage.Query, each func(storage.Row) (bool, error)) error {
+func (r interceptedReader) List(ctx context.Context, t *storage.Table, q storage.Query, each func(storage.Row) (bool,
+	error)) error {
 	if err := r.ask(ctx, Call{"list", t.Name, ""}); err != nil {
 		return err
 	}
 	return r.reader.List(ctx, t, q, each)
 }
 
-func (r interceptedReader) Values(ctx context.Context, t *storage.Table, field string, where ...storage.Match) ([]string, error) {
+func (r interceptedReader) Values(ctx context.Context, t *storage.Table, field string,
+	where ...storage.Match) ([]string, error) {
 	if err := r.ask(ctx, Call{"values", t.Name, ""}); err != nil {
 		return nil, err
 	}
@@ -75,7 +77,8 @@ func (e *intercepted) Remove(ctx context.Context, t *storage.Table, where ...sto
 	return e.engine.Remove(ctx, t, where...)
 }
 
-func (e *intercepted) Sweep(ctx context.Context, t *storage.Table, s storage.Stamp, where ...storage.Match) (int, error) {
+func (e *intercepted) Sweep(ctx context.Context, t *storage.Table, s storage.Stamp, where ...storage.Match) (int,
+	error) {
 	if err := e.ask(ctx, Call{"sweep", t.Name, idOf(where)}); err != nil {
 		return 0, err
 	}
@@ -92,7 +95,8 @@ func idOf(where []storage.Match) string {
 	return ""
 }
 
-func (e *intercepted) Count(ctx context.Context, key string, now time.Time, window time.Duration) (int, time.Time, error) {
+func (e *intercepted) Count(ctx context.Context, key string, now time.Time, window time.Duration) (int, time.Time,
+	error) {
 	if err := e.ask(ctx, Call{"count", "attempts", key}); err != nil {
 		return 0, time.Time{}, err
 	}

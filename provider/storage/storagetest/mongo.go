@@ -48,7 +48,8 @@ var leash io.WriteCloser
 // server is the connection string of the one server of this test process.
 var server = sync.OnceValues(startMongo)
 
-var errNoMongo = errors.New("no MongoDB to test with: set " + Variable + " to the connection string of a replica set, or put mongod, or java and mvn, on the PATH")
+var errNoMongo = errors.New("no MongoDB to test with: set " + Variable +
+	" to the connection string of a replica set, or put mongod, or java and mvn, on the PATH")
 
 // MongoURI returns a connection string with a database of this test's own, which is dropped at its
 // end. Without a server the test is skipped, or fails if CI=true.
@@ -220,7 +221,8 @@ func startJava() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m", "-cp", classpath, "ReplicaSet")
+	cmd := exec.Command("java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m", "-cp", classpath,
+		"ReplicaSet")
 	if leash, err = cmd.StdinPipe(); err != nil {
 		return "", err
 	}
@@ -279,7 +281,8 @@ func javaClasses() (string, error) {
 		}
 	}
 	for _, step := range [][]string{
-		{"mvn", "-q", "-B", "-f", filepath.Join(work, "pom.xml"), "dependency:copy-dependencies", "-DoutputDirectory=" + filepath.Join(work, "lib")},
+		{"mvn", "-q", "-B", "-f", filepath.Join(work, "pom.xml"), "dependency:copy-dependencies", "-DoutputDirectory=" +
+			filepath.Join(work, "lib")},
 		{"javac", "-cp", filepath.Join(work, "lib", "*"), "-d", work, filepath.Join(work, "ReplicaSet.java")},
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)

@@ -87,7 +87,8 @@ func (f Fault) Always() Fault {
 // skipped if its connections are encrypted.
 func NewProxy(t testing.TB, uri string) *Proxy {
 	t.Helper()
-	if strings.HasPrefix(uri, "mongodb+srv:") || strings.Contains(uri, "tls=true") || strings.Contains(uri, "ssl=true") {
+	if strings.HasPrefix(uri, "mongodb+srv:") || strings.Contains(uri, "tls=true") ||
+		strings.Contains(uri, "ssl=true") {
 		t.Skip("a proxy cannot look into encrypted connections")
 	}
 	target, err := mongo.Connect(options.Client().ApplyURI(uri))
@@ -98,7 +99,8 @@ func NewProxy(t testing.TB, uri string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{t: t, uri: uri, target: target, listen: l, next: make(map[string][]Fault), foreign: make(map[string]int), inflight: make(map[net.Conn]bool), withheld: make(chan struct{})}
+	p := &Proxy{t: t, uri: uri, target: target, listen: l, next: make(map[string][]Fault),
+		foreign: make(map[string]int), inflight: make(map[net.Conn]bool), withheld: make(chan struct{})}
 	var done sync.WaitGroup
 	done.Go(func() {
 		for {
@@ -215,7 +217,8 @@ func (p *Proxy) primary() (net.Conn, error) {
 	var hello struct {
 		Primary string `bson:"primary"`
 	}
-	if err := p.target.Database("admin").RunCommand(ctx, bson.D{{Key: "isMaster", Value: 1}}).Decode(&hello); err != nil {
+	if err := p.target.Database("admin").RunCommand(ctx,
+		bson.D{{Key: "isMaster", Value: 1}}).Decode(&hello); err != nil {
 		return nil, err
 	}
 	var d net.Dialer
@@ -300,8 +303,10 @@ func (c *pair) ask(p *Proxy) {
 		case cutBefore:
 			return
 		case refuse:
-			answer := bson.D{{Key: "ok", Value: 0.0}, {Key: "code", Value: f.code}, {Key: "codeName", Value: f.name}, {Key: "errmsg", Value: f.name}}
-			if bytes.Contains(frame, []byte("\x12txnNumber\x00")) { // a server says so of writes that it would recognise
+			answer := bson.D{{Key: "ok", Value: 0.0}, {Key: "code", Value: f.code}, {Key: "codeName", Value: f.name},
+				{Key: "errmsg", Value: f.name}}
+			// a server says so of writes that it would recognise
+			if bytes.Contains(frame, []byte("\x12txnNumber\x00")) {
 				answer = append(answer, bson.E{Key: "errorLabels", Value: bson.A{"RetryableWriteError"}})
 			}
 			doc, err := bson.Marshal(answer)
@@ -346,7 +351,8 @@ func (c *pair) answer(p *Proxy) {
 				return
 			}
 			doc = append(doc, bson.E{Key: "writeConcernError", Value: bson.D{
-				{Key: "code", Value: 64}, {Key: "codeName", Value: "WriteConcernFailed"}, {Key: "errmsg", Value: "waiting for replication timed out"},
+				{Key: "code", Value: 64}, {Key: "codeName", Value: "WriteConcernFailed"},
+				{Key: "errmsg", Value: "waiting for replication timed out"},
 			}})
 			raw, err := bson.Marshal(doc)
 			if err != nil {
