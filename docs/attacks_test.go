@@ -21,7 +21,7 @@ var mustHold = []string{
 }
 
 var (
-	attackCase = regexp.MustCompile(`(?m)^func (Test\w+)\(|^\t+attack\{"([A-Z]{2}-\d+)", "((?:[^"\\]|\\.)*)", `)
+	attackCase = regexp.MustCompile(`(?m)^func (Test\w+)\(|^\t+attack\{"([A-Z]{2}-\d+)", "((?:[^"\\]|\\.)*)",\s`)
 	attackRow  = regexp.MustCompile(`(?m)^\| ([A-Z]{2}-\d+) \| (.*) \| (.*) \|$`)
 )
 
