@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"unicode"
@@ -91,7 +92,7 @@ func usage(format string, args ...any) error { return usageError{fmt.Sprintf(for
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env []string) int {
 	sh := &shell{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
 	root := sh.rootCommand()
-	root.SetArgs(args)
+	root.SetArgs(withNames(root, args))
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -113,6 +114,37 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitUsage
 	}
 	return codeOf(err)
+}
+
+// leastName is the fewest characters of a name that is made at random and may begin with a dash: a
+// kid, or the identifier of a token. No command has flags of one dash and as many letters.
+const leastName = 12
+
+// withNames puts names that begin with a dash where they cannot be taken for flags: at the end,
+// behind two dashes. What follows a flag that takes a value is its value.
+func withNames(root *cobra.Command, args []string) []string {
+	cmd, _, err := root.Find(args)
+	if err != nil || slices.Contains(args, "--") {
+		return args
+	}
+	var rest, names []string
+	for i, arg := range args {
+		value := false
+		if i > 0 {
+			name, long := strings.CutPrefix(args[i-1], "--")
+			f := cmd.Flag(name)
+			value = long && f != nil && f.NoOptDefVal == ""
+		}
+		if !value && len(arg) >= leastName && arg[0] == '-' && arg[1] != '-' && !strings.Contains(arg, "=") {
+			names = append(names, arg)
+		} else {
+			rest = append(rest, arg)
+		}
+	}
+	if names == nil {
+		return args
+	}
+	return append(append(rest, "--"), names...)
 }
 
 // flagFault says what is wrong with a flag, without the words of the function that read it.

@@ -124,3 +124,25 @@ func TestAnUnverifiedAddressIsMentionedWhenAPersonIsMade(t *testing.T) {
 		}
 	}
 }
+
+func TestANameThatBeginsWithADashIsNoFlag(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	succeed(t, "", "init", "--data", data)
+	const kid = "-i8XWAjIVpzAcHf5yTCEkK0dXrKNfa9jMQa_8bQeFWs"
+	for _, args := range [][]string{
+		{"keys", "revoke", kid, "--data", data}, {"keys", "revoke", "--json", kid, "--data", data},
+		{"keys", "revoke", "--data", data, "--", kid}, {"token", "revoke", kid, "--data", data},
+	} {
+		if r := latchkey(t, "", nil, args...); r.code != exitNotFound {
+			t.Errorf("latchkey %s: exit %d, %s", strings.Join(args, " "), r.code, r.stderr)
+		}
+	}
+	if r := latchkey(t, "", nil, "keys", "list", "-x", "--data", data); r.code != exitUsage {
+		t.Errorf("a flag that there is not: exit %d, %s", r.code, r.stderr)
+	}
+	folder := filepath.Join(t.TempDir(), "-folder-with-a-dash")
+	if r := latchkey(t, "", nil, "init", "--data", folder); r.code != exitOK {
+		t.Errorf("the value of a flag: exit %d, %s", r.code, r.stderr)
+	}
+}
