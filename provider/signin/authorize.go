@@ -382,7 +382,11 @@ func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) erro
 	}
 	if !client.UnusedUntil.IsZero() {
 		// Its first use keeps it. One that has just gone is unknown, as it will be from now on.
-		if err := p.Store.UseClient(ctx, client.ID, now); err != nil {
+		err := p.Store.UseClient(ctx, client.ID, now)
+		if errors.Is(err, storage.ErrNotFound) {
+			return web.RefusePage(http.StatusBadRequest, templates.ClientUnknown).Because(err)
+		}
+		if err != nil {
 			return fmt.Errorf("keep client: %w", err)
 		}
 	}
