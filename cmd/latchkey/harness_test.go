@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"html"
 	"io"
 	"net"
@@ -21,7 +22,32 @@ import (
 	"time"
 
 	"latchkey/clients/localhost"
+	"latchkey/cmd/latchkey/config"
 )
+
+// TestMain fails when a test has left a file where commands look for one: the next test would run
+// with its configuration.
+func TestMain(m *testing.M) {
+	left := func() []string {
+		return slices.DeleteFunc([]string{config.DefaultFile, config.Default().Data}, func(name string) bool {
+			_, err := os.Stat(name)
+			return err != nil
+		})
+	}
+	if names := left(); len(names) > 0 {
+		fmt.Fprintf(os.Stderr, "tests need a folder without %q\n", names)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if names := left(); len(names) > 0 {
+		fmt.Fprintf(os.Stderr, "a test left %q here: give it --config and --data\n", names)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// patience is for a command that has to end by itself.
+const patience = 5 * time.Minute
 
 // ran is a command that has ended.
 type ran struct {
@@ -33,7 +59,12 @@ type ran struct {
 func latchkey(t testing.TB, stdin string, env []string, args ...string) ran {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code := Run(t.Context(), args, strings.NewReader(stdin), &out, &errs, env)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	code := Run(ctx, args, strings.NewReader(stdin), &out, &errs, env)
+	if ctx.Err() != nil && t.Context().Err() == nil {
+		t.Fatalf("latchkey %s did not end\n%s", strings.Join(args, " "), &errs)
+	}
 	return ran{code, out.String(), errs.String()}
 }
 

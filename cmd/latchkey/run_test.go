@@ -128,7 +128,7 @@ func TestAnUnverifiedAddressIsMentionedWhenAPersonIsMade(t *testing.T) {
 func TestANameThatBeginsWithADashIsNoFlag(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
-	succeed(t, "", "init", "--data", data)
+	succeed(t, "", "init", "--data", data, "--config", filepath.Join(data, "latchkey.yaml"))
 	const kid = "-i8XWAjIVpzAcHf5yTCEkK0dXrKNfa9jMQa_8bQeFWs"
 	for _, args := range [][]string{
 		{"keys", "revoke", kid, "--data", data}, {"keys", "revoke", "--json", kid, "--data", data},
@@ -142,7 +142,8 @@ func TestANameThatBeginsWithADashIsNoFlag(t *testing.T) {
 		t.Errorf("a flag that there is not: exit %d, %s", r.code, r.stderr)
 	}
 	folder := filepath.Join(t.TempDir(), "-folder-with-a-dash")
-	if r := latchkey(t, "", nil, "init", "--data", folder); r.code != exitOK {
+	if r := latchkey(t, "", nil, "init", "--data", folder, "--config",
+		filepath.Join(data, "other.yaml")); r.code != exitOK {
 		t.Errorf("the value of a flag: exit %d, %s", r.code, r.stderr)
 	}
 }
