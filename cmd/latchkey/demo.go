@@ -267,7 +267,7 @@ func (sh *shell) demo(ctx context.Context, o demoOptions) (err error) {
 	all := newServers(logger, new(atomic.Int64))
 	start := func(offset int, h http.Handler) {
 		for _, l := range listeners[offset] {
-			all.start(l, h)
+			all.start(l, nil, h)
 		}
 		delete(listeners, offset) // the server's to close
 	}

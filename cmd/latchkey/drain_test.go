@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,6 +66,36 @@ func TestAServerThatStopsAnswersEveryConnectionOnceMore(t *testing.T) {
 	}
 	if code := <-done; code != exitOK {
 		t.Errorf("exit %d", code)
+	}
+}
+
+// What waits in the queue of a listener is lost when it closes.
+func TestAConnectionThatBeginsBeforeAListenerClosesIsNotTaken(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems have no filter for it")
+	}
+	l, err := listen(t.Context(), "127.0.0.1:0", "--listen")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dial := func(patience time.Duration) error {
+		c, err := net.DialTimeout("tcp", l.Addr().String(), patience)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err
+	}
+	if err := dial(30 * time.Second); err != nil {
+		t.Fatalf("before: %v", err)
+	}
+	if err := dropNew(l); err != nil {
+		t.Fatal(err)
+	}
+	var late net.Error
+	if err := dial(100 * time.Millisecond); !errors.As(err, &late) || !late.Timeout() {
+		t.Errorf("after: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net"
 	"syscall"
 
@@ -11,14 +12,16 @@ import (
 // can still be taken. When a listener is closed, connections that wait in its queue are reset,
 // whatever was sent on them by then. A client whose first packet was dropped sends it again, and is
 // refused.
-func dropNew(l net.Listener) {
+//
+// It fails for sockets that are no plain TCP sockets.
+func dropNew(l net.Listener) error {
 	socket, ok := l.(syscall.Conn)
 	if !ok {
-		return
+		return errors.ErrUnsupported
 	}
 	raw, err := socket.SyscallConn()
 	if err != nil {
-		return
+		return err
 	}
 	// The filter sees a packet from its TCP header on (RFC 9293 §3.1): SYN is a bit of octet 13.
 	filter := []unix.SockFilter{
@@ -27,9 +30,9 @@ func dropNew(l net.Listener) {
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
 		{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff},
 	}
-	_ = raw.Control(func(fd uintptr) {
-		// Without it, the queue is empty as a rule all the same.
-		_ = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+	failed := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
 			&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
 	})
+	return errors.Join(failed, err)
 }

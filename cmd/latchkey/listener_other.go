@@ -2,6 +2,9 @@
 
 package main
 
-import "net"
+import (
+	"errors"
+	"net"
+)
 
-func dropNew(net.Listener) {}
+func dropNew(net.Listener) error { return errors.ErrUnsupported }

@@ -138,12 +138,13 @@ func serve(ctx context.Context, c config.Config, o serveOptions) error {
 	var stopping atomic.Bool
 	handler := leaving(&stopping, p.Handler())
 	var cert *certificate
+	var secure *tls.Config
 	if c.TLS.CertFile != "" {
 		cert, err = loadCertificate(c.TLS.CertFile, c.TLS.KeyFile, logger)
 		if err != nil {
 			return err
 		}
-		public = tls.NewListener(public, cert.config())
+		secure = cert.config()
 	}
 	s.observe(p, cert, o.lostLines)
 	background, endBackground := context.WithCancel(context.WithoutCancel(ctx))
@@ -151,9 +152,9 @@ func serve(ctx context.Context, c config.Config, o serveOptions) error {
 	work := s.work(background, p)
 
 	outer, side := newServers(logger, s.counts.dropped), newServers(logger, s.counts.dropped)
-	outer.start(public, handler)
+	outer.start(public, secure, handler)
 	if inner != nil {
-		side.start(inner, innerHandler(p, handler))
+		side.start(inner, nil, innerHandler(p, handler))
 	}
 	for _, w := range slices.Concat(c.Warnings(), s.masterKeyWarnings(), config.CertificateWarnings(&c, time.Now())) {
 		logger.Warn(w)
@@ -252,9 +253,13 @@ func newServers(logger *slog.Logger, dropped *atomic.Int64) *servers {
 	return &servers{logger: logger, dropped: dropped, failed: make(chan error, 1)}
 }
 
-func (s *servers) start(l net.Listener, h http.Handler) {
+// start answers at a listener of plain TCP, over TLS where secure is given.
+func (s *servers) start(l net.Listener, secure *tls.Config, h http.Handler) {
 	server := newServer(h, s.logger, s.dropped)
 	s.all, s.listeners = append(s.all, server), append(s.listeners, l)
+	if secure != nil {
+		l = tls.NewListener(l, secure)
+	}
 	go func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			select {
@@ -268,7 +273,9 @@ func (s *servers) start(l net.Listener, h http.Handler) {
 // refuse takes no new connections. Those that are there are answered as before.
 func (s *servers) refuse() {
 	for _, l := range s.listeners {
-		dropNew(l)
+		if err := dropNew(l); err != nil { // the queue is empty as a rule all the same
+			s.logger.Debug("new connections are not dropped before their listener closes", "reason", err.Error())
+		}
 	}
 	time.Sleep(acceptRest)
 	for _, l := range s.listeners {
@@ -294,7 +301,9 @@ func (s *servers) stop() {
 
 // listen opens a port. setting is how to change it.
 func listen(ctx context.Context, addr, setting string) (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	var system net.ListenConfig
+	system.SetMultipathTCP(false) // its sockets take no filter, see dropNew
+	l, err := system.Listen(ctx, "tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		_, port, _ := net.SplitHostPort(addr)
