@@ -431,6 +431,17 @@ func (p *Provider) EndSession(ctx context.Context, s storage.Session) error {
 	return err
 }
 
+// EndEverything signs every user out and revokes every grant, see session.Sessions.EndEverything.
+func (p *Provider) EndEverything(ctx context.Context) (ended, revoked int, err error) {
+	return p.Sessions.EndEverything(ctx)
+}
+
+// TakeOver makes p tell the clients of the sessions that replaced has and p has not, see
+// session.Sessions.TakeOver.
+func (p *Provider) TakeOver(ctx context.Context, replaced *Provider) (sessions int, err error) {
+	return p.Sessions.TakeOver(ctx, replaced.Sessions)
+}
+
 // SendMails sends what is queued until ctx is done. It returns at once where there is no mail.
 func (p *Provider) SendMails(ctx context.Context) {
 	if p.Recovery != nil {

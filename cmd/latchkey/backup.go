@@ -8,11 +8,13 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"latchkey/cmd/latchkey/config"
+	"latchkey/provider"
 	"latchkey/provider/console"
 	"latchkey/provider/storage"
 )
@@ -183,10 +185,12 @@ func (sh *shell) restoreCommand() *cobra.Command {
 		Use:   "restore FILE",
 		Short: "Put a backup in the place of the embedded database, while no server runs",
 		Long: `Put a backup in the place of the embedded database, while no server runs on it. The backup is verified before, as backup verify does.
-The database that was there stays beside it under another name.
+The database that was there stays beside it under another name. If it can be read, applications are told of the
+sessions that only it has, because these are over.
 
-Sessions and what was granted are then as they were at the time of the backup: what was revoked since is good again. With
---end-everything every session is ended and everything that was granted is revoked; people sign in again.`,
+The other sessions and what was granted are then as they were at the time of the backup: what was revoked since is
+good again. With --end-everything every session is ended, applications are told, and everything that was granted is
+revoked; people sign in again.`,
 		Example: "  latchkey restore /var/backups/latchkey-monday.db --end-everything",
 		Args:    exactArgs(1, "the backup to restore"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -235,46 +239,105 @@ func (sh *shell) restore(ctx context.Context, c config.Config, file, folder stri
 		return "", err
 	}
 	s.actor = sh.actor()
-	err = s.noted(ctx, verbRestore, func() error {
-		if !end {
-			return nil
-		}
-		sessions, grants, err := s.store.EndEverything(ctx, s.now())
-		if err == nil {
-			sh.printf("Ended %d sessions, revoked %d grants.\n", sessions, grants)
-		}
-		return err
-	})
+	err = s.noted(ctx, verbRestore, func() error { return sh.settle(ctx, s, c, end) })
 	ready := s.DatabaseFile()
 	if err := errors.Join(err, s.Close()); err != nil {
 		return "", err
 	}
 	sh.printf("The backup has %d people and %d applications.\n", counts["users"], counts["clients"])
-	// 2. The old database gets another name, with what SQLite has put beside it, the new one its place.
+	// 2. The old database gets another name, the new one its place.
 	place := c.DatabaseFile()
 	if _, err := os.Lstat(place); err == nil {
-		kept = place + ".before-" + s.now().UTC().Format("20060102T150405Z")
+		kept = freeName(place + ".before-" + s.now().UTC().Format("20060102T150405Z"))
 	}
-	before, moved := kept, []string{} // and back again if it comes to nothing
+	return kept, exchange(ready, place, kept)
+}
+
+// settle prepares a backup that is open for the place of the database of c: applications will be
+// told of every sign-in that is over by it. With end none is left.
+func (sh *shell) settle(ctx context.Context, s *site, c config.Config, end bool) error {
+	p, err := s.provider()
+	if err != nil {
+		return err
+	}
+	over, err := sh.takeOver(ctx, p, c)
+	if err != nil {
+		return err
+	}
+	if over > 0 {
+		sh.printf("Sessions that began after the backup and are over: %d.\n", over)
+	}
+	if end {
+		sessions, grants, err := p.EndEverything(ctx)
+		if err != nil {
+			return err
+		}
+		sh.printf("Ended %d sessions, revoked %d grants.\n", sessions, grants)
+	}
+	if over > 0 || end {
+		sh.printf("Applications are told when a server runs.\n")
+	}
+	return nil
+}
+
+// takeOver makes p tell applications of the sessions that only the database in place has. One that
+// cannot be read is no reason not to restore: it is why.
+func (sh *shell) takeOver(ctx context.Context, p *provider.Provider, c config.Config) (over int, err error) {
+	if there := c.Exists() == nil; !there {
+		return 0, nil
+	}
+	present, err := open(ctx, c, slog.New(slog.DiscardHandler), false)
+	if err == nil {
+		var replaced *provider.Provider
+		if replaced, err = present.provider(); err == nil {
+			over, err = p.TakeOver(ctx, replaced)
+		}
+		err = errors.Join(err, present.Close())
+	}
+	if err != nil && ctx.Err() == nil {
+		sh.printf("The database in place cannot be read, so applications are not told of sessions that began "+
+			"after the backup: %v\n", err)
+		err = nil
+	}
+	return over, err
+}
+
+// endings are those of the files of a database that SQLite has made, the database itself last.
+var endings = []string{"-shm", "-wal", ""}
+
+// freeName is name, with a number behind it if there is something of that name.
+func freeName(name string) string {
+	for n, try := 2, name; ; n++ {
+		if !slices.ContainsFunc(endings, func(end string) bool { _, err := os.Lstat(try + end); return err == nil }) {
+			return try
+		}
+		try = name + "-" + strconv.Itoa(n)
+	}
+}
+
+// exchange puts the database ready in place. The one that was there becomes kept; "" if there was
+// none. After an error everything is where it was.
+func exchange(ready, place, kept string) (err error) {
+	moved := []string{}
 	defer func() {
 		if err == nil {
 			return
 		}
 		for _, ending := range moved {
-			err = errors.Join(err, os.Rename(before+ending, place+ending))
+			err = errors.Join(err, os.Rename(kept+ending, place+ending))
 		}
 	}()
-	for _, ending := range []string{"-shm", "-wal", ""} {
+	for _, ending := range endings {
 		if kept == "" { // what is left of a database that is gone belongs to nothing
 			err = os.Remove(place + ending)
 		} else if err = os.Rename(place+ending, kept+ending); err == nil {
 			moved = append(moved, ending)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", err
+			return err
 		}
 	}
-	return kept, storage.Place(ready, place)
+	return storage.Place(ready, place)
 }
 
 func (sh *shell) checkCommand() *cobra.Command {

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"encoding/base64"
 	"errors"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -132,33 +135,146 @@ func TestARestoreKeepsWhatWasThereAndCanEndEverything(t *testing.T) {
 	}
 }
 
+func TestARestoreTellsApplicationsOfTheSessionsThatAreOverByIt(t *testing.T) {
+	t.Parallel()
+	data, port := t.TempDir(), freePorts(t, 1)
+	issuer := "http://localhost:" + strconv.Itoa(port)
+	succeed(t, testPassword, "user", "create", "ada", "--email", "a@example.com", "--password-stdin", "--data", data)
+	apps, ids := map[string]*application{}, map[string]string{}
+	for _, name := range []string{"notes", "files"} {
+		apps[name] = newApplication(t)
+		ids[name] = into[newClient](t, succeed(t, "", "client", "create", "--name", name, "--type", "web",
+			"--redirect-uri", apps[name].URL+"/callback", "--backchannel-logout-uri", apps[name].URL+"/backchannel",
+			"--skip-consent", "--without-pkce", "--data", data, "--json")).ID
+	}
+	signIn := func(p *person, name string) *person {
+		p.open(issuer + "/authorize?" + url.Values{"client_id": {ids[name]}, "response_type": {"code"},
+			"redirect_uri": {apps[name].URL + "/callback"}, "scope": {"openid"}}.Encode())
+		if p.sees("login-page") {
+			p.press("login-submit", "username", "ada", "password", testPassword)
+		}
+		return p.must("back")
+	}
+	sessions := func() (sids []string) {
+		for _, s := range into[[]shownSession](t, succeed(t, "", "session", "list", "ada", "--data", data, "--json")) {
+			sids = append(sids, s.ID)
+		}
+		return sids
+	}
+	toldOf := func(name string) (sid string) {
+		t.Helper()
+		select {
+		case <-apps[name].told:
+		case <-time.After(time.Minute):
+			t.Fatalf("%s was not told", name)
+		}
+		apps[name].mu.Lock()
+		defer apps[name].mu.Unlock()
+		last := apps[name].logout[len(apps[name].logout)-1]
+		claims, err := base64.RawURLEncoding.DecodeString(strings.Split(last, ".")[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return into[struct{ Sid string }](t, string(claims)).Sid
+	}
+
+	server := serveAt(t, port, data)
+	before, after := newPerson(t), newPerson(t)
+	signIn(before, "notes")
+	old := sessions()
+	file := filepath.Join(t.TempDir(), "monday.db")
+	succeed(t, "", "backup", file, "--data", data)
+	signIn(before, "files")
+	signIn(after, "notes")
+	fresh := slices.DeleteFunc(sessions(), func(sid string) bool { return slices.Contains(old, sid) })
+	if len(old) != 1 || len(fresh) != 1 {
+		t.Fatalf("%v %v", old, fresh)
+	}
+	server.stop()
+
+	if out := succeed(t, "", "restore", file, "--data", data); !strings.Contains(out,
+		"after the backup and are over: 1.") {
+		t.Errorf("%s", out)
+	}
+	server = serveAt(t, port, data)
+	if sid := toldOf("notes"); sid != fresh[0] {
+		t.Errorf("notes was told of %s, not of %s, which began after the backup", sid, fresh[0])
+	}
+	signIn(before, "notes") // goes on
+	server.stop()
+
+	// The copy does not know that files was reached, the database in place does: it took it over.
+	succeed(t, "", "restore", file, "--end-everything", "--data", data)
+	serveAt(t, port, data)
+	for _, name := range []string{"notes", "files"} {
+		if sid := toldOf(name); sid != old[0] {
+			t.Errorf("%s was told of %s, not of %s", name, sid, old[0])
+		}
+	}
+	before.open(issuer + "/account").must("login-page")
+}
+
+func TestARestoreDoesNotNeedTheDatabaseInPlace(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	succeed(t, testPassword, "user", "create", "ada", "--email", "a@example.com", "--password-stdin", "--data", data)
+	file := filepath.Join(t.TempDir(), "monday.db")
+	succeed(t, "", "backup", file, "--data", data)
+	rewrite(t, filepath.Join(data, "latchkey.db"), strings.Repeat("damage ", 1000), 0o600)
+	if out := succeed(t, "", "restore", file, "--data", data); !strings.Contains(out, "cannot be read") ||
+		!strings.Contains(out, ".before-") {
+		t.Errorf("%s", out)
+	}
+	if list := succeed(t, "", "user", "list", "--data", data); !strings.Contains(list, "ada") {
+		t.Errorf("%s", list)
+	}
+}
+
 func TestARestoreThatFailsHalfWayChangesNothing(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	place, kept := filepath.Join(folder, "latchkey.db"), filepath.Join(folder, "before")
+	rewrite(t, place, "database", 0o600)
+	rewrite(t, place+"-wal", "log", 0o600)
+	// The database cannot get its other name; what lies beside it can.
+	if err := os.MkdirAll(filepath.Join(kept, "taken"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := exchange(filepath.Join(folder, "ready"), place, kept); err == nil {
+		t.Fatal("it took the place of a folder that is in use")
+	}
+	for ending, want := range map[string]string{"": "database", "-wal": "log"} {
+		if text, err := os.ReadFile(place + ending); err != nil || string(text) != want {
+			t.Errorf("%s: %s %v", place+ending, text, err)
+		}
+	}
+}
+
+func TestTwoRestoresInOneSecondKeepBothDatabasesOfBefore(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
 	succeed(t, testPassword, "user", "create", "ada", "--email", "a@example.com", "--password-stdin", "--data", data)
 	file := filepath.Join(t.TempDir(), "monday.db")
 	succeed(t, "", "backup", file, "--data", data)
 	place := filepath.Join(data, "latchkey.db")
-	if err := os.WriteFile(place+"-wal", nil, 0o600); err != nil {
-		t.Fatal(err)
+	for i := range 120 { // whichever second it will be
+		rewrite(t, place+".before-"+time.Now().Add(time.Duration(i)*time.Second).UTC().Format("20060102T150405Z"),
+			"of another restore", 0o600)
 	}
-	for i := range 120 { // the database cannot get its other name; what lies beside it can
-		name := place + ".before-" + time.Now().Add(time.Duration(i)*time.Second).UTC().Format("20060102T150405Z")
-		if err := os.MkdirAll(filepath.Join(name, "taken"), 0o700); err != nil {
-			t.Fatal(err)
+	for range 2 {
+		if out := succeed(t, "", "restore", file, "--data", data); !strings.Contains(out, "Z-") {
+			t.Errorf("%s", out)
 		}
 	}
-	if r := latchkey(t, "", nil, "restore", file, "--data", data); r.code != exitFailed || !strings.Contains(r.stderr,
-		"nothing was changed") {
-		t.Fatalf("exit %d %s%s", r.code, r.stdout, r.stderr)
+	kept, err := filepath.Glob(place + ".before-*")
+	if err != nil || len(kept) != 122 {
+		t.Errorf("%d databases of before, %v", len(kept), err)
 	}
-	for _, ending := range []string{"", "-wal"} {
-		if _, err := os.Stat(place + ending); err != nil {
-			t.Error(err)
+	for _, name := range kept {
+		if text, err := os.ReadFile(name); err != nil ||
+			!strings.Contains(name, "Z-") && string(text) != "of another restore" {
+			t.Errorf("%s was overwritten: %v", name, err)
 		}
-	}
-	if list := succeed(t, "", "user", "list", "--data", data); !strings.Contains(list, "ada") {
-		t.Errorf("afterwards: %s", list)
 	}
 }
 

@@ -54,7 +54,8 @@ func parseURI(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// isScheme reports whether s is a scheme in the spelling that browsers and devices use (RFC 3986 §3.1), which is lower case.
+// isScheme reports whether s is a scheme in the spelling that browsers and devices use (RFC 3986
+// §3.1), which is lower case.
 func isScheme(s string) bool {
 	return s != "" && s[0] >= 'a' && s[0] <= 'z' && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789+-.") == ""
 }
@@ -71,8 +72,9 @@ func authority(uri string) string {
 	return rest
 }
 
-// checkHost insists on a host that only one reading is possible of: a name in ASCII letters, digits, hyphens and underscores, or an IP
-// address in its usual notation, and a port from 1 to 65535 if there is one.
+// checkHost insists on a host that only one reading is possible of: a name in ASCII letters,
+// digits, hyphens and underscores, or an IP address in its usual notation, and a port from 1 to
+// 65535 if there is one.
 func checkHost(uri string, u *url.URL) error {
 	host, a := u.Hostname(), authority(uri)
 	switch {
@@ -121,9 +123,10 @@ func checkPath(u *url.URL) error {
 	return nil
 }
 
-// checkRedirectURI says what is wrong with a URI that people are sent to with an answer: redirect_uris and post_logout_redirect_uris. An
-// application of type web may have https, and http on loopback for development; a native one also private-use schemes (RFC 8252 §7.1)
-// and http on loopback (RFC 8252 §7.3).
+// checkRedirectURI says what is wrong with a URI that people are sent to with an answer:
+// redirect_uris and post_logout_redirect_uris. An application of type web may have https, and http
+// on loopback for development; a native one also private-use schemes (RFC 8252 §7.1) and http on
+// loopback (RFC 8252 §7.3).
 func checkRedirectURI(uri, applicationType string, pol Policy, reserved []string) error {
 	u, err := parseURI(uri)
 	if err != nil {
@@ -176,7 +179,8 @@ func nativeLoopback(host string) bool {
 	return host == "127.0.0.1" || host == "::1" || host == "localhost"
 }
 
-// OnDevice reports whether the redirect URIs, of which there is at least one, are all on a device: http on loopback, or private-use schemes.
+// OnDevice reports whether the redirect URIs, of which there is at least one, are all on a device:
+// http on loopback, or private-use schemes.
 func OnDevice(uris []string) bool {
 	return len(uris) > 0 && !slices.ContainsFunc(uris, func(uri string) bool {
 		u, err := url.Parse(uri)
@@ -184,8 +188,9 @@ func OnDevice(uris []string) bool {
 	})
 }
 
-// checkPrivateUse judges a private-use scheme. The form that belongs to somebody, a domain name in reverse order, may be registered by
-// anybody (RFC 8252 §7.1); a single word only by an administrator, and never one that is known to mean something to a browser or a device.
+// checkPrivateUse judges a private-use scheme. The form that belongs to somebody, a domain name in
+// reverse order, may be registered by anybody (RFC 8252 §7.1); a single word only by an
+// administrator, and never one that is known to mean something to a browser or a device.
 func checkPrivateUse(u *url.URL, pol Policy) error {
 	if strings.Contains(u.Scheme, ".") {
 		for _, label := range strings.Split(u.Scheme, ".") {
@@ -204,8 +209,9 @@ func checkPrivateUse(u *url.URL, pol Policy) error {
 	return nil
 }
 
-// takenSchemes are single words that do something in a browser or on a device other than opening the application that registered them. It is
-// there for administrators' mistakes: applications that register themselves may have no single word at all.
+// takenSchemes are single words that do something in a browser or on a device other than opening
+// the application that registered them. It is there for administrators' mistakes: applications that
+// register themselves may have no single word at all.
 var takenSchemes = strings.Fields(`
 	javascript livescript mocha jscript vbscript vbs data blob file filesystem about view-source jar resource res mhtml mk chrome edge
 	opera brave vivaldi moz-extension chrome-extension safari-extension extension wyciwyg cid mid content intent android-app market app
@@ -219,7 +225,8 @@ func taken(scheme string) bool {
 		len(scheme) < 2 || slices.Contains(takenSchemes, scheme)
 }
 
-// checkLink says what is wrong with an address that is shown to people as a link or fetched as a picture: http and https only, any host.
+// checkLink says what is wrong with an address that is shown to people as a link or fetched as a
+// picture: http and https only, any host.
 func checkLink(uri string) error {
 	u, err := parseURI(uri)
 	if err != nil {
@@ -231,7 +238,8 @@ func checkLink(uri string) error {
 	return checkHost(uri, u)
 }
 
-// checkEndpoint says what is wrong with an address that we, or a browser that we send, call on the application's behalf.
+// checkEndpoint says what is wrong with an address that we, or a browser that we send, call on the
+// application's behalf.
 func checkEndpoint(uri string, pol Policy) error {
 	u, err := parseURI(uri)
 	if err != nil {

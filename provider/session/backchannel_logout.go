@@ -81,7 +81,12 @@ func (s *logoutSignals) next() <-chan struct{} {
 // follows from session and client, so that a session that is ended twice at once is announced once.
 func (ss *Sessions) scheduleLogout(ctx context.Context, session storage.Session, reached []clients.Client,
 	now time.Time) (had bool, err error) {
-	var due []storage.LogoutDelivery
+	return ss.storeDeliveries(ctx, ss.deliveriesOf(session, reached, now))
+}
+
+// deliveriesOf makes what scheduleLogout stores.
+func (ss *Sessions) deliveriesOf(session storage.Session, reached []clients.Client,
+	now time.Time) (due []storage.LogoutDelivery) {
 	for _, c := range reached {
 		if c.BackchannelLogoutURI == "" {
 			continue
@@ -92,6 +97,10 @@ func (ss *Sessions) scheduleLogout(ctx context.Context, session storage.Session,
 			CreatedAt: now,
 		})
 	}
+	return due
+}
+
+func (ss *Sessions) storeDeliveries(ctx context.Context, due []storage.LogoutDelivery) (had bool, err error) {
 	// All at once, so that the store can write them together.
 	var group errgroup.Group
 	group.SetLimit(2 * logoutParallel)

@@ -193,6 +193,13 @@ func (s *Store) RevokeGrants(ctx context.Context, f GrantFilter, now time.Time) 
 	return n, wrap("revoke grants", err)
 }
 
+// RevokeAllGrants revokes every grant there is, with their codes and tokens, and returns how many
+// it changed.
+func (s *Store) RevokeAllGrants(ctx context.Context, now time.Time) (int, error) {
+	n, err := s.engine.Sweep(ctx, &grants.Table, revocation(now))
+	return n, wrap("revoke all grants", err)
+}
+
 // maxGrants bounds GrantsOfUser.
 const maxGrants = 500
 
@@ -205,8 +212,8 @@ func (r Records) GrantsOfUser(ctx context.Context, userID string, now time.Time)
 }
 
 // GrantsOfClient lists the grants of a client that stand at now and whose code was used (or that
-// never had one), the newest first, at most limit: those with an ID below before, or from the newest
-// if that is empty.
+// never had one), the newest first, at most limit: those with an ID below before, or from the
+// newest if that is empty.
 func (r Records) GrantsOfClient(ctx context.Context, clientID, before string, now time.Time, limit int) ([]Grant,
 	error) {
 	if limit < 1 {

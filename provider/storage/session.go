@@ -182,6 +182,20 @@ func (r Records) OpenSessionsOfUser(ctx context.Context, userID string) ([]Sessi
 		func(s *Session) bool { return s.EndedAt.IsZero() })
 }
 
+// OpenSessions lists the sessions that nobody has ended, those that ran out too, by ID: those with
+// an ID above after, or from the first if that is empty; at most limit.
+func (r Records) OpenSessions(ctx context.Context, after string, limit int) ([]Session, error) {
+	if limit < 1 {
+		return nil, nil
+	}
+	q := Query{Order: []string{FieldID}}
+	if after != "" {
+		q.After = after
+	}
+	return listIf(ctx, r, "list open sessions", sessions, q, limit,
+		func(s *Session) bool { return s.EndedAt.IsZero() })
+}
+
 // Sessions lists the sessions that are valid at now, the newest first, at most limit: those with an
 // ID below before, or from the newest if that is empty.
 func (r Records) Sessions(ctx context.Context, before string, now time.Time, limit int) ([]Session, error) {

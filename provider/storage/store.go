@@ -89,16 +89,6 @@ func (s *Store) Check(ctx context.Context) (counts map[string]int, err error) {
 	return counts, wrap("check", err)
 }
 
-// EndEverything ends every session and revokes every grant, with their codes and tokens. It tells
-// no application.
-func (s *Store) EndEverything(ctx context.Context, now time.Time) (endedSessions, revoked int, err error) {
-	end := Stamp{Field: "ended_at", At: millisecond(now), PurgeAt: now.Add(keepUsed)}
-	if endedSessions, err = s.engine.Sweep(ctx, &sessions.Table, end); err == nil {
-		revoked, err = s.engine.Sweep(ctx, &grants.Table, revocation(now))
-	}
-	return endedSessions, revoked, wrap("end everything", err)
-}
-
 // Close ends the store; what was acknowledged is on disk.
 func (s *Store) Close() error { return s.engine.Close() }
 
