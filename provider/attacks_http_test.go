@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -92,9 +93,32 @@ func addresses(w *providertest.World) []string {
 	return out
 }
 
+// pathInSource is the path of a row where the table of endpoints is written.
+var pathInSource = regexp.MustCompile(`\bPath: "([^"]+)"`)
+
+// The tests of this file, and the fuzzer, range over the table of one provider. A row that is only
+// there with some feature is in it, because every feature is switched on.
+func TestEveryRowOfTheTableIsAttacked(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("routes.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := pathInSource.FindAllStringSubmatch(string(source), -1)
+	if len(rows) < 70 {
+		t.Fatalf("only %d rows were found", len(rows))
+	}
+	table := providertest.New(t, providertest.Everything).Endpoints()
+	for _, row := range rows {
+		if !slices.ContainsFunc(table, func(e web.Endpoint) bool { return e.Path == row[1] }) {
+			t.Errorf("%s: providertest.Everything does not switch it on", row[1])
+		}
+	}
+}
+
 func TestMethodsThatMeanNothingHere(t *testing.T) {
 	t.Parallel()
-	w := providertest.New(t, func(c *provider.Config) { c.Registration = registration.Open })
+	w := providertest.New(t, providertest.Everything)
 	for _, path := range addresses(w) {
 		for _, method := range []string{"TRACE", "DELETE", "PATCH", "PUT", "PROPFIND", "get", "X"} {
 			if slices.ContainsFunc(w.Endpoints(), func(e web.Endpoint) bool {
@@ -132,7 +156,7 @@ func TestMethodsThatMeanNothingHere(t *testing.T) {
 func TestTableOfEndpointsHoldsForEveryAudience(t *testing.T) {
 	t.Parallel()
 	for _, below := range []string{"", "/id"} {
-		w := providertest.New(t, func(c *provider.Config) { c.Registration, c.Issuer = registration.Open, c.Issuer+below })
+		w := providertest.New(t, providertest.Everything, func(c *provider.Config) { c.Issuer += below })
 		for _, e := range w.Endpoints() {
 			path := pathVariable.ReplaceAllString(e.Path, "nobody")
 			if !e.AtRoot {

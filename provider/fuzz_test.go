@@ -8,16 +8,15 @@ import (
 	"strings"
 	"testing"
 
-	"latchkey/provider"
 	"latchkey/provider/providertest"
-	"latchkey/provider/registration"
 	"latchkey/provider/session"
+	"latchkey/provider/token"
 )
 
 // fuzzParts are what FuzzServer builds requests of: the words of the protocol, values that are
 // right in this world, and values that are nowhere.
 var fuzzParts = struct{ methods, names, types []string }{
-	methods: []string{"GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE", "X"},
+	methods: []string{"GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE", "X", "PATCH"},
 	names: []string{"client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt",
 		"max_age", "claims", "request", "request_uri", "id_token_hint", "login_hint", "ui_locales",
 		"acr_values", "resource", "code_challenge", "code_challenge_method", "display", "grant_type", "code",
@@ -32,7 +31,7 @@ var fuzzParts = struct{ methods, names, types []string }{
 // panic, no fault of ours, and no answer without its headers; and nobody who sends no password gets
 // a code.
 func FuzzServer(f *testing.F) {
-	w := providertest.New(f, func(c *provider.Config) { c.Registration = registration.Open })
+	w := providertest.New(f, providertest.Everything)
 	alice := w.AddUser("alice")
 	web := w.AddClient("web", providertest.AsksConsent)
 	spa := w.AddClient("spa", providertest.Public)
@@ -47,7 +46,7 @@ func FuzzServer(f *testing.F) {
 	values := []string{"", "web", "spa", web.RedirectURIs[0], spa.RedirectURIs[0], "code", "code id_token token",
 		"none", "openid offline_access", "form_post", "login", "consent", "select_account", "S256",
 		providertest.TestChallenge, providertest.TestVerifier,
-		"authorization_code", "refresh_token", "client_credentials", code, tokens.Str("access_token"),
+		code, tokens.Str("access_token"),
 		tokens.Str("refresh_token"), tokens.Str("id_token"), providertest.TestSecret,
 		consent.Request.URL.Query().Get("i"),
 		"allow", "deny", "current", "other", "cancel", "end-session", "disconnect", "0", "-1", "99999999999999999999",
@@ -55,10 +54,16 @@ func FuzzServer(f *testing.F) {
 		"a.b.c",
 		`{"redirect_uris":["https://a.example/cb"]}`, strings.Repeat("x", 5000), "acct:a@127.0.0.1",
 		"urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "alice", "' OR 1=1 --", "<script>", "{{.}}", "de"}
+	for _, grant := range token.GrantTypes() {
+		values = append(values, grant.Name)
+	}
 	at := func(list []string, n byte) string { return list[int(n)%len(list)] }
 	name := func(s string) byte { return byte(index(fuzzParts.names, s)) }
 	value := func(s string) byte { return byte(index(values, s)) }
 	paths := append(addresses(w), "//", "/%2e%2e", "/nowhere")
+	if len(paths) > 256 || len(values) > 256 {
+		f.Fatalf("%d paths, %d values: a byte no longer chooses among them", len(paths), len(values))
+	}
 	path := func(s string) byte { return byte(index(paths, s)) }
 
 	// An authorization request, a code, a refresh token, userinfo, introspection, a consent, a

@@ -9,45 +9,51 @@ type Page interface {
 	file() string // its template in html/, without the extension
 }
 
-// pages is the table of every page: the samples of each, of which the first shows the page as it is
-// met most often.
-var pages = []struct {
+// pageRow is one row of the table of pages.
+type pageRow struct {
 	file    string
-	samples func() []sample
-}{
-	{Login{}.file(), loginSamples},
-	{Factor{}.file(), factorSamples},
-	{NewPasskey{}.file(), newPasskeySamples},
-	{Accounts{}.file(), accountsSamples},
-	{Consent{}.file(), consentSamples},
-	{Refused{}.file(), refusedSamples},
-	{FormPost{}.file(), formPostSamples},
-	{CheckSession{}.file(), checkSessionSamples},
-	{Forgot{}.file(), forgotSamples},
-	{ForgotSent{}.file(), forgotSentSamples},
-	{Reset{}.file(), resetSamples},
-	{ResetDone{}.file(), resetDoneSamples},
-	{Step{}.file(), stepSamples},
-	{SignUp{}.file(), signUpSamples},
-	{FinishSignUp{}.file(), finishSignUpSamples},
-	{SignedUp{}.file(), signedUpSamples},
-	{Account{}.file(), accountSamples},
-	{Profile{}.file(), profileSamples},
-	{Address{}.file(), addressSamples},
-	{Password{}.file(), passwordSamples},
-	{Sessions{}.file(), sessionsSamples},
-	{Connections{}.file(), connectionsSamples},
-	{Activity{}.file(), activitySamples},
-	{Preferences{}.file(), preferencesSamples},
-	{Data{}.file(), dataSamples},
-	{Deleted{}.file(), deletedSamples},
-	{Methods{}.file(), methodsSamples},
-	{EnrolTOTP{}.file(), enrolTOTPSamples},
-	{RecoveryCodes{}.file(), recoveryCodesSamples},
-	{LogoutConfirm{}.file(), logoutConfirmSamples},
-	{LoggedOut{}.file(), loggedOutSamples},
-	{Console{}.file(), consoleSamples},
-	{Error{}.file(), errorSamples},
+	samples func() []sample // the first shows the page as it is met most often
+	ids     []string        // of elements that automation looks for: every sample has them, for good
+}
+
+// pages is the table of every page.
+var pages = []pageRow{
+	{Login{}.file(), loginSamples, []string{"login-page", "password", "login-submit"}},
+	{Factor{}.file(), factorSamples, []string{"mfa-page"}},
+	{NewPasskey{}.file(), newPasskeySamples,
+		[]string{"passkey-page", "passkey", "passkey-form", "passkey-use"}},
+	{Accounts{}.file(), accountsSamples, []string{"accounts-page", "account-current", "account-other"}},
+	{Consent{}.file(), consentSamples, []string{"consent-page", "consent-allow", "consent-deny"}},
+	{Refused{}.file(), refusedSamples, []string{"refused"}},
+	{FormPost{}.file(), formPostSamples, []string{"form-post"}},
+	{CheckSession{}.file(), checkSessionSamples, nil},
+	{Forgot{}.file(), forgotSamples, []string{"forgot-page", "username", "forgot-submit"}},
+	{ForgotSent{}.file(), forgotSentSamples, []string{"forgot-sent"}},
+	{Reset{}.file(), resetSamples, []string{"reset-page", "new-password", "repeat-password", "reset-submit"}},
+	{ResetDone{}.file(), resetDoneSamples, []string{"reset-done", "reset-sign-in"}},
+	{Step{}.file(), stepSamples, []string{"step-page"}},
+	{SignUp{}.file(), signUpSamples, []string{"sign-up-page", "sign-up-submit"}},
+	{FinishSignUp{}.file(), finishSignUpSamples, []string{"finish-page", "finish-submit"}},
+	{SignedUp{}.file(), signedUpSamples, []string{"signed-up"}},
+	{Account{}.file(), accountSamples, []string{"account-page"}},
+	{Profile{}.file(), profileSamples, []string{"profile-page"}},
+	{Address{}.file(), addressSamples, []string{"address-page"}},
+	{Password{}.file(), passwordSamples,
+		[]string{"password-page", "new-password", "repeat-password", "others", "password-submit"}},
+	{Sessions{}.file(), sessionsSamples, []string{"sessions-page"}},
+	{Connections{}.file(), connectionsSamples, []string{"connections-page"}},
+	{Activity{}.file(), activitySamples, []string{"activity-page"}},
+	{Preferences{}.file(), preferencesSamples,
+		[]string{"language-page", "locale", "zoneinfo", "language-save"}},
+	{Data{}.file(), dataSamples, []string{"data-page", "data-export"}},
+	{Deleted{}.file(), deletedSamples, []string{"deleted", "deleted-sign-in"}},
+	{Methods{}.file(), methodsSamples, []string{"methods-page"}},
+	{EnrolTOTP{}.file(), enrolTOTPSamples, []string{"totp-page", "code", "totp-submit"}},
+	{RecoveryCodes{}.file(), recoveryCodesSamples, []string{"recovery-page"}},
+	{LogoutConfirm{}.file(), logoutConfirmSamples, []string{"logout-page", "logout-confirm"}},
+	{LoggedOut{}.file(), loggedOutSamples, []string{"logged-out"}},
+	{Console{}.file(), consoleSamples, []string{"content"}},
+	{Error{}.file(), errorSamples, []string{"op-error"}},
 }
 
 // sample is a page as it may be asked for: with everything on it, with nothing, or in a case of its

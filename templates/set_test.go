@@ -213,37 +213,10 @@ func TestThePagesAreATableWithoutGaps(t *testing.T) {
 
 func TestEveryPageHasTheIdsThatAutomationKnows(t *testing.T) {
 	t.Parallel()
-	contract := map[string][]string{
-		"signin/login": {"login-page", "password", "login-submit"}, "signin/consent": {"consent-page", "consent-allow",
-			"consent-deny"},
-		"signin/accounts": {"accounts-page", "account-current", "account-other"}, "error": {"op-error"},
-		"signin/refused":         {"refused"},
-		"account/logout_confirm": {"logout-page", "logout-confirm"}, "account/logged_out": {"logged-out"},
-		"account/account": {"account-page"},
-		"account/address": {"address-page"}, "signup/ask": {"sign-up-page", "sign-up-submit"},
-		"signup/finish": {"finish-page", "finish-submit"}, "signup/done": {"signed-up"},
-		"recovery/step": {"step-page"}, "account/profile": {"profile-page"}, "account/password": {"password-page",
-			"new-password", "repeat-password", "others", "password-submit"},
-		"account/sessions": {"sessions-page"}, "account/connections": {"connections-page"},
-		"account/activity": {"activity-page"},
-		"account/language": {"language-page", "locale", "zoneinfo", "language-save"}, "account/data": {"data-page",
-			"data-export"}, "account/deleted": {"deleted", "deleted-sign-in"},
-		"signin/mfa": {"mfa-page"}, "signin/passkey": {"passkey-page", "passkey", "passkey-form", "passkey-use"},
-		"account/methods": {"methods-page"}, "account/totp": {"totp-page", "code", "totp-submit"},
-		"account/recovery": {"recovery-page"},
-		"recovery/forgot":  {"forgot-page", "username", "forgot-submit"}, "recovery/forgot_sent": {"forgot-sent"},
-		"recovery/reset":      {"reset-page", "new-password", "repeat-password", "reset-submit"},
-		"recovery/reset_done": {"reset-done", "reset-sign-in"},
-		"console/console":     {"content"},
-		"signin/form_post":    {"form-post"}, "signin/check_session": nil,
-	}
 	everyPage(t, func(t *testing.T, _ string, page Page, out string) {
 		all := parse(t, out)
-		ids, ok := contract[page.file()]
-		if !ok {
-			t.Fatalf("no contract for %s", page.file())
-		}
-		for _, id := range ids {
+		row := pages[slices.IndexFunc(pages, func(p pageRow) bool { return p.file == page.file() })]
+		for _, id := range row.ids {
 			byID(t, all, id)
 		}
 		if l, ok := page.(Login); ok {

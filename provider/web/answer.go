@@ -250,9 +250,6 @@ func (s *Site) errorJSON(w http.ResponseWriter, r *http.Request, err error) {
 	case e.Code == oauth.ServerError && Unavailable(err):
 		e = oauth.Errorf(oauth.TemporarilyUnavailable, "the provider cannot answer just now; try again in a moment")
 	}
-	if w.Header().Get("Cache-Control") == "" {
-		w.Header().Set("Cache-Control", "no-store") // a refusal is not part of the metadata, which may be cached
-	}
 	if e.Code == oauth.TemporarilyUnavailable && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", "2")
 	}
@@ -276,10 +273,14 @@ func quotable(s string) string {
 	}, s)
 }
 
+// WriteJSON answers with v, which nothing keeps unless the handler has set Cache-Control.
 func WriteJSON(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // only our own plain values come here
+	}
+	if w.Header().Get("Cache-Control") == "" {
+		w.Header().Set("Cache-Control", "no-store")
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
