@@ -16,6 +16,8 @@ var fuzzed = map[string]string{
 	"queries and bodies":                         "provider/oauth FuzzParameters",
 	"sealed references to a sign-in":             "provider/signin FuzzReference",
 	"request objects":                            "provider/signin FuzzRequestObject",
+	"pushed authorization requests":              "provider/signin FuzzPushed",
+	"references to pushed requests":              "provider/signin FuzzPushedReference",
 	"client assertions":                          "provider/clientauth FuzzAssertion",
 	"Authorization headers":                      "provider/clientauth FuzzParseBasic",
 	"JWTs":                                       "keys FuzzVerify",

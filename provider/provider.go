@@ -162,6 +162,10 @@ type Config struct {
 	// second factor.
 	RequireAdministratorSecondFactor bool
 
+	// RequirePushedAuthorizationRequests lets no client send its authorization request through the
+	// browser (RFC 9126 §5).
+	RequirePushedAuthorizationRequests bool
+
 	// InsecurePublicWithoutPKCE lets public clients that registered themselves leave out
 	// code_challenge. Only the certification suite needs it; never on in production: an attacker
 	// who intercepts a code could then use it (RFC 7636 §1).
@@ -328,6 +332,7 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		Outbound: cfg.Outbound, Audit: cfg.Audit, InteractionTTL: cfg.InteractionTTL,
 		RequireSecondFactor:       cfg.RequireSecondFactor,
 		InsecurePublicWithoutPKCE: cfg.InsecurePublicWithoutPKCE,
+		Pushes:                    signin.NewPushLimit(), RequirePushed: cfg.RequirePushedAuthorizationRequests,
 	}
 	passwords := cfg.Passwords
 	passwords.Own = append(slices.Clone(passwords.Own), cfg.Name)
@@ -374,6 +379,7 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		Resources: cfg.RegistrationResources, UnusedFor: cfg.RegistrationUnused,
 		InsecureAllowNone: cfg.InsecureAllowNone,
 		OffersSignUp:      p.SignUps != nil,
+		RequirePushed:     cfg.RequirePushedAuthorizationRequests,
 	})
 	p.Console, err = console.New(console.Config{
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Admin: p.Admin, Grants: p.Grants, Sessions: p.Sessions,

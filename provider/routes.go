@@ -67,6 +67,8 @@ func (p *Provider) Endpoints() []web.Endpoint {
 
 		// A program is calling.
 		{Path: "/token", Methods: post, Audience: web.AudienceCORS, Handler: p.Tokens.Token, Member: "token_endpoint"},
+		{Path: "/par", Methods: post, Audience: web.AudienceCORS, Handler: p.SignIn.PushAuthorizationRequest,
+			Member: "pushed_authorization_request_endpoint"},
 		{Path: "/userinfo", Methods: both, Audience: web.AudienceCORS, Handler: p.Tokens.Userinfo,
 			Member: "userinfo_endpoint"},
 		{Path: "/revoke", Methods: post, Audience: web.AudienceCORS, Handler: p.Tokens.Revoke,

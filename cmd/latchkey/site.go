@@ -306,6 +306,8 @@ func (s *site) provider() (*provider.Provider, error) {
 		InsecurePublicWithoutPKCE: c.InsecurePublicClientsWithoutPKCE,
 
 		RequireAdministratorSecondFactor: c.RequireAdministratorSecondFactor,
+
+		RequirePushedAuthorizationRequests: c.RequirePushedAuthorizationRequests,
 	})
 }
 

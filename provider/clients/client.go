@@ -54,6 +54,9 @@ type Metadata struct {
 	// RFC 9101 §10.5
 	RequireSignedRequestObject bool `bson:"require_signed_request_object,omitempty" json:"require_signed_request_object,omitempty"`
 
+	// RFC 9126 §6
+	RequirePushedAuthorizationRequests bool `bson:"require_pushed_authorization_requests,omitempty" json:"require_pushed_authorization_requests,omitempty"`
+
 	DefaultMaxAge    *int64   `bson:"default_max_age,omitempty" json:"default_max_age,omitempty"` // seconds
 	RequireAuthTime  bool     `bson:"require_auth_time,omitempty" json:"require_auth_time,omitempty"`
 	DefaultACRValues []string `bson:"default_acr_values,omitempty" json:"default_acr_values,omitempty"`

@@ -32,6 +32,8 @@ type AuthorizationRequest struct {
 	Resource    []string      `bson:"resource,omitempty" json:"resource,omitempty"` // RFC 8707 §2
 	// it came as a signed request object (RFC 9101)
 	SignedObject bool `bson:"signed_object,omitempty" json:"signed_object,omitempty"`
+	// which pushed request it came as (RFC 9126); it is used up with the answer
+	Pushed string `bson:"pushed,omitempty" json:"pushed,omitempty"`
 }
 
 // PromptCreate asks for a new account (Initiating User Registration §4.1). Where people make no

@@ -31,6 +31,7 @@ type Config struct {
 	UnusedFor            time.Duration // after which a client that registered itself goes, unless it was used; 0: never
 	InsecureAllowNone    bool
 	OffersSignUp         bool // prompt=create leads to where people make an account
+	RequirePushed        bool // every authorization request has to be pushed
 }
 
 // Endpoints describe the provider, and let clients register themselves.

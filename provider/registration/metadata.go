@@ -54,6 +54,7 @@ type Metadata struct {
 	RequestParameter              bool `json:"request_parameter_supported"`
 	RequestURIParameter           bool `json:"request_uri_parameter_supported"`
 	RequireRequestURIRegistration bool `json:"require_request_uri_registration"`
+	RequirePushed                 bool `json:"require_pushed_authorization_requests"` // RFC 9126 §5
 	BackchannelLogout             bool `json:"backchannel_logout_supported"`          // Back-Channel Logout §2.1
 	BackchannelLogoutSession      bool `json:"backchannel_logout_session_supported"`  // Back-Channel Logout §2.1
 	FrontchannelLogout            bool `json:"frontchannel_logout_supported"`         // Front-Channel Logout §3
@@ -118,6 +119,7 @@ func (ep *Endpoints) describe() Metadata {
 		CodeChallengeMethods: []string{"S256"}, IssInAuthorizationResponse: true,
 
 		ClaimsParameter: true, RequestParameter: true, RequestURIParameter: true, RequireRequestURIRegistration: true,
+		RequirePushed:     ep.RequirePushed,
 		BackchannelLogout: true, BackchannelLogoutSession: true, FrontchannelLogout: true,
 		FrontchannelLogoutSession: true,
 	}

@@ -36,14 +36,14 @@ func (p *Pages) Authorize(w http.ResponseWriter, r *http.Request) error {
 	// page, and stays here.
 	web.SetLocales(r, strings.Fields(params.Get("ui_locales")))
 	web.Mention(r, "client_id", params.Get("client_id"))
-	hasObject := params.Has("request") || params.Has("request_uri")
-	params, dupErr, client, redirect, err := p.identify(r, params, dupErr)
+	asked, err := p.identify(r, params, dupErr)
 	if err != nil {
 		return err
 	}
+	client, redirect, dupErr := asked.client, asked.redirect, asked.problem
 
 	// From here on a problem is the client's to hear.
-	req, err := oauth.ParseAuthorization(params)
+	req, err := oauth.ParseAuthorization(asked.params)
 	if errors.Is(err, oauth.ErrStateTooLong) {
 		return err // without state the client could not tell whose answer it is
 	}
@@ -51,7 +51,7 @@ func (p *Pages) Authorize(w http.ResponseWriter, r *http.Request) error {
 	if !p.OffersSignUp {
 		req.Prompt = slices.DeleteFunc(req.Prompt, func(v string) bool { return v == oauth.PromptCreate })
 	}
-	req.SignedObject = hasObject && (client.RequireSignedRequestObject || !p.Grants.InsecureAllowNone)
+	req.SignedObject, req.Pushed = asked.signed, asked.pushed
 	to := web.Response{Redirect: redirect, Mode: req.ResponseMode, AppName: client.Name()}
 	if dupErr != nil {
 		return p.Web.RedirectError(w, r, to, req.State, dupErr)
@@ -126,27 +126,54 @@ func authorizationParameters(r *http.Request) (params oauth.Parameters, dupErr, 
 	return params, nil, err
 }
 
-// identify finds the client and the address that it may be answered at, and takes in the request
-// object, if there is one, on the way: the redirect_uri may stand in it (OIDC Core §6.1).
-func (p *Pages) identify(r *http.Request, params oauth.Parameters, dupErr error) (oauth.Parameters, error,
-	clients.Client, clients.Redirect, error) {
+// identified is an authorization request of which is known who sent it.
+type identified struct {
+	client   clients.Client
+	redirect clients.Redirect
+	params   oauth.Parameters // those that count
+	problem  error            // that the client is to hear of; nil for none
+	signed   bool             // they stood in a signed request object
+	pushed   string           // identifier of the pushed request that they are, "" for none
+}
+
+// identify finds the client and the address that it may be answered at, and takes in the pushed
+// request or the request object, if there is one, on the way: the redirect_uri may stand in it
+// (RFC 9126 §4, OIDC Core §6.1).
+func (p *Pages) identify(r *http.Request, params oauth.Parameters, dupErr error) (identified, error) {
 	ctx := r.Context()
-	client, err := p.Client(ctx, params.Get("client_id"))
-	if err != nil {
-		return params, dupErr, client, clients.Redirect{}, err
+	asked := identified{params: params, problem: dupErr}
+	var err error
+	if asked.client, err = p.Client(ctx, params.Get("client_id")); err != nil {
+		return asked, err
 	}
-	inside, objErr := p.requestObject(ctx, client, params)
-	if objErr != nil && dupErr == nil {
-		dupErr = objErr
+	var objErr error
+	if uri := params.Get("request_uri"); isPushed(uri) {
+		if params.Has("request") {
+			return asked, errRequestTwice()
+		}
+		kept, err := p.pushedRequest(ctx, asked.client, uri)
+		if err != nil {
+			return asked, err
+		}
+		// What stands beside the reference does not count.
+		if asked.params, asked.problem = oauth.NewParameters(kept.Form); asked.problem != nil {
+			return asked, asked.problem
+		}
+		asked.signed, asked.pushed = kept.Signed, kept.ID
+	} else {
+		asked.signed = (params.Has("request") || params.Has("request_uri")) && p.signsObjects(asked.client)
+		inside, err := p.requestObject(ctx, asked.client, params)
+		if objErr = err; err == nil {
+			asked.params = inside
+		} else if dupErr == nil {
+			asked.problem = err
+		}
 	}
-	if objErr == nil {
-		params = inside
-	}
-	redirect, err := verifyRedirect(client, params.Get("redirect_uri"))
+	asked.redirect, err = verifyRedirect(asked.client, asked.params.Get("redirect_uri"))
 	if err != nil && objErr != nil && web.Unavailable(objErr) {
 		err = objErr
 	}
-	return params, dupErr, client, redirect, err
+	return asked, err
 }
 
 // mayAsk checks a request against what the client is registered for.
@@ -162,6 +189,10 @@ func (p *Pages) mayAsk(ctx context.Context, client clients.Client, req *oauth.Au
 	if client.RequireSignedRequestObject && !req.SignedObject {
 		return oauth.Errorf(oauth.InvalidRequest,
 			"this client has to send its request as a signed request object (RFC 9101)")
+	}
+	if req.Pushed == "" && (client.RequirePushedAuthorizationRequests || p.RequirePushed) {
+		return oauth.Errorf(oauth.InvalidRequest,
+			"this request has to be pushed: send it to pushed_authorization_request_endpoint first (RFC 9126)")
 	}
 	if rt.Code && req.CodeChallenge == "" && p.requiresPKCE(client) {
 		return oauth.Errorf(oauth.InvalidRequest,
@@ -260,6 +291,9 @@ func (p *Pages) perform(w http.ResponseWriter, r *http.Request, at pending) erro
 // finish ends an interaction. Of several tabs that are in the middle of it exactly one gets true.
 // What was asked of nobody, and answered by nobody, is not kept.
 func (p *Pages) finish(r *http.Request, at pending) (bool, error) {
+	if first, err := p.spendPushed(r.Context(), at.Request); err != nil || !first {
+		return false, err
+	}
 	id := at.Interaction.ID
 	if id == "" || at.Interaction.Version == 0 && !at.SignedIn {
 		return true, nil

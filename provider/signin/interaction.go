@@ -144,6 +144,9 @@ func (p *Pages) lapsed(r *http.Request, i interaction) error {
 // anew begins an interaction in place of one that took too long. What was answered in that counts
 // no more.
 func (p *Pages) anew(w http.ResponseWriter, r *http.Request, old *lapsedError) (interaction, error) {
+	if may, err := p.pushedAnew(r.Context(), old.i.Interaction); err != nil || !may {
+		return interaction{}, cmp.Or[error](err, old.page)
+	}
 	return p.begin(w, r, storage.Interaction{Request: old.i.Request, ReturnTo: old.i.ReturnTo, Fresh: old.i.Fresh})
 }
 

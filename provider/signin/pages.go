@@ -38,6 +38,12 @@ type Pages struct {
 
 	InteractionTTL time.Duration // how long a user may take to sign in
 
+	// Pushes counts pushed authorization requests, by client. Make it with NewPushLimit.
+	Pushes *web.Limit
+	// RequirePushed lets no client send its authorization request through the browser
+	// (RFC 9126 §5).
+	RequirePushed bool
+
 	// RequireSecondFactor lets nobody into any application by password alone, see
 	// clients.Decisions.
 	RequireSecondFactor bool

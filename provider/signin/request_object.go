@@ -28,8 +28,7 @@ func (p *Pages) requestObject(ctx context.Context, client clients.Client, params
 	object, uri := params.Get("request"), params.Get("request_uri")
 	switch {
 	case object != "" && uri != "":
-		return params, oauth.Errorf(oauth.InvalidRequest,
-			"send either request or request_uri, not both (RFC 9101 section 5)")
+		return params, errRequestTwice()
 	case object == "" && uri == "":
 		if client.RequireSignedRequestObject {
 			return params, oauth.Errorf(oauth.InvalidRequest,
@@ -52,6 +51,10 @@ func (p *Pages) requestObject(ctx context.Context, client clients.Client, params
 		return params, err
 	}
 	return p.mergeRequestObject(client, params, claims)
+}
+
+func errRequestTwice() error {
+	return oauth.Errorf(oauth.InvalidRequest, "send either request or request_uri, not both (RFC 9101 section 5)")
 }
 
 // fetchRequestObject gets a request object from an address that the client has registered, and from

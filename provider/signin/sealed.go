@@ -51,6 +51,20 @@ func (p *Pages) seal(i storage.Interaction) (ref string, ok bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
+	return p.sealed(plain, "interaction", maxSealed)
+}
+
+// unseal reads a reference that seal made; false for anything else.
+func (p *Pages) unseal(ref string) (i storage.Interaction, ok bool) {
+	plain, ok := p.unsealed(ref, "interaction", maxSealed)
+	if !ok || json.Unmarshal(plain, &i) != nil || i.ID == "" || i.Version != 0 {
+		return storage.Interaction{}, false
+	}
+	return i, true
+}
+
+// sealed writes plain as a reference of at most most characters; false if it is larger.
+func (p *Pages) sealed(plain []byte, purpose string, most int) (ref string, ok bool, err error) {
 	var packed bytes.Buffer
 	z, err := flate.NewWriter(&packed, flate.BestSpeed)
 	if err == nil {
@@ -62,35 +76,32 @@ func (p *Pages) seal(i storage.Interaction) (ref string, ok bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
-	if base64.RawURLEncoding.EncodedLen(packed.Len())+100 > maxSealed {
+	if base64.RawURLEncoding.EncodedLen(packed.Len())+100 > most {
 		return "", false, nil
 	}
-	sealed, err := p.Sealer.Seal(packed.Bytes(), "interaction")
+	sealed, err := p.Sealer.Seal(packed.Bytes(), purpose)
 	if err != nil {
 		return "", false, err
 	}
 	return sealedPrefix + base64.RawURLEncoding.EncodeToString(sealed), true, nil
 }
 
-// unseal reads a reference that seal made; false for anything else.
-func (p *Pages) unseal(ref string) (i storage.Interaction, ok bool) {
+// unsealed reads a reference that sealed made for the same purpose; false for anything else.
+func (p *Pages) unsealed(ref, purpose string, most int) (plain []byte, ok bool) {
 	text, ok := strings.CutPrefix(ref, sealedPrefix)
-	if !ok || len(ref) > maxSealed {
-		return i, false
+	if !ok || len(ref) > most {
+		return nil, false
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
-		return i, false
+		return nil, false
 	}
-	packed, err := p.Sealer.Open(sealed, "interaction")
+	packed, err := p.Sealer.Open(sealed, purpose)
 	if err != nil {
-		return i, false
+		return nil, false
 	}
-	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), maxOpened))
-	if err != nil || json.Unmarshal(plain, &i) != nil || i.ID == "" || i.Version != 0 {
-		return storage.Interaction{}, false
-	}
-	return i, true
+	plain, err = io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), maxOpened))
+	return plain, err == nil
 }
 
 // storedLimits bounds how many interactions are stored that nobody has signed in for, in this

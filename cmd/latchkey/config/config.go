@@ -145,6 +145,9 @@ type Config struct {
 	// RequireAdministratorSecondFactor keeps the pages below /admin from administrators who have no
 	// second factor. Default false.
 	RequireAdministratorSecondFactor bool `json:"require_administrator_second_factor"`
+	// RequirePushedAuthorizationRequests lets no application send its authorization request through
+	// the browser (RFC 9126). Default false; single applications say it in their registration.
+	RequirePushedAuthorizationRequests bool `json:"require_pushed_authorization_requests"`
 	// RegistrationsPerHour limits registration per client address; 0 is no limit. Default 60.
 	RegistrationsPerHour int `json:"registrations_per_hour"`
 	// RegistrationResources lists the APIs that clients which register themselves may ask for
