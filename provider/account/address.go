@@ -144,6 +144,7 @@ func (p *Pages) ConfirmAddress(w http.ResponseWriter, r *http.Request) error {
 	was := user.Claims.Email
 	changed := user
 	changed.Claims.Email, changed.Claims.EmailVerified, changed.UpdatedAt = link.Address, true, p.Web.Now()
+	changed.SharedAddress = "" // it is nobody else's
 	another := was != "" && !letters.SameAddress(was, link.Address)
 	if another {
 		changed.FormerAddresses = append(p.standing(user.FormerAddresses), storage.FormerAddress{Address: was,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -161,13 +162,15 @@ type planner struct {
 	passwordsLater bool
 
 	groups map[string]bool // that there are, or will be
+	mu     sync.Mutex
+	taken  map[digest]digest // the usernames of the manifest's people, by what they sign in by
 	// one element for each password that is computed: more would only wait, and be turned away
 	passwords chan struct{}
 	faults    Faults // where nothing is written
 }
 
 func (a *Admin) newPlanner(ctx context.Context, actor Actor) (*planner, error) {
-	p := &planner{Admin: a, actor: actor, groups: map[string]bool{}, passwords: make(chan struct{}, 1)}
+	p := &planner{Admin: a, actor: actor, groups: map[string]bool{}, taken: map[digest]digest{}, passwords: make(chan struct{}, 1)}
 	if a.Hasher != nil {
 		p.passwords = make(chan struct{}, a.Hasher.Concurrency())
 	}
@@ -205,15 +208,22 @@ func (p *planner) sections(ctx context.Context, m Entries, tell func(PlannedChan
 	}, p.client)
 }
 
-// names is a set of names, by digests: a million of them are to fit.
-type names map[[16]byte]struct{}
+// digest stands for a name where a million of them are to fit.
+type digest [16]byte
+
+func digestOf(name string) digest {
+	sum := sha256.Sum256([]byte(name))
+	return digest(sum[:16])
+}
+
+// names is a set of names.
+type names map[digest]struct{}
 
 // again notes a name, and reports whether it was there before.
 func (n names) again(name string) bool {
-	sum := sha256.Sum256([]byte(name))
-	digest := [16]byte(sum[:16])
-	_, there := n[digest]
-	n[digest] = struct{}{}
+	of := digestOf(name)
+	_, there := n[of]
+	n[of] = struct{}{}
 	return there
 }
 
@@ -383,6 +393,9 @@ func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) 
 			return c, err
 		}
 	}
+	if err := faults.collect(p.checkManifestNames(ctx, have, &want)); err != nil {
+		return c, err
+	}
 	if err := faults.orNil(); err != nil {
 		return c, err
 	}
@@ -427,6 +440,30 @@ func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) 
 		return p.checkProfile(ctx, *u, newIn(was.Groups, u.Groups))
 	})
 	return c, err
+}
+
+// checkManifestNames is checkNewNames also against the other people of the manifest.
+func (p *planner) checkManifestNames(ctx context.Context, have storage.User, want *storage.User) error {
+	err := p.checkNewNames(ctx, have, want)
+	if errors.Is(err, ErrTaken) {
+		return Faults{{Field: "username", Reason: Taken, Value: want.Username,
+			Text: "is the username or the verified address of another person"}}
+	}
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	own := digestOf(want.Username)
+	for _, name := range want.SignInNames() {
+		of := digestOf(name)
+		if other, there := p.taken[of]; there && other != own {
+			return Faults{{Field: "claims.email", Reason: Duplicate, Value: want.Claims.Email,
+				Text: "is the name or the verified address of another person of the manifest"}}
+		}
+		p.taken[of] = own
+	}
+	return nil
 }
 
 // hashOf is the hash of a password that a manifest gives to a user: the one that the user has, if

@@ -43,6 +43,7 @@ const (
 	Invalid    Reason = "invalid"   // Text says what was expected
 	Weak       Reason = "weak"      // of passwords; Text says why
 	Duplicate  Reason = "duplicate" // it is there twice; Value is what
+	Taken      Reason = "taken"     // another object has it
 	Unknown    Reason = "unknown"   // it names an object that does not exist; Value is which
 	Unwanted   Reason = "unwanted"  // it excludes another field that was given
 	Unreadable Reason = "unreadable"

@@ -123,12 +123,37 @@ func (a *Admin) checkUser(ctx context.Context, n NewUser) (storage.User, error) 
 	if err := faults.orNil(); err != nil {
 		return u, err
 	}
-	if _, err := a.Store.UserByUsername(ctx, username); err == nil {
-		return u, &ObjectError{Err: ErrTaken, Kind: "user", Name: username}
-	} else if !errors.Is(err, storage.ErrNotFound) {
-		return u, err
+	return u, a.checkNames(ctx, u)
+}
+
+// checkNames says why a user cannot have the names that they would sign in by: ErrTaken if the
+// username is another user's name, Faults if the e-mail address is. An address counts when it is
+// verified.
+func (a *Admin) checkNames(ctx context.Context, u storage.User) error {
+	for _, name := range u.SignInNames() {
+		other, err := a.Store.UserBySignInName(ctx, name)
+		switch {
+		case errors.Is(err, storage.ErrNotFound), err == nil && other.ID == u.ID:
+			continue
+		case err != nil:
+			return err
+		case name == u.Username:
+			return &ObjectError{Err: ErrTaken, Kind: "user", Name: u.Username}
+		}
+		return addressTaken(u)
 	}
-	return u, nil
+	return nil
+}
+
+func addressTaken(u storage.User) error {
+	return Faults{{Field: "claims.email", Reason: Taken, Value: u.Claims.Email,
+		Text: "is the username or the verified address of another person; nobody could sign in by it"}}
+}
+
+// namesTaken is what a store's ErrConflict means for a user who was to be created: which name
+// somebody else took at the same moment.
+func (a *Admin) namesTaken(ctx context.Context, u storage.User) error {
+	return cmp.Or[error](a.checkNames(ctx, u), &ObjectError{Err: ErrTaken, Kind: "user", Name: u.Username})
 }
 
 // checkProfile checks what is known about a user. Of the groups, those that are new to the user
@@ -153,8 +178,8 @@ func (a *Admin) CheckPassword(u storage.User, password string) error {
 	return err
 }
 
-// CreateUser stores a new user. Faults if anything is wrong with it,
-// ErrTaken if the username is.
+// CreateUser stores a new user. Faults if anything is wrong with it, also if somebody else signs in
+// by the address, ErrTaken if somebody does by the username.
 func (a *Admin) CreateUser(ctx context.Context, actor Actor, n NewUser) (storage.User, error) {
 	asked := of("user", "")
 	asked.Name, asked.gives = n.Username, n.Role
@@ -180,7 +205,7 @@ func (a *Admin) CreateUser(ctx context.Context, actor Actor, n NewUser) (storage
 	o.role, o.gives = "", u.Role
 	err = a.change(ctx, actor, VerbUserCreate, o, nil, after, func() error { return a.Store.CreateUser(ctx, u) })
 	if errors.Is(err, storage.ErrConflict) {
-		return storage.User{}, &ObjectError{Err: ErrTaken, Kind: "user", Name: u.Username}
+		return storage.User{}, a.namesTaken(ctx, u)
 	}
 	if err != nil {
 		return storage.User{}, err
@@ -211,7 +236,11 @@ func (a *Admin) changeUserAbout(ctx context.Context, actor Actor, verb, id strin
 				return err
 			}
 			u.Groups = slices.Clone(u.Groups)
-			return change(u)
+			before := *u
+			if err := change(u); err != nil {
+				return err
+			}
+			return a.checkNewNames(ctx, before, u)
 		},
 		func(before storage.User, after *storage.User) error {
 			was = before
@@ -264,6 +293,17 @@ func (a *Admin) changeUserAbout(ctx context.Context, actor Actor, verb, id strin
 		}
 	}
 	return is, a.dropLostGroups(ctx, actor, is, newIn(was.Groups, is.Groups))
+}
+
+// checkNewNames is checkNames for a user who is changed, if their names are.
+func (a *Admin) checkNewNames(ctx context.Context, before storage.User, u *storage.User) error {
+	if u.Claims.Email != before.Claims.Email || u.Claims.EmailVerified != before.Claims.EmailVerified {
+		u.SharedAddress = ""
+	}
+	if slices.Equal(before.SignInNames(), u.SignInNames()) {
+		return nil
+	}
+	return a.checkNames(ctx, *u)
 }
 
 // signedOut notes that the sessions of a user have been ended after a change. If the user was
@@ -327,19 +367,9 @@ func (a *Admin) RenameUser(ctx context.Context, actor Actor, id, username string
 	if err != nil {
 		return storage.User{}, usernameFault("username", username, err)
 	}
-	taken := func() error {
-		there, err := a.Store.UserByUsername(ctx, canonical)
-		switch {
-		case errors.Is(err, storage.ErrNotFound):
-			return nil
-		case err == nil && there.ID != id:
-			return &ObjectError{Err: ErrTaken, Kind: "user", Name: canonical}
-		}
-		return err
-	}
 	return a.changeUser(ctx, actor, VerbUserRename, id, 0, func(u *storage.User) error {
 		u.Username = canonical
-		return taken()
+		return nil
 	})
 }
 

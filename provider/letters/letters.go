@@ -72,7 +72,10 @@ func (l *Letters) composeSignUp(ctx context.Context, m storage.Mail) (mail.Messa
 	}
 	words := templates.Mail{Kind: templates.MailSignUp, Person: cmp.Or(m.Args["name"], to)}
 	if owner.ID != "" {
-		lang, to = l.languageOf(owner, m.Lang), owner.Claims.Email
+		lang = l.languageOf(owner, m.Lang)
+		if readsAt(owner, to) {
+			to = owner.Claims.Email
+		}
 		words = templates.Mail{Kind: templates.MailSignUpKnown, Person: cmp.Or(owner.Claims.Name, owner.Username),
 			Args: templates.Args{"username": owner.Username}}
 	} else {
@@ -215,7 +218,7 @@ func (l *Letters) compose(ctx context.Context, m storage.Mail) (mail.Message, er
 // composeTaken tells the owner of an address that somebody wanted it for another account.
 func (l *Letters) composeTaken(ctx context.Context, address string) (mail.Message, error) {
 	owner, err := l.owner(ctx, address)
-	if err != nil || owner.ID == "" {
+	if err != nil || owner.ID == "" || !readsAt(owner, address) {
 		return mail.Message{}, cmp.Or(err, mail.ErrNobody)
 	}
 	lang := l.languageOf(owner, "")
@@ -227,8 +230,16 @@ func (l *Letters) composeTaken(ctx context.Context, address string) (mail.Messag
 	return out, err
 }
 
-// owner is the user who has shown that the address is theirs; the zero User if nobody has.
+// owner is the user whom an address is a name of: who has shown that it is theirs, or whose username
+// it is; the zero User if there is none.
 func (l *Letters) owner(ctx context.Context, address string) (storage.User, error) {
+	if key := storage.AddressKey(address); key != "" {
+		u, err := l.Store.UserBySignInName(ctx, key)
+		if err == nil || !errors.Is(err, storage.ErrNotFound) {
+			return u, err
+		}
+	}
+	// One of several who have it, so that it is nobody's name.
 	for _, spelling := range slices.Compact([]string{address, strings.ToLower(address)}) {
 		users, err := l.Store.UsersByEmail(ctx, spelling, mostAccounts)
 		if err != nil {
@@ -241,6 +252,11 @@ func (l *Letters) owner(ctx context.Context, address string) (storage.User, erro
 		}
 	}
 	return storage.User{}, nil
+}
+
+// readsAt reports whether the user has shown that the address is theirs.
+func readsAt(u storage.User, address string) bool {
+	return u.Claims.EmailVerified && storage.AddressKey(u.Claims.Email) == storage.AddressKey(address)
 }
 
 // languageOf is the language in which the user is written to: their own, or that of the page on
@@ -275,11 +291,11 @@ func (l *Letters) dispatch(ctx context.Context, m storage.Mail) error {
 	return mail.ErrDispatched
 }
 
-// find returns the accounts that what was typed may mean: the one with that username, and otherwise
-// those with that e-mail address.
+// find returns the accounts that what was typed may mean: the one that is signed in to by it, and
+// otherwise those with that e-mail address.
 func (l *Letters) find(ctx context.Context, typed string) ([]storage.User, error) {
-	if username, err := people.CanonicalUsername(typed); err == nil {
-		u, err := l.Store.UserByUsername(ctx, username)
+	if name, possible := people.SignInName(typed); possible {
+		u, err := l.Store.UserBySignInName(ctx, name)
 		if err == nil {
 			return []storage.User{u}, nil
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"latchkey/provider/mail"
@@ -176,11 +175,11 @@ func (l *Letters) holder(r *http.Request, purpose, value string) (storage.Link, 
 	return link, user, nil
 }
 
-// Taken reports whether an address belongs to another user than this one.
+// Taken reports whether an address belongs to another user than this one, or is their username.
 func (l *Letters) Taken(ctx context.Context, user storage.User, address string) (bool, error) {
 	owner, err := l.owner(ctx, address)
 	return owner.ID != "" && owner.ID != user.ID, err
 }
 
 // SameAddress reports whether two addresses are one to people.
-func SameAddress(a, b string) bool { return strings.EqualFold(a, b) }
+func SameAddress(a, b string) bool { return storage.AddressKey(a) == storage.AddressKey(b) }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,11 +13,11 @@ import (
 
 // ErrWrong is the one answer for an unknown username, a wrong password, and an account that is
 // disabled or has no password.
-var ErrWrong error = Refusal("The username or the password is not right.")
+var ErrWrong error = Refusal("The name or the password is not right.")
 
 // Users is what an Authenticator needs of the store.
 type Users interface {
-	UserByUsername(ctx context.Context, username string) (storage.User, error)
+	UserBySignInName(ctx context.Context, name string) (storage.User, error)
 	UpdateUser(ctx context.Context, u storage.User) error
 }
 
@@ -46,20 +45,27 @@ func (a *Authenticator) queueUp(ctx context.Context, account, address string) (l
 	return a.line.enter(ctx, account, Network(address), a.Now())
 }
 
-// Password signs a person in by username and password. address is the client's IP address; device
-// identifies a browser in which this account was signed in before, "" if it is not known to be one.
-// The error is ErrWrong, *ThrottledError, ErrBusy, or a fault of the store. A password that was
-// hashed at a lower cost is hashed again. Where many sign in at once it waits for its turn, for
-// seconds; nothing is counted before.
-func (a *Authenticator) Password(ctx context.Context, username, password, address, device string) (storage.User,
-	error) {
-	account, nameErr := CanonicalUsername(username)
-	if nameErr != nil {
-		// No account can have this name; it is counted all the same.
-		account = "\x00" + strings.ToLower(strings.TrimSpace(username[:min(len(username), maxUsernameBytes)]))
+// Password signs a person in by what they typed as their name, a username or an e-mail address that
+// is verified, and a password. address is the client's IP address; device identifies the browser if
+// this user was signed in there before, and is "" otherwise. It is called once, with the zero User if
+// the name is nobody's. The error is ErrWrong, *ThrottledError, ErrBusy, or a fault of the store. A
+// password that was hashed at a lower cost is hashed again. Where many sign in at once it waits for
+// its turn, for seconds; nothing is counted before.
+//
+// Failures count against the account, whichever of its names they were made with.
+func (a *Authenticator) Password(ctx context.Context, typed, password, address string,
+	device func(storage.User) string) (storage.User, error) {
+	name, possible := SignInName(typed)
+	known, err := a.find(ctx, name, possible)
+	if err != nil {
+		return storage.User{}, err
+	}
+	account, browser := name, device(known)
+	if known.ID != "" {
+		account = known.Username
 	}
 	// What is refused already needs no turn.
-	if err := a.Throttle.Allowed(ctx, account, address, device, a.Now()); err != nil {
+	if err := a.Throttle.Allowed(ctx, account, address, browser, a.Now()); err != nil {
 		return storage.User{}, err
 	}
 	leave, err := a.queueUp(ctx, account, address)
@@ -67,12 +73,12 @@ func (a *Authenticator) Password(ctx context.Context, username, password, addres
 		return storage.User{}, err
 	}
 	defer leave()
-	attempt, err := a.Throttle.Begin(ctx, account, address, device, a.Now())
+	attempt, err := a.Throttle.Begin(ctx, account, address, browser, a.Now())
 	if err != nil {
 		return storage.User{}, err
 	}
 	a.learnCosts(ctx)
-	u, right, err := a.check(ctx, account, nameErr == nil, password)
+	u, right, err := a.check(ctx, name, possible, account, password)
 	if err != nil {
 		// Nothing was learned about the password, so it was no guess.
 		if back := attempt.Withdrawn(ctx); back != nil {
@@ -89,14 +95,24 @@ func (a *Authenticator) Password(ctx context.Context, username, password, addres
 	return u, nil
 }
 
-// check costs the same whatever it finds.
-func (a *Authenticator) check(ctx context.Context, account string, possible bool, password string) (u storage.User,
-	right bool, err error) {
-	if possible {
-		u, err = a.Store.UserByUsername(ctx, account)
-		if err != nil && !errors.Is(err, storage.ErrNotFound) {
-			return u, false, fmt.Errorf("load user: %w", err)
-		}
+// find returns the user with this name to sign in by, the zero User if nobody has it.
+func (a *Authenticator) find(ctx context.Context, name string, possible bool) (storage.User, error) {
+	if !possible {
+		return storage.User{}, nil
+	}
+	u, err := a.Store.UserBySignInName(ctx, name)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return storage.User{}, fmt.Errorf("load user: %w", err)
+	}
+	return u, nil
+}
+
+// check costs the same whatever it finds. The user is looked up again: the turn may have been long
+// in coming.
+func (a *Authenticator) check(ctx context.Context, name string, possible bool, account,
+	password string) (u storage.User, right bool, err error) {
+	if u, err = a.find(ctx, name, possible); err != nil {
+		return u, false, err
 	}
 	if u.ID == "" || u.PasswordHash == "" {
 		return storage.User{}, false, a.Hasher.VerifyLike(ctx, a.costOf(account), password)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -33,17 +34,18 @@ func newMemory(users ...storage.User) *memory {
 
 var errDown = errors.New("the store is down")
 
-func (m *memory) UserByUsername(_ context.Context, name string) (storage.User, error) {
+func (m *memory) UserBySignInName(_ context.Context, name string) (storage.User, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.down {
 		return storage.User{}, errDown
 	}
-	u, ok := m.users[name]
-	if !ok {
-		return u, storage.ErrNotFound
+	for _, u := range m.users {
+		if slices.Contains(u.SignInNames(), name) {
+			return u, nil
+		}
 	}
-	return u, nil
+	return storage.User{}, storage.ErrNotFound
 }
 
 func (m *memory) UpdateUser(_ context.Context, u storage.User) error {

@@ -39,15 +39,17 @@ func newHouse(t testing.TB) *house {
 }
 
 func (h *house) try(name, password, address, device string) error {
-	_, err := h.Password(context.Background(), name, password, address, device)
+	_, err := h.Password(context.Background(), name, password, address, func(storage.User) string { return device })
 	return err
 }
+
+func unknownDevice(storage.User) string { return "" }
 
 func TestThePasswordIsAskedOfTheRightPerson(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	for _, spelling := range []string{"alice", "ALICE", " alice ", "ａｌｉｃｅ"} {
-		u, err := h.Password(t.Context(), spelling, rightPassword, "192.0.2.1", "")
+		u, err := h.Password(t.Context(), spelling, rightPassword, "192.0.2.1", unknownDevice)
 		if err != nil || u.ID != "u1" {
 			t.Errorf("%q: %q %v", spelling, u.ID, err)
 		}
@@ -67,7 +69,7 @@ func TestThePasswordIsAskedOfTheRightPerson(t *testing.T) {
 		"a very long password":   {"alice", strings.Repeat("a", 1<<20)},
 		"longer than it was set": {"alice", rightPassword + "\x00"},
 	} {
-		u, err := h.Password(t.Context(), c[0], c[1], "192.0.2.1", "")
+		u, err := h.Password(t.Context(), c[0], c[1], "192.0.2.1", unknownDevice)
 		if !errors.Is(err, ErrWrong) || u.ID != "" {
 			t.Errorf("%s: %q %v", name, u.ID, err)
 			continue
@@ -246,7 +248,7 @@ func TestWhatWasNoGuessDoesNotCount(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 50 {
-		if _, err := h.Password(gone, "alice", rightPassword, "192.0.2.1", ""); !errors.Is(err, context.Canceled) {
+		if _, err := h.Password(gone, "alice", rightPassword, "192.0.2.1", unknownDevice); !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
 	}
@@ -292,11 +294,11 @@ func TestACheaperHashIsReplacedAtSignIn(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.Hasher = NewHasher(Params{Memory: 64, Time: 2, Threads: 1}, 4)
-	u, err := h.Password(t.Context(), "alice", rightPassword, "192.0.2.1", "")
+	u, err := h.Password(t.Context(), "alice", rightPassword, "192.0.2.1", unknownDevice)
 	if err != nil || h.m.updates != 1 || u.Version != 2 || !strings.Contains(u.PasswordHash, "t=2") {
 		t.Fatalf("%+v %v, %d updates", u, err, h.m.updates)
 	}
-	if _, err := h.Password(t.Context(), "alice", rightPassword, "192.0.2.1", ""); err != nil || h.m.updates != 1 {
+	if _, err := h.Password(t.Context(), "alice", rightPassword, "192.0.2.1", unknownDevice); err != nil || h.m.updates != 1 {
 		t.Errorf("the second time: %v, %d updates", err, h.m.updates)
 	}
 	if err := h.try("alice", "wrong", "192.0.2.1", ""); !errors.Is(err, ErrWrong) {

@@ -8,6 +8,8 @@ import (
 	"golang.org/x/text/cases"
 	"golang.org/x/text/secure/precis"
 	"golang.org/x/text/unicode/norm"
+
+	"latchkey/provider/storage"
 )
 
 const (
@@ -69,6 +71,22 @@ func CanonicalUsername(s string) (string, error) {
 		}
 	}
 	return s, nil
+}
+
+// SignInName is what somebody typed as their name in the form in which users are found by it, see
+// storage.User.SignInNames: the canonical username, or the key of an address that could be no
+// username. possible is false for what can be nobody's name; such a name is good for counting
+// attempts alone, and is no text that a username could be.
+func SignInName(typed string) (name string, possible bool) {
+	if name, err := CanonicalUsername(typed); err == nil {
+		return name, true
+	}
+	if len(typed) <= maxUsernameBytes && utf8.ValidString(typed) && strings.Contains(typed, "@") {
+		if key := storage.AddressKey(typed); key != "" {
+			return key, true
+		}
+	}
+	return "\x00" + strings.ToLower(strings.TrimSpace(typed[:min(len(typed), maxUsernameBytes)])), false
 }
 
 // checkWord looks for characters that make a word be taken for another.

@@ -101,8 +101,6 @@ func (p *Pages) ask(w http.ResponseWriter, r *http.Request, kind string,
 
 // counted is what a name or address is counted as: one form for all of its spellings.
 func counted(typed string) string {
-	if canonical, err := people.CanonicalUsername(typed); err == nil {
-		return canonical
-	}
-	return "\x00" + strings.ToLower(typed)
+	name, _ := people.SignInName(typed)
+	return name
 }

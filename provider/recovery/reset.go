@@ -153,7 +153,14 @@ func (p *Pages) use(r *http.Request, link storage.Link, user storage.User, hash 
 		return err
 	}
 	user.PasswordHash, user.UpdatedAt = hash, p.Web.Now()
-	user.Claims.EmailVerified = user.Claims.EmailVerified || link.Address != "" && link.Address == user.Claims.Email
+	if link.Address != "" && link.Address == user.Claims.Email && !user.Claims.EmailVerified {
+		// One that is another's name stays as it is: nobody could sign in by it.
+		taken, err := p.Letters.Taken(ctx, user, link.Address)
+		if err != nil {
+			return err
+		}
+		user.Claims.EmailVerified = !taken
+	}
 	if link.Purpose == storage.LinkLostReady {
 		user.Factors = storage.Factors{}
 	}

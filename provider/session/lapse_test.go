@@ -217,8 +217,8 @@ type gatedUsers struct {
 	loaded func()
 }
 
-func (g *gatedUsers) UserByUsername(ctx context.Context, username string) (storage.User, error) {
-	u, err := g.Store.UserByUsername(ctx, username)
+func (g *gatedUsers) UserBySignInName(ctx context.Context, username string) (storage.User, error) {
+	u, err := g.Store.UserBySignInName(ctx, username)
 	if g.loaded != nil {
 		g.loaded()
 	}

@@ -52,7 +52,7 @@ func (p *Pages) recordSignIn(r *http.Request, user storage.User, session storage
 // before. The first sign-in of all is none to be told of. It runs before the sign-in is recorded
 // and the browser remembered.
 func (p *Pages) tellOfNewDevice(r *http.Request, user storage.User) {
-	if p.Letters == nil || p.Web.KnownDevice(r, user.Username) != "" {
+	if p.Letters == nil || p.Web.KnownDevice(r, user) != "" {
 		return
 	}
 	before, err := p.Store.Events(r.Context(), storage.EventFilter{Actor: user.ID, VerbPrefix: verbSignIn}, "", 1)
@@ -67,20 +67,18 @@ func (p *Pages) tellOfNewDevice(r *http.Request, user storage.User) {
 // recordFailure records a sign-in that was refused, and the lock-out that it may have brought. It
 // runs apart from the request: the answer must not tell by its time whether there is such an
 // account. A name that no account has is not recorded: people type passwords there.
-func (p *Pages) recordFailure(r *http.Request, username, clientID string, throttled bool) {
+func (p *Pages) recordFailure(r *http.Request, typed, clientID string, throttled bool) {
 	e := p.Web.Event(r, storage.User{}, verbSignIn)
 	e.ClientID = clientID
 	network := "network " + people.Network(e.Address)
 	p.Audit.Later(r.Context(), func(ctx context.Context) {
 		_ = p.Store.CountDay(ctx, storage.DayFailures, p.Web.Now()) // a number for administrators, and no more
-		account, err := people.CanonicalUsername(username)
-		var user storage.User
-		if err == nil {
-			user, err = p.Store.UserByUsername(ctx, account)
+		user, err := storage.User{}, storage.ErrNotFound
+		if name, possible := people.SignInName(typed); possible {
+			user, err = p.Store.UserBySignInName(ctx, name)
 		}
 		if err != nil {
-			var refusal people.Refusal
-			if errors.Is(err, storage.ErrNotFound) || errors.As(err, &refusal) {
+			if errors.Is(err, storage.ErrNotFound) {
 				e.Reason = reasonUnknown
 				p.Audit.Failure(ctx, e, network+", unknown account", "unknown accounts")
 			}
@@ -88,7 +86,7 @@ func (p *Pages) recordFailure(r *http.Request, username, clientID string, thrott
 		}
 		e.Actor.ID, e.Actor.Name = user.ID, user.Username
 		e.Object = storage.EventParty{Kind: "user", ID: user.ID, Name: user.Username}
-		lockout, err := p.People.Throttle.Lockout(ctx, account, p.Web.Now())
+		lockout, err := p.People.Throttle.Lockout(ctx, user.Username, p.Web.Now())
 		if err != nil {
 			return
 		}

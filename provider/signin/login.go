@@ -148,7 +148,7 @@ func (p *Pages) Login(w http.ResponseWriter, r *http.Request) error {
 	p.Web.Metrics.Login("password", "success")
 	web.Mention(r, "sub", user.ID)
 	p.recordSignIn(r, user, session, i.Request.ClientID)
-	if err := p.Web.RememberDevice(w, r, user.Username); err != nil {
+	if err := p.Web.RememberDevice(w, r, user); err != nil {
 		return err
 	}
 	i.SignedInAt, i.Offer = session.AuthTime, form.Get("passkeys") == "yes"
@@ -180,7 +180,7 @@ func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, page templates.Lo
 	password string) (user storage.User, session storage.Session, err error) {
 	for range 2 {
 		user, err = p.People.Password(r.Context(), page.Username, password, p.Web.ClientAddress(r),
-			p.Web.KnownDevice(r, page.Username))
+			func(u storage.User) string { return p.Web.KnownDevice(r, u) })
 		if err != nil {
 			return user, session, err
 		}

@@ -69,7 +69,7 @@ func (p *Pages) loginByPasskey(w http.ResponseWriter, r *http.Request, form oaut
 	p.Web.Metrics.Login("passkey", "success")
 	web.Mention(r, "sub", user.ID)
 	p.recordSignIn(r, user, session, i.Request.ClientID)
-	if err := p.Web.RememberDevice(w, r, user.Username); err != nil {
+	if err := p.Web.RememberDevice(w, r, user); err != nil {
 		return err
 	}
 	i.SignedInAt, i.Offer = session.AuthTime, false

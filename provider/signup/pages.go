@@ -226,6 +226,8 @@ func (p *Pages) Finish(w http.ResponseWriter, r *http.Request) error {
 		page.Error = templates.PasswordMismatch
 	case errors.As(p.Passwords.Check(password, page.Username, link.Address), &weak):
 		page.Error, page.ErrorN = weak.Reason, weak.N
+	case othersAddress(page.Username, link.Address):
+		page.Taken = true
 	default:
 		if page.Taken, err = refused(p.Admin.CheckUser(r.Context(), n)); err != nil {
 			return err
@@ -255,6 +257,13 @@ func (p *Pages) Finish(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return p.Web.Render(w, r, http.StatusOK, done)
+}
+
+// othersAddress reports whether a username that somebody chose is an e-mail address other than the
+// one that they have shown to be theirs: its owner may want to sign in by it some day.
+func othersAddress(username, address string) bool {
+	name, _ := people.SignInName(username)
+	return strings.Contains(name, "@") && name != storage.AddressKey(address)
 }
 
 // make makes the account. The server itself does: nobody is signed in.

@@ -223,3 +223,20 @@ func TestWhereItIsClosedNothingOfItIsThere(t *testing.T) {
 		}
 	}
 }
+
+func TestNobodyTakesAnAddressOfSomebodyElseAsAUsername(t *testing.T) {
+	t.Parallel()
+	w := providertest.NewPost(t, mode(signup.Open))
+	w.AddUser("alice")
+	b := w.Browser()
+	ask(b, "/sign-up", "eve@example.org")
+	p := b.Open(w.Link("eve@example.org"))
+	for _, name := range []string{"alice@example.com", "ALICE@example.com", "bob@example.com", "alice"} {
+		if got := finish(b, p, name); got.StatusCode != http.StatusBadRequest || !got.Has("username-error") {
+			t.Errorf("%s: %d", name, got.StatusCode)
+		}
+	}
+	if done := finish(b, p, "eve@example.org"); !done.Has("signed-up") || !w.SignsIn("Eve@example.org", password) {
+		t.Errorf("her own address: %d", done.StatusCode)
+	}
+}

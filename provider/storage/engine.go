@@ -78,6 +78,8 @@ type Index struct {
 	Sparse bool
 	// Each says that the field holds a list of texts, each of which leads to the record.
 	Each bool
+	// Unique, of a list, says that no two records have a text in common.
+	Unique bool
 }
 
 // Row is a record on its way to or from an engine.

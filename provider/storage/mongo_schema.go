@@ -21,7 +21,8 @@ type mongoUpgrade func(context.Context, *MongoDB) error
 // mongoUpgrades lead from schema version 1 to the current one, which is 1 + len(mongoUpgrades).
 // Those that were released are never edited, only followed. A new database gets the current version
 // at once; indexes are made at every start.
-var mongoUpgrades = []mongoUpgrade{mongoUpgradeToRows, mongoUpgradeToAdministration}
+var mongoUpgrades = []mongoUpgrade{mongoUpgradeToRows, mongoUpgradeToAdministration,
+	mongoUpgradeToSignInNames}
 
 // prepare brings the stored form up to date and makes the indexes. Making one that exists does
 // nothing, so that several instances may start at once.
@@ -129,9 +130,12 @@ func mongoIndexes(t *Table) []mongo.IndexModel {
 			}
 			keys = append(keys, bson.E{Key: f, Value: direction})
 		}
-		model := mongo.IndexModel{Keys: keys}
+		model := mongo.IndexModel{Keys: keys, Options: options.Index()}
 		if x.Sparse {
-			model.Options = options.Index().SetSparse(true)
+			model.Options.SetSparse(true)
+		}
+		if x.Unique { // of a list: of its texts, between documents
+			model.Options.SetUnique(true)
 		}
 		models = append(models, model)
 	}
@@ -199,25 +203,53 @@ func mongoUpgradeToRows(ctx context.Context, m *MongoDB) error {
 // initial access tokens at all.
 func mongoUpgradeToAdministration(ctx context.Context, m *MongoDB) error {
 	s := New(m)
-	for after := ""; ; {
-		page, err := s.Users(ctx, after, 500)
-		if err != nil || len(page) == 0 {
-			if err != nil {
-				return err
-			}
-			break
+	err := eachUser(ctx, s, func(u User) error {
+		// What another instance has written meanwhile has the words already.
+		if err := s.UpdateUser(ctx, u); err != nil && err != ErrConflict && err != ErrNotFound {
+			return err
 		}
-		for _, u := range page {
-			// What another instance has written meanwhile has the words already.
-			if err := s.UpdateUser(ctx, u); err != nil && err != ErrConflict && err != ErrNotFound {
-				return err
-			}
-		}
-		after = page[len(page)-1].Username
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return again(ctx, func(ctx context.Context) error {
 		_, err := m.collections[&tokens.Table].UpdateMany(ctx, document("kind", TokenInitialAccess, "listed", nil),
 			document("$set", document("listed", TokenInitialAccess)))
 		return err
 	})
+}
+
+// mongoUpgradeToSignInNames leads from version 3 to version 4: users are found by what they sign in
+// with, and no two have a name in common.
+func mongoUpgradeToSignInNames(ctx context.Context, m *MongoDB) error {
+	s := New(m)
+	names := signInNames{}
+	if err := eachUser(ctx, s, names.see); err != nil {
+		return err
+	}
+	return eachUser(ctx, s, func(u User) error {
+		u.SharedAddress = names.shared(u)
+		// What another instance has written meanwhile has the names already.
+		if err := s.UpdateUser(ctx, u); err != nil && err != ErrConflict && err != ErrNotFound {
+			return err
+		}
+		return nil
+	})
+}
+
+// eachUser calls do for every user.
+func eachUser(ctx context.Context, s *Store, do func(User) error) error {
+	for after := ""; ; {
+		page, err := s.Users(ctx, after, 500)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, u := range page {
+			if err := do(u); err != nil {
+				return err
+			}
+		}
+		after = page[len(page)-1].Username
+	}
 }

@@ -20,6 +20,7 @@ type sqlTable struct {
 	*Table
 	columns []string // that come from the document
 	each    []string // fields that are lists
+	own     []string // of these, those whose texts no two records have in common
 
 	get, insert, update, updateSame, updateSameKeepingPurge, purge string
 }
@@ -50,6 +51,9 @@ func newSQLTable(t *Table) *sqlTable {
 	for _, x := range t.Indexes {
 		if x.Each {
 			s.each = append(s.each, x.Fields...)
+			if x.Unique {
+				s.own = append(s.own, x.Fields...)
+			}
 			continue
 		}
 		for _, f := range x.Fields {
@@ -90,9 +94,12 @@ func (t *sqlTable) ddl() []string {
 	for _, x := range t.Indexes {
 		if x.Each {
 			field := x.Fields[0]
-			each := quoted(eachTable(t.Name, field))
+			each, key := quoted(eachTable(t.Name, field)), "value, id"
+			if x.Unique {
+				key = "value"
+			}
 			all = append(all,
-				fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (value TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (value, id)) STRICT, WITHOUT ROWID", each),
+				fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (value TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (%s)) STRICT, WITHOUT ROWID", each, key),
 				fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s ON %s (id)", quoted(eachTable(t.Name, field)+"_id"), each),
 				fmt.Sprintf("CREATE TRIGGER IF NOT EXISTS %s AFTER DELETE ON %s BEGIN DELETE FROM %s WHERE id = OLD.id; END",
 					quoted(eachTable(t.Name, field)+"_removed"), quoted(t.Name), each))
@@ -163,7 +170,25 @@ func (c *conn) insert(t *sqlTable, row Row, values []any) (bool, error) {
 	return n > 0, err
 }
 
-// putEach keeps the tables of lists as the document says.
+// othersHave returns ErrConflict if another row has one of the texts that only one row may have.
+func (c *conn) othersHave(t *sqlTable, row Row) error {
+	for _, f := range t.own {
+		for _, value := range fieldTexts(row.Doc, f) {
+			var n int64
+			if err := c.one([]any{&n}, "SELECT count(*) FROM "+quoted(eachTable(t.Name, f))+
+				" WHERE value = ? AND id <> ?", value, row.ID); err != nil {
+				return err
+			}
+			if n > 0 {
+				return ErrConflict
+			}
+		}
+	}
+	return nil
+}
+
+// putEach keeps the tables of lists as the document says. A text that only one row may have stays
+// with the row that has it.
 func (c *conn) putEach(t *sqlTable, row Row) error {
 	for _, f := range t.each {
 		table := quoted(eachTable(t.Name, f))
@@ -400,8 +425,12 @@ func (t *sqlTable) where(all []Match) (conditions []string, args []any) {
 	for _, m := range all {
 		switch {
 		case slices.Contains(t.each, m.Field):
-			conditions = append(conditions, "id IN (SELECT id FROM "+quoted(eachTable(t.Name,
-				m.Field))+" WHERE "+eachCondition(m)+")")
+			condition := "id IN (SELECT id FROM " + quoted(eachTable(t.Name, m.Field)) + " WHERE " + eachCondition(m) + ")"
+			if m.Or != "" {
+				condition = "(" + condition + " OR " + columnOf(m.Or) + " = ?)"
+				args = append(args, m.Value)
+			}
+			conditions = append(conditions, condition)
 			if m.Prefix {
 				args, m.Value = append(args, m.Value), prefixEnd(m.Value)
 			}
@@ -460,6 +489,9 @@ func (s *SQLite) Update(ctx context.Context, t *Table, id string, c Change) (Row
 			var done bool
 			var err error
 			if c.Seen == 0 {
+				if err := conn.othersHave(table, *c.Next); err != nil {
+					return Row{}, err
+				}
 				done, err = conn.insert(table, *c.Next, values)
 			} else {
 				done, err = conn.replaceSame(table, *c.Next, c.Seen, c.SamePurge, values)
@@ -478,7 +510,12 @@ func (s *SQLite) Update(ctx context.Context, t *Table, id string, c Change) (Row
 			return *stored, err
 		case err != nil:
 			return Row{}, err
-		case stored == nil:
+		}
+		if err := conn.othersHave(table, next); err != nil {
+			return Row{}, err
+		}
+		switch stored {
+		case nil:
 			_, err = conn.insert(table, next, table.values(next.Doc))
 		default:
 			err = conn.replace(table, next, stored)

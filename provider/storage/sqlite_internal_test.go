@@ -582,3 +582,65 @@ func TestYieldingDatabaseStandsBackAfterEachTransaction(t *testing.T) {
 		}
 	}
 }
+
+// An address that several had goes to nobody, and a username stays with whom it names.
+func TestSharedAddressesAreNoNamesAfterTheUpgrade(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "db")
+	engine, err := openSQLite(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(engine)
+	for _, u := range []User{
+		{ID: "1", Username: "ada", Claims: Claims{Email: "shared@example.com", EmailVerified: true}},
+		{ID: "2", Username: "bob", Claims: Claims{Email: "Shared@example.com", EmailVerified: true}},
+		{ID: "3", Username: "carl", Claims: Claims{Email: "dora@example.com", EmailVerified: true}},
+		{ID: "4", Username: "dora@example.com", Claims: Claims{Email: "d@example.com", EmailVerified: true}},
+	} {
+		if err := s.CreateUser(t.Context(), u); err != nil {
+			t.Fatal(err)
+		}
+		if err := set(t.Context(), engine, func(c *conn) error { // as it was before
+			_, err := c.exec("DELETE FROM users_sign_in_names")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := set(t.Context(), engine, func(c *conn) error {
+		// What an upgrade to an earlier version may have left.
+		_, err := c.exec("INSERT INTO users_sign_in_names VALUES ('dora@example.com', '3'), ('shared@example.com', '2')")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := engine.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.exec("PRAGMA user_version = 7"); err != nil {
+		t.Fatal(err)
+	}
+	c.close()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s = New(openFile(t, path))
+	for name, id := range map[string]string{"ada": "1", "bob": "2", "carl": "3", "dora@example.com": "4",
+		"d@example.com": "4", "shared@example.com": ""} {
+		u, err := s.UserBySignInName(t.Context(), name)
+		if u.ID != id || (err == nil) != (id != "") {
+			t.Errorf("%s is user %q (%v), want %q", name, u.ID, err, id)
+		}
+	}
+	bob, err := s.User(t.Context(), "2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bob.Claims.Name = "Bob" // whoever shares an address can still be changed
+	if err := s.UpdateUser(t.Context(), bob); err != nil {
+		t.Error(err)
+	}
+}

@@ -25,7 +25,7 @@ type upgrade func(*conn) error
 // A new table needs no upgrade: it is made when it is missing. A new index or unique value of an
 // existing table does: see fillColumns.
 var upgrades = []upgrade{upgradeToEvents, upgradeToRows, upgradeToSigningAudience, upgradeToLapses, upgradeToEmail,
-	upgradeToAdministration}
+	upgradeToAdministration, upgradeToSignInNames}
 
 // createSchema makes what a new file needs.
 func createSchema(c *conn) error {
@@ -221,6 +221,33 @@ func upgradeToAdministration(c *conn) error {
 	return nil
 }
 
+// upgradeToSignInNames leads to version 8, in which users are found by what they sign in with, and
+// no two have a name in common. Of an address that several have, nobody gets it.
+func upgradeToSignInNames(c *conn) error {
+	if err := makeIndexes(c, &users.Table); err != nil {
+		return err
+	}
+	// An upgrade before this one may have given them to who came first.
+	if _, err := c.exec("DELETE FROM " + quoted(eachTable(users.Name, "sign_in_names"))); err != nil {
+		return err
+	}
+	names := signInNames{}
+	err := c.query(func(values []driver.Value) error {
+		u, err := fromDocument[User](values)
+		if err != nil {
+			return err
+		}
+		return names.see(u)
+	}, "SELECT doc FROM "+quoted(users.Name))
+	if err != nil {
+		return err
+	}
+	if err := rewrite(c, users, func(u *User) { u.SharedAddress = names.shared(*u) }); err != nil {
+		return err
+	}
+	return fillColumns(c, &users.Table)
+}
+
 // makeIndexes makes the indexes that a table is declared to have, of columns that it has already,
 // and drops those that it is not declared to have any more.
 func makeIndexes(c *conn, table *Table, dropped ...string) error {
@@ -239,7 +266,10 @@ func makeIndexes(c *conn, table *Table, dropped ...string) error {
 
 // writeAgain writes the documents of a table as they are written now, with the fields that are kept
 // only to find them by.
-func writeAgain[T any](c *conn, t *table[T]) error {
+func writeAgain[T any](c *conn, t *table[T]) error { return rewrite(c, t, func(*T) {}) }
+
+// rewrite is writeAgain with a change of each record.
+func rewrite[T any](c *conn, t *table[T], change func(*T)) error {
 	var ids []string
 	err := c.query(func(values []driver.Value) error {
 		id, _ := values[0].(string)
@@ -259,6 +289,7 @@ func writeAgain[T any](c *conn, t *table[T]) error {
 		if err != nil {
 			return err
 		}
+		change(&r)
 		row, err := t.row(&r)
 		if err != nil {
 			return err

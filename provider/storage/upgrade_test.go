@@ -232,3 +232,35 @@ func TestMongoDBOfSchemaVersion1OpensAndWorks(t *testing.T) {
 	}
 	checkOldRecords(t, s, "ada")
 }
+
+func TestMongoDBSharedAddressesAreNoNamesAfterTheUpgrade(t *testing.T) {
+	t.Parallel()
+	uri := storagetest.MongoURI(t)
+	ctx := patient(t)
+	client, err := mongo.Connect(options.Client().ApplyURI(uri))
+	must(t, err)
+	t.Cleanup(func() { _ = client.Disconnect(ctx) })
+	name, err := storage.DatabaseName(uri)
+	must(t, err)
+	db := client.Database(name)
+	_, err = db.Collection("meta").InsertOne(ctx, bson.D{{Key: "_id", Value: "schema"}, {Key: "version", Value: 3}})
+	must(t, err)
+	for _, u := range [][3]string{{"1", "ada", "shared@example.com"}, {"2", "bob", "Shared@example.com"},
+		{"3", "carl", "dora@example.com"}, {"4", "dora@example.com", "d@example.com"}} {
+		_, err = db.Collection("users").InsertOne(ctx, bson.D{{Key: "_id", Value: u[0]},
+			{Key: "username", Value: u[1]}, {Key: "version", Value: int64(1)},
+			{Key: "claims", Value: bson.D{{Key: "email", Value: u[2]}, {Key: "email_verified", Value: true}}}})
+		must(t, err)
+	}
+	s, err := storage.OpenMongoDB(ctx, uri)
+	must(t, err)
+	t.Cleanup(func() { must(t, s.Close()) })
+	for name, id := range map[string]string{"ada": "1", "bob": "2", "carl": "3", "dora@example.com": "4",
+		"d@example.com": "4"} {
+		u, err := s.UserBySignInName(ctx, name)
+		must(t, err)
+		equal(t, u.ID, id)
+	}
+	_, err = s.UserBySignInName(ctx, "shared@example.com")
+	want(t, err, storage.ErrNotFound)
+}

@@ -2,7 +2,12 @@ package storage
 
 import (
 	"context"
+	"strings"
 	"time"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/secure/precis"
+	"golang.org/x/text/unicode/norm"
 )
 
 // User is a person who can sign in.
@@ -22,9 +27,12 @@ type User struct {
 	SignOutDue bool `bson:"sign_out_due,omitempty" json:"-"`
 	// FormerAddresses were the user's, and are still told of what happens to the account.
 	FormerAddresses []FormerAddress `bson:"former_addresses,omitempty" json:"-"`
-	CreatedAt       time.Time       `bson:"created_at" json:"created_at"`
-	UpdatedAt       time.Time       `bson:"updated_at" json:"updated_at"`
-	Version         int64           `bson:"version" json:"-"`
+	// SharedAddress is the AddressKey of a verified address that another user had, too, when names to
+	// sign in by became unique. Nobody signs in by it.
+	SharedAddress string    `bson:"shared_address,omitempty" json:"-"`
+	CreatedAt     time.Time `bson:"created_at" json:"created_at"`
+	UpdatedAt     time.Time `bson:"updated_at" json:"updated_at"`
+	Version       int64     `bson:"version" json:"-"`
 }
 
 // Roles of those who administer. A user without one administers nothing. What each may do is
@@ -79,10 +87,37 @@ type Address struct {
 	Country       string `bson:"country,omitempty" json:"country,omitempty"`
 }
 
-// foundUser has Terms, so that the index of these finds a user by the beginning of a word.
+// foundUser has Terms, so that the index of these finds a user by the beginning of a word, and the
+// names that no other user may have.
 type foundUser struct {
-	User  `bson:",inline"`
-	Terms []string `bson:"terms,omitempty"`
+	User        `bson:",inline"`
+	Terms       []string `bson:"terms,omitempty"`
+	SignInNames []string `bson:"sign_in_names,omitempty"`
+}
+
+// AddressKey is the form in which two spellings of one e-mail address are equal: case and
+// compatibility variants do not count. It is what a username of these letters is stored as. "" if
+// the text has a character that no name has.
+func AddressKey(address string) string {
+	key := norm.NFKC.String(cases.Fold().String(norm.NFKC.String(strings.TrimSpace(address))))
+	key, err := precis.UsernameCaseMapped.String(key)
+	if err != nil {
+		return ""
+	}
+	return key
+}
+
+// SignInNames are what the user can type to say who they are: the username, and the AddressKey of
+// an e-mail address that is verified. No two users have one in common.
+func (u User) SignInNames() []string {
+	names := []string{u.Username}
+	if !u.Claims.EmailVerified {
+		return names
+	}
+	if key := AddressKey(u.Claims.Email); key != "" && key != u.Username && key != u.SharedAddress {
+		names = append(names, key)
+	}
+	return names
 }
 
 var users = register(table[User]{
@@ -92,16 +127,18 @@ var users = register(table[User]{
 		{Fields: []string{"disabled", "username"}, Sparse: true},
 		{Fields: []string{"groups"}, Each: true},
 		{Fields: []string{"terms"}, Each: true},
+		{Fields: []string{"sign_in_names"}, Each: true, Unique: true, Sparse: true},
 	}},
 	id:      func(u *User) string { return u.ID },
 	version: func(u *User) *int64 { return &u.Version },
 	stored: func(u *User) any {
 		return &foundUser{*u, searchTerms(u.Username, u.Claims.Email, u.Claims.Name, u.Claims.GivenName,
-			u.Claims.FamilyName, u.Claims.Nickname)}
+			u.Claims.FamilyName, u.Claims.Nickname), u.SignInNames()}
 	},
 })
 
-// CreateUser stores a new user with Version 1. ErrConflict if the ID or the Username is taken.
+// CreateUser stores a new user with Version 1. ErrConflict if the ID, the Username or another of
+// the SignInNames is taken.
 func (s *Store) CreateUser(ctx context.Context, u User) error {
 	return create(ctx, s, "create user", users, u)
 }
@@ -123,6 +160,20 @@ func (r Records) UserByUsername(ctx context.Context, username string) (User, err
 	return found[0], nil
 }
 
+// UserBySignInName returns the user who has this among their SignInNames, or ErrNotFound.
+func (r Records) UserBySignInName(ctx context.Context, name string) (User, error) {
+	// A program of an earlier version that shares the database stores users without these names.
+	found, err := list(ctx, r, "load user", users,
+		Query{Where: []Match{{Field: "sign_in_names", Or: "username", Value: name}}, Limit: 1})
+	if err == nil && len(found) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return User{}, err
+	}
+	return found[0], nil
+}
+
 // UsersByEmail returns the users with exactly this e-mail address, verified or not, at most limit.
 func (r Records) UsersByEmail(ctx context.Context, email string, limit int) ([]User, error) {
 	if email == "" || limit < 1 {
@@ -132,7 +183,8 @@ func (r Records) UsersByEmail(ctx context.Context, email string, limit int) ([]U
 }
 
 // UpdateUser replaces the user whose Version is u.Version and increases it by one. ErrConflict if
-// the stored version differs or the new Username is taken, ErrNotFound if there is no such user.
+// the stored version differs or one of the new SignInNames is taken, ErrNotFound if there is no such
+// user.
 func (s *Store) UpdateUser(ctx context.Context, u User) error {
 	return replace(ctx, s, "update user", users, u)
 }
@@ -204,4 +256,25 @@ func (r Records) Users(ctx context.Context, after string, limit int) ([]User, er
 		return nil, nil
 	}
 	return list(ctx, r, "list users", users, Query{Order: []string{"username"}, After: after, Limit: limit})
+}
+
+// signInNames counts, before names were unique, how many users have each.
+type signInNames map[string]int
+
+func (n signInNames) see(u User) error {
+	u.SharedAddress = ""
+	for _, name := range u.SignInNames() {
+		n[name]++
+	}
+	return nil
+}
+
+// shared is the AddressKey of the user's verified address if another user has it, too, as a username
+// or as their own address; "" otherwise.
+func (n signInNames) shared(u User) string {
+	key := AddressKey(u.Claims.Email)
+	if !u.Claims.EmailVerified || key == u.Username || n[key] < 2 {
+		return ""
+	}
+	return key
 }

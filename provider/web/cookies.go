@@ -12,7 +12,6 @@ import (
 	"github.com/gorilla/sessions"
 
 	"latchkey/keys"
-	"latchkey/provider/people"
 	"latchkey/provider/storage"
 )
 
@@ -142,41 +141,38 @@ func (s *Site) Browser(w http.ResponseWriter, r *http.Request) (string, error) {
 // maxKnown is how many accounts a browser is remembered to have been signed in to.
 const maxKnown = 10
 
-// KnownDevice is the reference of this browser if the account with this username was signed in here
-// before, "" otherwise. Somebody who guesses passwords elsewhere cannot lock such a browser out.
-func (s *Site) KnownDevice(r *http.Request, username string) string {
+// KnownDevice is the reference of this browser if the user was signed in here before, "" otherwise,
+// and for the zero User. Somebody who guesses passwords elsewhere cannot lock such a browser out.
+func (s *Site) KnownDevice(r *http.Request, u storage.User) string {
 	envelope, err := s.cookies.New(r, s.CookieName(BrowserCookie))
 	if err != nil {
 		return ""
 	}
 	ref, _ := envelope.Values["ref"].(string)
-	known, _ := envelope.Values["known"].(string)
-	if slices.Contains(strings.Fields(known), s.knownMark(username)) {
+	text, _ := envelope.Values["known"].(string)
+	known := strings.Fields(text)
+	// The mark was made from the username before.
+	if slices.Contains(known, s.knownMark(u.ID)) || slices.Contains(known, s.knownMark(u.Username)) {
 		return ref
 	}
 	return ""
 }
 
-// RememberDevice notes in the browser cookie that this account was signed in here.
-func (s *Site) RememberDevice(w http.ResponseWriter, r *http.Request, username string) error {
+// RememberDevice notes in the browser cookie that the user was signed in here.
+func (s *Site) RememberDevice(w http.ResponseWriter, r *http.Request, u storage.User) error {
 	envelope, err := s.cookies.New(r, s.CookieName(BrowserCookie))
 	if err != nil {
 		return nil //nolint:nilerr // without the cookie the form would not have been taken; there is nothing to add to
 	}
 	text, _ := envelope.Values["known"].(string)
-	known, mark := strings.Fields(text), s.knownMark(username)
+	known, mark := strings.Fields(text), s.knownMark(u.ID)
 	if slices.Contains(known, mark) {
 		return nil
 	}
-	known = append(known, mark)
+	known = append(slices.DeleteFunc(known, func(m string) bool { return m == s.knownMark(u.Username) }), mark)
 	envelope.Values["known"] = strings.Join(known[max(0, len(known)-maxKnown):], " ")
 	return s.saveCookie(w, r, envelope, cookieLife)
 }
 
 // knownMark stands for an account in the browser cookie.
-func (s *Site) knownMark(username string) string {
-	if canonical, err := people.CanonicalUsername(username); err == nil {
-		username = canonical
-	}
-	return s.CSRF(username, "known device")[:22]
-}
+func (s *Site) knownMark(account string) string { return s.CSRF(account, "known device")[:22] }
