@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v4"
 
 	"latchkey/cmd/latchkey/config"
 	"latchkey/provider/admin"
@@ -37,8 +36,34 @@ type manifestClient struct {
 	ClientSecretFile string `json:"client_secret_file,omitempty"`
 }
 
+// manifestTitle is the key by which a file says what it is called.
+const manifestTitle = "manifest"
+
+// manifestFlags are those of apply, plan and diff.
+func manifestFlags(cmd *cobra.Command, o *admin.ManifestOptions) {
+	f := cmd.Flags()
+	f.BoolVar(&o.Prune, "prune", false, "delete what the file keeps and no longer names")
+	f.BoolVar(&o.Release, "release", false,
+		"let go of what the file keeps and no longer names: it stays, and nobody keeps it")
+	f.BoolVar(&o.TakeOver, "take-over", false, "keep also what another file keeps")
+}
+
+// withManifest opens the file that a command was given, and calls use with what reads it.
+func (sh *shell) withManifest(file string, o admin.ManifestOptions,
+	use func(admin.ManifestOptions, *manifestReader) error) error {
+	entries, err := config.OpenEntries(file, sh.stdin, manifestTitle, manifestSections...)
+	if err != nil {
+		return err
+	}
+	defer entries.Close()
+	o.Name = entries.Title
+	r := &manifestReader{Entries: entries, stdin: file == "-", env: sh.env}
+	return r.inLines(use(o, r))
+}
+
 func (sh *shell) applyCommand() *cobra.Command {
 	var dry bool
+	var options admin.ManifestOptions
 	return sh.siteCommand(siteCommand{
 		use:   "apply FILE",
 		short: "Create and update groups, people and applications from one YAML or JSON file",
@@ -47,6 +72,12 @@ anything is written. What the file says is then the case; people, groups and app
 A file of more than 8 MiB is read entry by entry, however large it is; its entries begin with "- ", as export writes them, or it is JSON.
 A password is verified each time, which takes as long as a sign-in; a password_hash is compared.
 
+A file that says what it is called, in a line such as manifest: company, keeps what it names: nobody changes
+that on the pages or by the API, but for what the file does not say (passwords, second factors, secrets,
+sessions), and to stop somebody at once. latchkey plan FILE says beforehand what would change, latchkey drift
+what was changed beside the file. What it no longer names stays kept; --prune deletes it, --release lets go of it.
+
+  manifest: company
   groups:
     - {name: staff, description: Everybody here}
     - {name: admins, roles: [admin]}
@@ -64,40 +95,206 @@ A password is verified each time, which takes as long as a sign-in; a password_h
       allowed_groups: [staff]
       client_secret_env: NOTES_SECRET   # or client_secret, client_secret_file; without any, one is made and printed once`,
 		example: `  latchkey apply people.yaml --dry-run
+  latchkey apply company.yaml --prune
   latchkey export | latchkey apply - --data ./copy`,
 		args: exactArgs(1, "one file"), creates: true, json: true,
 		flags: func(cmd *cobra.Command) {
-			cmd.Flags().BoolVar(&dry, "dry-run", false, "only say what would be done")
+			cmd.Flags().BoolVar(&dry, "dry-run", false, "only say what would be done, as latchkey plan does")
+			manifestFlags(cmd, &options)
 		},
 		run: func(ctx context.Context, s *site, args []string) error {
-			entries, err := config.OpenEntries(args[0], sh.stdin, manifestSections...)
+			out := sh.changes(dry)
+			err := sh.withManifest(args[0], options, func(o admin.ManifestOptions, r *manifestReader) error {
+				if dry {
+					return s.admin.Plan(ctx, s.actor, o, r, out.tell)
+				}
+				return s.admin.Apply(ctx, s.actor, o, r, out.tell)
+			})
+			return errors.Join(err, out.end())
+		},
+	})
+}
+
+func (sh *shell) planCommand() *cobra.Command {
+	var options admin.ManifestOptions
+	return sh.siteCommand(siteCommand{
+		use:   "plan FILE",
+		short: "Say field by field what apply would change, and change nothing",
+		long: `Say field by field what latchkey apply FILE, with the same flags, would change against what there is
+now, and change nothing. The values of passwords and secrets are not shown. What would stay as it is is only
+counted; --json lists it, too.`,
+		example: "  latchkey plan company.yaml\n  latchkey plan company.yaml --prune --json",
+		args:    exactArgs(1, "one file"), creates: true, json: true,
+		flags: func(cmd *cobra.Command) { manifestFlags(cmd, &options) },
+		run: func(ctx context.Context, s *site, args []string) error {
+			out := sh.changes(true)
+			out.fields = true
+			err := sh.withManifest(args[0], options, func(o admin.ManifestOptions, r *manifestReader) error {
+				return s.admin.Plan(ctx, s.actor, o, r, out.tell)
+			})
+			return errors.Join(err, out.end())
+		},
+	})
+}
+
+// errDifferent is that what was compared is not the same: an answer, with an exit code of its own.
+var errDifferent = errors.New("there are differences")
+
+func (sh *shell) diffCommand() *cobra.Command {
+	var options admin.ManifestOptions
+	return sh.siteCommand(siteCommand{
+		use:   "diff FILE",
+		short: "Print what is different between a file and what there is, and tell by the exit code",
+		long: `Print what is different between what there is (-) and what a file says (+), in the form of a unified
+diff with a line per field. The exit code is 0 if nothing is, and 7 if something is. latchkey plan FILE says the
+same in words.`,
+		example: "  latchkey diff company.yaml && echo nothing to apply",
+		args:    exactArgs(1, "one file"), creates: true, json: true,
+		flags: func(cmd *cobra.Command) { manifestFlags(cmd, &options) },
+		run: func(ctx context.Context, s *site, args []string) error {
+			different := []admin.PlannedChange{}
+			err := sh.withManifest(args[0], options, func(o admin.ManifestOptions, r *manifestReader) error {
+				return s.admin.Plan(ctx, s.actor, o, r, func(c admin.PlannedChange) error {
+					if c.ClientSecret = ""; c.Action == admin.ActionUnchanged || c.Action == admin.ActionLeft {
+						return nil
+					}
+					different = append(different, c)
+					return nil
+				})
+			})
 			if err != nil {
 				return err
 			}
-			defer entries.Close()
-			r := &manifestReader{Entries: entries, stdin: args[0] == "-", env: sh.env}
-			out := sh.changes(dry)
-			if dry {
-				err = s.admin.Plan(ctx, s.actor, r, out.tell)
+			if sh.json {
+				err = sh.printJSON(different)
 			} else {
-				err = s.admin.Apply(ctx, s.actor, r, out.tell)
+				for _, c := range different {
+					sh.printDiff(c)
+				}
 			}
-			return errors.Join(r.inLines(err), out.end())
+			if err == nil && len(different) > 0 {
+				err = errDifferent
+			}
+			return err
 		},
 	})
+}
+
+// printDiff prints one object as a unified diff of its fields.
+func (sh *shell) printDiff(c admin.PlannedChange) {
+	name := c.Kind + "/" + printable(c.Name)
+	from, to := "now/"+name, "file/"+name
+	switch c.Action {
+	case admin.ActionCreated:
+		from = "/dev/null"
+	case admin.ActionDeleted:
+		to = "/dev/null"
+	}
+	sh.printf("--- %s\n+++ %s\n", from, to)
+	for _, f := range c.Changes {
+		switch {
+		case f.Secret:
+			sh.printf("+%s: (not shown)\n", printable(f.Field))
+			continue
+		case f.Before != nil:
+			sh.printf("-%s: %s\n", printable(f.Field), printable(string(f.Before)))
+		}
+		if f.After != nil {
+			sh.printf("+%s: %s\n", printable(f.Field), printable(string(f.After)))
+		}
+	}
+}
+
+func (sh *shell) driftCommand() *cobra.Command {
+	return sh.siteCommand(siteCommand{
+		use:   "drift [NAME]",
+		short: "Say what was changed beside the files that were applied",
+		long: `Say which people, groups and applications are not what the file that keeps them said when it was
+applied last: on the command line, by the people themselves, or to stop somebody at once. NAME is what a file
+calls itself (manifest: NAME); without it, all of them are looked at. The exit code is 0 if nothing was changed,
+and 7 if something was. Applying the file again undoes it.`,
+		example: "  latchkey drift company",
+		args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usage("%s takes one name, or none", cmd.CommandPath())
+			}
+			return nil
+		}, json: true,
+		run: func(ctx context.Context, s *site, args []string) error {
+			name := ""
+			if len(args) == 1 {
+				name = args[0]
+			}
+			all := []admin.Drift{}
+			err := s.admin.Drift(ctx, s.actor, name, func(d admin.Drift) error {
+				all = append(all, d)
+				return nil
+			})
+			switch {
+			case err != nil:
+				return err
+			case sh.json:
+				err = sh.printJSON(all)
+			case len(all) == 0:
+				return sh.done("Nothing was changed beside the files.")
+			default:
+				for _, d := range all {
+					sh.printDrift(d)
+				}
+			}
+			if err == nil && len(all) > 0 {
+				err = errDifferent
+			}
+			return err
+		},
+	})
+}
+
+func (sh *shell) printDrift(d admin.Drift) {
+	what := "changed"
+	if d.Deleted {
+		what = "deleted"
+	}
+	line := fmt.Sprintf("%s   %-6s   %s   file %s", what, d.Kind, printable(d.Name), d.Manifest)
+	if d.ChangedBy != "" {
+		line += fmt.Sprintf("   by %s, %s", printable(d.ChangedBy), d.ChangedAt.UTC().Format("2006-01-02 15:04:05"))
+	}
+	sh.printf("%s\n", line)
+	for _, f := range d.Changes {
+		sh.printf("%s", fieldLine(f))
+	}
+}
+
+// fieldLine says what becomes of a field.
+func fieldLine(f admin.FieldChange) string {
+	value := func(text []byte) string {
+		if text == nil {
+			return "nothing"
+		}
+		return printable(string(text))
+	}
+	if f.Secret {
+		return fmt.Sprintf("            %s: another one, which is not shown\n", printable(f.Field))
+	}
+	return fmt.Sprintf("            %s: %s → %s\n", printable(f.Field), value(f.Before), value(f.After))
 }
 
 // changes prints what becomes of each entry of a manifest, as it comes.
 type changes struct {
 	*shell
-	dry   bool
-	count map[string]int // by action
+	dry    bool
+	fields bool           // with what becomes of each field, and without what stays as it is
+	count  map[string]int // by action
 }
 
-func (sh *shell) changes(dry bool) *changes { return &changes{sh, dry, map[string]int{}} }
+func (sh *shell) changes(dry bool) *changes { return &changes{sh, dry, false, map[string]int{}} }
 
 func (c *changes) told() int {
-	return c.count[admin.ActionCreated] + c.count[admin.ActionUpdated] + c.count[admin.ActionUnchanged]
+	n := 0
+	for _, count := range c.count {
+		n += count
+	}
+	return n
 }
 
 func (c *changes) tell(p admin.PlannedChange) error {
@@ -106,10 +303,20 @@ func (c *changes) tell(p admin.PlannedChange) error {
 	if c.dry {
 		p.ClientSecret = ""
 	}
+	if !c.json && c.fields && p.Action == admin.ActionUnchanged {
+		return nil
+	}
 	if !c.json {
 		line := fmt.Sprintf("%-9s   %-6s   %s", p.Action, p.Kind, printable(p.Name))
 		if p.ClientSecret != "" {
 			line += "   client_secret " + p.ClientSecret
+		}
+		if c.fields {
+			line += "\n"
+			for _, f := range p.Changes {
+				line += fieldLine(f)
+			}
+			line = strings.TrimSuffix(line, "\n")
 		}
 		_, err := fmt.Fprintln(c.stdout, line)
 		return err
@@ -134,9 +341,18 @@ func (c *changes) end() error {
 		_, err = fmt.Fprintln(c.stdout, "[]")
 	case c.json:
 		_, err = fmt.Fprintln(c.stdout, "\n]")
-	case n > 1:
-		c.notef("%d created, %d updated, %d unchanged.\n", c.count[admin.ActionCreated], c.count[admin.ActionUpdated],
-			c.count[admin.ActionUnchanged])
+	case n > 1 || c.fields:
+		line := fmt.Sprintf("%d created, %d updated, %d unchanged", c.count[admin.ActionCreated],
+			c.count[admin.ActionUpdated], c.count[admin.ActionUnchanged])
+		for _, more := range []string{admin.ActionDeleted, admin.ActionReleased, admin.ActionLeft} {
+			if c.count[more] > 0 {
+				line += fmt.Sprintf(", %d %s", c.count[more], more)
+			}
+		}
+		c.notef("%s.\n", line)
+	}
+	if left := c.count[admin.ActionLeft]; left > 0 {
+		c.notef("What the file keeps and no longer names stays: --prune deletes it, --release lets go of it.\n")
 	}
 	if c.dry {
 		c.notef("Nothing was written: this is what would be done.\n")
@@ -377,22 +593,10 @@ func (x *yamlExport) User(e admin.UserEntry) error     { return x.entry("people"
 func (x *yamlExport) Client(e admin.ClientEntry) error { return x.entry("clients", e) }
 
 func (x *yamlExport) entry(section string, e any) error {
-	text, err := json.Marshal(map[string]any{section: []any{e}})
+	text, err := admin.EntryYAML(section, e)
 	if err != nil {
 		return err
 	}
-	var n yaml.Node
-	if err := yaml.Unmarshal(text, &n); err != nil {
-		return fmt.Errorf("write YAML: %w", err)
-	}
-	blockStyle(&n)
-	var b bytes.Buffer
-	enc := yaml.NewEncoder(&b)
-	enc.SetIndent(2)
-	if err := errors.Join(enc.Encode(&n), enc.Close()); err != nil {
-		return err
-	}
-	text = b.Bytes()
 	if section == x.section { // its first line is there already
 		_, text, _ = bytes.Cut(text, []byte("\n"))
 	}
@@ -444,12 +648,4 @@ func (x *jsonExport) end() error {
 	}
 	_, err := fmt.Fprint(x.out, last)
 	return err
-}
-
-// blockStyle takes away what JSON looks like; texts stay in quotes where they need them.
-func blockStyle(n *yaml.Node) {
-	n.Style = 0
-	for _, c := range n.Content {
-		blockStyle(c)
-	}
 }

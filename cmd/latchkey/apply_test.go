@@ -192,7 +192,7 @@ func FuzzManifest(f *testing.F) {
 	f.Add([]byte(testManifest))
 	f.Add([]byte(`{"clients": [{"client_id": "a", "jwks": {"keys": [{"kty": "RSA", "n": 0x10}]}}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		e, err := config.OpenEntries("-", bytes.NewReader(text), manifestSections...)
+		e, err := config.OpenEntries("-", bytes.NewReader(text), manifestTitle, manifestSections...)
 		if err != nil {
 			return
 		}
@@ -208,7 +208,7 @@ func FuzzManifest(f *testing.F) {
 func TestApplyReadsAFileOfAnySize(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	b.WriteString("# made by hand\ngroups:\n  - name: staff\npeople:\n")
+	b.WriteString("# made by hand\nmanifest: large # of that name\ngroups:\n  - name: staff\npeople:\n")
 	long := strings.Repeat("x", 1900)
 	for i := range 600 {
 		fmt.Fprintf(&b, "  # number %[1]d\n  - username: p%06[1]d\n    groups: [staff]\n    claims:\n", i)
@@ -230,6 +230,9 @@ func TestApplyReadsAFileOfAnySize(t *testing.T) {
 	if r.code != exitOK || !strings.Contains(r.stderr, "601 created, 0 updated, 0 unchanged") {
 		t.Fatalf("exit %d: %s", r.code, r.stderr)
 	}
+	if r := latchkey(t, "", nil, "drift", "large", "--data", data); r.code != exitOK {
+		t.Errorf("the title of a large file: exit %d %s", r.code, r.stderr)
+	}
 	for _, format := range [][]string{nil, {"--json"}} {
 		exported := succeed(t, "", append([]string{"export", "--data", data}, format...)...)
 		if len(exported) < 8<<20 {
@@ -240,11 +243,19 @@ func TestApplyReadsAFileOfAnySize(t *testing.T) {
 			t.Errorf("%v: exit %d: %s", format, r.code, r.stderr)
 		}
 		copied := t.TempDir()
+		if format != nil {
+			exported = strings.Replace(exported, "{", `{"manifest": "large",`, 1)
+		}
 		if r = latchkey(t, exported, nil, "apply", "-", "--data", copied); r.code != exitOK {
 			t.Errorf("%v: exit %d: %s", format, r.code, r.stderr)
 		}
-		if again := succeed(t, "", append([]string{"export", "--data", copied}, format...)...); again != exported {
+		again := succeed(t, "", append([]string{"export", "--data", copied}, format...)...)
+		if again != strings.Replace(exported, `{"manifest": "large",`, "{", 1) {
 			t.Errorf("%v: the copy differs", format)
+		}
+		r = latchkey(t, "", nil, "drift", "large", "--data", copied)
+		if want := map[bool]int{true: exitOK, false: exitNotFound}[format != nil]; r.code != want {
+			t.Errorf("%v: exit %d, want %d", format, r.code, want)
 		}
 	}
 	for name, bad := range map[string]string{

@@ -458,7 +458,7 @@ func (s *site) seedDemo(ctx context.Context, o demoOptions, passwords map[string
 			Metadata: clients.Metadata{ClientName: "API"}, Decisions: clients.Decisions{Audience: []string{o.apiURL(),
 				o.flaskURL()}}})
 
-	err = s.admin.Apply(ctx, s.actor, m, func(admin.PlannedChange) error { return nil })
+	err = s.admin.Apply(ctx, s.actor, admin.ManifestOptions{}, m, func(admin.PlannedChange) error { return nil })
 	return secrets, err
 }
 

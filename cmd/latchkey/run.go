@@ -30,6 +30,7 @@ const (
 	exitConflict    = 4 // it is there already, in use, or was changed by somebody else meanwhile
 	exitRefused     = 5 // what was given is not good, or not allowed; nothing was changed
 	exitUnavailable = 6 // the database cannot be opened or does not answer
+	exitDifferent   = 7 // what was compared is not the same
 )
 
 // codeOf is the exit code of an error.
@@ -42,8 +43,10 @@ func codeOf(err error) int {
 	case errors.Is(err, admin.ErrNotFound), errors.Is(err, keys.ErrNoSuchKey):
 		return exitNotFound
 	case errors.Is(err, admin.ErrTaken), errors.Is(err, admin.ErrConflict), errors.Is(err, admin.ErrInUse),
-		errors.Is(err, admin.ErrLastOwner):
+		errors.Is(err, admin.ErrLastOwner), errors.Is(err, admin.ErrManaged):
 		return exitConflict
+	case errors.Is(err, errDifferent):
+		return exitDifferent
 	case errors.As(err, new(admin.Faults)), errors.As(err, new(config.Faults)), errors.As(err, new(config.Fault)),
 		errors.Is(err, admin.ErrForbidden), errors.Is(err, errDeclined):
 		return exitRefused
@@ -99,6 +102,9 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
+	}
+	if errors.Is(err, errDifferent) {
+		return exitDifferent // they were printed
 	}
 	text := err.Error()
 	if strings.HasPrefix(text, "unknown command") { // and a list of what may have been meant, over several lines
@@ -170,7 +176,8 @@ func (sh *shell) rootCommand() *cobra.Command {
 		Short:   "A single sign-on provider: OpenID Connect and OAuth 2.0 in one program",
 		Long: `Latchkey lets people sign in once, on one page, to every application that is registered here.
 
-Exit codes: 1 failed, 2 wrong use, 3 not found, 4 taken, in use or changed by somebody else, 5 refused, 6 the database is not available.
+Exit codes: 1 failed, 2 wrong use, 3 not found, 4 taken, in use or changed by somebody else, 5 refused,
+6 the database is not available, 7 there are differences.
 
 Try it:    latchkey demo
 Run it:    latchkey init, then latchkey serve
@@ -189,7 +196,8 @@ An app:    latchkey client create --name Notes --type web --redirect-uri https:/
 		sh.demoCommand(), sh.serveCommand(), sh.initCommand(), sh.configCommand(),
 		sh.userCommand(), sh.groupCommand(), sh.clientCommand(), sh.sessionCommand(), sh.tokenCommand(),
 		sh.apiKeyCommand(), sh.whyCommand(), sh.doctorCommand(), sh.keysCommand(),
-		sh.auditCommand(), sh.applyCommand(), sh.exportCommand(), sh.backupCommand(), sh.restoreCommand(),
+		sh.auditCommand(), sh.applyCommand(), sh.planCommand(), sh.diffCommand(), sh.driftCommand(),
+		sh.exportCommand(), sh.backupCommand(), sh.restoreCommand(),
 		sh.checkCommand(), sh.rekeyCommand(), sh.samplesCommand(), sh.healthcheckCommand(), sh.versionCommand(),
 	)
 	return root

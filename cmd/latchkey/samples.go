@@ -191,7 +191,8 @@ speaks https. Their client secrets are derived from the environment variable SAM
 					return err
 				}
 				out := sh.changes(false)
-				return errors.Join(open.admin.Apply(ctx, open.actor, s.manifest(), out.tell), out.end())
+				err := open.admin.Apply(ctx, open.actor, admin.ManifestOptions{}, s.manifest(), out.tell)
+				return errors.Join(err, out.end())
 			})
 		},
 	}

@@ -54,6 +54,9 @@ func inWords(err error) error {
 		return inOtherWords(err, "you may not do this to the %s %q", object.Kind, name)
 	case errors.Is(err, admin.ErrLastOwner):
 		return inOtherWords(err, "%[1]s is the last owner; make somebody else one first: latchkey user update USERNAME --role owner", name)
+	case errors.Is(err, admin.ErrManaged):
+		return inOtherWords(err, "the %s %s is kept by the file %s; change it there, and apply that", object.Kind, name,
+			object.By)
 	case errors.Is(err, admin.ErrInUse):
 		return inOtherWords(err, "the application %[1]s names the group %[2]s; change that first: latchkey client update %[1]s --group … or --owner-group …", object.By, name)
 	}

@@ -89,6 +89,8 @@ type Actor struct {
 	// of an API key, say. It narrows what the actor may do, and never widens it.
 	Within func(verb string) bool
 
+	applies bool // set by the calls that apply a manifest
+
 	self bool // set by the calls in which a user changes their own account, see ownAccount
 }
 
@@ -130,6 +132,9 @@ const (
 
 	VerbApply  = "manifest.apply"  // a file with users, groups and clients; each change in it has an event of its own
 	VerbExport = "manifest.export" // everything but secrets
+
+	// VerbManifestRead is reading which manifests there are, and what was changed beside them.
+	VerbManifestRead = "manifest.read"
 
 	// VerbExportHashes is asked for beside VerbExport where password hashes are exported, and has no
 	// event of its own.
@@ -217,6 +222,7 @@ func reasonOf(err error) string {
 		"forbidden":  {ErrForbidden},
 		"last_owner": {ErrLastOwner},
 		"used":       {storage.ErrConsumed},
+		"managed":    {ErrManaged},
 	} {
 		if slices.ContainsFunc(of, func(one error) bool { return errors.Is(err, one) }) {
 			return reason

@@ -731,8 +731,11 @@ func TestWhoMayNotChangesNothingAndIsInTheLog(t *testing.T) {
 						1)
 					return err
 				},
-				admin.VerbApply:  func() error { return o.Plan(o.ctx, actor, admin.Manifest{}, nil) },
-				admin.VerbExport: func() error { return o.Export(o.ctx, actor, true, nil) },
+				admin.VerbApply: func() error {
+					return o.Plan(o.ctx, actor, admin.ManifestOptions{}, admin.Manifest{}, nil)
+				},
+				admin.VerbManifestRead: func() error { return o.Drift(o.ctx, actor, "", nil) },
+				admin.VerbExport:       func() error { return o.Export(o.ctx, actor, true, nil) },
 			} {
 				if err := call(); !errors.Is(err, admin.ErrForbidden) {
 					t.Errorf("%s, %s: %v", name, verb, err)
@@ -863,14 +866,14 @@ func TestApply(t *testing.T) {
 		apply := func() string {
 			t.Helper()
 			changes = nil
-			must(t, o.Apply(o.ctx, shell, m, tell))
+			must(t, o.Apply(o.ctx, shell, admin.ManifestOptions{}, m, tell))
 			var out []string
 			for _, c := range changes {
 				out = append(out, c.Name+" "+c.Action)
 			}
 			return strings.Join(out, ", ")
 		}
-		must(t, o.Plan(o.ctx, shell, m, tell))
+		must(t, o.Plan(o.ctx, shell, admin.ManifestOptions{}, m, tell))
 		if secret := changes[4].ClientSecret; len(secret) != 64 {
 			t.Errorf("secret %q", secret)
 		}
@@ -918,7 +921,7 @@ func TestApply(t *testing.T) {
 		}
 		o.lastIs(`command root@host manifest.export manifest done {"password_hashes":true}`)
 		changes = nil
-		must(t, o.Plan(o.ctx, shell, exported.Manifest, tell))
+		must(t, o.Plan(o.ctx, shell, admin.ManifestOptions{}, exported.Manifest, tell))
 		if i := slices.IndexFunc(changes, func(c admin.PlannedChange) bool { return c.Action != admin.ActionUnchanged }); i >= 0 {
 			t.Errorf("what was exported is not the case: %+v", changes[i])
 		}
@@ -937,8 +940,8 @@ func (x *export) Client(e admin.ClientEntry) error { x.Clients = append(x.Client
 
 func TestPeopleKeepTheirSubjectIdentifierWhereTheyAreExportedTo(t *testing.T) {
 	each(t, func(t *testing.T, o *office) {
-		must(t, o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{{Username: "ada", Sub: "auth0|5f7c"},
-			{Username: "bob"}}}, untold))
+		m := admin.Manifest{People: []admin.UserEntry{{Username: "ada", Sub: "auth0|5f7c"}, {Username: "bob"}}}
+		must(t, o.Apply(o.ctx, shell, admin.ManifestOptions{}, m, untold))
 		ada, err := o.User(o.ctx, shell, "ada")
 		must(t, err)
 		if ada.ID != "auth0|5f7c" {
@@ -949,7 +952,7 @@ func TestPeopleKeepTheirSubjectIdentifierWhereTheyAreExportedTo(t *testing.T) {
 		if out.People[0].Sub != ada.ID || len(out.People[1].Sub) < 20 {
 			t.Errorf("%+v", out.People)
 		}
-		err = o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{
+		err = o.Apply(o.ctx, shell, admin.ManifestOptions{}, admin.Manifest{People: []admin.UserEntry{
 			{Username: "ada", Sub: "another"},       // nobody gets another one
 			{Username: "eve", Sub: ada.ID},          // it is somebody's
 			{Username: "mallory", Sub: "two words"}, // it is none
@@ -968,7 +971,7 @@ func TestApplyEndsSessionsThatItCouldNotEndTheTimeBefore(t *testing.T) {
 	each(t, func(t *testing.T, o *office) {
 		m := admin.Manifest{People: []admin.UserEntry{{Username: "ada"}, {Username: "bob", Password: password}}}
 		apply := func() (out []string, err error) {
-			err = o.Apply(o.ctx, shell, m, func(c admin.PlannedChange) error {
+			err = o.Apply(o.ctx, shell, admin.ManifestOptions{}, m, func(c admin.PlannedChange) error {
 				out = append(out, c.Name+" "+c.Action)
 				return nil
 			})
@@ -1012,7 +1015,7 @@ func TestSecretThatWasMadeIsToldThoughAnotherEntryFails(t *testing.T) {
 		return nil
 	})
 	var told []string
-	err := o.Apply(o.ctx, shell, admin.Manifest{Clients: []admin.ClientEntry{{ClientID: "a",
+	err := o.Apply(o.ctx, shell, admin.ManifestOptions{}, admin.Manifest{Clients: []admin.ClientEntry{{ClientID: "a",
 		Metadata: web("").Metadata}, {ClientID: "b", Metadata: web("").Metadata}}},
 		func(c admin.PlannedChange) error {
 			told = append(told, c.Name)
@@ -1029,7 +1032,7 @@ func TestSecretThatWasMadeIsToldThoughAnotherEntryFails(t *testing.T) {
 func TestPlanNamesAllFaultsWithTheirPath(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t, storagetest.SQLite(t))
-	err := o.Plan(o.ctx, shell, admin.Manifest{
+	err := o.Plan(o.ctx, shell, admin.ManifestOptions{}, admin.Manifest{
 		Groups: []admin.GroupEntry{{Name: "a,b"}, {Name: "x"}, {Name: "x"}},
 		People: []admin.UserEntry{{Username: "two words"}, {Username: "ada", Groups: []string{"none"},
 			Password: "short"}, {Username: "eve", PasswordHash: "x", Claims: storage.Claims{Email: "x"}}},

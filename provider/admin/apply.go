@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -62,6 +63,11 @@ const (
 	ActionCreated   = "created"
 	ActionUpdated   = "updated"
 	ActionUnchanged = "unchanged"
+
+	// Of an object that the manifest keeps and no longer names:
+	ActionDeleted  = "deleted"
+	ActionReleased = "released" // it stays, and nobody keeps it any more
+	ActionLeft     = "left"     // it stays, and stays kept
 )
 
 // PlannedChange is what becomes of one entry of a Manifest.
@@ -69,6 +75,8 @@ type PlannedChange struct {
 	Kind   string `json:"kind"` // group, person or client
 	Name   string `json:"name"`
 	Action string `json:"action"`
+	// Changes says field by field what is different then; managed_by is the manifest that keeps it.
+	Changes []FieldChange `json:"changes,omitempty"`
 	// ClientSecret is there when a client gets a secret that the manifest did not bring along. It
 	// cannot be read again.
 	ClientSecret string `json:"client_secret,omitempty"`
@@ -108,40 +116,57 @@ const (
 	maxFaults   = 100 // that are told at once
 )
 
-// Plan checks the whole manifest and tells what would become of each entry, in order. Nothing is
-// written. Faults is all that is wrong, each with its path: clients[2].redirect_uris.
-func (a *Admin) Plan(ctx context.Context, actor Actor, m Entries, tell func(PlannedChange) error) error {
-	return a.manifest(ctx, actor, m, false, tell)
+// Plan checks the whole manifest and tells what would become of each entry, in order, and then of
+// what the manifest keeps and no longer names. Nothing is written. Faults is all that is wrong,
+// each with its path: clients[2].redirect_uris.
+func (a *Admin) Plan(ctx context.Context, actor Actor, o ManifestOptions, m Entries,
+	tell func(PlannedChange) error) error {
+	return a.manifest(ctx, actor, o, m, false, tell)
 }
 
 // Apply checks the whole manifest as Plan does, and then makes groups, users and clients what it
-// says, in this order. tell hears of each entry, in order, after it was written. Faults if anything
-// is wrong; nothing was written then. Any other error ends it half way: applying the manifest again
-// goes on where it stopped. ErrConflict if a client was changed by another administrator meanwhile.
-func (a *Admin) Apply(ctx context.Context, actor Actor, m Entries, tell func(PlannedChange) error) error {
-	if err := a.manifest(ctx, actor, m, true, func(PlannedChange) error { return nil }); err != nil {
+// says, in this order, and does what the options say with what it no longer names. tell hears of
+// each entry, in order, after it was written. Faults if anything is wrong; nothing was written
+// then. Any other error ends it half way: applying the manifest again goes on where it stopped.
+// ErrConflict if a client was changed by another administrator meanwhile.
+func (a *Admin) Apply(ctx context.Context, actor Actor, o ManifestOptions, m Entries,
+	tell func(PlannedChange) error) error {
+	if err := a.manifest(ctx, actor, o, m, true, func(PlannedChange) error { return nil }); err != nil {
 		return err
 	}
-	p, err := a.newPlanner(ctx, actor)
+	p, err := a.newPlanner(ctx, actor, o)
 	if err != nil {
 		return err
 	}
 	p.write = true
-	return p.sections(ctx, m, tell)
+	if err := p.sections(ctx, m, tell); err != nil {
+		return err
+	}
+	if err := p.leaving(ctx, tell); err != nil {
+		return err
+	}
+	return p.faults.orNil() // it was good a moment ago
 }
 
 // manifest checks a manifest. passwordsLater leaves passwords that may be set to whoever writes.
-func (a *Admin) manifest(ctx context.Context, actor Actor, m Entries, passwordsLater bool,
+func (a *Admin) manifest(ctx context.Context, actor Actor, o ManifestOptions, m Entries, passwordsLater bool,
 	tell func(PlannedChange) error) error {
 	if err := a.permit(ctx, actor, VerbApply, of("manifest", "")); err != nil {
 		return err
 	}
-	p, err := a.newPlanner(ctx, actor)
+	if err := o.check(); err != nil {
+		return err
+	}
+	p, err := a.newPlanner(ctx, actor, o)
 	if err != nil {
 		return err
 	}
 	p.passwordsLater = passwordsLater
-	switch err := p.sections(ctx, m, tell); {
+	err = p.sections(ctx, m, tell)
+	if err == nil {
+		err = p.leaving(ctx, tell)
+	}
+	switch {
 	case err == nil, errors.Is(err, errEnoughFaults):
 		return p.faults.orNil()
 	case len(p.faults) > 0: // all that is wrong, with the file that it comes from, too
@@ -158,10 +183,12 @@ var errEnoughFaults = errors.New("admin: enough faults")
 type planner struct {
 	*Admin
 	actor          Actor
+	options        ManifestOptions
 	write          bool // what differs; else it is only looked at
 	passwordsLater bool
 
-	groups map[string]bool // that there are, or will be
+	groups map[string]bool   // that there are, or will be
+	named  map[string]*names // the objects that the manifest names, by kind and ID
 	mu     sync.Mutex
 	taken  map[digest]digest // the usernames of the manifest's people, by what they sign in by
 	// one element for each password that is computed: more would only wait, and be turned away
@@ -169,16 +196,29 @@ type planner struct {
 	faults    Faults // where nothing is written
 }
 
-func (a *Admin) newPlanner(ctx context.Context, actor Actor) (*planner, error) {
-	p := &planner{Admin: a, actor: actor, groups: map[string]bool{}, taken: map[digest]digest{}, passwords: make(chan struct{}, 1)}
+func (a *Admin) newPlanner(ctx context.Context, actor Actor, o ManifestOptions) (*planner, error) {
+	actor.applies = true
+	p := &planner{Admin: a, actor: actor, options: o, groups: map[string]bool{}, taken: map[digest]digest{},
+		passwords: make(chan struct{}, 1),
+		named:     map[string]*names{"user": {}, "group": {}, "client": {}}}
 	if a.Hasher != nil {
 		p.passwords = make(chan struct{}, a.Hasher.Concurrency())
 	}
 	stored, err := a.Store.Groups(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, g := range stored {
 		p.groups[g.Name] = true
+		if o.Prune { // unless the manifest names it again, it will be gone
+			there, err := a.kept(ctx, "group", g.Name)
+			if err != nil {
+				return nil, err
+			}
+			p.groups[g.Name] = there.Manifest != o.Name
+		}
 	}
-	return p, err
+	return p, nil
 }
 
 func (p *planner) sections(ctx context.Context, m Entries, tell func(PlannedChange) error) error {
@@ -189,7 +229,7 @@ func (p *planner) sections(ctx context.Context, m Entries, tell func(PlannedChan
 	if err != nil {
 		return err
 	}
-	subs := names{}
+	subs := &names{}
 	err = section(ctx, p, "people", m.EachUser, tell, func(e UserEntry) (string, Faults) {
 		faults := p.known("groups", e.Groups)
 		if e.Sub != "" && subs.again(e.Sub) {
@@ -217,13 +257,29 @@ func digestOf(name string) digest {
 }
 
 // names is a set of names.
-type names map[digest]struct{}
+type names struct {
+	mutex sync.Mutex
+	seen  map[digest]struct{}
+}
 
 // again notes a name, and reports whether it was there before.
-func (n names) again(name string) bool {
+func (n *names) again(name string) bool {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if n.seen == nil {
+		n.seen = map[digest]struct{}{}
+	}
 	of := digestOf(name)
-	_, there := n[of]
-	n[of] = struct{}{}
+	_, there := n.seen[of]
+	n.seen[of] = struct{}{}
+	return there
+}
+
+// has reports whether a name was noted.
+func (n *names) has(name string) bool {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	_, there := n.seen[digestOf(name)]
 	return there
 }
 
@@ -239,7 +295,7 @@ type settled struct {
 func section[E any](ctx context.Context, p *planner, name string, entries func(func(E) error) error,
 	tell func(PlannedChange) error,
 	look func(E) (string, Faults), do func(context.Context, E) (PlannedChange, error)) error {
-	seen, next := names{}, 0
+	seen, next := &names{}, 0
 	batch, results := make([]E, 0, applyBatch), make([]settled, 0, applyBatch)
 	flush := func() error {
 		var work errgroup.Group
@@ -329,24 +385,74 @@ func (p *planner) group(ctx context.Context, e GroupEntry) (PlannedChange, error
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return c, err
 	}
-	if err == nil {
+	created := err != nil
+	if !created {
 		c.Action = ActionUpdated
 		if have.Description == want.Description && same(sortedSet(have.Roles), want.Roles) {
 			c.Action = ActionUnchanged
 		}
 	}
+	entry := GroupEntryOf(want)
+	if err := p.compare(ctx, &c, "group", want.Name, entryIf(!created, GroupEntryOf(have)), entry); err != nil {
+		return c, err
+	}
 	switch {
-	case !p.write || c.Action == ActionUnchanged:
+	case !p.write:
 		return c, nil
-	case c.Action == ActionCreated:
+	case created:
 		_, err = p.CreateGroup(ctx, p.actor, want)
-	default:
+	case have.Description != want.Description || !same(sortedSet(have.Roles), want.Roles):
 		_, err = p.UpdateGroup(ctx, p.actor, want.Name, 0, func(g *storage.Group) error {
 			g.Description, g.Roles = want.Description, want.Roles
 			return nil
 		})
 	}
-	return c, err
+	if err != nil {
+		return c, err
+	}
+	return c, p.keep(ctx, "group", want.Name, entry)
+}
+
+// entryIf is an entry, or nothing.
+func entryIf(there bool, entry any) any {
+	if !there {
+		return nil
+	}
+	return entry
+}
+
+// compare says in c what is different about an object, and whether the manifest comes to keep it.
+// id is "" for one that is new and has none yet.
+func (p *planner) compare(ctx context.Context, c *PlannedChange, kind, id string, have, want any,
+	secrets ...FieldChange) error {
+	if c.Action != ActionUnchanged {
+		var err error
+		if c.Changes, err = fieldChanges(have, want); err != nil {
+			return err
+		}
+		c.Changes = append(c.Changes, secrets...)
+	}
+	adopts := p.options.Name != ""
+	if id != "" {
+		p.named[kind].again(id)
+		var faults Faults
+		var err error
+		adopts, faults, err = p.mine(ctx, kind, id)
+		if err != nil || len(faults) > 0 && (c.Action != ActionUnchanged || p.options.Name != "") {
+			return errors.Join(err, faults.orNil())
+		}
+	}
+	if adopts && p.options.Name != "" {
+		if c.Action == ActionUnchanged {
+			c.Action = ActionUpdated
+		}
+		name, err := json.Marshal(p.options.Name)
+		if err != nil {
+			return err
+		}
+		c.Changes = append(c.Changes, FieldChange{Field: "managed_by", After: name})
+	}
+	return nil
 }
 
 func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) {
@@ -406,7 +512,21 @@ func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) 
 		c.Action = ActionCreated
 	case same(have, want) && have.PasswordHash == want.PasswordHash && !have.SignOutDue:
 		c.Action = ActionUnchanged
-		return c, nil
+	}
+	change := c.Action != ActionUnchanged
+	said := UserEntryOf(want)
+	said.Sub, said.Role = "", e.Role
+	wanted, was := UserEntryOf(want), UserEntryOf(have)
+	wanted.Sub, was.Groups = cmp.Or(have.ID, e.Sub), sortedSet(was.Groups)
+	var secret []FieldChange
+	if want.PasswordHash != have.PasswordHash {
+		secret = []FieldChange{{Field: "password", Secret: true}}
+	}
+	if err := p.compare(ctx, &c, "user", wanted.Sub, entryIf(!created, was), wanted, secret...); err != nil {
+		return c, err
+	}
+	if !change {
+		return c, p.keep(ctx, "user", have.ID, said)
 	}
 	// 4. What the actor may not do is refused before anything is written.
 	verb, o := VerbUserUpdate, userObject(have)
@@ -423,10 +543,14 @@ func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) 
 	case !p.write:
 		return c, nil
 	case created:
-		_, err = p.CreateUser(ctx, p.actor, NewUser{ID: e.Sub, Username: want.Username, Claims: want.Claims,
+		u, err := p.CreateUser(ctx, p.actor, NewUser{ID: e.Sub, Username: want.Username, Claims: want.Claims,
 			Groups:   want.Groups,
 			Disabled: want.Disabled, Role: want.Role, PasswordHash: want.PasswordHash})
-		return c, err
+		if err != nil {
+			return c, err
+		}
+		p.named["user"].again(u.ID)
+		return c, p.keep(ctx, "user", u.ID, said)
 	}
 	_, err = p.changeUser(ctx, p.actor, VerbUserUpdate, have.ID, 0, func(u *storage.User) error {
 		was := *u
@@ -439,7 +563,10 @@ func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) 
 		}
 		return p.checkProfile(ctx, *u, newIn(was.Groups, u.Groups))
 	})
-	return c, err
+	if err != nil {
+		return c, err
+	}
+	return c, p.keep(ctx, "user", have.ID, said)
 }
 
 // checkManifestNames is checkNewNames also against the other people of the manifest.
@@ -572,15 +699,28 @@ func (p *planner) client(ctx context.Context, e ClientEntry) (PlannedChange, err
 	if e.ClientSecret == "" {
 		c.ClientSecret = secret
 	}
+	change := c.Action != ActionUnchanged
+	said := ClientEntryOf(want)
+	var secrets []FieldChange
+	if secret != "" {
+		secrets = []FieldChange{{Field: "client_secret", Secret: true}}
+	}
+	was := entryIf(!created, ClientEntryOf(have))
+	if err := p.compare(ctx, &c, "client", want.ID, was, said, secrets...); err != nil {
+		return c, err
+	}
 	switch {
-	case !p.write || c.Action == ActionUnchanged:
+	case !p.write:
 		return c, nil
 	case created:
 		_, _, err = p.CreateClient(ctx, p.actor, NewClient{Client: want, Secret: secret})
-	default:
+	case change:
 		_, _, err = p.UpdateClient(ctx, p.actor, want.ID, ClientChange{Seen: have.Version, Change: set, Secret: secret})
 	}
-	return c, err
+	if err != nil {
+		return c, err
+	}
+	return c, p.keep(ctx, "client", want.ID, said)
 }
 
 // Exported takes what is exported, in this order.
@@ -610,14 +750,13 @@ func (a *Admin) Export(ctx context.Context, actor Actor, hashes bool, out Export
 			return err
 		}
 		for _, g := range groups {
-			if err := out.Group(GroupEntry{Name: g.Name, Description: g.Description, Roles: g.Roles}); err != nil {
+			if err := out.Group(GroupEntryOf(g)); err != nil {
 				return err
 			}
 		}
 		err = everyPage(ctx, a.Store.Users, func(u storage.User) string { return u.Username },
 			func(u storage.User) error {
-				e := UserEntry{Username: u.Username, Sub: u.ID, Disabled: u.Disabled, Groups: u.Groups, Role: u.Role,
-					Claims: u.Claims}
+				e := UserEntryOf(u)
 				if hashes {
 					e.PasswordHash = u.PasswordHash
 				}
@@ -631,7 +770,7 @@ func (a *Admin) Export(ctx context.Context, actor Actor, hashes bool, out Export
 				if c.Dynamic {
 					return nil
 				}
-				return out.Client(ClientEntry{ClientID: c.ID, Type: c.Type, Metadata: c.Metadata, Decisions: c.Decisions})
+				return out.Client(ClientEntryOf(c))
 			})
 	})
 }

@@ -310,6 +310,11 @@ func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, 
 				}
 				*c = ready
 			}
+			if !onlyDisables(was, *c) {
+				if err := a.unmanaged(ctx, actor, verb, clientObject(was)); err != nil {
+					return err
+				}
+			}
 			if h.ownedClients() {
 				if err := checkByOwner(was, *c); err != nil {
 					return err
@@ -422,6 +427,9 @@ func (a *Admin) DeleteClient(ctx context.Context, actor Actor, id string) error 
 	}
 	c, err := a.client(ctx, id)
 	if err != nil {
+		return err
+	}
+	if err := a.unmanaged(ctx, actor, VerbClientDelete, clientObject(c)); err != nil {
 		return err
 	}
 	err = a.change(ctx, actor, VerbClientDelete, clientObject(c), clientRecord{Client: c}, nil,

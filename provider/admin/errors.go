@@ -28,7 +28,8 @@ type ObjectError struct {
 	Err  error  // one of the errors above
 	Kind string // user, group, client, session, grant
 	Name string // the username, the group's name or the client_id, as it was asked for
-	By   string // ErrInUse: the client_id of the client that needs it
+	// ErrInUse: the client_id of the client that needs it; ErrManaged: the manifest that keeps it
+	By string
 }
 
 func (e *ObjectError) Error() string { return fmt.Sprintf("%v: %s %q", e.Err, e.Kind, e.Name) }

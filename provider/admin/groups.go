@@ -145,6 +145,9 @@ func (a *Admin) UpdateGroup(ctx context.Context, actor Actor, name string, seen 
 		func() (storage.Group, error) { return a.group(ctx, name) },
 		func(g *storage.Group) error {
 			was := *g
+			if err := a.unmanaged(ctx, actor, VerbGroupUpdate, groupObject(name)); err != nil {
+				return err
+			}
 			g.Roles = slices.Clone(g.Roles)
 			if err := change(g); err != nil {
 				return err
@@ -234,6 +237,9 @@ func (a *Admin) DeleteGroup(ctx context.Context, actor Actor, name string) error
 	}
 	g, err := a.group(ctx, name)
 	if err != nil {
+		return err
+	}
+	if err := a.unmanaged(ctx, actor, VerbGroupDelete, groupObject(name)); err != nil {
 		return err
 	}
 	if err := a.groupUnused(ctx, name); err != nil {

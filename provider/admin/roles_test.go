@@ -59,6 +59,7 @@ var permissions = map[string]string{
 	admin.VerbAuditRead:       "+ - + -",
 	admin.VerbApply:           "o - - -",
 	admin.VerbExport:          "+ - + -",
+	admin.VerbManifestRead:    "+ - + -",
 	admin.VerbExportHashes:    "- - - -",
 	admin.VerbMasterKeyChange: "- - - -",
 }
@@ -238,8 +239,9 @@ func TestLastOwnerStays(t *testing.T) {
 			"disable": func() error { _, err := o.SetDisabled(o.ctx, shell, boss.ID, true); return err },
 			"delete":  func() error { _, err := o.DeleteUser(o.ctx, shell, boss.ID); return err },
 			"apply": func() error {
-				return o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{{Username: "boss",
-					Role: admin.RoleNone}}}, untold)
+				return o.Apply(o.ctx, shell, admin.ManifestOptions{}, admin.Manifest{
+					People: []admin.UserEntry{{Username: "boss",
+						Role: admin.RoleNone}}}, untold)
 			},
 		} {
 			if err := call(); !errors.Is(err, admin.ErrLastOwner) {
@@ -393,7 +395,8 @@ func TestAdministratorPlansNothingAboutAnOwner(t *testing.T) {
 			"unmake an owner":   {Username: "boss", Role: storage.RoleAdministrator},
 			"take over by hash": {Username: "boss", Password: "another long passphrase"},
 		} {
-			if err := o.Plan(o.ctx, ada, admin.Manifest{People: []admin.UserEntry{e}}, untold); !errors.Is(err,
+			m := admin.Manifest{People: []admin.UserEntry{e}}
+			if err := o.Plan(o.ctx, ada, admin.ManifestOptions{}, m, untold); !errors.Is(err,
 				admin.ErrForbidden) {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -402,7 +405,7 @@ func TestAdministratorPlansNothingAboutAnOwner(t *testing.T) {
 		want(t, err, admin.ErrForbidden)
 		var m export
 		must(t, o.Export(o.ctx, ada, false, &m))
-		must(t, o.Plan(o.ctx, ada, m.Manifest, func(c admin.PlannedChange) error {
+		must(t, o.Plan(o.ctx, ada, admin.ManifestOptions{}, m.Manifest, func(c admin.PlannedChange) error {
 			if c.Action != admin.ActionUnchanged {
 				t.Errorf("%+v", c)
 			}

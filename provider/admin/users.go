@@ -235,6 +235,9 @@ func (a *Admin) changeUserAbout(ctx context.Context, actor Actor, verb, id strin
 			if err := a.permit(ctx, actor, verb, o); err != nil {
 				return err
 			}
+			if err := a.unmanaged(ctx, actor, verb, o); err != nil {
+				return err
+			}
 			u.Groups = slices.Clone(u.Groups)
 			before := *u
 			if err := change(u); err != nil {
@@ -416,6 +419,9 @@ func (a *Admin) EndSessions(ctx context.Context, actor Actor, id string) (storag
 // it stopped.
 func (a *Admin) DeleteUser(ctx context.Context, actor Actor, id string) (storage.User, error) {
 	u, err := a.userFor(ctx, actor, VerbUserDelete, id)
+	if err == nil {
+		err = a.unmanaged(ctx, actor, VerbUserDelete, userObject(u))
+	}
 	if err != nil {
 		return u, err
 	}

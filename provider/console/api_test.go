@@ -282,13 +282,22 @@ func (s *scene) prepare(id, path string) (target string, body any) {
 		Route: "/authorize", Status: 400, Reason: "r",
 		Received: map[string]string{"redirect_uri": "https://other.example/cb", "response_type": "code"}}
 	must(s.w.Store.CreateFailedRequest(ctx, failed))
+	manifest := admin.ManifestOptions{Name: "file-" + n}
+	must(s.w.Admin.Apply(ctx, command, manifest, admin.Manifest{Groups: []admin.GroupEntry{{Name: "kept " + n}}},
+		func(admin.PlannedChange) error { return nil }))
+	_, err = s.w.Admin.UpdateGroup(ctx, command, "kept "+n, 0, func(g *storage.Group) error {
+		g.Description = "drifted"
+		return nil
+	})
+	must(err)
 	kid := ""
 	for _, k := range s.w.Keys.Keys() {
 		kid = k.ID
 	}
 	values := map[string]string{"{sub}": user.ID, "{group}": "group%20" + n, "{client_id}": client.ID,
 		"{session}": session.ID, "{grant}": "grant-" + n,
-		"{token}": storage.Hash(token), "{key}": key.ID, "{kid}": kid, "{code}": failed.RequestID}
+		"{token}": storage.Hash(token), "{key}": key.ID, "{kid}": kid, "{code}": failed.RequestID,
+		"{manifest}": manifest.Name}
 	target = variable.ReplaceAllStringFunc(path, func(name string) string {
 		if values[name] == "" {
 			s.t.Fatalf("%s: nothing for %s", id, name)

@@ -21,6 +21,7 @@ type Application struct {
 	SecretExpiresAt *time.Time `json:"secret_expires_at,omitempty"`
 	CreatedAt       time.Time  `json:"created_at"`
 	UpdatedAt       time.Time  `json:"updated_at"`
+	ManagedBy       string     `json:"managed_by,omitempty" jsonschema:"the file that keeps it; not in lists"`
 	// ClientSecret is there once, when it is made.
 	ClientSecret string `json:"client_secret,omitempty" jsonschema:"there once, when it is made, and cannot be read again"`
 }
@@ -67,6 +68,10 @@ func (c *Console) applicationsTable() []operation {
 		cl.version = client.Version
 		a := applicationOf(client)
 		a.ClientSecret = secret
+		if err != nil {
+			return nil, err
+		}
+		a.ManagedBy, err = c.Admin.ManagedBy(cl.ctx, "client", client.ID)
 		return a, err
 	}
 	return []operation{

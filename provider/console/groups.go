@@ -15,6 +15,7 @@ type Group struct {
 	Description string    `json:"description,omitempty"`
 	Roles       []string  `json:"roles" jsonschema:"values of the roles claim that membership gives"`
 	CreatedAt   time.Time `json:"created_at"`
+	ManagedBy   string    `json:"managed_by,omitempty" jsonschema:"the file that keeps it; not in lists"`
 }
 
 func groupOf(g storage.Group) Group {
@@ -41,8 +42,13 @@ type GroupEdit struct {
 // groupsTable are the operations about groups.
 func (c *Console) groupsTable() []operation {
 	shown := func(cl *call, g storage.Group, err error) (any, error) {
+		if err != nil {
+			return nil, err
+		}
 		cl.version = g.Version
-		return groupOf(g), err
+		out := groupOf(g)
+		out.ManagedBy, err = c.Admin.ManagedBy(cl.ctx, "group", g.Name)
+		return out, err
 	}
 	return []operation{
 		{id: "listGroups", method: http.MethodGet, path: "/groups", verb: admin.VerbGroupRead,

@@ -15,7 +15,8 @@ import (
 func (c *Console) table() []operation {
 	var all []operation
 	for _, part := range [][]operation{c.peopleTable(), c.groupsTable(), c.applicationsTable(), c.sessionsTable(),
-		c.tokensTable(), c.keysTable(), c.providerTable(), c.doctorTable(), c.previewTable()} {
+		c.tokensTable(), c.keysTable(), c.providerTable(), c.doctorTable(), c.previewTable(),
+		c.manifestsTable()} {
 		all = append(all, part...)
 	}
 	for i := range all {

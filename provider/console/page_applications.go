@@ -1,7 +1,6 @@
 package console
 
 import (
-	"encoding/json"
 	"errors"
 	"net/url"
 	"strings"
@@ -141,6 +140,13 @@ func (v *visit) applicationPage(client clients.Client) (templates.Console, error
 	if client.Dynamic {
 		p.Parts[0].Warn = say("admin.application.dynamic.detail")
 	}
+	keptBy, kept, err := v.keptPart("client", client.ID)
+	if err != nil {
+		return p, err
+	}
+	if kept {
+		p.Parts = append(p.Parts, keptBy)
+	}
 	act := templates.ConsolePart{ID: "act", Heading: say("admin.actions")}
 	if len(client.RedirectURIs) > 0 && v.may(admin.VerbClientUpdate) {
 		act.Forms = append(act.Forms, v.tryForm(client, ""))
@@ -149,22 +155,22 @@ func (v *visit) applicationPage(client clients.Client) (templates.Console, error
 		act.Forms = append(act.Forms, v.ask("secret-form", "rotate-secret", "admin.secret.rotate", me...))
 	}
 	if v.may(admin.VerbClientUpdate) {
-		if client.Disabled {
+		if client.Disabled && !kept {
 			act.Forms = append(act.Forms, v.post("enable-form", "enable", "admin.application.enable", me...))
-		} else {
+		} else if !client.Disabled {
 			act.Forms = append(act.Forms, v.ask("disable-form", "disable", "admin.application.disable", me...))
 		}
 	}
 	if v.may(admin.VerbConsentRevoke) {
 		act.Forms = append(act.Forms, v.ask("disconnect-form", "disconnect-all", "admin.application.disconnect", me...))
 	}
-	if v.may(admin.VerbClientDelete) {
+	if v.may(admin.VerbClientDelete) && !kept {
 		act.Forms = append(act.Forms, v.ask("delete-form", "delete", "admin.application.delete", me...))
 	}
 	if act.Forms != nil {
 		p.Parts = append(p.Parts, act)
 	}
-	if v.may(admin.VerbClientUpdate) {
+	if v.may(admin.VerbClientUpdate) && !kept {
 		edit := v.post("edit-form", "save", "admin.save", me...)
 		edit.Inline, edit.Main, edit.Hidden, edit.Fields = false, true, seenVersion(client.Version),
 			applicationFields(client)
@@ -204,13 +210,9 @@ func (v *visit) applicationPage(client clients.Client) (templates.Console, error
 	for _, f := range refused {
 		p.Parts = append(p.Parts, v.diagnosisPart(Diagnose(f, client, true)))
 	}
-	whole, err := json.MarshalIndent(applicationOf(client), "", "  ")
-	if err != nil {
-		return p, err
-	}
-	p.Parts = append(p.Parts, templates.ConsolePart{ID: "whole", Heading: say("admin.whole"),
-		Code: &templates.ConsoleCode{ID: "json", Text: string(whole)}})
-	return p, nil
+	yaml, err := v.yamlPart("client", admin.ClientEntryOf(client))
+	p.Parts = append(p.Parts, yaml)
+	return p, err
 }
 
 // endpointFacts are the addresses that an application is configured with.

@@ -101,6 +101,17 @@ func (v *visit) groupPage(g storage.Group) (templates.Console, error) {
 	p.Parts = []templates.ConsolePart{{ID: "facts", Facts: []templates.ConsoleFact{fact("admin.description",
 		text(g.Description)),
 		fact("admin.group.roles", text(strings.Join(g.Roles, ", "))), fact("admin.created-at", at(g.CreatedAt))}}}
+	keptBy, kept, err := v.keptPart("group", g.Name)
+	if err != nil {
+		return p, err
+	}
+	if kept {
+		p.Parts = append(p.Parts, keptBy)
+	}
+	yaml, err := v.yamlPart("group", admin.GroupEntryOf(g))
+	if err != nil {
+		return p, err
+	}
 	if v.may(admin.VerbMemberRead) {
 		after, err := v.cursor()
 		if err != nil {
@@ -108,6 +119,7 @@ func (v *visit) groupPage(g storage.Group) (templates.Console, error) {
 		}
 		found, err := c.Admin.Members(v.ctx, v.actor, g.Name, after, onPage+1)
 		if errors.Is(err, admin.ErrForbidden) {
+			p.Parts = append(p.Parts, yaml)
 			return p, nil // the group is not for an application that they look after
 		}
 		if err != nil {
@@ -138,16 +150,17 @@ func (v *visit) groupPage(g storage.Group) (templates.Console, error) {
 		}
 		p.Parts = append(p.Parts, members)
 	}
-	if v.may(admin.VerbGroupUpdate) {
+	if v.may(admin.VerbGroupUpdate) && !kept {
 		edit := v.post("edit-form", "save", "admin.save", me...)
 		edit.Inline, edit.Main, edit.Hidden, edit.Fields = false, true, seenVersion(g.Version), groupFields(g)
 		p.Parts = append(p.Parts, templates.ConsolePart{ID: "edit", Heading: say("admin.change"),
 			Forms: []templates.ConsoleForm{edit}})
 	}
-	if v.may(admin.VerbGroupDelete) {
+	if v.may(admin.VerbGroupDelete) && !kept {
 		p.Parts = append(p.Parts, templates.ConsolePart{ID: "remove",
 			Forms: []templates.ConsoleForm{v.ask("delete-form", "delete", "admin.group.delete", me...)}})
 	}
+	p.Parts = append(p.Parts, yaml)
 	return p, nil
 }
 

@@ -158,6 +158,10 @@ func (v *visit) personPage(u storage.User) (templates.Console, error) {
 		fact("admin.groups", groups), fact("admin.person.signs-in", signsIn), fact("admin.created-at", at(u.CreatedAt)),
 		fact("admin.changed-at", at(u.UpdatedAt)),
 	}}
+	keptBy, kept, err := v.keptPart("user", u.ID)
+	if err != nil {
+		return p, err
+	}
 	help := templates.ConsolePart{ID: "help", Heading: say("admin.person.help")}
 	if v.may(admin.VerbUserUnlock) && !until.IsZero() {
 		help.Forms = append(help.Forms, v.post("unlock-form", "unlock", "admin.person.unlock", me...))
@@ -176,17 +180,20 @@ func (v *visit) personPage(u storage.User) (templates.Console, error) {
 		help.Forms = append(help.Forms, v.ask("sessions-form", "end-sessions", "admin.person.end-sessions", me...))
 	}
 	if v.may(admin.VerbUserDisable) {
-		if u.Disabled {
+		if u.Disabled && !kept {
 			help.Forms = append(help.Forms, v.post("enable-form", "enable", "admin.person.enable", me...))
-		} else {
+		} else if !u.Disabled {
 			help.Forms = append(help.Forms, v.ask("disable-form", "disable", "admin.person.disable", me...))
 		}
 	}
-	if v.may(admin.VerbUserDelete) {
+	if v.may(admin.VerbUserDelete) && !kept {
 		help.Forms = append(help.Forms, v.ask("delete-form", "delete", "admin.person.delete", me...))
 	}
 	p.Parts = []templates.ConsolePart{facts, help}
-	if v.may(admin.VerbUserUpdate) {
+	if kept {
+		p.Parts = []templates.ConsolePart{facts, keptBy, help}
+	}
+	if v.may(admin.VerbUserUpdate) && !kept {
 		email := field("email", "admin.email", "email", u.Claims.Email)
 		verified := templates.ConsoleField{ID: "email_verified", Name: "email_verified",
 			Label: say("admin.email.verified"), Kind: "check", Checked: u.Claims.EmailVerified}
@@ -251,7 +258,9 @@ func (v *visit) personPage(u storage.User) (templates.Console, error) {
 			url.QueryEscape(u.ID)})
 	}
 	p.Parts = append(p.Parts, templates.ConsolePart{ID: "more", Links: links})
-	return p, nil
+	yaml, err := v.yamlPart("user", admin.UserEntryOf(u))
+	p.Parts = append(p.Parts, yaml)
+	return p, err
 }
 
 // sessionCells describe a session in a list.

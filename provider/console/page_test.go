@@ -81,7 +81,7 @@ var pageRoles = []struct {
 	{"/admin/groups/", "owner administrator help_desk auditor application_owner"}, {"/admin/applications/new",
 		"owner administrator"}, {"/admin/applications/notes", "owner administrator help_desk auditor"},
 	{"/admin/sessions", "owner administrator help_desk auditor"}, {"/admin/keys", "owner administrator auditor"},
-	{"/admin/audit", "owner administrator auditor"},
+	{"/admin/audit", "owner administrator auditor"}, {"/admin/files", "owner administrator auditor"},
 	{"/admin/mail", "owner administrator auditor"}, {"/admin/health", "owner administrator auditor"},
 	{"/admin", "owner administrator help_desk auditor application_owner"},
 }

@@ -34,6 +34,7 @@ func (c *Console) pages() []web.Endpoint {
 		{"/keys", c.show(c.keys), c.showFresh(freshFor, c.confirmKeys), c.change(c.changeKeys)},
 		{"/audit", c.show(c.audit), nil, nil},
 		{"/audit/export", c.show(c.exportAudit), nil, nil},
+		{"/files", c.show(c.files), nil, nil},
 		{"/mail", c.show(c.mail), nil, nil},
 		{"/health", c.show(c.healthPage), nil, nil},
 	}

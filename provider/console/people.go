@@ -26,6 +26,7 @@ type Person struct {
 	Recovery  int            `json:"recovery_codes" jsonschema:"how many recovery codes are left"`
 	CreatedAt time.Time      `json:"created_at"`
 	UpdatedAt time.Time      `json:"updated_at"`
+	ManagedBy string         `json:"managed_by,omitempty" jsonschema:"the file that keeps the person; not in lists"`
 	// LockedUntil is there while too many wrong passwords keep the person out.
 	LockedUntil *time.Time `json:"locked_until,omitempty" jsonschema:"until then too many wrong passwords keep the person out"`
 }
@@ -208,9 +209,13 @@ func (c *Console) shownPerson(cl *call, u storage.User, err error) (any, error) 
 	cl.version = u.Version
 	p := personOf(u)
 	until, err := c.lockedUntil(cl.ctx, u)
-	if err == nil && !until.IsZero() {
+	if err != nil {
+		return nil, err
+	}
+	if !until.IsZero() {
 		p.LockedUntil = &until
 	}
+	p.ManagedBy, err = c.Admin.ManagedBy(cl.ctx, "user", u.ID)
 	return p, err
 }
 

@@ -79,6 +79,10 @@ func problemOf(err error) error {
 		return forbidden().With("the role of whoever holds it does not include this").Because(err)
 	case errors.Is(err, admin.ErrTaken):
 		return conflict().With("the name is taken: " + named).Because(err)
+	case errors.Is(err, admin.ErrManaged):
+		return web.NewProblem(http.StatusConflict, "managed", "A file keeps the object").
+			With(fmt.Sprintf("%s is kept by the file %q; change it there, and apply that", named, object.By)).
+			Because(err)
 	case errors.Is(err, admin.ErrInUse):
 		return conflict().With(fmt.Sprintf("%s is needed by %q", named, object.By)).Because(err)
 	case errors.Is(err, admin.ErrConflict), errors.Is(err, storage.ErrConflict):

@@ -26,6 +26,7 @@ const (
 	scopeAuditRead         = "admin:audit.read"
 	scopeMailRead          = "admin:mail.read"
 	scopeHealthRead        = "admin:health.read"
+	scopeManifestsRead     = "admin:manifests.read"
 )
 
 // scopeAbout says what each scope permits, for the OpenAPI document.
@@ -44,7 +45,8 @@ var scopeAbout = map[string]string{
 	scopeTokensWrite:       "Make and revoke initial access tokens, revoke API keys",
 	scopeKeysRead:          "Read the signing keys", scopeKeysWrite: "Rotate and revoke signing keys",
 	scopeAuditRead: "Read the audit log", scopeMailRead: "Read the mail queue",
-	scopeHealthRead: "Read the state of the provider",
+	scopeHealthRead:    "Read the state of the provider",
+	scopeManifestsRead: "Read which files keep what, and what was changed beside them",
 }
 
 // verbScope is the scope that a credential needs for each verb. What is not listed no credential
@@ -78,6 +80,7 @@ var verbScope = map[string]string{
 
 	admin.VerbKeysRead: scopeKeysRead, admin.VerbKeysRotate: scopeKeysWrite, admin.VerbKeysRevoke: scopeKeysWrite,
 	admin.VerbAuditRead: scopeAuditRead, admin.VerbMailRead: scopeMailRead, admin.VerbHealthRead: scopeHealthRead,
+	admin.VerbManifestRead: scopeManifestsRead,
 }
 
 // permits reports whether a credential with these scopes may be used for what needs one.

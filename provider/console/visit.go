@@ -187,7 +187,7 @@ var sections = []section{
 		admin.VerbGroupRead},
 	{"applications", "admin.applications", admin.VerbClientRead}, {"sessions", "admin.sessions", admin.VerbSessionRead},
 	{"tokens", "admin.tokens", ""}, {"keys", "admin.keys", admin.VerbKeysRead},
-	{"audit", "admin.audit", admin.VerbAuditRead},
+	{"audit", "admin.audit", admin.VerbAuditRead}, {"files", "admin.files", admin.VerbManifestRead},
 	{"mail", "admin.mail", admin.VerbMailRead}, {"health", "admin.health", admin.VerbHealthRead},
 }
 
@@ -235,14 +235,16 @@ func (v *visit) refused(p templates.Console, err error) error {
 	var faults admin.Faults
 	if !errors.As(err, &faults) {
 		var object *admin.ObjectError
-		if !errors.Is(err, admin.ErrTaken) && !errors.Is(err, admin.ErrInUse) && !errors.Is(err, admin.ErrLastOwner) ||
-			!errors.As(err, &object) {
+		if !errors.Is(err, admin.ErrTaken) && !errors.Is(err, admin.ErrInUse) && !errors.Is(err, admin.ErrLastOwner) &&
+			!errors.Is(err, admin.ErrManaged) || !errors.As(err, &object) {
 			return err
 		}
 		detail := "is taken"
 		switch {
 		case errors.Is(err, admin.ErrInUse):
 			detail = "is needed by " + object.By
+		case errors.Is(err, admin.ErrManaged):
+			detail = "is kept by the file " + object.By + "; change it there, and apply that"
 		case errors.Is(err, admin.ErrLastOwner):
 			detail = "is the last owner"
 		}

@@ -24,17 +24,21 @@ const maxEntry = 1 << 20
 type Entries struct {
 	Name string // for messages
 
+	// Title is the text of the one key that is no list, "" if it is not there.
+	Title string
+
+	titleKey string
 	sections []string
 	lists    map[string][]yaml.Node // of a file of an ordinary size
 	file     *os.File               // of a larger one
 	json     bool
 }
 
-// OpenEntries opens a file, or standard input for "-". sections are the lists that it may have. It
-// may be standard input that is larger than memory: it is kept in a temporary file that has no
-// name.
-func OpenEntries(file string, stdin io.Reader, sections ...string) (*Entries, error) {
-	e := &Entries{Name: file, sections: sections}
+// OpenEntries opens a file, or standard input for "-". titleKey is the key of its title, sections
+// are the lists that it may have. It may be standard input that is larger than memory: it is kept
+// in a temporary file that has no name.
+func OpenEntries(file string, stdin io.Reader, titleKey string, sections ...string) (*Entries, error) {
+	e := &Entries{Name: file, titleKey: titleKey, sections: sections}
 	if file == "-" {
 		e.Name = "standard input"
 	} else {
@@ -61,7 +65,24 @@ func OpenEntries(file string, stdin io.Reader, sections ...string) (*Entries, er
 		return nil, fmt.Errorf("read %s: %w", e.Name, err)
 	}
 	e.json = bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n"), []byte("{"))
-	return e, nil
+	return e, e.findTitle(head)
+}
+
+// findTitle reads the title of a large file, which is before its lists: else all of it would have
+// to be read for it.
+func (e *Entries) findTitle(head []byte) error {
+	ended := errors.New("the first list begins")
+	split := splitYAML
+	if e.json {
+		split = splitJSON
+	}
+	t := topLevel{name: e.Name, titleKey: e.titleKey, sections: e.sections}
+	err := split(&t, bytes.NewReader(head), func(string, int, []byte) error { return ended })
+	if errors.Is(err, ended) {
+		err = nil
+	}
+	e.Title = t.title
+	return err
 }
 
 // unnamedFile keeps what is read where nobody else finds it, and nothing stays.
@@ -99,6 +120,7 @@ func (e *Entries) parse(text []byte) error {
 	for i, s := range e.sections {
 		top[s] = reflect.ValueOf(&lists[i]).Elem()
 	}
+	top[e.titleKey] = reflect.ValueOf(&e.Title).Elem()
 	r.readFields(n, top, "", 0)
 	e.lists = map[string][]yaml.Node{}
 	for i, s := range e.sections {
@@ -160,7 +182,8 @@ func (e *Entries) Each(section string, yield func(Entry) error) error {
 	if e.json {
 		split = splitJSON
 	}
-	return split(e.Name, e.file, e.sections, func(of string, line int, text []byte) error {
+	t := topLevel{name: e.Name, titleKey: e.titleKey, sections: e.sections}
+	return split(&t, e.file, func(of string, line int, text []byte) error {
 		if of != section {
 			return nil
 		}
@@ -173,12 +196,14 @@ func (e *Entries) Each(section string, yield func(Entry) error) error {
 // topLevel finds the list that a key names.
 type topLevel struct {
 	name     string
+	titleKey string
+	title    string
 	sections []string
 	seen     map[string]bool
 }
 
 func (t *topLevel) open(key string, line int) error {
-	known := map[string]reflect.Value{}
+	known := map[string]reflect.Value{t.titleKey: {}}
 	for _, s := range t.sections {
 		known[s] = reflect.Value{}
 	}
@@ -195,24 +220,36 @@ func (t *topLevel) open(key string, line int) error {
 	return nil
 }
 
+// setTitle takes the value of the title's key, which comes before all lists.
+func (t *topLevel) setTitle(value any, line int) error {
+	if len(t.seen) > 1 {
+		return Fault{File: t.name, Line: line, Key: t.titleKey,
+			Text: "must be before the lists in a file of this size"}
+	}
+	text, ok := value.(string)
+	if !ok {
+		return Fault{File: t.name, Line: line, Key: t.titleKey, Text: "must be text"}
+	}
+	t.title = text
+	return nil
+}
+
 // topKey is a line that begins a list: a key, and perhaps an empty list.
 var topKey = regexp.MustCompile(`^["']?([A-Za-z_]+)["']?[ \t]*:[ \t]*(\[[ \t]*\]|~|null)?[ \t]*(?:#.*)?$`)
 
 // splitYAML takes a YAML file apart by its indentation, without parsing it. What it yields has to
 // be parsed: an entry that was cut in a wrong place, because its texts go on at the margin, does
 // not.
-func splitYAML(name string, in io.Reader, sections []string, yield func(section string, line int,
-	text []byte) error) error {
+func splitYAML(top *topLevel, in io.Reader, yield func(section string, line int, text []byte) error) error {
 	var (
 		lines   = bufio.NewReaderSize(in, 64<<10)
-		top     = topLevel{name: name, sections: sections}
 		section string
 		indent  = -1 // of the entries of this list
 		entry   []byte
 		began   int
 		number  int
 	)
-	fault := func(text string) error { return Fault{File: name, Line: number, Key: section, Text: text} }
+	fault := func(text string) error { return Fault{File: top.name, Line: number, Key: section, Text: text} }
 	finish := func() error {
 		if len(entry) == 0 {
 			return nil
@@ -255,6 +292,19 @@ func splitYAML(name string, in io.Reader, sections []string, yield func(section 
 		case margin == 0:
 			if err := finish(); err != nil {
 				return err
+			}
+			if title, ok := bytes.CutPrefix(text, []byte(top.titleKey+":")); ok {
+				var value any
+				if err := yaml.Unmarshal(title, &value); err != nil {
+					return fault("is not YAML: " + err.Error())
+				}
+				if err := top.open(top.titleKey, number); err != nil {
+					return err
+				}
+				if err := top.setTitle(value, number); err != nil {
+					return err
+				}
+				break
 			}
 			m := topKey.FindSubmatch(text)
 			if m == nil {
@@ -304,11 +354,10 @@ func (w *window) forget(offset int64) int {
 }
 
 // splitJSON takes a JSON file apart.
-func splitJSON(name string, in io.Reader, sections []string, yield func(section string, line int,
-	text []byte) error) error {
+func splitJSON(top *topLevel, in io.Reader, yield func(section string, line int, text []byte) error) error {
+	name := top.name
 	w := &window{in: in}
 	d := json.NewDecoder(w)
-	top := topLevel{name: name, sections: sections}
 	line := 1
 	bad := func(err error) error {
 		text := "is not JSON: " + err.Error()
@@ -341,6 +390,16 @@ func splitJSON(name string, in io.Reader, sections []string, yield func(section 
 		line = w.forget(d.InputOffset())
 		if err := top.open(section, line); err != nil {
 			return err
+		}
+		if section == top.titleKey {
+			value, err := d.Token()
+			if err != nil {
+				return bad(err)
+			}
+			if err := top.setTitle(value, line); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := expect('['); err != nil {
 			return err

@@ -67,7 +67,7 @@ func FuzzEntriesApart(f *testing.F) {
 			if got == nil {
 				continue
 			}
-			whole, err := OpenEntries("-", bytes.NewReader(text), e.sections...)
+			whole, err := OpenEntries("-", bytes.NewReader(text), e.titleKey, e.sections...)
 			if err != nil {
 				continue // what is wrong with another entry
 			}
