@@ -191,7 +191,7 @@ func TestLayoutIsTheSameFromRightToLeft(t *testing.T) {
 func TestScriptsRunInOldBrowsers(t *testing.T) {
 	t.Parallel()
 	newer := regexp.MustCompile("\\b(let|const|class|async|await|Promise|crypto|Uint8Array|TextEncoder|fetch)\\b|=>|`|\\.\\.\\.")
-	for _, name := range []string{"form_post.js", "check_session.js"} {
+	for _, name := range []string{"form_post.js", "onward.js", "check_session.js"} {
 		for i, line := range strings.Split(string(assets[name].content), "\n") {
 			code, _, _ := strings.Cut(line, "//")
 			if found := newer.FindString(code); found != "" {

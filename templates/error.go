@@ -20,24 +20,26 @@ type Problem string
 
 // What error pages can be about.
 const (
-	BadRequest       Problem = "bad-request"        // the application's request is wrong; Details say how
-	NotFound         Problem = "not-found"          // no page has this address
-	MethodNotAllowed Problem = "method-not-allowed" // with "methods", a list
-	Unavailable      Problem = "unavailable"        // something that the provider needs does not respond
-	Internal         Problem = "internal"           // our fault
-	TooMany          Problem = "too-many"           // this address asks for too much; try again later
-	ForeignForm      Problem = "foreign-form"       // a form of ours was sent from another site
-	CookieMissing    Problem = "cookie-missing"     // a form came without the browser's cookie
-	FormExpired      Problem = "form-expired"       // a form was made for another browser or request
-	SignInEnded      Problem = "sign-in-ended"      // the interaction is finished, or too old
-	OtherBrowser     Problem = "other-browser"      // the interaction belongs to another browser
-	ClientUnknown    Problem = "client-unknown"     // no such client_id, or a disabled one
-	RedirectUnknown  Problem = "redirect-unknown"   // the redirect_uri is not registered
-	NothingChosen    Problem = "nothing-chosen"     // a form came without the value of its button
-	LinkOther        Problem = "link-other"         // the link of a mail is for another account
-	LinkGone         Problem = "link-gone"          // the link of a mail was used, replaced, or is too old
-	SessionGone      Problem = "gone.session"       // the session that was to be ended is not there
-	ConnectionGone   Problem = "gone.connection"    // the application that was to be disconnected is not there
+	BadRequest       Problem = "bad-request"              // the application's request is wrong; Details say how
+	NotFound         Problem = "not-found"                // no page has this address
+	MethodNotAllowed Problem = "method-not-allowed"       // with "methods", a list
+	Unavailable      Problem = "unavailable"              // something that the provider needs does not respond
+	Internal         Problem = "internal"                 // our fault
+	TooMany          Problem = "too-many"                 // this address asks for too much; try again later
+	ForeignForm      Problem = "foreign-form"             // a form of ours was sent from another site
+	CookieMissing    Problem = "cookie-missing"           // a form came without the browser's cookie
+	FormExpired      Problem = "form-expired"             // a form was made for another browser or request
+	SignInEnded      Problem = "sign-in-ended"            // the interaction is finished, or too old
+	SignInDone       Problem = "sign-in-ended.done"       // the interaction is finished
+	OtherBrowser     Problem = "other-browser"            // the interaction belongs to another browser
+	ClientUnknown    Problem = "client-unknown"           // no such client_id, or a disabled one
+	RedirectUnknown  Problem = "redirect-unknown"         // the redirect_uri is not registered
+	RedirectMissing  Problem = "redirect-unknown.missing" // there is no redirect_uri
+	NothingChosen    Problem = "nothing-chosen"           // a form came without the value of its button
+	LinkOther        Problem = "link-other"               // the link of a mail is for another account
+	LinkGone         Problem = "link-gone"                // the link of a mail was used, replaced, or is too old
+	SessionGone      Problem = "gone.session"             // the session that was to be ended is not there
+	ConnectionGone   Problem = "gone.connection"          // the application that was to be disconnected is not there
 	// what proves who the person is, and was to be changed, is not there
 	MethodGone         Problem = "gone.method"
 	PasskeyTooLate     Problem = "passkey.over"       // the challenge for a new passkey was too old, or used
@@ -60,8 +62,8 @@ const (
 // problems lists them all, for the tests.
 var problems = []Problem{
 	BadRequest, NotFound, MethodNotAllowed, Unavailable, Internal, TooMany, ForeignForm, CookieMissing, FormExpired,
-	SignInEnded, OtherBrowser, ClientUnknown, RedirectUnknown, NothingChosen, LinkGone, LinkOther, SessionGone,
-	ConnectionGone,
+	SignInEnded, SignInDone, OtherBrowser, ClientUnknown, RedirectUnknown, RedirectMissing, NothingChosen, LinkGone,
+	LinkOther, SessionGone, ConnectionGone,
 	MethodGone, PasskeyTooLate, PasskeyRefused, PasskeyNotAdded, LastWayIn,
 	LogoutHintInvalid, LogoutClientDiffer, LogoutRedirect, SignedOutExpired, NotAdministrator, AdministratorFactor,
 	NotForThisRole, ObjectGone, ObjectChanged, SetUpGone,

@@ -10,9 +10,10 @@ type FormPost struct {
 
 func (FormPost) file() string { return "signin/form_post" }
 
-// Policy lets the form lead to the application and nowhere else, and a script send it.
+// Policy lets the form lead to the application, and wherever the application leads on from there:
+// browsers apply form-action to every redirect that follows. A script sends the form.
 func (f FormPost) Policy() Policy {
-	return Policy{Forms: []string{f.Action}, FormsElsewhere: true, Script: true}
+	return Policy{Forms: []string{f.Action}, FormsElsewhere: true, Hops: true, Script: true}
 }
 
 func formPostSamples() []sample {

@@ -15,6 +15,8 @@ type Policy struct {
 	Forms []string
 	// FormsElsewhere says that forms go to Forms alone, and not to ourselves.
 	FormsElsewhere bool
+	// Hops says that where FormsElsewhere leads, redirects may lead on to any host.
+	Hops bool
 	// Frames are the addresses that the page loads in frames.
 	Frames []string
 	// Script says that the page runs one of our assets.
@@ -51,7 +53,11 @@ func (p Policy) String() string {
 		add("frame-src", frames...)
 	}
 	add("base-uri", "'none'")
-	switch forms := sources(p.Forms); {
+	forms := sources(p.Forms)
+	if p.Hops && len(forms) > 0 {
+		forms = append(forms, "https:", "http:")
+	}
+	switch {
 	case p.Framed || p.FormsElsewhere && len(forms) == 0:
 		add("form-action", "'none'")
 	case p.FormsElsewhere:

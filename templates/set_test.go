@@ -332,8 +332,8 @@ func TestNoPageNeedsMoreThanItsPolicyAllows(t *testing.T) {
 			case "style", "base", "object", "embed":
 				t.Errorf("<%s>", e.tag)
 			case "script":
-				if !slices.Contains([]string{"signin/form_post", "signin/check_session", "signin/login", "signin/mfa",
-					"signin/passkey", "account/methods"}, page.file()) || !strings.HasPrefix(e.attr["src"],
+				if !slices.Contains([]string{"signin/form_post", "signin/onward", "signin/check_session", "signin/login",
+					"signin/mfa", "signin/passkey", "account/methods"}, page.file()) || !strings.HasPrefix(e.attr["src"],
 					"/assets/") || e.text != "" {
 					t.Errorf("script on %s: %v", page.file(), e.attr)
 				}

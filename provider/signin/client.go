@@ -44,7 +44,11 @@ func (p *Pages) Client(ctx context.Context, id string) (clients.Client, error) {
 func verifyRedirect(client clients.Client, uri string) (clients.Redirect, error) {
 	redirect, err := client.Redirect(uri)
 	if err != nil {
-		return redirect, web.RefusePage(http.StatusBadRequest, templates.RedirectUnknown).
+		problem := templates.RedirectUnknown
+		if uri == "" {
+			problem = templates.RedirectMissing
+		}
+		return redirect, web.RefusePage(http.StatusBadRequest, problem).
 			BackTo(client.ClientURI, client.Name()).
 			Because(fmt.Errorf("redirect_uri received %q, registered %q: %w", web.Clip(uri, 500), client.RedirectURIs, err))
 	}

@@ -110,11 +110,15 @@ func (p *Pages) interaction(w http.ResponseWriter, r *http.Request, ref string) 
 	return interaction{i, ref}, nil
 }
 
+// finished says that an interaction is over, with the way back to where its application begins.
 func (p *Pages) finished(r *http.Request, i interaction) *finishedError {
 	page := errInteractionGone()
+	if p.Web.Now().Before(i.ExpiresAt) {
+		page = web.RefusePage(http.StatusBadRequest, templates.SignInDone)
+	}
 	if i.Request.ClientID != "" {
 		if client, err := p.Store.Client(r.Context(), i.Request.ClientID); err == nil && !client.Disabled {
-			page = page.BackTo(client.ClientURI, client.Name())
+			page = page.BackTo(start(client, i.Request.RedirectURI), client.Name())
 		}
 	}
 	return &finishedError{page, i}
@@ -148,6 +152,19 @@ func (p *Pages) anew(w http.ResponseWriter, r *http.Request, old *lapsedError) (
 		return interaction{}, cmp.Or[error](err, old.page)
 	}
 	return p.begin(w, r, storage.Interaction{Request: old.i.Request, ReturnTo: old.i.ReturnTo, Fresh: old.i.Fresh})
+}
+
+// start is where a client begins: its home page or, if it has told none, the root of the host at
+// which it was to be answered. "" for one on a device.
+func start(client clients.Client, redirectURI string) string {
+	if client.ClientURI != "" {
+		return client.ClientURI
+	}
+	redirect, err := client.Redirect(redirectURI)
+	if origin := redirect.Origin(); err == nil && origin != "" && client.ApplicationType != "native" {
+		return origin + "/"
+	}
+	return ""
 }
 
 // updateInteraction stores a change. It reports false if another tab was faster: the person can

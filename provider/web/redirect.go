@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"latchkey/provider/clients"
@@ -48,10 +49,28 @@ func (s *Site) Send(w http.ResponseWriter, r *http.Request, to Response) error {
 	if to.Mode == oauth.ModeFormPost {
 		return s.Render(w, r, http.StatusOK, templates.FormPost{Action: target, Fields: values, AppName: to.AppName})
 	}
+	if location := to.Location(); afterForm(r) && templates.Leads(location) {
+		return s.Render(w, r, http.StatusOK, templates.Onward{URL: location, AppName: to.AppName})
+	}
 	w.Header().Set("Location", to.Location())
 	w.WriteHeader(http.StatusSeeOther)
 	return nil
 }
+
+// afterForm reports whether a browser shows the answer in its window, and a form of ours led here.
+// A redirect would be subject to the form-action of the page with that form, wherever it leads on
+// to (CSP Level 3 §6.4.1), so such a browser is led on by a page. Programs, frames and browsers that
+// do not say how they navigate are redirected (Fetch Metadata §2).
+func afterForm(r *http.Request) bool {
+	h := r.Header
+	if h.Get("Sec-Fetch-Mode") != "navigate" || !oneOf(h.Get("Sec-Fetch-Dest"), "", "document") ||
+		!oneOf(h.Get("Sec-Fetch-Site"), "", "none", "same-origin") {
+		return false
+	}
+	return r.Method == http.MethodPost || r.Method == http.MethodGet && r.URL.Query().Has("i")
+}
+
+func oneOf(s string, values ...string) bool { return slices.Contains(values, s) }
 
 // Location is where the browser is sent, with the values that are not empty in query or fragment.
 func (to Response) Location() string {
