@@ -42,10 +42,11 @@ type tab struct {
 	ctx context.Context
 }
 
-// newTab opens another page of the same browser: both have the same cookies.
-func newTab(t *testing.T, all context.Context) *tab {
+// newTab opens another page of the same browser: both have the same cookies, unless an option says
+// otherwise.
+func newTab(t *testing.T, all context.Context, options ...chromedp.ContextOption) *tab {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(all)
+	ctx, cancel := chromedp.NewContext(all, options...)
 	t.Cleanup(cancel)
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("open a page: %v", err)
