@@ -954,12 +954,16 @@ func TestPeopleKeepTheirSubjectIdentifierWhereTheyAreExportedTo(t *testing.T) {
 		}
 		err = o.Apply(o.ctx, shell, admin.ManifestOptions{}, admin.Manifest{People: []admin.UserEntry{
 			{Username: "ada", Sub: "another"},       // nobody gets another one
-			{Username: "eve", Sub: ada.ID},          // it is somebody's
 			{Username: "mallory", Sub: "two words"}, // it is none
 			{Username: "carol", Sub: "same"}, {Username: "dan", Sub: "same"},
 		}}, untold)
-		if got := fields(err); got != "people[0].sub invalid, people[1].sub duplicate, people[2].sub invalid, people[4].sub duplicate" {
+		if got := fields(err); got != "people[0].sub invalid, people[1].sub invalid, people[3].sub duplicate" {
 			t.Error(got)
+		}
+		err = o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{{Username: "ada"},
+			{Username: "eve", Sub: ada.ID}}}, untold) // both are about one person
+		if got := fields(err); !strings.HasSuffix(got, ".sub duplicate") {
+			t.Error(err)
 		}
 		if all, err := o.Users(o.ctx, shell); err != nil || len(all) != 2 {
 			t.Errorf("something was written: %v, %v", all, err)
@@ -1046,4 +1050,86 @@ func TestPlanNamesAllFaultsWithTheirPath(t *testing.T) {
 	if got := fields(err); got != all {
 		t.Errorf("got  %s\nwant %s", got, all)
 	}
+}
+
+func TestApplyKnowsAPersonByTheirSubjectIdentifierAndRenamesThem(t *testing.T) {
+	each(t, func(t *testing.T, o *office) {
+		must(t, o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{{Username: "ada", Sub: "s1"},
+			{Username: "bob", Sub: "s2"}}}, untold))
+		renamed := admin.Manifest{People: []admin.UserEntry{{Username: "Lovelace", Sub: "s1"}}}
+		for _, want := range []string{"updated", "unchanged"} {
+			var told []string
+			must(t, o.Apply(o.ctx, shell, renamed, func(c admin.PlannedChange) error {
+				told = append(told, c.Name+" "+c.Action)
+				return nil
+			}))
+			if len(told) != 1 || told[0] != "lovelace "+want {
+				t.Errorf("%v", told)
+			}
+		}
+		o.lastIs(`command root@host user.update user ada done {"username":"ada"} {"username":"lovelace"}`)
+		for name, m := range map[string]admin.UserEntry{
+			"somebody else's username": {Username: "bob", Sub: "s1"},
+			"somebody else's address":  {Username: "bob@example.com", Sub: "s1"},
+		} {
+			_, err := o.UpdateUser(o.ctx, shell, "s2", 0, func(u *storage.User) error {
+				u.Claims = storage.Claims{Email: "Bob@example.com", EmailVerified: true}
+				return nil
+			})
+			must(t, err)
+			err = o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{m}}, untold)
+			if got := fields(err); got != "people[0].sub invalid" && got != "people[0].username taken" {
+				t.Errorf("%s: %s", name, got)
+			}
+		}
+		if u, err := o.UserByID(o.ctx, shell, "s1"); err != nil || u.Username != "lovelace" {
+			t.Errorf("%+v %v", u, err)
+		}
+	})
+}
+
+func TestNoNameIsTwoPeoples(t *testing.T) {
+	each(t, func(t *testing.T, o *office) {
+		ada, bob := o.user("ada"), o.user("bob")
+		address := func(of string, verified bool) func(*storage.User) error {
+			return func(u *storage.User) error {
+				u.Claims.Email, u.Claims.EmailVerified = of, verified
+				return nil
+			}
+		}
+		_, err := o.UpdateUser(o.ctx, shell, ada.ID, 0, address("Shared@example.com", true))
+		must(t, err)
+		_, err = o.UpdateUser(o.ctx, shell, bob.ID, 0, address("shared@example.com", false)) // it says nothing
+		must(t, err)
+		_, err = o.UpdateUser(o.ctx, shell, bob.ID, 0, address("shared@example.com", true))
+		if fields(err) != "claims.email taken" {
+			t.Error(err)
+		}
+		_, err = o.RenameUser(o.ctx, shell, bob.ID, "SHARED@example.com")
+		want(t, err, admin.ErrTaken)
+		_, err = o.CreateUser(o.ctx, shell, admin.NewUser{Username: "shared@example.com"})
+		want(t, err, admin.ErrTaken)
+		_, err = o.CreateUser(o.ctx, shell, admin.NewUser{Username: "eve",
+			Claims: storage.Claims{Email: "SHARED@EXAMPLE.COM", EmailVerified: true}})
+		if fields(err) != "claims.email taken" {
+			t.Error(err)
+		}
+		err = o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{
+			{Username: "bob", Claims: storage.Claims{Email: "shared@example.com", EmailVerified: true}},
+			{Username: "eve", Claims: storage.Claims{Email: "new@example.com", EmailVerified: true}},
+		}}, untold)
+		if fields(err) != "people[0].claims.email taken" {
+			t.Error(err)
+		}
+		err = o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{
+			{Username: "carl", Claims: storage.Claims{Email: "new@example.com", EmailVerified: true}},
+			{Username: "new@EXAMPLE.com"},
+		}}, untold)
+		if got := fields(err); !strings.HasSuffix(got, "claims.email duplicate") {
+			t.Error(err)
+		}
+		if all, err := o.Users(o.ctx, shell); err != nil || len(all) != 2 {
+			t.Errorf("something was written: %v %v", all, err)
+		}
+	})
 }

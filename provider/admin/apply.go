@@ -191,6 +191,7 @@ type planner struct {
 	named  map[string]*names // the objects that the manifest names, by kind and ID
 	mu     sync.Mutex
 	taken  map[digest]digest // the usernames of the manifest's people, by what they sign in by
+	found  names             // the subject identifiers of those who are stored
 	// one element for each password that is computed: more would only wait, and be turned away
 	passwords chan struct{}
 	faults    Faults // where nothing is written
@@ -199,8 +200,8 @@ type planner struct {
 func (a *Admin) newPlanner(ctx context.Context, actor Actor, o ManifestOptions) (*planner, error) {
 	actor.applies = true
 	p := &planner{Admin: a, actor: actor, options: o, groups: map[string]bool{}, taken: map[digest]digest{},
-		passwords: make(chan struct{}, 1),
-		named:     map[string]*names{"user": {}, "group": {}, "client": {}}}
+		found: names{}, passwords: make(chan struct{}, 1),
+		named: map[string]*names{"user": {}, "group": {}, "client": {}}}
 	if a.Hasher != nil {
 		p.passwords = make(chan struct{}, a.Hasher.Concurrency())
 	}
@@ -464,6 +465,9 @@ func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) 
 	e.Username, c.Name = username, username
 	// 1. What is there, and what is to be.
 	have, err := p.Store.UserByUsername(ctx, username)
+	if errors.Is(err, storage.ErrNotFound) && e.Sub != "" {
+		have, err = p.Store.User(ctx, e.Sub) // who has another username than before
+	}
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return c, err
 	}
@@ -471,6 +475,10 @@ func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) 
 	want := have
 	want.Username, want.Disabled, want.Groups, want.Claims = username, e.Disabled, sortedSet(e.Groups), e.Claims
 	faults := CheckClaims(e.Claims)
+	if !created && p.foundBefore(have.ID) {
+		faults = append(faults, Fault{Field: "sub", Reason: Duplicate, Value: have.ID,
+			Text: "is another entry's person, too: " + have.Username})
+	}
 	if err := faults.collect(p.checkSub(ctx, e.Sub, have)); err != nil {
 		return c, err
 	}
@@ -539,6 +547,11 @@ func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) 
 	if err := p.permit(ctx, p.actor, verb, o); err != nil {
 		return c, err
 	}
+	if renamed := !created && have.Username != want.Username; renamed {
+		if err := p.permit(ctx, p.actor, VerbUserRename, userObject(have)); err != nil {
+			return c, err
+		}
+	}
 	switch {
 	case !p.write:
 		return c, nil
@@ -554,7 +567,7 @@ func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) 
 	}
 	_, err = p.changeUser(ctx, p.actor, VerbUserUpdate, have.ID, 0, func(u *storage.User) error {
 		was := *u
-		u.Disabled, u.Groups, u.Claims = want.Disabled, want.Groups, want.Claims
+		u.Username, u.Disabled, u.Groups, u.Claims = want.Username, want.Disabled, want.Groups, want.Claims
 		if e.Role != "" {
 			u.Role = want.Role
 		}
@@ -567,6 +580,13 @@ func (p *planner) user(ctx context.Context, e UserEntry) (PlannedChange, error) 
 		return c, err
 	}
 	return c, p.keep(ctx, "user", have.ID, said)
+}
+
+// foundBefore notes a stored user, and reports whether another entry was about them, too.
+func (p *planner) foundBefore(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.found.again(id)
 }
 
 // checkManifestNames is checkNewNames also against the other people of the manifest.
@@ -642,7 +662,7 @@ func (a *Admin) checkSub(ctx context.Context, sub string, have storage.User) err
 	case err != nil:
 		return err
 	default:
-		return bad(Duplicate, "belongs to "+other.Username+"; if that is the same person: latchkey user rename")
+		return bad(Duplicate, "belongs to "+other.Username)
 	}
 }
 

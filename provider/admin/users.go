@@ -344,8 +344,9 @@ func newIn(was, is []string) []string {
 	return slices.DeleteFunc(slices.Clone(is), func(s string) bool { return slices.Contains(was, s) })
 }
 
-// UpdateUser changes claims and groups of a user. change may be called several times, each time
-// with the user as they are now. seen is the version that the change rests on, 0 for any.
+// UpdateUser changes claims, groups and, for an actor who may rename users, the username. change may
+// be called several times, each time with the user as they are now. seen is the version that the
+// change rests on, 0 for any.
 func (a *Admin) UpdateUser(ctx context.Context, actor Actor, id string, seen int64,
 	change func(*storage.User) error) (storage.User, error) {
 	return a.changeUser(ctx, actor, VerbUserUpdate, id, seen, func(u *storage.User) error {
@@ -356,6 +357,16 @@ func (a *Admin) UpdateUser(ctx context.Context, actor Actor, id string, seen int
 		edited := *u
 		*u = was
 		u.Claims, u.Groups = edited.Claims, sortedSet(edited.Groups)
+		if edited.Username != was.Username {
+			if err := a.permit(ctx, actor, VerbUserRename, userObject(was)); err != nil {
+				return err
+			}
+			canonical, err := people.CanonicalUsername(edited.Username)
+			if err != nil {
+				return usernameFault("username", edited.Username, err)
+			}
+			u.Username = canonical
+		}
 		return a.checkProfile(ctx, *u, newIn(was.Groups, u.Groups))
 	})
 }

@@ -53,8 +53,9 @@ type NewPerson struct {
 
 // PersonEdit is what PATCH changes about a person.
 type PersonEdit struct {
-	Groups []string       `json:"groups,omitempty"`
-	Claims storage.Claims `json:"claims,omitzero"`
+	Username string         `json:"username,omitempty"` // needs the right to rename people; the sub stays
+	Groups   []string       `json:"groups,omitempty"`
+	Claims   storage.Claims `json:"claims,omitzero"`
 }
 
 // Rename, Role and Password are the bodies of the operations of their names.
@@ -105,16 +106,16 @@ func (c *Console) peopleTable() []operation {
 				return c.shownPerson(cl, u, err)
 			}},
 		{id: "changePerson", method: http.MethodPatch, path: "/people/{sub}", verb: admin.VerbUserUpdate,
-			summary: "Change claims and groups of a person (JSON merge patch)",
+			summary: "Change username, claims and groups of a person (JSON merge patch)",
 			body:    typeOf[PersonEdit](), answer: typeOf[Person](), versioned: true, guarded: true,
 			do: func(cl *call) (any, error) {
 				u, err := c.Admin.UpdateUser(cl.ctx, cl.who.actor, cl.path["sub"], cl.seen,
 					func(u *storage.User) error {
 						edit := PersonEdit{}
-						if err := merge(PersonEdit{u.Groups, u.Claims}, cl.raw, &edit); err != nil {
+						if err := merge(PersonEdit{u.Username, u.Groups, u.Claims}, cl.raw, &edit); err != nil {
 							return err
 						}
-						u.Groups, u.Claims = edit.Groups, edit.Claims
+						u.Username, u.Groups, u.Claims = edit.Username, edit.Groups, edit.Claims
 						return nil
 					})
 				return c.shownPerson(cl, u, err)

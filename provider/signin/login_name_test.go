@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"latchkey/provider"
+	"latchkey/provider/admin"
 	"latchkey/provider/providertest"
 	"latchkey/provider/storage"
 	"latchkey/provider/storage/storagetest"
@@ -112,4 +113,26 @@ func TestAKnownBrowserIsKnownByEitherName(t *testing.T) {
 	if p.StatusCode != http.StatusSeeOther {
 		t.Errorf("her own browser: %d", p.StatusCode)
 	}
+}
+
+func TestARenamedPersonKeepsTheirSubjectIdentifier(t *testing.T) {
+	onEach(t, func(t *testing.T, open func(...func(*provider.Config)) *providertest.World) {
+		w := open()
+		alice, c := w.AddUser("alice"), w.AddClient("web")
+		b := w.Browser()
+		before := w.IdTokenOf(c, b.Code(c, "alice"))
+		if _, err := w.Admin.RenameUser(t.Context(), admin.Actor{Kind: storage.ActorCommand, Name: "test"}, alice.ID,
+			"Liddell"); err != nil {
+			t.Fatal(err)
+		}
+		// The session goes on, and tells the new name.
+		p := b.Open(w.Request(c, "prompt", "none", "scope", "openid profile"))
+		after := w.IdTokenOf(c, p.Answer().Get("code"))
+		if before["sub"] != after["sub"] || after["sub"] == nil {
+			t.Errorf("%v %v", before["sub"], after["sub"])
+		}
+		if w.SignsIn("alice", providertest.TestPassword) || !w.SignsIn("liddell", providertest.TestPassword) {
+			t.Error("the new name does not sign in, or the old one does")
+		}
+	})
 }
