@@ -15,6 +15,8 @@ var clientTable = register(table[clients.Client]{
 	id:      func(c *clients.Client) string { return c.ID },
 	version: func(c *clients.Client) *int64 { return &c.Version },
 	purgeAt: func(c *clients.Client) time.Time { return c.UnusedUntil },
+	cached:  true,
+	few:     true,
 	memo:    newMemo[clients.Client](),
 })
 

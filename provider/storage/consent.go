@@ -40,6 +40,7 @@ var consents = register(table[Consent]{
 	}},
 	id:      func(c *Consent) string { return consentID(c.UserID, c.ClientID) },
 	version: func(c *Consent) *int64 { return &c.Version },
+	cached:  true,
 })
 
 // consentID is made of both: there is no space in an ID of a user, which is the provider's own.

@@ -15,9 +15,10 @@ import (
 type Engine interface {
 	Reader
 
-	// View calls read with a Reader for several reads. On SQLite they see the same state of the
-	// database, in one transaction; on MongoDB each sees the newest. The Reader must not be used
-	// afterwards, and read must not write.
+	// View calls read with a Reader for several reads. None of them sees less than those before it.
+	// On SQLite those that reach the database see the same state of it, in one transaction; the ones
+	// before them may have been answered from memory. On MongoDB each read sees the newest. The
+	// Reader must not be used afterwards, and read must not write.
 	View(ctx context.Context, read func(Reader) error) error
 	// Update applies a transition to the record with this ID, atomically, and returns the record as
 	// it is then. Of concurrent transitions of one record each sees what the one before it has
@@ -63,7 +64,11 @@ type Table struct {
 	Indexes []Index
 	// Purged says that records of this table have a purge time.
 	Purged bool
+	// Cached says that records of this table are read again and again: an engine may remember them,
+	// as long as it never answers with one that is older than the database.
+	Cached bool
 
+	few   bool            // there are few records, and answers to List may be remembered, too
 	check func(Row) error // reports, as an error, that a row is no record of this table
 }
 
@@ -89,7 +94,8 @@ type Row struct {
 	PurgeAt time.Time // when no answer depends on the record any more; zero: never
 	Doc     []byte    // the BSON document
 
-	record any // the decoded document, if it is at hand: a pointer that nobody else writes to
+	record any   // the decoded document, if it is at hand: a pointer that nobody else writes to
+	held   *held // the decoded document of a row that is remembered
 }
 
 // Change is a transition of one record.

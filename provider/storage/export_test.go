@@ -37,6 +37,8 @@ var things = register(table[Thing]{
 	}},
 	id:      func(t *Thing) string { return t.ID },
 	version: func(t *Thing) *int64 { return &t.Version },
+	cached:  true,
+	few:     true,
 	purgeAt: func(t *Thing) time.Time { return t.EndsAt },
 })
 

@@ -60,6 +60,7 @@ var grants = register(table[Grant]{
 	}},
 	id:      func(g *Grant) string { return g.ID },
 	version: func(g *Grant) *int64 { return &g.Version },
+	cached:  true,
 	purgeAt: func(g *Grant) time.Time {
 		at := g.ExpiresAt
 		if !g.RevokedAt.IsZero() {

@@ -19,6 +19,8 @@ var groups = register(table[Group]{
 	Table:   Table{Name: "groups"},
 	id:      func(g *Group) string { return g.Name },
 	version: func(g *Group) *int64 { return &g.Version },
+	cached:  true,
+	few:     true,
 	memo:    newMemo[Group](),
 })
 

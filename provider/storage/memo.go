@@ -58,47 +58,92 @@ func (m *memo[T]) put(id string, doc []byte, r *T) {
 // copier makes a function that copies a record, so that the copy shares nothing that can be written
 // to. It panics, when the table is declared, for a type with a field that it cannot copy.
 func copier[T any]() func(*T) T {
-	type part struct {
-		index   []int
-		pointer bool
-	}
-	var parts []part
-	var walk func(t reflect.Type, index []int)
-	walk = func(t reflect.Type, index []int) {
-		for i := range t.NumField() {
-			f, at := t.Field(i), append(append([]int(nil), index...), i)
-			switch kind := f.Type.Kind(); {
-			case f.Type == reflect.TypeFor[time.Time](): // its pointer leads to what nobody changes
-			case kind == reflect.Struct:
-				walk(f.Type, at)
-			case kind == reflect.Slice && plain(f.Type.Elem()):
-				parts = append(parts, part{at, false})
-			case kind == reflect.Pointer && plain(f.Type.Elem()):
-				parts = append(parts, part{at, true})
-			case !plain(f.Type):
-				panic(fmt.Sprintf("storage: records of type %s cannot be remembered: %s is a %s", t, f.Name, f.Type))
-			}
-		}
-	}
-	walk(reflect.TypeFor[T](), nil)
+	own := owner(reflect.TypeFor[T]())
 	return func(r *T) T {
 		out := *r
-		v := reflect.ValueOf(&out).Elem()
-		for _, p := range parts {
-			f := v.FieldByIndex(p.index)
-			switch {
-			case f.IsNil():
-			case p.pointer:
-				own := reflect.New(f.Type().Elem())
-				own.Elem().Set(f.Elem())
-				f.Set(own)
-			default:
-				own := reflect.MakeSlice(f.Type(), f.Len(), f.Len())
-				reflect.Copy(own, f)
-				f.Set(own)
-			}
+		if own != nil {
+			own(reflect.ValueOf(&out).Elem())
 		}
 		return out
+	}
+}
+
+// owner makes a function that gives a value, which is a plain copy of another, memory of its own in
+// place of what it shares with that. It is nil for a type whose values refer to nothing that can be
+// written to.
+func owner(t reflect.Type) func(reflect.Value) {
+	if plain(t) || t == reflect.TypeFor[time.Time]() { // its pointer leads to what nobody changes
+		return nil
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return fieldsOwner(t)
+	case reflect.Slice:
+		element := owner(t.Elem())
+		return func(v reflect.Value) {
+			if v.IsNil() {
+				return
+			}
+			own := reflect.MakeSlice(t, v.Len(), v.Len())
+			reflect.Copy(own, v)
+			v.Set(own)
+			for i := 0; element != nil && i < own.Len(); i++ {
+				element(own.Index(i))
+			}
+		}
+	case reflect.Pointer:
+		element := owner(t.Elem())
+		return func(v reflect.Value) {
+			if v.IsNil() {
+				return
+			}
+			own := reflect.New(t.Elem())
+			own.Elem().Set(v.Elem())
+			v.Set(own)
+			if element != nil {
+				element(own.Elem())
+			}
+		}
+	case reflect.Map:
+		element := owner(t.Elem())
+		return func(v reflect.Value) {
+			if v.IsNil() {
+				return
+			}
+			own := reflect.MakeMapWithSize(t, v.Len())
+			for i := v.MapRange(); i.Next(); {
+				of := reflect.New(t.Elem()).Elem()
+				of.Set(i.Value())
+				if element != nil {
+					element(of)
+				}
+				own.SetMapIndex(i.Key(), of)
+			}
+			v.Set(own)
+		}
+	}
+	panic(fmt.Sprintf("storage: a record with a %s cannot be remembered", t))
+}
+
+// fieldsOwner is owner for a struct.
+func fieldsOwner(t reflect.Type) func(reflect.Value) {
+	type part struct {
+		index int
+		own   func(reflect.Value)
+	}
+	var parts []part
+	for i := range t.NumField() {
+		if own := owner(t.Field(i).Type); own != nil {
+			parts = append(parts, part{i, own})
+		}
+	}
+	if parts == nil {
+		return nil
+	}
+	return func(v reflect.Value) {
+		for _, p := range parts {
+			p.own(v.Field(p.index))
+		}
 	}
 }
 

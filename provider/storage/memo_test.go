@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"latchkey/provider/clients"
 )
@@ -72,13 +73,31 @@ func TestCopiesOfRememberedRecordsShareNothing(t *testing.T) {
 	if !reflect.DeepEqual(zero, clients.Client{}) {
 		t.Errorf("the copy of nothing is %+v", zero)
 	}
+	type inner struct{ List []string }
+	type deep struct {
+		Map   map[string]inner
+		Slice []inner
+		To    *inner
+		At    time.Time
+	}
+	of := func() inner { return inner{[]string{"a"}} }
+	original := deep{map[string]inner{"k": of()}, []inner{of()}, &inner{[]string{"a"}}, time.Unix(1, 0)}
+	copied := copier[deep]()(&original)
+	if !reflect.DeepEqual(copied, original) {
+		t.Errorf("the copy differs: %+v", copied)
+	}
+	copied.Map["k"].List[0], copied.Slice[0].List[0], copied.To.List[0] = "b", "b", "b"
+	copied.Map["l"] = of()
+	if original.Map["k"].List[0]+original.Slice[0].List[0]+original.To.List[0] != "aaa" || len(original.Map) != 1 {
+		t.Errorf("the copy shares what is inside: %+v", original)
+	}
 	func() {
 		defer func() {
 			if recover() == nil {
-				t.Error("a type with a map can be remembered")
+				t.Error("a type with a channel can be remembered")
 			}
 		}()
-		copier[struct{ M map[string]int }]()
+		copier[struct{ C chan int }]()
 	}()
 }
 

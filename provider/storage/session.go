@@ -48,6 +48,7 @@ var sessions = register(table[Session]{
 		Sparse: true}}},
 	id:      func(s *Session) string { return s.ID },
 	version: func(s *Session) *int64 { return &s.Version },
+	cached:  true,
 	purgeAt: func(s *Session) time.Time {
 		if s.EndedAt.IsZero() {
 			return earlier(s.ExpiresAt, s.IdleAt).Add(keepLapsed)

@@ -16,6 +16,7 @@ var spent = register(table[spending]{
 	Table:   Table{Name: "spent"},
 	id:      func(e *spending) string { return e.ID },
 	version: func(e *spending) *int64 { return &e.Version },
+	cached:  true,
 	purgeAt: func(e *spending) time.Time { return e.ExpiresAt.Add(keepExpired) },
 })
 

@@ -21,8 +21,8 @@ import (
 
 // SQLite is the Engine that keeps the records in one file, for one machine. Writers share
 // transactions (see commit); readers have connections of their own and never wait for a writer.
-// Nothing is cached in the process: several processes may have the same file open, and each sees
-// what the others have committed.
+// Several processes may have the same file open, and each sees what the others have committed, at
+// once: see cache for what is remembered in the process all the same.
 //
 // A method whose context ends while its write waits for the disk returns the context's error; the
 // write may still happen.
@@ -36,6 +36,7 @@ type SQLite struct {
 	idle   chan *conn    // connections for reading that nobody uses
 	slots  chan struct{} // one element for each such connection there is
 	memory bool          // the one connection in idle is the writer's too
+	cache  *cache
 
 	queue  queue
 	yields atomic.Bool
@@ -90,18 +91,20 @@ func openSQLite(ctx context.Context, path string) (*SQLite, error) {
 	}
 	s.idle, s.slots = make(chan *conn, readers), make(chan struct{}, readers)
 
-	writer, err := s.connect()
+	writer, header, err := s.connectFirst()
 	if err == nil {
 		if err = migrate(ctx, writer, createSchema, upgrades); err == nil {
 			err = makeTables(writer)
 		}
 		if err != nil {
 			writer.close()
+			header.close()
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", cmp.Or(path, "in memory"), err)
 	}
+	s.cache = newCache(header, s.memory)
 	if s.memory {
 		s.slots <- struct{}{}
 		s.idle <- writer
@@ -147,13 +150,35 @@ type conn struct {
 	statements map[string]statement
 	args       []driver.NamedValue
 	row        []driver.Value
-	changed    int // rows changed since the current write began
+	changed    int     // rows changed since the current write began
+	touched    []touch // by the current write, in tables that are remembered
 }
 
 type statement interface {
 	driver.Stmt
 	driver.StmtExecContext
 	driver.StmtQueryContext
+}
+
+// connectFirst makes the first connection, and opens the header of the file with it. No other engine
+// of this process closes its header in between, see headerFile.
+func (s *SQLite) connectFirst() (*conn, *headerFile, error) {
+	if s.memory {
+		c, err := s.connect()
+		return c, nil, err
+	}
+	defer lockHeaders()()
+	c, err := s.connect()
+	if err == nil {
+		// A first question makes SQLite open the files beside a new database.
+		if err = c.one([]any{new(int64)}, "SELECT count(*) FROM sqlite_schema"); err != nil {
+			c.close()
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, openHeader(s.path), nil
 }
 
 func (s *SQLite) connect() (*conn, error) {
@@ -364,6 +389,7 @@ func (s *SQLite) Close() error {
 			err = errors.Join(err, c.close())
 		}
 	}
+	s.cache.header.close() // after the connections, see headerFile
 	if err != nil {
 		return fmt.Errorf("close database: %w", err)
 	}

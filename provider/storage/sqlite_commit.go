@@ -8,11 +8,12 @@ import (
 
 // write is one change that waits to be committed along with others.
 type write struct {
-	ctx  context.Context
-	run  func(*conn) error
-	one  bool // it changes something by its last statement alone
-	err  error
-	done chan struct{}
+	ctx     context.Context
+	run     func(*conn) error
+	one     bool // it changes something by its last statement alone
+	err     error
+	touched []touch // rows that run has changed, if they are remembered
+	done    chan struct{}
 }
 
 // maxBatch bounds a transaction, so that the first of a crowd is not kept waiting for the last.
@@ -79,12 +80,12 @@ func (s *SQLite) commit(own *conn) {
 		if s.memory {
 			c = <-s.idle
 		}
-		if transact(c, batch) {
+		if s.transact(c, batch) {
 			s.count(batch)
 		} else {
 			// One of them ended the transaction of all. Each gets a transaction of its own now.
 			for i := range batch {
-				if !transact(c, batch[i:i+1]) {
+				if !s.transact(c, batch[i:i+1]) {
 					panic("storage: a write alone was not answered")
 				}
 				s.count(batch[i : i+1])
@@ -115,10 +116,16 @@ func (s *SQLite) count(batch []*write) {
 // after it has changed something, undoes itself and nothing else. It reports false, and answers
 // nobody, if a write has ended the transaction for all, as SQLite does on a full disk say: each can
 // then be done by itself.
-func transact(c *conn, batch []*write) (answered bool) {
+func (s *SQLite) transact(c *conn, batch []*write) (answered bool) {
 	if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
 		return reply(batch, err)
 	}
+	before, committed := s.cache.begin(), false
+	defer func() { // all ways but the last have undone everything
+		if !committed {
+			s.cache.end(before, nil, false)
+		}
+	}()
 	for _, w := range batch {
 		if w.err = w.ctx.Err(); w.err != nil {
 			continue // nobody waits for it any more, and nothing has been done
@@ -136,6 +143,8 @@ func transact(c *conn, batch []*write) (answered bool) {
 		// first one's pages.
 		return reply(batch, errors.Join(err, rollback(c)))
 	}
+	committed = true
+	s.cache.end(before, batch, true)
 	for _, w := range batch {
 		close(w.done)
 	}
@@ -152,8 +161,9 @@ func attemptWrite(c *conn, w *write, company bool) error {
 			return err
 		}
 	}
-	c.changed = 0
+	c.changed, c.touched = 0, nil
 	w.err = w.run(c)
+	w.touched = c.touched
 	refused := answer(w.err) && c.changed == 0 // as a rule, one that refuses has changed nothing
 	switch {
 	case !within && (w.err == nil || refused):

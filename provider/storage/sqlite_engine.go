@@ -75,7 +75,7 @@ func newSQLTable(t *Table) *sqlTable {
 	s.update = "UPDATE " + name + " SET version = ?, doc = ?, purge_at = ?" + sets + " WHERE id = ? AND version = ?"
 	s.updateSame = "UPDATE " + name + " SET version = ?, doc = ?, purge_at = ? WHERE id = ? AND version = ?" + same
 	s.updateSameKeepingPurge = "UPDATE " + name + " SET version = ?, doc = ? WHERE id = ? AND version = ?" + same
-	s.purge = "DELETE FROM " + name + " WHERE rowid IN (SELECT rowid FROM " + name + " WHERE purge_at <= ? LIMIT ?)"
+	s.purge = "DELETE FROM " + name + " WHERE rowid IN (SELECT rowid FROM " + name + " WHERE purge_at <= ? LIMIT ?) RETURNING id"
 	return s
 }
 
@@ -164,8 +164,11 @@ func (c *conn) insert(t *sqlTable, row Row, values []any) (bool, error) {
 	if taken(err) {
 		return false, ErrConflict
 	}
-	if err == nil && n > 0 && len(t.each) > 0 {
-		err = c.putEach(t, row)
+	if err == nil && n > 0 {
+		c.touch(t.Table, row.ID, row)
+		if len(t.each) > 0 {
+			err = c.putEach(t, row)
+		}
 	}
 	return n > 0, err
 }
@@ -215,6 +218,9 @@ func (c *conn) replaceSame(t *sqlTable, next Row, seen int64, samePurge bool, va
 	}
 	args = append(args, next.ID, seen)
 	n, err := c.exec(query, append(args, values...)...)
+	if n > 0 {
+		c.touch(t.Table, next.ID, next)
+	}
 	return n > 0, err
 }
 
@@ -234,70 +240,173 @@ func (c *conn) replace(t *sqlTable, next Row, stored *Row) error {
 		} else if err != nil {
 			return err
 		}
+		c.touch(t.Table, next.ID, next)
 	}
 	return c.putEach(t, next)
 }
 
 // Get reads a row by its ID.
-func (s *SQLite) Get(ctx context.Context, t *Table, id string) (Row, error) {
-	return read(ctx, s, func(c *conn) (Row, error) { return sqliteReader{s, c}.Get(ctx, t, id) })
+func (s *SQLite) Get(ctx context.Context, t *Table, id string) (row Row, err error) {
+	r := sqliteReader{s: s, at: s.cache.open()}
+	defer r.end(&err)
+	return r.Get(ctx, t, id)
 }
 
 // List reads the rows that q asks for.
-func (s *SQLite) List(ctx context.Context, t *Table, q Query, each func(Row) (bool, error)) error {
-	_, err := read(ctx, s, func(c *conn) (struct{}, error) {
-		return struct{}{}, sqliteReader{s, c}.List(ctx, t, q,
-			each)
-	})
-	return err
+func (s *SQLite) List(ctx context.Context, t *Table, q Query, each func(Row) (bool, error)) (err error) {
+	r := sqliteReader{s: s, at: s.cache.open()}
+	defer r.end(&err)
+	return r.List(ctx, t, q, each)
 }
 
 // Values reads the distinct values of a field.
-func (s *SQLite) Values(ctx context.Context, t *Table, field string, where ...Match) ([]string, error) {
-	return read(ctx, s, func(c *conn) ([]string, error) { return sqliteReader{s, c}.Values(ctx, t, field, where...) })
+func (s *SQLite) Values(ctx context.Context, t *Table, field string, where ...Match) (all []string, err error) {
+	r := sqliteReader{s: s}
+	defer r.end(&err)
+	return r.Values(ctx, t, field, where...)
 }
 
-// View reads in one transaction.
-func (s *SQLite) View(ctx context.Context, fn func(Reader) error) error {
-	_, err := read(ctx, s, func(c *conn) (_ struct{}, err error) {
-		if _, err = c.exec("BEGIN"); err != nil {
-			return struct{}{}, err
-		}
-		defer func() {
-			if _, end := c.exec("ROLLBACK"); err == nil { // there is nothing to commit
-				err = end
-			}
-		}()
-		return struct{}{}, fn(sqliteReader{s, c})
-	})
-	return err
-}
-
-// sqliteReader reads on one connection.
-type sqliteReader struct {
-	s *SQLite
-	c *conn
-}
-
-func (r sqliteReader) Get(_ context.Context, t *Table, id string) (Row, error) {
-	row, err := r.c.get(r.s.tables[t], id)
-	if err == nil && row == nil {
-		err = ErrNotFound
+// View reads in one transaction, which begins with the first read that is not answered from memory.
+func (s *SQLite) View(ctx context.Context, fn func(Reader) error) (err error) {
+	r := sqliteReader{s: s, at: s.cache.open(), several: true}
+	if err := r.usable(ctx); err != nil {
+		return err
 	}
+	defer r.end(&err)
+	return fn(&r)
+}
+
+// sqliteReader reads from the cache, and on one connection, which it takes when it needs it.
+type sqliteReader struct {
+	s       *SQLite
+	at      moment
+	several bool // in one transaction
+	c       *conn
+}
+
+// conn is the connection, inside the transaction if there is to be one.
+func (r *sqliteReader) conn(ctx context.Context) (*conn, error) {
+	if r.c != nil {
+		return r.c, nil
+	}
+	c, err := r.s.reader(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if r.several {
+		if _, err := c.exec("BEGIN"); err != nil {
+			r.s.idle <- c
+			return nil, err
+		}
+	}
+	r.c = c
+	return c, nil
+}
+
+// end gives the connection back. What ends the transaction badly is an error, too.
+func (r *sqliteReader) end(err *error) {
+	if r.c == nil {
+		return
+	}
+	if r.several {
+		if _, end := r.c.exec("ROLLBACK"); *err == nil { // there is nothing to commit
+			*err = end
+		}
+	}
+	r.s.idle <- r.c
+	r.c = nil
+}
+
+// usable reports, as an error, that nothing more is read: what is remembered is not answered then,
+// either. Inside a transaction the cache is left alone after another commit: it may have what is
+// older than what the transaction has shown already.
+func (r *sqliteReader) usable(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if r.c != nil && !r.s.cache.still(r.at) {
+		r.at = moment{}
+	}
+	if r.s.queue.isClosed() {
+		return errClosed
+	}
+	return nil
+}
+
+func (r *sqliteReader) Get(ctx context.Context, t *Table, id string) (Row, error) {
+	if err := r.usable(ctx); err != nil {
 		return Row{}, err
 	}
-	return *row, nil
+	row, known, changes := r.s.cache.row(r.at, t, id)
+	if !known {
+		c, err := r.conn(ctx)
+		if err != nil {
+			return Row{}, err
+		}
+		there, err := c.get(r.s.tables[t], id)
+		if err != nil {
+			return Row{}, err
+		}
+		if there != nil {
+			row = *there
+			if t.Cached && r.at.good {
+				row.held = &held{}
+			}
+		}
+		r.s.cache.put(r.at, t, id, row, changes)
+	}
+	if row.Doc == nil {
+		return Row{}, ErrNotFound
+	}
+	return row, nil
 }
 
 // errEnough ends a query of which no more rows are wanted.
 var errEnough = errors.New("storage: enough rows")
 
-func (r sqliteReader) List(_ context.Context, t *Table, q Query, each func(Row) (bool, error)) error {
+func (r *sqliteReader) List(ctx context.Context, t *Table, q Query, each func(Row) (bool, error)) error {
+	if err := r.usable(ctx); err != nil {
+		return err
+	}
+	key, memorable := queryKey(q)
+	if !t.Cached || !t.few || !r.at.good || !memorable {
+		return r.list(ctx, t, q, each)
+	}
+	rows, known, changes := r.s.cache.list(r.at, t, key)
+	if !known {
+		var all []Row
+		err := r.list(ctx, t, q, func(row Row) (bool, error) {
+			row.held = &held{}
+			all = append(all, row)
+			return len(all) <= maxListed, nil
+		})
+		if err != nil {
+			return err
+		}
+		if len(all) > maxListed {
+			return r.list(ctx, t, q, each)
+		}
+		r.s.cache.putList(r.at, t, key, all, changes)
+		rows = all
+	}
+	for _, row := range rows {
+		if more, err := each(row); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// list is List without the cache.
+func (r *sqliteReader) list(ctx context.Context, t *Table, q Query, each func(Row) (bool, error)) error {
 	if err := r.s.tables[t].indexed(q.Where); err != nil {
 		return err
 	}
-	conditions, args, err := r.conditions(r.s.tables[t], q)
+	c, err := r.conn(ctx)
+	if err != nil {
+		return err
+	}
+	conditions, args, err := conditions(c, r.s.tables[t], q)
 	if err != nil {
 		return err
 	}
@@ -329,7 +438,7 @@ func (r sqliteReader) List(_ context.Context, t *Table, q Query, each func(Row) 
 	if q.Limit > 0 {
 		query, args = query+" LIMIT ?", append(args, q.Limit)
 	}
-	err = r.c.query(func(values []driver.Value) error {
+	err = c.query(func(values []driver.Value) error {
 		var row Row
 		row.ID, _ = values[0].(string)
 		row.Doc, _ = values[1].([]byte)
@@ -358,7 +467,7 @@ func manyRows(conditions int) int {
 // conditions are those of a query. A condition on a list that leads to many rows is written so that
 // SQLite goes through the rows in their order, and asks of each, until the page is full: which of
 // both costs less it cannot know.
-func (r sqliteReader) conditions(t *sqlTable, q Query) (all []string, args []any, err error) {
+func conditions(c *conn, t *sqlTable, q Query) (all []string, args []any, err error) {
 	lists := 0
 	for _, m := range q.Where {
 		if slices.Contains(t.each, m.Field) {
@@ -371,7 +480,7 @@ func (r sqliteReader) conditions(t *sqlTable, q Query) (all []string, args []any
 		if q.Limit > 0 && len(q.Order) > 0 && slices.Contains(t.each, m.Field) {
 			each := " FROM " + quoted(eachTable(t.Name, m.Field)) + " WHERE " + eachCondition(m)
 			var n int64
-			err := r.c.one([]any{&n}, "SELECT count(*) FROM (SELECT 1"+each+" LIMIT ?)", append(slices.Clone(values),
+			err := c.one([]any{&n}, "SELECT count(*) FROM (SELECT 1"+each+" LIMIT ?)", append(slices.Clone(values),
 				many)...)
 			if err != nil {
 				return nil, nil, err
@@ -393,13 +502,17 @@ func eachCondition(m Match) string {
 	return "value = ?"
 }
 
-func (r sqliteReader) Values(_ context.Context, t *Table, field string, where ...Match) (all []string, err error) {
+func (r *sqliteReader) Values(ctx context.Context, t *Table, field string, where ...Match) (all []string, err error) {
 	if err := r.s.tables[t].indexed(where); err != nil {
+		return nil, err
+	}
+	c, err := r.conn(ctx)
+	if err != nil {
 		return nil, err
 	}
 	conditions, args := r.s.tables[t].where(where)
 	column := columnOf(field)
-	err = r.c.query(func(row []driver.Value) error {
+	err = c.query(func(row []driver.Value) error {
 		if value, ok := row[0].(string); ok {
 			all = append(all, value)
 		}
@@ -623,6 +736,7 @@ func (s *SQLite) Remove(ctx context.Context, t *Table, where ...Match) (int, err
 		if err != nil || row == nil || !table.matches(row.Doc, where) {
 			return 0, err
 		}
+		c.touch(t, id, Row{})
 		return c.exec(query, id)
 	})
 }
@@ -637,6 +751,7 @@ func (s *SQLite) Sweep(ctx context.Context, t *Table, stamp Stamp, where ...Matc
 		if err != nil || row == nil || !table.matches(row.Doc, where) || field(row.Doc, stamp.Field) != nil {
 			return 0, err
 		}
+		c.touch(t, id, Row{})
 		return c.exec(query, stamp.PurgeAt, stamped(row.Doc, stamp.Field, stamp.At), id)
 	})
 }
@@ -671,8 +786,7 @@ func (s *SQLite) Purge(ctx context.Context, now time.Time) (int, error) {
 			var err error
 			began := time.Now()
 			n, err = inOneStatement(ctx, s, func(c *conn) (int, error) {
-				return c.exec(s.tables[t].purge, now,
-					sweepStep)
+				return c.purge(s.tables[t], now)
 			})
 			if err != nil {
 				return total, err
@@ -681,6 +795,18 @@ func (s *SQLite) Purge(ctx context.Context, now time.Time) (int, error) {
 		}
 	}
 	return total, nil
+}
+
+// purge removes a step of the rows whose purge time has come at now.
+func (c *conn) purge(t *sqlTable, now time.Time) (n int, err error) {
+	err = c.query(func(row []driver.Value) error {
+		id, _ := row[0].(string)
+		c.touch(t.Table, id, Row{})
+		n++
+		return nil
+	}, t.purge, now, sweepStep)
+	c.changed += n
+	return n, err
 }
 
 // Ping writes, because a disk that is full or has become read-only still answers questions. It

@@ -323,7 +323,7 @@ func TestAFailedCommitFailsEveryWriteInIt(t *testing.T) {
 	} {
 		batch = append(batch, &write{ctx: t.Context(), run: run, done: make(chan struct{})})
 	}
-	if !transact(c, batch) {
+	if !s.transact(c, batch) {
 		t.Fatal("the writes were not answered")
 	}
 	for i, w := range batch {

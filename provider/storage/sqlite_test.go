@@ -159,12 +159,57 @@ func TestStoresInMemoryAreApart(t *testing.T) {
 	}
 }
 
-func TestAViewIsOfOneMoment(t *testing.T) {
+// What a view reads first may be answered from memory. What it reads then is no older.
+func TestAViewDoesNotGoBack(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	s := open(t, filepath.Join(t.TempDir(), "db"))
+	path := filepath.Join(t.TempDir(), "db")
+	s, other := open(t, path), open(t, path)
 	must(t, s.CreateUser(ctx, storage.User{ID: "u", Username: "u"}))
-	must(t, s.View(ctx, func(r storage.Records) error {
+	for _, meanwhile := range []*storage.Store{s, other} {
+		for _, first := range []bool{true, false} { // a read of the database before the change, and none
+			must(t, s.CreateGroup(ctx, storage.Group{Name: "g"}))
+			must(t, s.View(ctx, func(r storage.Records) error {
+				before, err := r.User(ctx, "u") // from memory
+				must(t, err)
+				if first {
+					_, err := r.Clients(ctx, "", 1)
+					must(t, err)
+				}
+				must(t, meanwhile.UpdateUser(ctx, before))
+				must(t, meanwhile.DeleteGroup(ctx, "g"))
+				_, err = r.Group(ctx, "g")
+				gone := err == storage.ErrNotFound
+				if !gone {
+					must(t, err)
+				}
+				after, err := r.User(ctx, "u")
+				must(t, err)
+				switch {
+				case first && (gone || after.Version != before.Version):
+					t.Error("what was changed meanwhile is seen after a read of the database")
+				case gone && after.Version == before.Version:
+					t.Error("the second change is seen, and the first is not")
+				}
+				return nil
+			}))
+			u, err := s.User(ctx, "u")
+			must(t, err)
+			_, err = s.Group(ctx, "g")
+			want(t, err, storage.ErrNotFound)
+			must(t, s.UpdateUser(ctx, u))
+		}
+	}
+}
+
+func TestAViewOfTheDatabaseIsOfOneMoment(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	path := filepath.Join(t.TempDir(), "db")
+	s := open(t, path)
+	must(t, s.CreateUser(ctx, storage.User{ID: "u", Username: "u"}))
+	cold := open(t, path) // which remembers nothing
+	must(t, cold.View(ctx, func(r storage.Records) error {
 		before, err := r.User(ctx, "u")
 		must(t, err)
 		must(t, s.UpdateUser(ctx, before)) // somebody else, meanwhile

@@ -52,10 +52,10 @@ func New(e Engine) *Store { return &Store{Records: Records{e}, engine: e} }
 // own. It is for tests.
 func (s *Store) Wrap(wrap func(Engine) Engine) *Store { return New(wrap(s.engine)) }
 
-// View calls read, which reads several records. With SQLite they are read in one transaction, which
-// costs less than reading each by itself, and are all of one moment; with MongoDB each is read as
-// it is then. The Records must not be used after read has returned, and read must not call the
-// Store itself. View returns the error of read.
+// View calls read, which reads several records, none of them older than the call of View or than
+// what was read before. With SQLite those that are not remembered are read in one transaction, which
+// costs less than reading each by itself. The Records must not be used after read has returned, and
+// read must not call the Store itself. View returns the error of read.
 func (s *Store) View(ctx context.Context, read func(Records) error) error {
 	var said error
 	err := s.engine.View(ctx, func(r Reader) error {

@@ -15,6 +15,11 @@ type table[T any] struct {
 	// memo remembers records that were decoded: for kinds of which there are few, which are read
 	// all the time; nil: none.
 	memo *memo[T]
+	// cached says that records are read again and again, and few that there are not many of them and
+	// what List answers is worth remembering, too; see Table.Cached.
+	cached, few bool
+	// copy copies a record that is remembered; register makes it.
+	copy func(*T) T
 	// stored is what is written in place of the record, if it needs fields of its own to be found
 	// by.
 	stored func(*T) any
@@ -26,6 +31,9 @@ var tables []*Table
 // register declares a table. The engines make what it needs when they open a database.
 func register[T any](t table[T]) *table[T] {
 	t.Purged = t.purgeAt != nil
+	if t.Cached, t.Table.few = t.cached, t.few; t.Cached {
+		t.copy = copier[T]()
+	}
 	t.check = func(row Row) error {
 		_, err := t.open(row)
 		return err
@@ -53,6 +61,16 @@ func (t *table[T]) open(row Row) (T, error) {
 	var r T
 	if there, ok := row.record.(*T); ok {
 		r = *there
+	} else if row.held != nil {
+		shared, ok := row.held.record.Load().(*T)
+		if !ok {
+			shared = new(T)
+			if err := decode(row.Doc, shared); err != nil {
+				return r, err
+			}
+			row.held.record.Store(shared)
+		}
+		r = t.copy(shared)
 	} else if known, ok := t.remembered(row); ok {
 		r = known
 	} else {

@@ -40,6 +40,7 @@ var tokens = register(table[Token]{
 	Table:   Table{Name: "tokens", Indexes: []Index{{Fields: []string{"listed"}, Sparse: true}}},
 	id:      func(t *Token) string { return t.Hash },
 	version: func(t *Token) *int64 { return &t.Version },
+	cached:  true,
 	purgeAt: func(t *Token) time.Time { return t.ExpiresAt.Add(keepUsed) },
 	stored: func(t *Token) any {
 		listed := listedToken{Token: *t}

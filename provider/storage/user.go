@@ -131,6 +131,7 @@ var users = register(table[User]{
 	}},
 	id:      func(u *User) string { return u.ID },
 	version: func(u *User) *int64 { return &u.Version },
+	cached:  true,
 	stored: func(u *User) any {
 		return &foundUser{*u, searchTerms(u.Username, u.Claims.Email, u.Claims.Name, u.Claims.GivenName,
 			u.Claims.FamilyName, u.Claims.Nickname), u.SignInNames()}
