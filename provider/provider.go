@@ -340,7 +340,7 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		Store: cfg.Store, Audit: cfg.Audit, Now: cfg.Now, Keys: cfg.Keys, Sealer: cfg.Sealer, Hasher: cfg.People.Hasher,
 		Throttle: cfg.People.Throttle,
 		Sessions: p, Outbound: cfg.Outbound, Name: cfg.Name, Passwords: cfg.Passwords, AllowNone: cfg.InsecureAllowNone,
-		GrantTypes: token.GrantTypes(),
+		GrantTypes: token.GrantTypes(), Resource: p.Web.URL(console.Base),
 	})
 	mailLimit := &people.Throttle{Counters: cfg.Store, Key: cfg.Sealer.Derive("recovery limits", 32),
 		PerAccount: mailsPerAccount, PerAddress: mailsPerAddress, Window: time.Hour}

@@ -55,6 +55,10 @@ type Config struct {
 	AllowNone bool
 	// GrantTypes are those that clients may be registered for.
 	GrantTypes []clients.GrantType
+	// Resource is the identifier of the administration API (RFC 8707 §2): owners alone decide about
+	// a client that may ask for tokens for it, since it acts for every owner who signs in to it.
+	// "": there is no API.
+	Resource string
 }
 
 // Admin is the one way to change users, groups, clients, keys and tokens.

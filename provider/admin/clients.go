@@ -49,6 +49,13 @@ func clientObject(c clients.Client) object {
 		ownerGroups: c.OwnerGroups}
 }
 
+// changedClient is a client about which something is to be decided.
+func (a *Admin) changedClient(c clients.Client) object {
+	o := clientObject(c)
+	o.administers = a.Resource != "" && slices.Contains(c.Audience, a.Resource)
+	return o
+}
+
 // policy is what an administrator may register.
 func (a *Admin) policy() clients.Policy {
 	return clients.Policy{AllowNone: a.AllowNone, GrantTypes: a.GrantTypes}
@@ -236,7 +243,7 @@ func (a *Admin) CreateClient(ctx context.Context, actor Actor, n NewClient) (cli
 	if actor.Kind == storage.ActorClient && actor.ID == "" {
 		actor.Name = c.Name()
 	}
-	err = a.change(ctx, actor, VerbClientCreate, clientObject(c), nil, record, func() error {
+	err = a.change(ctx, actor, VerbClientCreate, a.changedClient(c), nil, record, func() error {
 		if n.Spend != nil {
 			if err := n.Spend(ctx); err != nil {
 				return err
@@ -291,7 +298,7 @@ func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, 
 		func() (clients.Client, error) { return a.client(ctx, id) },
 		func(c *clients.Client) error {
 			was := *c
-			if err := a.permit(ctx, actor, verb, clientObject(was)); err != nil {
+			if err := a.permit(ctx, actor, verb, a.changedClient(was)); err != nil {
 				return err
 			}
 			if n.Change != nil {
@@ -319,6 +326,12 @@ func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, 
 				if err := checkByOwner(was, *c); err != nil {
 					return err
 				}
+				if err := a.checkGroupsByOwner(ctx, h, was, *c); err != nil {
+					return err
+				}
+			}
+			if err := a.permit(ctx, actor, verb, a.changedClient(*c)); err != nil {
+				return err
 			}
 			brought := n.Secret
 			if brought == "" {
@@ -344,7 +357,7 @@ func (a *Admin) changeClient(ctx context.Context, actor Actor, verb, id string, 
 			default:
 				to.Secret = "changed"
 			}
-			return a.change(ctx, actor, verb, clientObject(before), from, to, func() error {
+			return a.change(ctx, actor, verb, a.changedClient(before), from, to, func() error {
 				err := a.Store.UpdateClient(ctx, *after)
 				after.Version++
 				if err != nil {
@@ -432,7 +445,7 @@ func (a *Admin) DeleteClient(ctx context.Context, actor Actor, id string) error 
 	if err := a.unmanaged(ctx, actor, VerbClientDelete, clientObject(c)); err != nil {
 		return err
 	}
-	err = a.change(ctx, actor, VerbClientDelete, clientObject(c), clientRecord{Client: c}, nil,
+	err = a.change(ctx, actor, VerbClientDelete, a.changedClient(c), clientRecord{Client: c}, nil,
 		func() error { return a.Store.DeleteClient(ctx, id, a.timestamp()) })
 	if errors.Is(err, storage.ErrNotFound) {
 		return &ObjectError{Err: ErrNotFound, Kind: "client", Name: id}

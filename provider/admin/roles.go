@@ -27,6 +27,9 @@ type object struct {
 	ownerGroups []string
 	// keyOf is the ID of the user whose API key the object is.
 	keyOf string
+	// administers says that the object is a client that may ask for tokens for the administration
+	// API.
+	administers bool
 }
 
 // of is an object of this kind that has not been looked at yet. id may be what it is looked up by.
@@ -71,15 +74,17 @@ func (a *Admin) holder(ctx context.Context, actor Actor) (holder, error) {
 // their role permits:
 //
 //   - An owner may do everything.
-//   - An administrator may do everything but what concerns owners or could make one: change an owner
-//     (though not the groups they are in) or end their sessions, give or take that role, export
-//     password hashes, change the master key.
+//   - An administrator may do everything but what concerns owners or could make one: change an
+//     owner (though not the groups they are in) or end their sessions, give or take that role,
+//     decide about a client that may ask for tokens for the administration API, export password
+//     hashes, change the master key.
 //   - The help desk gets ordinary users back in: sets passwords, removes second factors, lifts
 //     lock-outs, ends sessions. It may do none of this to a user who has a role.
 //   - An auditor reads everything and changes nothing.
-//   - An application owner looks after the clients that have one of their groups as an owner group,
-//     and after who may use those. What an application owner may not change about a client is in
-//     checkByOwner.
+//   - An application owner looks after the clients that have one of their groups as an owner
+//     group, and after who may use those, unless such a client may ask for tokens for the
+//     administration API. What an application owner may not change about a client is in
+//     checkByOwner and checkGroupsByOwner.
 func may(h holder, verb string, o object) error {
 	if h.Within != nil && !h.Within(verb) {
 		return ErrForbidden
@@ -97,12 +102,13 @@ func may(h holder, verb string, o object) error {
 	// Whoever has a role makes and revokes keys of their own: one permits no more than they may do.
 	own := h.role != "" && o.keyOf != "" && o.keyOf == h.ID
 	allowed := own && (verb == VerbAPIKeyCreate || verb == VerbAPIKeyRevoke)
+	ownersDecide := o.administers && slices.Contains(decidesAboutClient, verb)
 	switch h.role {
 	case storage.RoleOwner:
 		allowed = true
 	case storage.RoleAdministrator:
 		concernsOwner := o.gives == storage.RoleOwner || o.role == storage.RoleOwner && verb != VerbGroupAdd &&
-			verb != VerbGroupRemove
+			verb != VerbGroupRemove || ownersDecide
 		allowed = allowed || reads(verb) || !concernsOwner && verb != VerbExportHashes && verb != VerbMasterKeyChange
 	case storage.RoleHelpDesk:
 		allowed = allowed || slices.Contains(helpDeskReads, verb) || slices.Contains(helpDeskDoes, verb) &&
@@ -111,7 +117,7 @@ func may(h holder, verb string, o object) error {
 		allowed = allowed || reads(verb)
 	case storage.RoleApplicationOwner:
 		allowed = allowed || verb == VerbGroupRead ||
-			slices.Contains(applicationOwnerDoes, verb) && (!o.seen || overlap(h.groups, o.ownerGroups))
+			slices.Contains(applicationOwnerDoes, verb) && (!o.seen || overlap(h.groups, o.ownerGroups)) && !ownersDecide
 	}
 	if !allowed {
 		return ErrForbidden
@@ -134,6 +140,10 @@ var (
 	applicationOwnerDoes = []string{VerbClientRead, VerbClientUpdate, VerbClientSecret, VerbClientDelete, VerbGrantRead,
 		VerbGrantRevoke,
 		VerbConsentRevoke, VerbMemberRead, VerbGroupAdd, VerbGroupRemove}
+
+	// decidesAboutClient are the verbs by which somebody could come by a client's tokens, or keep a
+	// client from its users.
+	decidesAboutClient = []string{VerbClientCreate, VerbClientUpdate, VerbClientSecret, VerbClientDelete}
 )
 
 func overlap(a, b []string) bool {
@@ -156,6 +166,37 @@ func checkByOwner(was, is clients.Client) error {
 		return &ObjectError{Err: ErrForbidden, Kind: "client", Name: was.ID}
 	}
 	return nil
+}
+
+// checkGroupsByOwner returns Faults if an application owner names a group that counts for no client
+// yet as one whose members may use theirs. It would make them decide who is in that group, and
+// other applications may read it in the groups claim.
+func (a *Admin) checkGroupsByOwner(ctx context.Context, h holder, was, is clients.Client) error {
+	var faults Faults
+	for _, name := range newIn(was.AllowedGroups, is.AllowedGroups) {
+		g, err := a.group(ctx, name)
+		if err != nil {
+			return err
+		}
+		owners, err := a.ownerGroups(ctx, g)
+		if err != nil {
+			return err
+		}
+		counts := len(g.Roles) > 0
+		for _, find := range []func(context.Context, string, int) ([]clients.Client, error){a.Store.ClientsForGroup,
+			a.Store.ClientsOwnedBy} {
+			some, err := find(ctx, name, 1)
+			if err != nil {
+				return err
+			}
+			counts = counts || len(some) > 0
+		}
+		if !counts && !overlap(h.groups, owners) {
+			faults = append(faults, Fault{Field: "allowed_groups", Reason: Unwanted, Value: name,
+				Text: "is a group that no application is for yet; an administrator has to name it here first"})
+		}
+	}
+	return faults.orNil()
 }
 
 // CheckRole says why something is not a role, as Faults, or returns nil. "" is none, and is right.
