@@ -226,7 +226,7 @@ func TestChangesOfUsersAndWhatFollowsFromThem(t *testing.T) {
 			`","password":"set","sub":"` + ada.ID + `","username":"ada"}`)
 
 		u, err := o.UpdateUser(o.ctx, shell, ada.ID, ada.Version, func(u *storage.User) error {
-			u.Claims.Email, u.Username, u.PasswordHash, u.Disabled = "ada@example.com", "other", "x", true
+			u.Claims.Email, u.PasswordHash, u.Disabled = "ada@example.com", "x", true
 			return nil
 		})
 		must(t, err)
@@ -960,7 +960,7 @@ func TestPeopleKeepTheirSubjectIdentifierWhereTheyAreExportedTo(t *testing.T) {
 		if got := fields(err); got != "people[0].sub invalid, people[1].sub invalid, people[3].sub duplicate" {
 			t.Error(got)
 		}
-		err = o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{{Username: "ada"},
+		err = o.Apply(o.ctx, shell, admin.ManifestOptions{}, admin.Manifest{People: []admin.UserEntry{{Username: "ada"},
 			{Username: "eve", Sub: ada.ID}}}, untold) // both are about one person
 		if got := fields(err); !strings.HasSuffix(got, ".sub duplicate") {
 			t.Error(err)
@@ -1054,12 +1054,12 @@ func TestPlanNamesAllFaultsWithTheirPath(t *testing.T) {
 
 func TestApplyKnowsAPersonByTheirSubjectIdentifierAndRenamesThem(t *testing.T) {
 	each(t, func(t *testing.T, o *office) {
-		must(t, o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{{Username: "ada", Sub: "s1"},
+		must(t, o.Apply(o.ctx, shell, admin.ManifestOptions{}, admin.Manifest{People: []admin.UserEntry{{Username: "ada", Sub: "s1"},
 			{Username: "bob", Sub: "s2"}}}, untold))
 		renamed := admin.Manifest{People: []admin.UserEntry{{Username: "Lovelace", Sub: "s1"}}}
 		for _, want := range []string{"updated", "unchanged"} {
 			var told []string
-			must(t, o.Apply(o.ctx, shell, renamed, func(c admin.PlannedChange) error {
+			must(t, o.Apply(o.ctx, shell, admin.ManifestOptions{}, renamed, func(c admin.PlannedChange) error {
 				told = append(told, c.Name+" "+c.Action)
 				return nil
 			}))
@@ -1077,7 +1077,7 @@ func TestApplyKnowsAPersonByTheirSubjectIdentifierAndRenamesThem(t *testing.T) {
 				return nil
 			})
 			must(t, err)
-			err = o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{m}}, untold)
+			err = o.Apply(o.ctx, shell, admin.ManifestOptions{}, admin.Manifest{People: []admin.UserEntry{m}}, untold)
 			if got := fields(err); got != "people[0].sub invalid" && got != "people[0].username taken" {
 				t.Errorf("%s: %s", name, got)
 			}
@@ -1114,14 +1114,14 @@ func TestNoNameIsTwoPeoples(t *testing.T) {
 		if fields(err) != "claims.email taken" {
 			t.Error(err)
 		}
-		err = o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{
+		err = o.Apply(o.ctx, shell, admin.ManifestOptions{}, admin.Manifest{People: []admin.UserEntry{
 			{Username: "bob", Claims: storage.Claims{Email: "shared@example.com", EmailVerified: true}},
 			{Username: "eve", Claims: storage.Claims{Email: "new@example.com", EmailVerified: true}},
 		}}, untold)
 		if fields(err) != "people[0].claims.email taken" {
 			t.Error(err)
 		}
-		err = o.Apply(o.ctx, shell, admin.Manifest{People: []admin.UserEntry{
+		err = o.Apply(o.ctx, shell, admin.ManifestOptions{}, admin.Manifest{People: []admin.UserEntry{
 			{Username: "carl", Claims: storage.Claims{Email: "new@example.com", EmailVerified: true}},
 			{Username: "new@EXAMPLE.com"},
 		}}, untold)
