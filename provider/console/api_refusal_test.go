@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"latchkey/provider"
 	"latchkey/provider/admin"
 	"latchkey/provider/clients"
 	"latchkey/provider/console"
@@ -506,6 +507,17 @@ func TestAccessTokensOfPeopleAreCredentialsToo(t *testing.T) {
 		t.Fatal("no token")
 	}
 	(api{t, w, own}).want(api{t, w, own}.call("GET", "/people", nil), http.StatusForbidden)
+	// Where administrators need a second factor, one without is let in here no more than to the
+	// pages.
+	strict := providertest.New(t, func(c *provider.Config) { c.RequireAdministratorSecondFactor = true })
+	person(t, strict, "root", storage.RoleOwner)
+	resource = strict.Issuer + console.Base
+	there := strict.AddClient("tool", func(c *clients.Client) {
+		c.Scope, c.Audience = "openid admin:people.read", []string{resource}
+	})
+	bare := api{t, strict, strict.Redeem(there, strict.Browser().Code(there, "root", "scope", "openid admin:people.read",
+		"resource", resource)).Str("access_token")}
+	bare.want(bare.call("GET", "/people", nil), http.StatusForbidden)
 	// It ends with the session.
 	if _, err := w.Admin.EndSessions(t.Context(), command, root.ID); err != nil {
 		t.Fatal(err)

@@ -145,6 +145,9 @@ func (c *Console) byToken(r *http.Request, value string) (caller, error) {
 	if !people.Proved(holder.Grant.ACR, holder.User) {
 		return caller{}, forbidden().With("the person has a second factor, and the token was given without it")
 	}
+	if c.RequireSecondFactor && holder.User.Role != "" && !holder.User.Factors.Required() {
+		return caller{}, forbidden().With("whoever administers here needs a second factor, and the person has none")
+	}
 	return caller{actor: c.actor(holder.User), user: holder.User, credential: "grant:" + t.GrantID,
 		scope: access.GrantableScope(holder.Client, t.Scope)}, nil
 }
