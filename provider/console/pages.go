@@ -33,7 +33,7 @@ func (c *Console) pages() []web.Endpoint {
 		{"/tokens", c.showFresh(changeFor, c.tokens), nil, c.change(c.changeTokens)},
 		{"/keys", c.show(c.keys), c.showFresh(freshFor, c.confirmKeys), c.change(c.changeKeys)},
 		{"/audit", c.show(c.audit), nil, nil},
-		{"/audit/export", c.show(c.exportAudit), nil, nil},
+		{"/audit/export", c.showFresh(changeFor, c.exportAudit), nil, nil},
 		{"/files", c.show(c.files), nil, nil},
 		{"/mail", c.show(c.mail), nil, nil},
 		{"/health", c.show(c.healthPage), nil, nil},

@@ -22,12 +22,19 @@ import (
 // Pages is the path of the pages, below the issuer.
 const Pages = "/admin"
 
-// How old the proof of who somebody is may be: to look around, and to change something. What cannot
-// be undone is confirmed on a page that wants a proof of signin.FreshFor.
+// How old the proof of who somebody is may be: to look around, to change something, and to change
+// what decides who gets in. What cannot be undone is confirmed on a page that wants a proof of
+// freshFor.
 const (
 	lookFor   = time.Hour
-	changeFor = 15 * time.Minute
+	changeFor = 10 * time.Minute
+	freshFor  = signin.FreshFor
 )
+
+// weighty are the actions of forms that want a proof of freshFor without a page that asks: what
+// they give can be taken back, but not what somebody has done with it meanwhile.
+var weighty = []string{"role", "password", "rename", "create-key", "create-iat", fixRedirect, fixPostLogout,
+	fixAudience}
 
 // visit is one request of a page by somebody who administers.
 type visit struct {
@@ -130,6 +137,10 @@ func (v *visit) csrf() string { return v.c.Web.CSRF(v.browser, v.purpose()) }
 
 func (v *visit) purpose() string { return "console:" + v.session.ID + ":" + v.session.SecretHash }
 
+// confirmPurpose is what the form on a page that asks is for. No other page has its value, so that
+// nobody gets around that page, and the proof that it wants.
+func (v *visit) confirmPurpose() string { return "confirm " + v.purpose() }
+
 // show answers a page that looks at something.
 func (c *Console) show(h func(*visit) error) web.Handler { return c.showFresh(lookFor, h) }
 
@@ -150,11 +161,19 @@ func (c *Console) change(h func(*visit) error) web.Handler {
 		if err != nil {
 			return err
 		}
-		v, ok, err := c.enter(w, r, changeFor)
+		fresh := changeFor
+		if slices.Contains(weighty, form.Get("action")) {
+			fresh = freshFor
+		}
+		v, ok, err := c.enter(w, r, fresh)
 		if err != nil || !ok {
 			return err
 		}
-		if err := c.Web.CheckCSRF(r, form.Get("csrf"), v.purpose()); err != nil {
+		purpose := v.purpose()
+		if form.Get("confirmed") == "yes" {
+			purpose = v.confirmPurpose()
+		}
+		if err := c.Web.CheckCSRF(r, form.Get("csrf"), purpose); err != nil {
 			return err
 		}
 		v.form = form
@@ -370,6 +389,7 @@ func (v *visit) confirmation(in, action, name string, hidden [][2]string, target
 	p.Lead = say(title + ".lead")
 	yes := v.post("confirm-form", action, title+".yes", target...)
 	yes.Danger, yes.Inline, yes.Hidden = true, false, append(hidden, [2]string{"confirmed", "yes"})
+	yes.CSRF = v.c.Web.CSRF(v.browser, v.confirmPurpose())
 	p.BackURL, p.Back = v.c.path(target...), say("admin.no-back")
 	p.Parts = []templates.ConsolePart{{ID: "confirm", Forms: []templates.ConsoleForm{yes}}}
 	return v.render(p)
@@ -417,6 +437,3 @@ func variable(r *http.Request, name string) string {
 
 // nothingChosen says that a form came without the value of its button.
 func nothingChosen() error { return web.RefusePage(http.StatusBadRequest, templates.NothingChosen) }
-
-// freshFor is the proof that a page which asks before something dangerous wants.
-const freshFor = signin.FreshFor
