@@ -13,7 +13,7 @@ import (
 // mustHold are the numbers of the cases that no release goes without, by their group.
 var mustHold = []string{
 	"RU 1 2 3 4 5 6 10", "AC 1 2 3 4 5 7", "PK 1 2 3 4", "CA 1 2 3 5", "PJ 1 2 3 4 5", "RO 1 2 3 6", "PA 1 2 3 4 5 6 7",
-	"DP 1 2 3 5 6 7", "MT 1 2 3", "RT 1 2 3 4 5 6", "TM 1 2 3", "TX 1 2", "IR 1 2 3 4",
+	"DP 1 2 3 4 5 6 7 8 9", "MT 1 2 3", "RT 1 2 3 4 5 6", "TM 1 2 3", "TX 1 2", "IR 1 2 3 4",
 	"DV 1 2 3 4 5 6", "DR 1 2 3 4 5", "SS 1 2", "AE 1 2 3 4 5 6 7", "LC 1 2 3 4", "CK 1 2 3 4", "LO 1 2 3 4 5",
 	"EN 1 2", "BF 1 2 3 4 5", "PW 1 2", "TO 1 2 3 4", "WA 1 2 3 4 5 6", "RC 1 2 3 4 5 6 7 8",
 	"AD 1 2 3 4 5 6", "NI 1 2 3 4 5 6", "HH 1 2 3", "CO 1", "CH 1 2 3", "HT 1 2 3 4", "UN 1", "TI 1", "KR 1 2 3 4",

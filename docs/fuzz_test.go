@@ -18,6 +18,8 @@ var fuzzed = map[string]string{
 	"request objects":                            "provider/signin FuzzRequestObject",
 	"pushed authorization requests":              "provider/signin FuzzPushed",
 	"references to pushed requests":              "provider/signin FuzzPushedReference",
+	"DPoP headers":                               "provider/clientauth FuzzDPoP",
+	"JWTs that bring their own key":              "keys FuzzVerifyProof",
 	"client assertions":                          "provider/clientauth FuzzAssertion",
 	"Authorization headers":                      "provider/clientauth FuzzParseBasic",
 	"JWTs":                                       "keys FuzzVerify",

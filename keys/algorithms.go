@@ -22,6 +22,10 @@ var SigningAlgorithms = []string{"RS256", "ES256", "PS256", "EdDSA"}
 var AcceptedSigningAlgorithms = []string{"RS256", "RS384", "RS512",
 	"PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 
+// ProofAlgorithms are those that a DPoP proof may be signed by (RFC 9449 §4.2). The key of a proof
+// is made for it, so none is needed for the sake of keys that are there already.
+var ProofAlgorithms = []string{"ES256", "PS256", "EdDSA"}
+
 // HMACAlgorithms are only for client_secret_jwt (OIDC Core §9), where both sides have the secret.
 // Verify never accepts one, so that a public key cannot be taken for a secret (RFC 8725 §2.1).
 var HMACAlgorithms = []string{"HS256", "HS384", "HS512"}

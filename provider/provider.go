@@ -165,6 +165,8 @@ type Config struct {
 	// RequirePushedAuthorizationRequests lets no client send its authorization request through the
 	// browser (RFC 9126 §5).
 	RequirePushedAuthorizationRequests bool
+	// RequireDPoPNonce wants a nonce of ours in each DPoP proof (RFC 9449 §8, §9).
+	RequireDPoPNonce bool
 
 	// InsecurePublicWithoutPKCE lets public clients that registered themselves leave out
 	// code_challenge. Only the certification suite needs it; never on in production: an attacker
@@ -299,6 +301,7 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 	})
 	p.ClientAuth = clientauth.New(clientauth.Config{
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Secrets: secrets, Outbound: cfg.Outbound,
+		DPoPNonces: cfg.RequireDPoPNonce,
 	})
 	p.Grants = grants.New(grants.Config{
 		Issuer: cfg.Issuer, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer, Clients: p.ClientAuth,

@@ -62,6 +62,8 @@ var clientFlags = []struct {
 		func(c *clients.Client) any { return &c.RequireSignedRequestObject }},
 	{"require-pushed-authorization-requests", "it has to push its requests (RFC 9126)",
 		func(c *clients.Client) any { return &c.RequirePushedAuthorizationRequests }},
+	{"dpop-bound-access-tokens", "its tokens are bound to a key by DPoP proofs (RFC 9449)",
+		func(c *clients.Client) any { return &c.DPoPBoundAccessTokens }},
 	{"subject-type", "public, or pairwise: people have another sub than elsewhere (`TYPE`)",
 		func(c *clients.Client) any { return &c.SubjectType }},
 	{"sector-identifier-uri", "`URI` of the list of redirect URIs that share pairwise subjects",

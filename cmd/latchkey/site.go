@@ -308,6 +308,7 @@ func (s *site) provider() (*provider.Provider, error) {
 		RequireAdministratorSecondFactor: c.RequireAdministratorSecondFactor,
 
 		RequirePushedAuthorizationRequests: c.RequirePushedAuthorizationRequests,
+		RequireDPoPNonce:                   c.RequireDPoPNonce,
 	})
 }
 

@@ -12,13 +12,15 @@ import (
 	"latchkey/provider/web"
 )
 
-// Config is what an Authenticator needs. All fields must be set.
+// Config is what an Authenticator needs. All fields must be set, but for DPoPNonces.
 type Config struct {
 	Web      *web.Site
 	Store    *storage.Store
 	Sealer   *keys.Sealer
 	Secrets  *clients.SecretHasher
 	Outbound *outbound.Client
+	// DPoPNonces demands a nonce of ours in each DPoP proof (RFC 9449 §8, §9).
+	DPoPNonces bool
 }
 
 // Authenticator finds out which client a request is from, and knows the keys that clients publish.
@@ -28,6 +30,7 @@ type Authenticator struct {
 	parsed    *lru.Cache[[sha256.Size]byte, *keys.Set] // registered sets, by what they consist of
 	failures  *web.Limit                               // failed client authentications, by client_id and network
 	floods    *web.Limit                               // all of them, by site
+	nonceKey  []byte                                   // of DPoP nonces
 }
 
 // New makes an Authenticator.
@@ -38,7 +41,7 @@ func New(cfg Config) *Authenticator {
 	}
 	return &Authenticator{
 		Config: cfg, parsed: parsed, failures: web.NewLimit(failuresAllowed, failuresWindow),
-		floods: web.NewLimit(floodAllowed, failuresWindow),
+		floods: web.NewLimit(floodAllowed, failuresWindow), nonceKey: cfg.Sealer.Derive("DPoP nonces", 32),
 		published: outbound.NewCache[*keys.Set](outbound.CacheConfig{Fresh: keysFreshFor, Keep: keysKeptFor,
 			Cooldown: keysCooldown, Most: maxKeptSets, Patience: keysPatience}),
 	}

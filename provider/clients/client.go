@@ -57,6 +57,9 @@ type Metadata struct {
 	// RFC 9126 §6
 	RequirePushedAuthorizationRequests bool `bson:"require_pushed_authorization_requests,omitempty" json:"require_pushed_authorization_requests,omitempty"`
 
+	// DPoPBoundAccessTokens wants a DPoP proof with each token request (RFC 9449 §5.2).
+	DPoPBoundAccessTokens bool `bson:"dpop_bound_access_tokens,omitempty" json:"dpop_bound_access_tokens,omitempty"`
+
 	DefaultMaxAge    *int64   `bson:"default_max_age,omitempty" json:"default_max_age,omitempty"` // seconds
 	RequireAuthTime  bool     `bson:"require_auth_time,omitempty" json:"require_auth_time,omitempty"`
 	DefaultACRValues []string `bson:"default_acr_values,omitempty" json:"default_acr_values,omitempty"`

@@ -255,6 +255,13 @@ func checkGrants(m *Metadata, pol Policy, typ string) error {
 			return invalid("the response_types need %s in grant_types (RFC 7591 section 2.1)", g)
 		}
 	}
+	if m.DPoPBoundAccessTokens && slices.ContainsFunc(m.ResponseTypes, func(s string) bool {
+		rt, err := oauth.ParseResponseType(s)
+		return err == nil && rt.Token
+	}) {
+		return invalid("dpop_bound_access_tokens goes with response_types without token: " +
+			"what comes from the authorization endpoint cannot be bound to a key (RFC 9449 section 5.2)")
+	}
 	switch has := func(g string) bool { return slices.Contains(m.GrantTypes, g) }; {
 	case has(oauth.GrantImplicit) && len(m.ResponseTypes) == 0:
 		return invalid("grant_types implicit needs response_types that say what is wanted, such as id_token (RFC 7591 section 2.1)")

@@ -12,6 +12,7 @@ import (
 	"latchkey/provider/access"
 	"latchkey/provider/admin"
 	"latchkey/provider/grants"
+	"latchkey/provider/oauth"
 	"latchkey/provider/people"
 	"latchkey/provider/storage"
 	"latchkey/provider/web"
@@ -63,17 +64,23 @@ func (c *Console) authenticate(w http.ResponseWriter, r *http.Request) (caller, 
 		return refuse("send an API key or an access token: Authorization: Bearer", nil)
 	}
 	scheme, value, _ := strings.Cut(headers[0], " ")
-	if len(headers) > 1 || !strings.EqualFold(scheme, "Bearer") || value == "" {
+	presented := web.Presented{Value: value, DPoP: strings.EqualFold(scheme, "DPoP")}
+	if len(headers) > 1 || !presented.DPoP && !strings.EqualFold(scheme, "Bearer") || value == "" {
 		return refuse("the Authorization header must be there once, as Bearer and the value", nil)
 	}
 	var who caller
 	var err error
-	if id, secret, ok := admin.ParseAPIKey(value); ok {
+	if id, secret, ok := admin.ParseAPIKey(value); ok && !presented.DPoP {
 		who, err = c.byKey(r, id, secret, address)
 	} else {
-		who, err = c.byToken(r, value)
+		who, err = c.byToken(w, r, presented)
 	}
-	if errors.Is(err, errCredential) {
+	var proof *oauth.Error
+	if errors.As(err, &proof) && presented.DPoP {
+		c.wrong.Count(address, now)
+		return caller{}, unauthorized().With(proof.Description).Because(web.ChallengeToken(w, r, err))
+	}
+	if errors.Is(err, errCredential) || proof != nil {
 		return refuse("the credential is unknown, has expired or was revoked", err)
 	}
 	if err != nil {
@@ -120,8 +127,8 @@ func (c *Console) byKey(r *http.Request, id, secret, address string) (caller, er
 }
 
 // byToken finds the holder of an access token that was issued for the API.
-func (c *Console) byToken(r *http.Request, value string) (caller, error) {
-	t, err := c.Grants.ReadAccessToken(r.Context(), value)
+func (c *Console) byToken(w http.ResponseWriter, r *http.Request, presented web.Presented) (caller, error) {
+	t, err := c.Grants.PresentedToken(w, r, strings.TrimPrefix(r.URL.Path, c.Web.Path), presented)
 	if errors.Is(err, grants.ErrNoToken) {
 		return caller{}, fmt.Errorf("%w: %w", errCredential, err)
 	}

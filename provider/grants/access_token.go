@@ -15,15 +15,17 @@ import (
 
 // AccessToken is an access token of ours, read back.
 type AccessToken struct {
-	ID        string // jti of a JWT; of an opaque token, its hash
-	Hash      string // of an opaque token; "" for a JWT
-	Subject   string // "" for an opaque token: it follows from the grant
-	ClientID  string
-	GrantID   string // "" when no person is involved
-	Scope     []string
-	Audience  []string
-	IssuedAt  time.Time
-	ExpiresAt time.Time
+	ID       string // jti of a JWT; of an opaque token, its hash
+	Hash     string // of an opaque token; "" for a JWT
+	Subject  string // "" for an opaque token: it follows from the grant
+	ClientID string
+	GrantID  string // "" when no person is involved
+	Scope    []string
+	Audience []string
+	// Confirmation is the key that whoever presents it has to have.
+	Confirmation storage.Confirmation
+	IssuedAt     time.Time
+	ExpiresAt    time.Time
 }
 
 // ErrNoToken says that a value is no access token of ours that is good: unknown, altered, of
@@ -49,21 +51,22 @@ func (gs *Grants) ReadAccessToken(ctx context.Context, value string) (AccessToke
 		return AccessToken{}, fmt.Errorf("%w: %w", ErrNoToken, err)
 	}
 	var c struct {
-		Issuer   string          `json:"iss"`
-		Subject  string          `json:"sub"`
-		Audience json.RawMessage `json:"aud"`
-		ClientID string          `json:"client_id"`
-		Scope    string          `json:"scope"`
-		ID       string          `json:"jti"`
-		Grant    string          `json:"gid"`
-		IssuedAt int64           `json:"iat"`
-		Expires  int64           `json:"exp"`
+		Issuer       string               `json:"iss"`
+		Subject      string               `json:"sub"`
+		Audience     json.RawMessage      `json:"aud"`
+		ClientID     string               `json:"client_id"`
+		Scope        string               `json:"scope"`
+		ID           string               `json:"jti"`
+		Grant        string               `json:"gid"`
+		IssuedAt     int64                `json:"iat"`
+		Expires      int64                `json:"exp"`
+		Confirmation storage.Confirmation `json:"cnf"`
 	}
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return AccessToken{}, fmt.Errorf("%w: %w", ErrNoToken, err)
 	}
 	t := AccessToken{ID: c.ID, Subject: c.Subject, ClientID: c.ClientID, GrantID: c.Grant,
-		Scope:    strings.Fields(c.Scope),
+		Scope: strings.Fields(c.Scope), Confirmation: c.Confirmation,
 		IssuedAt: time.Unix(c.IssuedAt, 0), ExpiresAt: time.Unix(c.Expires, 0)}
 	if t.Audience, err = oauth.StringOrList(c.Audience); err != nil || c.Issuer != gs.Issuer || t.ID == "" {
 		return AccessToken{}, fmt.Errorf("%w: iss, aud or jti", ErrNoToken)
@@ -95,6 +98,6 @@ func (gs *Grants) readOpaque(ctx context.Context, value string) (AccessToken, er
 		return AccessToken{}, fmt.Errorf("%w: it has expired", ErrNoToken)
 	}
 	return AccessToken{ID: hash, Hash: hash, ClientID: t.ClientID, GrantID: t.GrantID, Scope: t.Scope,
-		Audience: t.Audience,
+		Audience: t.Audience, Confirmation: t.Confirmation,
 		IssuedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt}, nil
 }

@@ -31,6 +31,8 @@ type Issuance struct {
 	Audience []string      // of the access token; none: the client's default
 	Nonce    string        // of the ID token, from the authorization request
 	Code     string        // issued along with the tokens: c_hash (OIDC Core §3.3.2.11)
+	// Confirmation is the key that the access token is bound to.
+	Confirmation storage.Confirmation
 
 	AccessToken  bool // an access token is wanted
 	RefreshToken bool // a refresh token is wanted, as far as the grant has one
@@ -58,7 +60,7 @@ func (gs *Grants) Issue(ctx context.Context, i Issuance) (TokenResponse, error) 
 	var answer TokenResponse
 	var err error
 	if i.AccessToken {
-		answer.TokenType, answer.Scope = "Bearer", oauth.JoinScope(i.Scope)
+		answer.TokenType, answer.Scope = i.Confirmation.TokenType(), oauth.JoinScope(i.Scope)
 		if answer.AccessToken, answer.ExpiresIn, err = gs.accessToken(ctx, i); err != nil {
 			return TokenResponse{}, fmt.Errorf("make access token: %w", err)
 		}
@@ -200,7 +202,7 @@ func (gs *Grants) accessToken(ctx context.Context, i Issuance) (token string, ex
 		token = OpaquePrefix + storage.Random()
 		err = gs.Store.CreateToken(ctx, storage.Token{
 			Hash: storage.Hash(token), Kind: storage.TokenAccess, GrantID: grant.ID, ClientID: client.ID,
-			Scope: i.Scope, Audience: audience,
+			Scope: i.Scope, Audience: audience, Confirmation: i.Confirmation,
 			CreatedAt: now, ExpiresAt: expiresAt,
 		})
 		if err != nil {
@@ -247,6 +249,9 @@ func (gs *Grants) accessTokenClaims(ctx context.Context, i Issuance, audience []
 	claims["iat"], claims["exp"] = now.Unix(), expiresAt.Unix()
 	if len(i.Scope) > 0 {
 		claims["scope"] = oauth.JoinScope(i.Scope)
+	}
+	if !i.Confirmation.IsZero() {
+		claims["cnf"] = i.Confirmation // RFC 7800 §3.1
 	}
 	return claims, nil
 }

@@ -3,6 +3,7 @@ package oauth
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,8 @@ type AuthorizationRequest struct {
 	Resource    []string      `bson:"resource,omitempty" json:"resource,omitempty"` // RFC 8707 §2
 	// it came as a signed request object (RFC 9101)
 	SignedObject bool `bson:"signed_object,omitempty" json:"signed_object,omitempty"`
+	// thumbprint of the key that the code is bound to (RFC 9449 §10)
+	DPoPJKT string `bson:"dpop_jkt,omitempty" json:"dpop_jkt,omitempty"`
 	// which pushed request it came as (RFC 9126); it is used up with the answer
 	Pushed string `bson:"pushed,omitempty" json:"pushed,omitempty"`
 }
@@ -225,11 +228,18 @@ func ParseAuthorization(p Parameters) (AuthorizationRequest, error) {
 	if req.Claims, err = ParseClaims(p.Get("claims")); err != nil {
 		return req, err
 	}
+	if req.DPoPJKT = p.Get("dpop_jkt"); req.DPoPJKT != "" && !thumbprint.MatchString(req.DPoPJKT) {
+		return req, Errorf(InvalidRequest,
+			"dpop_jkt must be the SHA-256 thumbprint of a JWK in base64url, 43 characters (RFC 9449 section 10)")
+	}
 	if len(req.Resource) > 10 {
 		return req, Errorf(InvalidTarget, "more than 10 resource parameters")
 	}
 	return req, nil
 }
+
+// thumbprint is what a SHA-256 looks like in base64url (RFC 7638 §3).
+var thumbprint = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
 // short is s unless it is longer than n bytes: what is only a hint is not worth an error, and is
 // not stored at any length either.

@@ -34,6 +34,9 @@ const (
 
 	InvalidTarget Code = "invalid_target" // RFC 8707 §2
 
+	InvalidDPoPProof Code = "invalid_dpop_proof" // RFC 9449 §5
+	UseDPoPNonce     Code = "use_dpop_nonce"     // RFC 9449 §8
+
 	InteractionRequired      Code = "interaction_required"       // OIDC Core §3.1.2.6
 	LoginRequired            Code = "login_required"             // OIDC Core §3.1.2.6
 	AccountSelectionRequired Code = "account_selection_required" // OIDC Core §3.1.2.6

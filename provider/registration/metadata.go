@@ -46,6 +46,7 @@ type Metadata struct {
 	RevocationAuthSigningAlgs []string `json:"revocation_endpoint_auth_signing_alg_values_supported"`
 	IntrospectAuthMethods     []string `json:"introspection_endpoint_auth_methods_supported"`
 	IntrospectAuthSigningAlgs []string `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	DPoPSigningAlgs           []string `json:"dpop_signing_alg_values_supported"` // RFC 9449 §5.1
 	// RFC 7636 §6.2: S256 only
 	CodeChallengeMethods       []string `json:"code_challenge_methods_supported"`
 	IssInAuthorizationResponse bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
@@ -116,6 +117,7 @@ func (ep *Endpoints) describe() Metadata {
 		TokenAuthMethods:         clients.AuthMethods, TokenAuthSigningAlgs: assertions,
 		RevocationAuthMethods: clients.AuthMethods, RevocationAuthSigningAlgs: assertions,
 		IntrospectAuthMethods: confidential, IntrospectAuthSigningAlgs: assertions,
+		DPoPSigningAlgs:      keys.ProofAlgorithms,
 		CodeChallengeMethods: []string{"S256"}, IssInAuthorizationResponse: true,
 
 		ClaimsParameter: true, RequestParameter: true, RequestURIParameter: true, RequireRequestURIRegistration: true,

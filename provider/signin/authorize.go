@@ -194,6 +194,10 @@ func (p *Pages) mayAsk(ctx context.Context, client clients.Client, req *oauth.Au
 		return oauth.Errorf(oauth.InvalidRequest,
 			"this request has to be pushed: send it to pushed_authorization_request_endpoint first (RFC 9126)")
 	}
+	if rt.Token && (client.DPoPBoundAccessTokens || req.DPoPJKT != "") {
+		return oauth.Errorf(oauth.InvalidRequest,
+			"an access token from the authorization endpoint cannot be bound to a key; use response_type=code")
+	}
 	if rt.Code && req.CodeChallenge == "" && p.requiresPKCE(client) {
 		return oauth.Errorf(oauth.InvalidRequest,
 			"code_challenge is required: send a PKCE code_challenge with code_challenge_method=S256 (RFC 7636)")
@@ -404,6 +408,7 @@ func (p *Pages) respond(w http.ResponseWriter, r *http.Request, at pending) erro
 		Offline:   slices.Contains(req.Scope, oauth.ScopeOfflineAccess),
 		CreatedAt: now, LastUsed: now, ExpiresAt: now.Add(p.Grants.AccessTokenTTL),
 		RedirectURI: req.RedirectURI, CodeChallenge: req.CodeChallenge,
+		Confirmation: storage.Confirmation{JKT: req.DPoPJKT},
 	}
 	issuance := grants.Issuance{
 		Client: client, Grant: grant, User: at.User, Scope: grant.Scope, Audience: grant.Resource, Nonce: req.Nonce,

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"latchkey/provider/clientauth"
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
 	"latchkey/provider/storage"
@@ -88,6 +89,17 @@ func (p *Pages) PushAuthorizationRequest(w http.ResponseWriter, r *http.Request)
 	}
 	// 3. May it, and would the answer reach it? All of it is asked again when the reference is used
 	// (RFC 9126 §7.4).
+	proof, err := p.Clients.ReadProof(w, r, "/par", clientauth.NonceServer, "")
+	if err != nil {
+		return err
+	}
+	if jkt := asked.Get("dpop_jkt"); proof.JKT != "" && jkt != "" && jkt != proof.JKT {
+		return oauth.Errorf(oauth.InvalidDPoPProof,
+			"dpop_jkt is not the thumbprint of the key of the DPoP proof (RFC 9449 section 10.1)")
+	}
+	if proof.JKT != "" {
+		asked = asked.With("dpop_jkt", proof.JKT)
+	}
 	redirect, err := client.Redirect(asked.Get("redirect_uri"))
 	if err != nil {
 		return err
@@ -105,6 +117,9 @@ func (p *Pages) PushAuthorizationRequest(w http.ResponseWriter, r *http.Request)
 		return err
 	}
 	// 4. Keep it.
+	if err := p.Clients.UseProof(ctx, proof); err != nil {
+		return err
+	}
 	if reference, err = p.keepPushed(w, r, client, reference, kept); err != nil {
 		return err
 	}

@@ -35,6 +35,10 @@ type Grant struct {
 	RedirectURI   string    `bson:"redirect_uri,omitempty"`
 	CodeChallenge string    `bson:"code_challenge,omitempty"`
 
+	// Confirmation is the key that the code is bound to, if its request named one (RFC 9449 §10).
+	// Once the code was redeemed it is the key of the first tokens: later ones are bound, too.
+	Confirmation Confirmation `bson:"cnf,omitempty"`
+
 	// The refresh token. Its value follows from grant, generation and a key (see provider), so that
 	// within the grace period the same successor can be given again without having been stored.
 	RefreshGeneration int64     `bson:"refresh_generation,omitempty"` // of the current token; 0: none was issued
@@ -86,6 +90,7 @@ type Redemption struct {
 	Now           time.Time // when it is used
 	ExpiresAt     time.Time // becomes the end of the grant
 	RefreshIdleAt time.Time // not zero: begins refresh generation 1, whose token is not good from then on
+	Confirmation  Confirmation
 }
 
 // RedeemCode marks the code of the grant seen used at r.Now and, if r.RefreshIdleAt is not zero,
@@ -93,7 +98,7 @@ type Redemption struct {
 // concurrent calls exactly one succeeds; the others get ErrConsumed along with the grant, however
 // long ago it was, so that the caller can revoke it (RFC 6749 §4.1.2). ErrNotFound if there is no
 // grant with this code, it was revoked, or the code has expired at r.Now without having been used:
-// nothing is changed then. The grant's ExpiresAt and LastUsed become those given.
+// nothing is changed then. The grant's ExpiresAt, LastUsed and Confirmation become those given.
 func (s *Store) RedeemCode(ctx context.Context, seen Grant, r Redemption) (Grant, error) {
 	r.Now, r.ExpiresAt, r.RefreshIdleAt = millisecond(r.Now), millisecond(r.ExpiresAt), millisecond(r.RefreshIdleAt)
 	return changeSeen(ctx, s, "redeem code", grants, seen, existing(func(g *Grant) error { return g.redeem(r) }))
@@ -108,7 +113,7 @@ func (g *Grant) redeem(r Redemption) error {
 	case !r.Now.Before(g.CodeExpiresAt):
 		return ErrNotFound
 	}
-	g.CodeUsedAt, g.LastUsed, g.ExpiresAt = r.Now, r.Now, r.ExpiresAt
+	g.CodeUsedAt, g.LastUsed, g.ExpiresAt, g.Confirmation = r.Now, r.Now, r.ExpiresAt, r.Confirmation
 	if !r.RefreshIdleAt.IsZero() {
 		g.RefreshGeneration, g.RefreshedAt, g.RefreshIdleAt = 1, r.Now, r.RefreshIdleAt
 	}

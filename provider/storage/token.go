@@ -17,17 +17,19 @@ const (
 // Token is a credential that is looked up rather than verified by its signature. The value itself
 // is never stored.
 type Token struct {
-	Hash       string    `bson:"_id"`
-	Kind       string    `bson:"kind"`
-	GrantID    string    `bson:"grant_id,omitempty"` // "" for client_credentials
-	ClientID   string    `bson:"client_id,omitempty"`
-	Scope      []string  `bson:"scope,omitempty"`
-	Audience   []string  `bson:"audience,omitempty"`
-	CreatedAt  time.Time `bson:"created_at"`
-	ExpiresAt  time.Time `bson:"expires_at"`
-	ConsumedAt time.Time `bson:"consumed_at,omitempty"`
-	IssuedBy   string    `bson:"issued_by,omitempty"` // the name of the administrator who made it, if one did
-	Version    int64     `bson:"version"`
+	Hash     string   `bson:"_id"`
+	Kind     string   `bson:"kind"`
+	GrantID  string   `bson:"grant_id,omitempty"` // "" for client_credentials
+	ClientID string   `bson:"client_id,omitempty"`
+	Scope    []string `bson:"scope,omitempty"`
+	Audience []string `bson:"audience,omitempty"`
+	// of an access token
+	Confirmation Confirmation `bson:"cnf,omitempty"`
+	CreatedAt    time.Time    `bson:"created_at"`
+	ExpiresAt    time.Time    `bson:"expires_at"`
+	ConsumedAt   time.Time    `bson:"consumed_at,omitempty"`
+	IssuedBy     string       `bson:"issued_by,omitempty"` // the name of the administrator who made it, if one did
+	Version      int64        `bson:"version"`
 }
 
 // listedToken has Listed if its kind is one that administrators look through.

@@ -7,6 +7,7 @@ import (
 	"latchkey/provider/access"
 	"latchkey/provider/grants"
 	"latchkey/provider/oauth"
+	"latchkey/provider/storage"
 )
 
 // clientCredentials gives a client a token for itself (RFC 6749 §4.4). No person is involved: there
@@ -40,5 +41,13 @@ func (ep *Endpoints) clientCredentials(x exchange) (grants.TokenResponse, error)
 	if err != nil {
 		return grants.TokenResponse{}, err
 	}
-	return ep.Grants.Issue(ctx, grants.Issuance{Client: client, Scope: scope, Audience: audience, AccessToken: true})
+	confirmation, err := x.confirmation(storage.Confirmation{}, false)
+	if err != nil {
+		return grants.TokenResponse{}, err
+	}
+	if err := ep.Clients.UseProof(ctx, x.proof); err != nil {
+		return grants.TokenResponse{}, err
+	}
+	return ep.Grants.Issue(ctx, grants.Issuance{Client: client, Scope: scope, Audience: audience, AccessToken: true,
+		Confirmation: confirmation})
 }

@@ -53,6 +53,10 @@ func (ep *Endpoints) redeemCode(x exchange) (grants.TokenResponse, error) {
 	if err := oauth.VerifyPKCE(grant.CodeChallenge, params.Get("code_verifier")); err != nil {
 		return grants.TokenResponse{}, err
 	}
+	confirmation, err := x.confirmation(grant.Confirmation, true)
+	if err != nil {
+		return grants.TokenResponse{}, err
+	}
 	switch {
 	case !grant.RevokedAt.IsZero():
 		return grants.TokenResponse{}, oauth.Errorf(oauth.InvalidGrant, "the code was revoked")
@@ -73,9 +77,12 @@ func (ep *Endpoints) redeemCode(x exchange) (grants.TokenResponse, error) {
 		expiresAt = grant.CreatedAt.Add(ep.Grants.RefreshAbsolute)
 		idleAt = earlier(now.Add(ep.Grants.RefreshIdle), expiresAt)
 	}
+	if err := ep.Clients.UseProof(ctx, x.proof); err != nil {
+		return grants.TokenResponse{}, err
+	}
 	failpoint.At(failpoint.CodeChecked)
 	grant, err = ep.Store.RedeemCode(ctx, grant, storage.Redemption{CodeHash: hash, Now: now, ExpiresAt: expiresAt,
-		RefreshIdleAt: idleAt})
+		RefreshIdleAt: idleAt, Confirmation: confirmation})
 	switch {
 	case errors.Is(err, storage.ErrConsumed):
 		return grants.TokenResponse{}, ep.Grants.RevokeReused(ctx, "code", client, grant)
@@ -85,7 +92,7 @@ func (ep *Endpoints) redeemCode(x exchange) (grants.TokenResponse, error) {
 		return grants.TokenResponse{}, fmt.Errorf("redeem code: %w", err)
 	}
 	failpoint.At(failpoint.CodeBurnt)
-	issuance.Grant, issuance.Nonce = grant, grant.Nonce
+	issuance.Grant, issuance.Nonce, issuance.Confirmation = grant, grant.Nonce, confirmation
 	made, err := ep.Grants.Issue(ctx, issuance)
 	failpoint.At(failpoint.CodeMinted)
 	return made, err

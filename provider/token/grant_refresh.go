@@ -50,12 +50,19 @@ func (ep *Endpoints) refresh(x exchange) (grants.TokenResponse, error) {
 		return grants.TokenResponse{}, unknown.Because(fmt.Errorf("not used until %s",
 			grant.RefreshIdleAt.Format(time.RFC3339)))
 	}
+	confirmation, err := x.confirmation(grant.Confirmation, client.Public())
+	if err != nil {
+		return grants.TokenResponse{}, err
+	}
 	issuance, err := ep.Grants.Entitle(ctx, client, grant, params.Get("scope"), params.Resource)
 	if err != nil {
 		return grants.TokenResponse{}, err
 	}
 	web.Mention(x.r, "sub", issuance.User.ID)
 
+	if err := ep.Clients.UseProof(ctx, x.proof); err != nil {
+		return grants.TokenResponse{}, err
+	}
 	failpoint.At(failpoint.RefreshChecked)
 	if generation == grant.RefreshGeneration {
 		grant, err = ep.Store.RotateRefresh(ctx, grant, storage.Rotation{
@@ -73,7 +80,7 @@ func (ep *Endpoints) refresh(x exchange) (grants.TokenResponse, error) {
 		}
 	}
 	// A nonce belongs to the authorization request and is not repeated (OIDC Core §12.2).
-	issuance.Grant = grant
+	issuance.Grant, issuance.Confirmation = grant, confirmation
 	failpoint.At(failpoint.RefreshBurnt)
 	made, err := ep.Grants.Issue(ctx, issuance)
 	failpoint.At(failpoint.RefreshMinted)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"latchkey/provider/clientauth"
 	"latchkey/provider/clients"
 	"latchkey/provider/grants"
 	"latchkey/provider/oauth"
@@ -15,6 +16,7 @@ type exchange struct {
 	r      *http.Request
 	client clients.Client
 	params oauth.Parameters
+	proof  clientauth.Proof // zero without one; each grant type uses it up with its credential
 }
 
 // grantType is one row of the table of grant types.

@@ -88,7 +88,10 @@ func (ep *Endpoints) introspectAccess(ctx context.Context, asker clients.Client,
 			answer["username"] = holder.User.Username
 		}
 	}
-	answer["active"], answer["token_type"] = true, "Bearer"
+	answer["active"], answer["token_type"] = true, t.Confirmation.TokenType()
+	if !t.Confirmation.IsZero() {
+		answer["cnf"] = t.Confirmation // RFC 9449 §6.2
+	}
 	answer["iss"], answer["client_id"], answer["aud"], answer["jti"] = ep.Web.Issuer, t.ClientID,
 		oauth.OneOrMany(t.Audience), t.ID
 	answer["iat"], answer["exp"] = t.IssuedAt.Unix(), t.ExpiresAt.Unix()

@@ -33,7 +33,11 @@ func (ep *Endpoints) Token(w http.ResponseWriter, r *http.Request) (err error) {
 	if !client.MayGrant(grantType) {
 		return oauth.Errorf(oauth.UnauthorizedClient, "the client is not registered for grant_type %s", grantType)
 	}
-	answer, err := row.exchange(ep, exchange{ctx: ctx, r: r, client: client, params: params})
+	proof, err := ep.prove(w, r)
+	if err != nil {
+		return err
+	}
+	answer, err := row.exchange(ep, exchange{ctx: ctx, r: r, client: client, params: params, proof: proof})
 	if err != nil {
 		return err
 	}

@@ -19,27 +19,28 @@ import (
 // Userinfo tells an application about the person who let it (OIDC Core §5.3).
 func (ep *Endpoints) Userinfo(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
-	value, err := web.BearerToken(r)
+	presented, err := web.PresentedToken(r)
 	if err != nil {
-		return web.Challenge(w, err)
+		return web.ChallengeToken(w, r, err)
 	}
-	t, err := ep.Grants.ReadAccessToken(ctx, value)
+	t, err := ep.Grants.PresentedToken(w, r, "/userinfo", presented)
 	if err != nil {
-		return web.Challenge(w, refuseToken(err))
+		return web.ChallengeToken(w, r, refuseToken(err))
 	}
 	web.Mention(r, "client_id", t.ClientID)
 	holder, err := ep.Grants.TokenHolder(ctx, t)
 	if err != nil {
-		return web.Challenge(w, refuseToken(err))
+		return web.ChallengeToken(w, r, refuseToken(err))
 	}
 	scope := access.GrantableScope(holder.Client, t.Scope)
 	if t.GrantID == "" || !slices.Contains(scope, oauth.ScopeOpenID) {
-		return web.Challenge(w, oauth.Errorf(oauth.InsufficientScope, "the access token does not have scope openid"))
+		return web.ChallengeToken(w, r, oauth.Errorf(oauth.InsufficientScope,
+			"the access token does not have scope openid"))
 	}
 	// A token that was issued for an API alone is not for this resource, whoever presents it
 	// (RFC 9068 §4, RFC 8707 §2).
 	if !slices.Contains(t.Audience, ep.Web.Issuer) {
-		return web.Challenge(w, oauth.Errorf(oauth.InvalidToken,
+		return web.ChallengeToken(w, r, oauth.Errorf(oauth.InvalidToken,
 			"the access token is for another resource; leave resource out, or ask for the issuer").
 			Because(fmt.Errorf("its audience is %q", t.Audience)))
 	}

@@ -54,7 +54,7 @@ func TestUserinfoTakesTheTokenInExactlyOneWay(t *testing.T) {
 		{name: "nothing", method: "GET", status: 401, challenge: "none"},
 		{name: "Basic", method: "GET", authorization: []string{providertest.Basic("web-a:" + providertest.TestSecret)},
 			status: 401, challenge: "none"},
-		{name: "DPoP", method: "GET", authorization: []string{"DPoP " + at}, status: 401, challenge: "none"},
+		{name: "DPoP", method: "GET", authorization: []string{"DPoP " + at}, status: 401, challenge: "DPoP"},
 		{name: "garbage", method: "GET", authorization: []string{"Bearer x"}, status: 401, challenge: "invalid_token"},
 		{name: "two spaces", method: "GET", authorization: []string{"Bearer  " + at}, status: 401,
 			challenge: "invalid_token"},
@@ -81,6 +81,10 @@ func TestUserinfoTakesTheTokenInExactlyOneWay(t *testing.T) {
 		switch said := got.Header.Get("WWW-Authenticate"); c.challenge {
 		case "":
 			if said != "" && c.status == 200 {
+				t.Errorf("%s: %q", c.name, said)
+			}
+		case "DPoP": // RFC 9449 §7.1: the scheme that was tried
+			if !strings.HasPrefix(said, `DPoP realm="latchkey", algs="`) || !strings.Contains(said, `error="invalid_token"`) {
 				t.Errorf("%s: %q", c.name, said)
 			}
 		case "none": // RFC 6750 §3.1: no error for a request that lacks any authentication information

@@ -22,6 +22,7 @@ type Metrics struct {
 	logins   *prometheus.CounterVec
 	tokens   *prometheus.CounterVec
 	errors   *prometheus.CounterVec
+	proofs   *prometheus.CounterVec
 
 	grantTypes []string
 }
@@ -44,9 +45,13 @@ func NewMetrics(grantTypes []string, more ...prometheus.Collector) *Metrics {
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "latchkey_token_errors_total", Help: "Refused token requests, by grant type and error.",
 		}, []string{"grant", "error"}),
+		proofs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "latchkey_dpop_proofs_total",
+			Help: "DPoP proofs that came with an otherwise good request, by result (accepted, replayed).",
+		}, []string{"result"}),
 	}
-	m.Registry.MustRegister(append(more, m.requests, m.logins, m.tokens, m.errors, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))...)
+	m.Registry.MustRegister(append(more, m.requests, m.logins, m.tokens, m.errors, m.proofs,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))...)
 	return m
 }
 
@@ -78,6 +83,9 @@ func (m *Metrics) Token(grantType string, err error) {
 	}
 	m.tokens.WithLabelValues(m.grantLabel(grantType)).Inc()
 }
+
+// Proof counts a DPoP proof by its result (accepted, replayed).
+func (m *Metrics) Proof(result string) { m.proofs.WithLabelValues(result).Inc() }
 
 // grantLabel keeps what a request may choose out of the labels.
 func (m *Metrics) grantLabel(grantType string) string {

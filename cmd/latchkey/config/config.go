@@ -148,6 +148,9 @@ type Config struct {
 	// RequirePushedAuthorizationRequests lets no application send its authorization request through
 	// the browser (RFC 9126). Default false; single applications say it in their registration.
 	RequirePushedAuthorizationRequests bool `json:"require_pushed_authorization_requests"`
+	// RequireDPoPNonce wants a nonce of the provider in each DPoP proof (RFC 9449), so that none
+	// can be made ahead. Default false.
+	RequireDPoPNonce bool `json:"require_dpop_nonce"`
 	// RegistrationsPerHour limits registration per client address; 0 is no limit. Default 60.
 	RegistrationsPerHour int `json:"registrations_per_hour"`
 	// RegistrationResources lists the APIs that clients which register themselves may ask for
