@@ -139,10 +139,13 @@ func (c *Console) tryApplication(v *visit, id string) error {
 	t := &trial{v: v, client: client, secret: v.form.Get("client_secret"),
 		http: &http.Client{Transport: inside{c, v.Request}, Timeout: 10 * time.Second,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
-	_, err = c.Store.Consent(v.ctx, v.user.ID, client.ID)
-	consented, begun := err == nil, c.Web.Now()
+	allowed, err := c.Store.Consent(v.ctx, v.user.ID, client.ID)
+	if err != nil && !errors.Is(err, storage.ErrNotFound) {
+		return err
+	}
+	begun := c.Web.Now()
 	t.run(v.ctx)
-	if err := t.clean(v.ctx, consented, begun); err != nil {
+	if err := t.clean(v.ctx, allowed, begun); err != nil {
 		return err
 	}
 	c.Audit.Note(v.ctx, storage.Event{Actor: storage.EventParty{Kind: v.actor.Kind, ID: v.actor.ID, Name: v.actor.Name},
@@ -165,8 +168,9 @@ func (c *Console) tryApplication(v *visit, id string) error {
 	return v.render(p)
 }
 
-// clean takes back what the trial was given.
-func (t *trial) clean(ctx context.Context, consented bool, begun time.Time) error {
+// clean takes back what the trial was given. allowed is what the user had allowed the client
+// before, the zero Consent if nothing.
+func (t *trial) clean(ctx context.Context, allowed storage.Consent, begun time.Time) error {
 	c := t.v.c
 	grants, err := c.Store.GrantsOfUser(ctx, t.v.user.ID, c.Web.Now())
 	if err != nil {
@@ -179,10 +183,18 @@ func (t *trial) clean(ctx context.Context, consented bool, begun time.Time) erro
 			}
 		}
 	}
-	if !consented {
-		return c.Store.DeleteConsent(ctx, t.v.user.ID, t.client.ID)
+	is, err := c.Store.Consent(ctx, t.v.user.ID, t.client.ID)
+	if errors.Is(err, storage.ErrNotFound) || err == nil && is.Version == allowed.Version {
+		return nil // nothing was allowed in the trial
 	}
-	return nil
+	if err != nil {
+		return err
+	}
+	if err := c.Store.DeleteConsent(ctx, t.v.user.ID, t.client.ID); err != nil || allowed.Version == 0 {
+		return err
+	}
+	allowed.Version = 0
+	return c.Store.AddConsent(ctx, allowed)
 }
 
 // run goes through the flow: discovery, authorization, token, ID token, userinfo, sign-out.

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,20 @@ func TestTheRelyingPartyInsideSaysGreenOrTheStepThatFails(t *testing.T) {
 		// What the trial was given is taken back, the consent too.
 		if _, err := w.Store.Consent(t.Context(), u.ID, asks.ID); err == nil {
 			t.Error("the consent stays")
+		}
+		// What was allowed before stays as it was, and does not grow by what the trial asks for.
+		partly := w.AddClient("partly", good, providertest.AsksConsent)
+		if err := w.Store.AddConsent(t.Context(), storage.Consent{UserID: u.ID, ClientID: partly.ID,
+			Appearance: partly.Identity(), Scope: []string{"openid"}, CreatedAt: w.Web.Now(),
+			UpdatedAt: w.Web.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		if p := try(partly, providertest.TestSecret); !green(p) || !strings.Contains(p.Body, "people are asked") {
+			t.Errorf("%s", p.Body)
+		}
+		if is, err := w.Store.Consent(t.Context(), u.ID, partly.ID); err != nil ||
+			!slices.Equal(is.Scope, []string{"openid"}) {
+			t.Errorf("%v: the consent is for %v", err, is.Scope)
 		}
 		if grants, err := w.Store.GrantsOfUser(t.Context(), u.ID, w.Web.Now()); err != nil || len(grants) != 0 {
 			t.Errorf("%v %v", grants, err)
