@@ -77,10 +77,20 @@ func (f Factors) passkey(credentialID []byte) int {
 // there is no such user.
 func (s *Store) AddPasskey(ctx context.Context, userID string, p Passkey, recovery []string, most int) (User, error) {
 	p.CreatedAt, p.LastUsed = millisecond(p.CreatedAt), millisecond(p.LastUsed)
+	// What will be refused claims nothing: the claims of those who are refused again and again
+	// would fill the store.
+	u, err := s.User(ctx, userID)
+	if err == nil {
+		u.Factors.Passkeys = slices.Clone(u.Factors.Passkeys)
+		err = u.Factors.add(p, recovery, most)
+	}
+	if err != nil {
+		return User{}, err
+	}
 	// The credential is claimed first, so that of two users who send it one gets it. What is left
 	// of a claim when the rest fails stands in nobody's way but other users'.
 	claim := passkeyOwner{ID: ownerID(p.CredentialID), UserID: userID}
-	_, err := makeOr(ctx, s, "claim passkey", passkeyOwners, claim, func(there *passkeyOwner) error {
+	_, err = makeOr(ctx, s, "claim passkey", passkeyOwners, claim, func(there *passkeyOwner) error {
 		if there.UserID != userID {
 			return ErrConsumed
 		}

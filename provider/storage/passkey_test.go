@@ -59,6 +59,13 @@ func TestPasskeys(t *testing.T) {
 		must(t, err)
 		_, err = s.AddPasskey(ctx, "ada", key("d"), nil, 2)
 		want(t, err, storage.ErrConflict)
+		// What was refused is anybody's still.
+		for _, id := range []string{"d", "z"} {
+			_, err = s.AddPasskey(ctx, "bob", key(id), nil, 5)
+			must(t, err)
+			_, err = s.RemovePasskey(ctx, "bob", []byte(id))
+			must(t, err)
+		}
 
 		// The signature counter grows, for one of those who say the same.
 		for _, count := range []uint32{3, 2, 0} {
