@@ -64,6 +64,18 @@ func (p *Pages) tellOfNewDevice(r *http.Request, user storage.User) {
 	}
 }
 
+// recordNewFactor records that a user has got another way to prove who they are in the middle of a
+// sign-in, and writes to them: it may have been somebody else, who knows the password. What was
+// added stands, whether or not that can be queued.
+func (p *Pages) recordNewFactor(r *http.Request, at pending, added storage.EventParty) {
+	e := p.Web.Event(r, at.User, verbFactorAdd)
+	e.Object, e.SessionID, e.ClientID = added, at.Session.ID, at.Client.ID
+	p.Audit.Note(r.Context(), e)
+	if err := p.Letters.Notice(r, at.User, templates.MailFactorAdded, nil); err != nil {
+		web.Note(r, err)
+	}
+}
+
 // recordFailure records a sign-in that was refused, and the lock-out that it may have brought. It
 // runs apart from the request: the answer must not tell by its time whether there is such an
 // account. A name that no account has is not recorded: people type passwords there.

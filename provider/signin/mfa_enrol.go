@@ -115,9 +115,7 @@ func (p *Pages) Enrol(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	}
-	e := p.Web.Event(r, at.User, verbFactorAdd)
-	e.Object, e.SessionID, e.ClientID = storage.EventParty{Kind: "factor", ID: begun.ID}, at.Session.ID, at.Client.ID
-	p.Audit.Note(r.Context(), e)
+	p.recordNewFactor(r, at, storage.EventParty{Kind: "factor", ID: begun.ID})
 	return p.enrolled(w, r, at, people.ByOneTimeCode(), codes)
 }
 

@@ -167,10 +167,7 @@ func (p *Pages) newPasskey(w http.ResponseWriter, r *http.Request, form oauth.Pa
 	case err != nil:
 		return nil, false, err
 	default:
-		e := p.Web.Event(r, at.User, verbFactorAdd)
-		e.Object, e.SessionID, e.ClientID = storage.EventParty{Kind: "passkey", ID: added.ID(), Name: added.Name},
-			at.Session.ID, at.Client.ID
-		p.Audit.Note(r.Context(), e)
+		p.recordNewFactor(r, at, storage.EventParty{Kind: "passkey", ID: added.ID(), Name: added.Name})
 		return codes, true, nil
 	}
 	web.Note(r, err)
