@@ -70,7 +70,7 @@ func (l *Letters) composeSignUp(ctx context.Context, m storage.Mail) (mail.Messa
 	if err != nil {
 		return mail.Message{}, err
 	}
-	words := templates.Mail{Kind: templates.MailSignUp, Person: cmp.Or(m.Args["name"], to)}
+	words := templates.Mail{Kind: templates.MailSignUp, Person: to} // see stranger
 	if owner.ID != "" {
 		lang = l.languageOf(owner, m.Lang)
 		if readsAt(owner, to) {
@@ -195,6 +195,9 @@ func (l *Letters) compose(ctx context.Context, m storage.Mail) (mail.Message, er
 	for name, value := range m.Args {
 		words.Args[name] = value
 	}
+	if stranger(m.Kind, user, to) {
+		words.Person = to
+	}
 	words.Args["time"] = l.Web.Templates.MailDate(lang, web.Location(user.Claims.Zoneinfo), m.CreatedAt)
 	if device, ok := m.Args["device"]; ok && device == "" {
 		words.Args["device"] = l.Web.Templates.Text(lang, templates.Message{Key: "account.device.unknown"})
@@ -213,6 +216,13 @@ func (l *Letters) compose(ctx context.Context, m storage.Mail) (mail.Message, er
 	out := mail.Message{To: to, Lang: lang}
 	out.Subject, out.Text, out.HTML, err = l.Web.Templates.Mail(lang, words)
 	return out, err
+}
+
+// stranger reports whether a mail may go to somebody who has nothing to do with the user. It greets
+// nobody by a name that the user has chosen: people would send their own words to anybody in that
+// way, and the mail would vouch for them.
+func stranger(kind string, user storage.User, to string) bool {
+	return kind == templates.MailAddress && !readsAt(user, to)
 }
 
 // composeTaken tells the owner of an address that somebody wanted it for another account.

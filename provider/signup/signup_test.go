@@ -240,3 +240,37 @@ func TestNobodyTakesAnAddressOfSomebodyElseAsAUsername(t *testing.T) {
 		t.Errorf("her own address: %d", done.StatusCode)
 	}
 }
+
+func TestNobodySendsWordsOfTheirOwnToAStranger(t *testing.T) {
+	t.Parallel()
+	w := providertest.NewPost(t, mode(signup.Open))
+	const bait = "you have won, see evil.example"
+	b := w.Browser()
+	b.Submit(b.Open("/sign-up"), "sign-up-submit", url.Values{"email": {"stranger@example.org"}, "name": {bait}})
+	// Nor does who has an account already, by the address that they would like to have.
+	mallory := w.AddUser("mallory")
+	u, err := w.Store.User(t.Context(), mallory.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Claims.Name = bait
+	if err := w.Store.UpdateUser(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	in, _ := w.SignedIn(mallory)
+	in.Submit(in.Get("/account/address"), "address-submit", url.Values{"action": {"change"},
+		"email": {"another@example.org"}})
+	strangers := 0
+	for _, m := range w.Mails() {
+		if !strings.HasSuffix(m.To, "@example.org") {
+			continue
+		}
+		strangers++
+		if all := m.Subject + m.Text + m.HTML; strings.Contains(all, "evil") || !strings.Contains(all, m.To) {
+			t.Errorf("to %s: %s\n%s", m.To, m.Subject, m.Text)
+		}
+	}
+	if strangers != 2 {
+		t.Errorf("%d mails", strangers)
+	}
+}
