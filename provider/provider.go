@@ -155,11 +155,11 @@ type Config struct {
 	// InsecureAllowNone lets a client register for unsigned ID tokens and unsigned request objects
 	// (alg none). Only the certification suite needs it; never on in production.
 	InsecureAllowNone bool
-	// RequireSecondFactor lets nobody into any application by password alone: whoever has no second
-	// factor sets one up during the sign-in.
+	// RequireSecondFactor lets nobody in by password alone: whoever has no second factor sets one up
+	// during the sign-in.
 	RequireSecondFactor bool
-	// RequireAdministratorSecondFactor keeps the pages for administrators from those who have no
-	// second factor.
+	// RequireAdministratorSecondFactor does so for whoever has a role. Groups say the same of their
+	// people, see storage.Group.
 	RequireAdministratorSecondFactor bool
 
 	// RequirePushedAuthorizationRequests lets no client send its authorization request through the
@@ -333,7 +333,8 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		Web: p.Web, Factors: factors, Passkeys: passkeys, Store: cfg.Store, Keys: cfg.Keys, Sealer: cfg.Sealer,
 		Clients: p.ClientAuth, Grants: p.Grants, Sessions: p.Sessions, People: cfg.People,
 		Outbound: cfg.Outbound, Audit: cfg.Audit, InteractionTTL: cfg.InteractionTTL,
-		RequireSecondFactor:       cfg.RequireSecondFactor,
+		FactorPolicy: people.FactorPolicy{Groups: cfg.Store, Everybody: cfg.RequireSecondFactor,
+			Administrators: cfg.RequireAdministratorSecondFactor},
 		InsecurePublicWithoutPKCE: cfg.InsecurePublicWithoutPKCE,
 		Pushes:                    signin.NewPushLimit(), RequirePushed: cfg.RequirePushedAuthorizationRequests,
 	}
@@ -388,8 +389,7 @@ func assemble(cfg Config, base *url.URL) (*Provider, error) {
 		Web: p.Web, Store: cfg.Store, Sealer: cfg.Sealer, Admin: p.Admin, Grants: p.Grants, Sessions: p.Sessions,
 		SignIn: p.SignIn, Audit: cfg.Audit,
 		Logger: cfg.Logger, Ready: checks, Version: cfg.Version, Mail: cfg.Mail != nil,
-		RequireSecondFactor: cfg.RequireAdministratorSecondFactor,
-		Handler:             sync.OnceValue(p.Handler),
+		Handler: sync.OnceValue(p.Handler),
 	})
 	if err != nil {
 		return nil, err

@@ -51,12 +51,11 @@ const (
 	LogoutRedirect     Problem = "logout.redirect"    // the post_logout_redirect_uri is not registered
 	SignedOutExpired   Problem = "signed-out-expired" // the signed-out page is of an earlier sign-out
 
-	NotAdministrator    Problem = "not-administrator"    // whoever is signed in administers nothing
-	AdministratorFactor Problem = "administrator-factor" // whoever administers needs a second factor
-	NotForThisRole      Problem = "not-for-this-role"    // the role does not include it
-	ObjectGone          Problem = "object-gone"          // what was to be looked at or changed is not there
-	ObjectChanged       Problem = "object-changed"       // somebody else was faster, or it is needed
-	SetUpGone           Problem = "set-up-gone"          // the set-up link was used, or is too old
+	NotAdministrator Problem = "not-administrator" // whoever is signed in administers nothing
+	NotForThisRole   Problem = "not-for-this-role" // the role does not include it
+	ObjectGone       Problem = "object-gone"       // what was to be looked at or changed is not there
+	ObjectChanged    Problem = "object-changed"    // somebody else was faster, or it is needed
+	SetUpGone        Problem = "set-up-gone"       // the set-up link was used, or is too old
 )
 
 // problems lists them all, for the tests.
@@ -65,7 +64,7 @@ var problems = []Problem{
 	SignInEnded, SignInDone, OtherBrowser, ClientUnknown, RedirectUnknown, RedirectMissing, NothingChosen, LinkGone,
 	LinkOther, SessionGone, ConnectionGone,
 	MethodGone, PasskeyTooLate, PasskeyRefused, PasskeyNotAdded, LastWayIn,
-	LogoutHintInvalid, LogoutClientDiffer, LogoutRedirect, SignedOutExpired, NotAdministrator, AdministratorFactor,
+	LogoutHintInvalid, LogoutClientDiffer, LogoutRedirect, SignedOutExpired, NotAdministrator,
 	NotForThisRole, ObjectGone, ObjectChanged, SetUpGone,
 }
 

@@ -21,6 +21,7 @@ type Methods struct {
 	Authenticator  []Authenticator
 	Full           bool // there are as many as there can be
 	RecoveryLeft   int
+	Needed         bool // the person needs a second factor
 }
 
 // Authenticator is one authenticator application.

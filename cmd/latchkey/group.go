@@ -21,8 +21,11 @@ func (sh *shell) printGroup(g storage.Group) error {
 	if sh.json {
 		return sh.printJSON(g)
 	}
-	return sh.table([][]string{{"name", g.Name}, {"description", g.Description}, {"roles", strings.Join(g.Roles, " ")}})
+	return sh.table([][]string{{"name", g.Name}, {"description", g.Description}, {"roles", strings.Join(g.Roles, " ")},
+		{"second factor", map[bool]string{true: "required"}[g.RequireSecondFactor]}})
 }
+
+const groupFactorHelp = "nobody of the group gets in by password alone"
 
 func (sh *shell) groupCreate() *cobra.Command {
 	var g storage.Group
@@ -35,6 +38,7 @@ func (sh *shell) groupCreate() *cobra.Command {
 		flags: func(cmd *cobra.Command) {
 			cmd.Flags().StringVar(&g.Description, "description", "", "a `SENTENCE` for administrators")
 			cmd.Flags().StringArrayVar(&g.Roles, "role", nil, "a `ROLE` that members have; may be repeated")
+			cmd.Flags().BoolVar(&g.RequireSecondFactor, "require-second-factor", false, groupFactorHelp)
 			ifMissing(cmd, &missing)
 		},
 		run: func(ctx context.Context, s *site, args []string) error {
@@ -54,6 +58,7 @@ func (sh *shell) groupCreate() *cobra.Command {
 func (sh *shell) groupUpdate() *cobra.Command {
 	var description string
 	var roles, given []string
+	var factor bool
 	return sh.siteCommand(siteCommand{
 		use:   "update NAME",
 		short: "Change a group; what is not named stays",
@@ -62,6 +67,7 @@ func (sh *shell) groupUpdate() *cobra.Command {
 			cmd.Flags().StringVar(&description, "description", "", "a `SENTENCE` for administrators")
 			cmd.Flags().StringArrayVar(&roles, "role", nil,
 				`a `+"`ROLE`"+` that members have, in place of those before; may be repeated, "" for none`)
+			cmd.Flags().BoolVar(&factor, "require-second-factor", false, groupFactorHelp)
 		},
 		before: func(cmd *cobra.Command, args []string) error {
 			given = changedFlags(cmd)
@@ -74,6 +80,9 @@ func (sh *shell) groupUpdate() *cobra.Command {
 				}
 				if slices.Contains(given, "role") {
 					g.Roles = notEmpty(roles)
+				}
+				if slices.Contains(given, "require-second-factor") {
+					g.RequireSecondFactor = factor
 				}
 				return nil
 			})

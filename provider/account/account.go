@@ -11,7 +11,6 @@ import (
 	"latchkey/provider/access"
 	"latchkey/provider/clients"
 	"latchkey/provider/oauth"
-	"latchkey/provider/people"
 	"latchkey/provider/signin"
 	"latchkey/provider/storage"
 	"latchkey/provider/web"
@@ -69,8 +68,10 @@ func (p *Pages) signedInPerson(r *http.Request) (storage.Session, storage.User, 
 	if err != nil {
 		return session, user, false, fmt.Errorf("load person of session: %w", err)
 	}
-	ok = !user.Disabled && people.Proved(session.ACR, user)
-	if ok {
+	if ok, err = p.SignIn.FactorPolicy.Proved(r.Context(), session.ACR, user); err != nil {
+		return session, user, false, err
+	}
+	if ok = ok && !user.Disabled; ok {
 		web.Mention(r, "sub", user.ID)
 		web.SetReader(r, user.Claims.Locale, user.Claims.Zoneinfo)
 	}

@@ -25,7 +25,11 @@ func (p *Pages) Methods(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := templates.Methods{Frame: frame, RecoveryLeft: user.Factors.RecoveryLeft()}
+	needed, err := p.SignIn.FactorPolicy.Requires(r.Context(), user)
+	if err != nil {
+		return err
+	}
+	page := templates.Methods{Frame: frame, RecoveryLeft: user.Factors.RecoveryLeft(), Needed: needed != ""}
 	if err := p.passkeysOf(&page, user, session); err != nil {
 		return err
 	}

@@ -30,6 +30,8 @@ type GroupEntry struct {
 	Name        string   `json:"name"`
 	Description string   `json:"description,omitempty"`
 	Roles       []string `json:"roles,omitempty"`
+	// nobody of the group gets in by password alone
+	RequireSecondFactor bool `json:"require_second_factor,omitempty"`
 }
 
 // UserEntry is a user in a Manifest.
@@ -378,7 +380,12 @@ func same(a, b any) bool {
 
 func (p *planner) group(ctx context.Context, e GroupEntry) (PlannedChange, error) {
 	c := PlannedChange{Kind: "group", Name: e.Name, Action: ActionCreated}
-	want := storage.Group{Name: e.Name, Description: e.Description, Roles: sortedSet(e.Roles)}
+	want := storage.Group{Name: e.Name, Description: e.Description, Roles: sortedSet(e.Roles),
+		RequireSecondFactor: e.RequireSecondFactor}
+	equals := func(g storage.Group) bool {
+		return g.Description == want.Description && same(sortedSet(g.Roles), want.Roles) &&
+			g.RequireSecondFactor == want.RequireSecondFactor
+	}
 	if err := CheckGroup(want).orNil(); err != nil {
 		return c, err
 	}
@@ -389,7 +396,7 @@ func (p *planner) group(ctx context.Context, e GroupEntry) (PlannedChange, error
 	created := err != nil
 	if !created {
 		c.Action = ActionUpdated
-		if have.Description == want.Description && same(sortedSet(have.Roles), want.Roles) {
+		if equals(have) {
 			c.Action = ActionUnchanged
 		}
 	}
@@ -402,9 +409,9 @@ func (p *planner) group(ctx context.Context, e GroupEntry) (PlannedChange, error
 		return c, nil
 	case created:
 		_, err = p.CreateGroup(ctx, p.actor, want)
-	case have.Description != want.Description || !same(sortedSet(have.Roles), want.Roles):
+	case !equals(have):
 		_, err = p.UpdateGroup(ctx, p.actor, want.Name, 0, func(g *storage.Group) error {
-			g.Description, g.Roles = want.Description, want.Roles
+			g.Description, g.Roles, g.RequireSecondFactor = want.Description, want.Roles, want.RequireSecondFactor
 			return nil
 		})
 	}

@@ -75,7 +75,8 @@ type FieldChange struct {
 
 // GroupEntryOf, UserEntryOf and ClientEntryOf are records as a manifest has them, without secrets.
 func GroupEntryOf(g storage.Group) GroupEntry {
-	return GroupEntry{Name: g.Name, Description: g.Description, Roles: g.Roles}
+	return GroupEntry{Name: g.Name, Description: g.Description, Roles: g.Roles,
+		RequireSecondFactor: g.RequireSecondFactor}
 }
 
 // UserEntryOf is a user as a manifest has one.

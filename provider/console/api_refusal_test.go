@@ -14,6 +14,7 @@ import (
 	"latchkey/provider/clients"
 	"latchkey/provider/console"
 	"latchkey/provider/oauth"
+	"latchkey/provider/people"
 	"latchkey/provider/providertest"
 	"latchkey/provider/storage"
 )
@@ -510,13 +511,14 @@ func TestAccessTokensOfPeopleAreCredentialsToo(t *testing.T) {
 	// Where administrators need a second factor, one without is let in here no more than to the
 	// pages.
 	strict := providertest.New(t, func(c *provider.Config) { c.RequireAdministratorSecondFactor = true })
-	person(t, strict, "root", storage.RoleOwner)
+	bareRoot := person(t, strict, "root", storage.RoleOwner)
 	resource = strict.Issuer + console.Base
 	there := strict.AddClient("tool", func(c *clients.Client) {
 		c.Scope, c.Audience = "openid admin:people.read", []string{resource}
 	})
-	bare := api{t, strict, strict.Redeem(there, strict.Browser().Code(there, "root", "scope", "openid admin:people.read",
-		"resource", resource)).Str("access_token")}
+	bare := api{t, strict, strict.Tokens(there, bareRoot, "openid admin:people.read", func(g *storage.Grant) {
+		g.Resource, g.ACR = []string{resource}, people.ACRPassword
+	}).Str("access_token")}
 	bare.want(bare.call("GET", "/people", nil), http.StatusForbidden)
 	// It ends with the session.
 	if _, err := w.Admin.EndSessions(t.Context(), command, root.ID); err != nil {

@@ -13,7 +13,6 @@ import (
 	"latchkey/provider/admin"
 	"latchkey/provider/grants"
 	"latchkey/provider/oauth"
-	"latchkey/provider/people"
 	"latchkey/provider/storage"
 	"latchkey/provider/web"
 )
@@ -149,11 +148,10 @@ func (c *Console) byToken(w http.ResponseWriter, r *http.Request, presented web.
 	if t.GrantID == "" {
 		return caller{}, forbidden().With("an application by itself administers nothing; the token must be a person's")
 	}
-	if !people.Proved(holder.Grant.ACR, holder.User) {
-		return caller{}, forbidden().With("the person has a second factor, and the token was given without it")
-	}
-	if c.RequireSecondFactor && holder.User.Role != "" && !holder.User.Factors.Required() {
-		return caller{}, forbidden().With("whoever administers here needs a second factor, and the person has none")
+	if ok, err := c.SignIn.FactorPolicy.Proved(r.Context(), holder.Grant.ACR, holder.User); err != nil {
+		return caller{}, err
+	} else if !ok {
+		return caller{}, forbidden().With("the person has or needs a second factor, and the token was given without it")
 	}
 	return caller{actor: c.actor(holder.User), user: holder.User, credential: "grant:" + t.GrantID,
 		scope: access.GrantableScope(holder.Client, t.Scope)}, nil

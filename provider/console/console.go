@@ -34,8 +34,6 @@ type Config struct {
 	Version string
 	// Mail says that mails are sent.
 	Mail bool
-	// RequireSecondFactor keeps the pages from administrators who have no second factor.
-	RequireSecondFactor bool
 	// Handler serves the whole provider: for a relying party inside.
 	Handler func() http.Handler
 }

@@ -11,11 +11,12 @@ import (
 
 // Group is a group as the API shows one.
 type Group struct {
-	Name        string    `json:"name"`
-	Description string    `json:"description,omitempty"`
-	Roles       []string  `json:"roles" jsonschema:"values of the roles claim that membership gives"`
-	CreatedAt   time.Time `json:"created_at"`
-	ManagedBy   string    `json:"managed_by,omitempty" jsonschema:"the file that keeps it; not in lists"`
+	Name                string    `json:"name"`
+	Description         string    `json:"description,omitempty"`
+	Roles               []string  `json:"roles" jsonschema:"values of the roles claim that membership gives"`
+	RequireSecondFactor bool      `json:"require_second_factor" jsonschema:"nobody of the group gets in by password alone"`
+	CreatedAt           time.Time `json:"created_at"`
+	ManagedBy           string    `json:"managed_by,omitempty" jsonschema:"the file that keeps it; not in lists"`
 }
 
 func groupOf(g storage.Group) Group {
@@ -23,20 +24,23 @@ func groupOf(g storage.Group) Group {
 	if roles == nil {
 		roles = []string{}
 	}
-	return Group{Name: g.Name, Description: g.Description, Roles: roles, CreatedAt: g.CreatedAt}
+	return Group{Name: g.Name, Description: g.Description, Roles: roles, RequireSecondFactor: g.RequireSecondFactor,
+		CreatedAt: g.CreatedAt}
 }
 
 // NewGroup is a group that is to be created.
 type NewGroup struct {
-	Name        string   `json:"name"`
-	Description string   `json:"description,omitempty"`
-	Roles       []string `json:"roles,omitempty"`
+	Name                string   `json:"name"`
+	Description         string   `json:"description,omitempty"`
+	Roles               []string `json:"roles,omitempty"`
+	RequireSecondFactor bool     `json:"require_second_factor,omitempty"`
 }
 
 // GroupEdit is what PATCH changes about a group.
 type GroupEdit struct {
-	Description string   `json:"description,omitempty"`
-	Roles       []string `json:"roles,omitempty"`
+	Description         string   `json:"description,omitempty"`
+	Roles               []string `json:"roles,omitempty"`
+	RequireSecondFactor bool     `json:"require_second_factor,omitempty"`
 }
 
 // groupsTable are the operations about groups.
@@ -72,7 +76,7 @@ func (c *Console) groupsTable() []operation {
 			do: func(cl *call) (any, error) {
 				n := body[NewGroup](cl)
 				g, err := c.Admin.CreateGroup(cl.ctx, cl.who.actor, storage.Group{Name: n.Name,
-					Description: n.Description, Roles: n.Roles})
+					Description: n.Description, Roles: n.Roles, RequireSecondFactor: n.RequireSecondFactor})
 				cl.location = "/groups/" + url.PathEscape(g.Name)
 				return shown(cl, g, err)
 			}},
@@ -83,16 +87,16 @@ func (c *Console) groupsTable() []operation {
 				return shown(cl, g, err)
 			}},
 		{id: "changeGroup", method: http.MethodPatch, path: "/groups/{group}", verb: admin.VerbGroupUpdate,
-			summary: "Change description and roles of a group (JSON merge patch)",
+			summary: "Change description, roles and what is required of a group (JSON merge patch)",
 			body:    typeOf[GroupEdit](), answer: typeOf[Group](), versioned: true, guarded: true,
 			do: func(cl *call) (any, error) {
 				g, err := c.Admin.UpdateGroup(cl.ctx, cl.who.actor, cl.path["group"], cl.seen,
 					func(g *storage.Group) error {
 						edit := GroupEdit{}
-						if err := merge(GroupEdit{g.Description, g.Roles}, cl.raw, &edit); err != nil {
+						if err := merge(GroupEdit{g.Description, g.Roles, g.RequireSecondFactor}, cl.raw, &edit); err != nil {
 							return err
 						}
-						g.Description, g.Roles = edit.Description, edit.Roles
+						g.Description, g.Roles, g.RequireSecondFactor = edit.Description, edit.Roles, edit.RequireSecondFactor
 						return nil
 					})
 				return shown(cl, g, err)

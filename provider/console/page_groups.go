@@ -68,7 +68,9 @@ func (v *visit) groupsPage(n storage.Group) (templates.Console, error) {
 func groupFields(g storage.Group) []templates.ConsoleField {
 	roles := field("roles", "admin.group.roles", "textarea", strings.Join(g.Roles, "\n"))
 	roles.Hint = say("admin.group.roles.hint")
-	return []templates.ConsoleField{field("description", "admin.description", "text", g.Description), roles}
+	return []templates.ConsoleField{field("description", "admin.description", "text", g.Description), roles,
+		{ID: "require_second_factor", Name: "require_second_factor", Label: say("admin.application.factor"),
+			Kind: "check", Checked: g.RequireSecondFactor}}
 }
 
 func (c *Console) groups(v *visit) error {
@@ -81,7 +83,7 @@ func (c *Console) groups(v *visit) error {
 
 func (c *Console) createGroupForm(v *visit) error {
 	n := storage.Group{Name: v.form.Get("name"), Description: v.form.Get("description"),
-		Roles: lines(v.form.Get("roles"))}
+		Roles: lines(v.form.Get("roles")), RequireSecondFactor: v.form.Has("require_second_factor")}
 	g, err := c.Admin.CreateGroup(v.ctx, v.actor, n)
 	if err != nil {
 		p, pageErr := v.groupsPage(n)
@@ -101,6 +103,9 @@ func (v *visit) groupPage(g storage.Group) (templates.Console, error) {
 	p.Parts = []templates.ConsolePart{{ID: "facts", Facts: []templates.ConsoleFact{fact("admin.description",
 		text(g.Description)),
 		fact("admin.group.roles", text(strings.Join(g.Roles, ", "))), fact("admin.created-at", at(g.CreatedAt))}}}
+	if g.RequireSecondFactor {
+		p.Parts[0].Facts = append(p.Parts[0].Facts, fact("admin.second-factor", words("admin.second-factor.required")))
+	}
 	keptBy, kept, err := v.keptPart("group", g.Name)
 	if err != nil {
 		return p, err
@@ -195,6 +200,7 @@ func (c *Console) changeGroup(v *visit) error {
 	case "save":
 		_, err = c.Admin.UpdateGroup(v.ctx, v.actor, name, seenIn(v.form.Get("seen")), func(g *storage.Group) error {
 			g.Description, g.Roles = v.form.Get("description"), lines(v.form.Get("roles"))
+			g.RequireSecondFactor = v.form.Has("require_second_factor")
 			return nil
 		})
 	case "add":

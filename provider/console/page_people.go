@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"latchkey/provider/admin"
+	"latchkey/provider/people"
 	"latchkey/provider/storage"
 	"latchkey/templates"
 )
@@ -158,6 +159,16 @@ func (v *visit) personPage(u storage.User) (templates.Console, error) {
 		fact("admin.groups", groups), fact("admin.person.signs-in", signsIn), fact("admin.created-at", at(u.CreatedAt)),
 		fact("admin.changed-at", at(u.UpdatedAt)),
 	}}
+	switch why, err := c.SignIn.FactorPolicy.Requires(v.ctx, u); {
+	case err != nil:
+		return p, err
+	case why != "":
+		cells := words("admin.second-factor.required")
+		if group, ok := strings.CutPrefix(why, people.ForGroup); ok {
+			cells = append(cells, link(group, c.path("groups", group)))
+		}
+		facts.Facts = append(facts.Facts, fact("admin.second-factor", cells))
+	}
 	keptBy, kept, err := v.keptPart("user", u.ID)
 	if err != nil {
 		return p, err

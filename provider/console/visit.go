@@ -12,7 +12,6 @@ import (
 
 	"latchkey/provider/admin"
 	"latchkey/provider/oauth"
-	"latchkey/provider/people"
 	"latchkey/provider/signin"
 	"latchkey/provider/storage"
 	"latchkey/provider/web"
@@ -100,7 +99,11 @@ func (c *Console) enter(w http.ResponseWriter, r *http.Request, fresh time.Durat
 		if err != nil && !errors.Is(err, storage.ErrNotFound) {
 			return v, false, fmt.Errorf("load person of session: %w", err)
 		}
-		signedIn = err == nil && !user.Disabled && people.Proved(session.ACR, user)
+		proved, policyErr := c.SignIn.FactorPolicy.Proved(r.Context(), session.ACR, user)
+		if policyErr != nil {
+			return v, false, policyErr
+		}
+		signedIn = err == nil && !user.Disabled && proved
 		v.session, v.user = session, user
 	}
 	here := strings.TrimPrefix(r.URL.EscapedPath(), c.Web.Path)
@@ -120,9 +123,6 @@ func (c *Console) enter(w http.ResponseWriter, r *http.Request, fresh time.Durat
 	web.Mention(r, "sub", v.user.ID)
 	if v.user.Role == "" {
 		return v, false, web.RefusePage(http.StatusForbidden, templates.NotAdministrator)
-	}
-	if c.RequireSecondFactor && !v.user.Factors.Required() {
-		return v, false, web.RefusePage(http.StatusForbidden, templates.AdministratorFactor)
 	}
 	v.actor = c.actor(v.user)
 	v.actor.Address, v.actor.RequestID = c.Web.ClientAddress(r), web.RequestID(r)

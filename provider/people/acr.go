@@ -47,8 +47,8 @@ func Reaches(have, want string) bool {
 	return w >= 0 && h >= w
 }
 
-// Proved reports whether a session with the acr value is enough for this user, whatever a client
-// wants: whoever has a second factor has to use it.
+// Proved reports whether a session with the acr value is enough for this user, as far as what they
+// have set up goes: whoever has a second factor has to use it. See FactorPolicy for who needs one.
 func Proved(acr string, user storage.User) bool {
 	return !user.Factors.Required() || Reaches(acr, ACRMultiFactor)
 }

@@ -208,7 +208,7 @@ func (p *Pages) loadQuestion(w http.ResponseWriter, r *http.Request, kind stepKi
 	if err != nil {
 		return at, "", false, err
 	}
-	if i.ReturnTo != "" {
+	if i.ReturnTo != "" && kind != stepEnrol { // our own pages ask nothing else
 		return at, "", false, p.Web.SeeOther(w, "/authorize", i.ref)
 	}
 	if at, err = p.reload(r, i); err != nil {
@@ -330,7 +330,7 @@ func (p *Pages) evaluate(r *http.Request, client clients.Client, redirect client
 	web.SetLocales(r, req.UILocales)
 	at := pending{ref: i.ref, redirect: redirect, situation: situation{
 		Request: req, Client: client, Interaction: i.Interaction, Now: p.Web.Now(), Shown: shown(client, redirect, req),
-		Strict: p.RequireSecondFactor, Passkeys: p.Passkeys != nil,
+		Passkeys: p.Passkeys != nil,
 	}}
 	session, ok, err := p.Sessions.Current(r)
 	if err != nil {
@@ -344,6 +344,9 @@ func (p *Pages) evaluate(r *http.Request, client clients.Client, redirect client
 			return at, fmt.Errorf("load person of session: %w", err)
 		case !user.Disabled:
 			at.SignedIn, at.Session, at.User, at.Subject = true, session, user, p.Grants.Subject(client, user.ID)
+			if at.Required, err = p.FactorPolicy.Requires(r.Context(), user); err != nil {
+				return at, err
+			}
 		}
 	}
 	if at.SignedIn && i.ReturnTo == "" && !client.SkipConsent {

@@ -39,10 +39,9 @@ func (p *Pages) enrolsPasskey(at pending) bool {
 }
 
 func (p *Pages) enrolmentPage(at pending, csrf string, begun people.Enrolment) templates.EnrolTOTP {
-	app := p.Web.App(at.Client, at.redirect)
 	action := p.Web.Path + "/mfa/enrol?i=" + at.ref
 	page := templates.EnrolTOTP{
-		App: &app, Person: web.Person(at.User), Action: action, CSRF: csrf, ID: begun.ID, Secret: begun.Secret,
+		App: p.appOf(at), Person: web.Person(at.User), Action: action, CSRF: csrf, ID: begun.ID, Secret: begun.Secret,
 		URI: begun.URI, CancelAction: action,
 	}
 	if p.Passkeys != nil {
@@ -61,15 +60,12 @@ func (p *Pages) Enrol(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if i.ReturnTo != "" {
-		return p.Web.SeeOther(w, "/authorize", i.ref)
-	}
 	web.Mention(r, "client_id", i.Request.ClientID)
 	at, err := p.reload(r, i)
 	if err != nil {
 		return err
 	}
-	if form.Get("action") == "cancel" {
+	if form.Get("action") == "cancel" && i.ReturnTo == "" {
 		return p.deny(w, r, at)
 	}
 	if at.step.kind != stepEnrol || !p.formShownToCurrentUser(r, form, at) {
@@ -128,10 +124,18 @@ func (p *Pages) enrolled(w http.ResponseWriter, r *http.Request, at pending, pro
 	if len(codes) == 0 {
 		return p.Web.SeeOther(w, "/authorize", at.ref)
 	}
-	app := p.Web.App(at.Client, at.redirect)
 	return p.Web.Render(w, r, http.StatusOK, templates.RecoveryCodes{
-		App: &app, Person: web.Person(at.User), Codes: codes, ContinueURL: p.Web.Path + "/authorize?i=" + at.ref,
+		App: p.appOf(at), Person: web.Person(at.User), Codes: codes, ContinueURL: p.Web.Path + "/authorize?i=" + at.ref,
 	})
+}
+
+// appOf describes the application of a request, nil on the way to a page of ours.
+func (p *Pages) appOf(at pending) *templates.App {
+	if at.Interaction.ReturnTo != "" {
+		return nil
+	}
+	app := p.Web.App(at.Client, at.redirect)
+	return &app
 }
 
 // freshEnough reports whether the person proved who they are for this request, or a few minutes ago

@@ -44,9 +44,9 @@ type Pages struct {
 	// (RFC 9126 §5).
 	RequirePushed bool
 
-	// RequireSecondFactor lets nobody into any application by password alone, see
-	// clients.Decisions.
-	RequireSecondFactor bool
+	// FactorPolicy says who is let in nowhere by password alone. An application can require more,
+	// see clients.Decisions.
+	FactorPolicy people.FactorPolicy
 	// OffersReset lets the sign-in page lead to where a forgotten password is reset.
 	OffersReset bool
 

@@ -121,8 +121,7 @@ func offersPasskey(s situation) bool {
 
 // passkeyPage asks for a new passkey, either because one is needed or as an offer.
 func (p *Pages) passkeyPage(at pending, csrf string, offer bool) (templates.NewPasskey, error) {
-	app := p.Web.App(at.Client, at.redirect)
-	page := templates.NewPasskey{App: &app, Person: web.Person(at.User), CSRF: csrf, Offer: offer,
+	page := templates.NewPasskey{App: p.appOf(at), Person: web.Person(at.User), CSRF: csrf, Offer: offer,
 		Hardware: at.step.acr == people.ACRHardwareProtected}
 	page.Action = p.Web.Path + stepPaths[at.step.kind] + "?i=" + at.ref
 	begun, err := p.Passkeys.BeginRegistration(at.User, factorPlace(at), people.Registration{Hardware: page.Hardware})

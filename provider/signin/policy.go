@@ -47,8 +47,8 @@ type situation struct {
 	Consent     storage.Consent
 	Shown       string // stands for what a consent page would tell now
 	Now         time.Time
-	Strict      bool // nobody is let in by password alone, whatever the client wants
-	Passkeys    bool // they can be used here
+	Required    string // why the user needs a second factor, whatever the client wants; "": they do not
+	Passkeys    bool   // they can be used here
 }
 
 // nextStep decides what comes next. It is a pure function, asked again after every answer of the
@@ -171,8 +171,8 @@ func demands(s situation) (out []demand) {
 	if !people.Proved(s.Session.ACR, s.User) {
 		out = append(out, demand{acr: people.ACRMultiFactor, reason: "the person has a second factor"})
 	}
-	if s.Strict {
-		out = append(out, demand{acr: people.ACRMultiFactor, reason: "everybody needs a second factor"})
+	if s.Required != "" {
+		out = append(out, demand{acr: people.ACRMultiFactor, reason: s.Required})
 	}
 	if s.Client.RequireSecondFactor {
 		out = append(out, demand{acr: people.ACRMultiFactor, reason: "the application requires a second factor"})
@@ -271,10 +271,22 @@ func nextOwnStep(s situation) step {
 	if why := needsLogin(s); why != "" {
 		return step{kind: stepLogin, reason: why}
 	}
-	if !people.Proved(s.Session.ACR, s.User) {
-		return step{kind: stepFactor, reason: "the person has a second factor", acr: people.ACRMultiFactor}
+	next := step{kind: stepFactor, reason: "the person has a second factor", acr: people.ACRMultiFactor}
+	switch {
+	case !people.Proved(s.Session.ACR, s.User):
+		return next
+	case s.Required == "" || people.Reaches(s.Session.ACR, people.ACRMultiFactor):
+		return step{kind: stepRespond}
 	}
-	return step{kind: stepRespond}
+	next.reason = s.Required
+	switch {
+	case people.CanReach(s.User, people.ACRMultiFactor):
+	case freshEnough(s):
+		next.kind = stepEnrol
+	default:
+		next.kind = stepLogin
+	}
+	return next
 }
 
 // otherPerson says why the person who is signed in is not the one that was asked for, "" if they

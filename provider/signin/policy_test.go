@@ -118,7 +118,7 @@ func TestNextStep(t *testing.T) {
 				Values: []string{people.ACRPassword}}}
 		}, stepRespond, ""},
 		{"a provider that requires a second factor of everybody: set one up", func(s *situation) {
-			s.Strict, s.Session.AuthTime = true, now
+			s.Required, s.Session.AuthTime = people.ForEverybody, now
 		}, stepEnrol, ""},
 		{"an application that requires a second factor: set one up", func(s *situation) {
 			s.Client.RequireSecondFactor, s.Session.AuthTime = true, now

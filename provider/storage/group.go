@@ -7,12 +7,14 @@ import (
 
 // Group is a set of people and the roles that membership gives them.
 type Group struct {
-	Name        string    `bson:"_id" json:"name"`
-	Description string    `bson:"description,omitempty" json:"description,omitempty"`
-	Roles       []string  `bson:"roles,omitempty" json:"roles,omitempty"` // values of the roles claim
-	CreatedAt   time.Time `bson:"created_at" json:"created_at"`
-	Deleting    bool      `bson:"deleting,omitempty" json:"-"` // it is about to go: nothing new may name it
-	Version     int64     `bson:"version" json:"-"`
+	Name        string   `bson:"_id" json:"name"`
+	Description string   `bson:"description,omitempty" json:"description,omitempty"`
+	Roles       []string `bson:"roles,omitempty" json:"roles,omitempty"` // values of the roles claim
+	// RequireSecondFactor lets nobody of the group in by password alone
+	RequireSecondFactor bool      `bson:"require_second_factor,omitempty" json:"require_second_factor,omitempty"`
+	CreatedAt           time.Time `bson:"created_at" json:"created_at"`
+	Deleting            bool      `bson:"deleting,omitempty" json:"-"` // it is about to go: nothing new may name it
+	Version             int64     `bson:"version" json:"-"`
 }
 
 var groups = register(table[Group]{

@@ -140,10 +140,9 @@ type Config struct {
 		// https://id.example.de. Browsers read the list below the domain. Default none.
 		RelatedOrigins []string `json:"related_origins"`
 	} `json:"passkeys"`
-	// RequireSecondFactor lets nobody into any application by password alone. Default false.
+	// RequireSecondFactor lets nobody in by password alone. Default false.
 	RequireSecondFactor bool `json:"require_second_factor"`
-	// RequireAdministratorSecondFactor keeps the pages below /admin from administrators who have no
-	// second factor. Default false.
+	// RequireAdministratorSecondFactor does so for administrators, whoever has a role. Default false.
 	RequireAdministratorSecondFactor bool `json:"require_administrator_second_factor"`
 	// RequirePushedAuthorizationRequests lets no application send its authorization request through
 	// the browser (RFC 9126). Default false; single applications say it in their registration.
