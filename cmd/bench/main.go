@@ -116,7 +116,7 @@ func parseOptions(flags *flag.FlagSet, args []string, env func(string) string) (
 	length := flags.String("seconds", or("BENCH_SECONDS", "1.5"), "for each figure (BENCH_SECONDS)")
 	flags.Float64Var(&o.floorSeconds, "floor-seconds", .4, "for each figure of the floor")
 	flags.BoolVar(&o.extras, "extras", or("BENCH_EXTRAS", "true") == "true",
-		"start, memory, sign-ins that wait, cleaning up (BENCH_EXTRAS)")
+		"start, memory, sign-ins that wait, cleaning up, many changes (BENCH_EXTRAS)")
 	flags.IntVar(&o.signIns, "sign-ins", 200, "how many people sign in at once while programs ask for tokens")
 	flags.BoolVar(&o.keep, "keep", false, "keep the data folders")
 	if err := flags.Parse(args); err != nil {
@@ -334,7 +334,10 @@ func benchStore(ctx context.Context, o options, r *report, mongodb string, rows 
 	if err := s.stop(); err != nil {
 		return err
 	}
-	return t.whileCleaningUp(ctx, o, rows, figure)
+	if err := t.whileCleaningUp(ctx, o, rows, figure); err != nil {
+		return err
+	}
+	return t.whileManyChange(ctx, o, rows, figure)
 }
 
 // measure measures one scenario, and the bare answers to compare it with.

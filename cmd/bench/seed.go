@@ -15,6 +15,14 @@ import (
 // server has that has run for a while. They are good for longer than the run. With expired they ran
 // out long ago, so that the next cleanup removes them.
 func (s *server) seed(ctx context.Context, rows int, expired bool) error {
+	return s.seedWith(ctx, rows, func(ctx context.Context, store *storage.Store, i int) error {
+		return seedOne(ctx, store, i, expired)
+	})
+}
+
+// seedWith calls one for each row, many at a time.
+func (s *server) seedWith(ctx context.Context, rows int, one func(ctx context.Context, store *storage.Store,
+	i int) error) error {
 	store, err := s.openStore(ctx)
 	if err != nil {
 		return err
@@ -26,7 +34,7 @@ func (s *server) seed(ctx context.Context, rows int, expired bool) error {
 	for w := range writers {
 		wg.Go(func() {
 			for i := w; i < rows; i += writers {
-				if err := seedOne(ctx, store, i, expired); err != nil {
+				if err := one(ctx, store, i); err != nil {
 					failed <- err
 					return
 				}
@@ -65,14 +73,20 @@ func seedOne(ctx context.Context, store *storage.Store, i int, expired bool) err
 	if err := store.CreateSession(ctx, session); err != nil {
 		return err
 	}
-	code := storage.Hash(rand.Text())
-	grant := storage.Grant{
-		ID: storage.NewID(now), UserID: user, ClientID: variants[i%len(variants)].web, SessionID: session.ID,
+	grant := seededGrant(now, user, variants[i%len(variants)].web, session.ID)
+	grant.AMR, grant.ACR = session.AMR, session.ACR
+	return store.CreateGrant(ctx, grant)
+}
+
+// seededGrant is a grant with a refresh token that nobody knows.
+func seededGrant(now time.Time, user, client, session string) storage.Grant {
+	now = now.UTC().Truncate(time.Millisecond)
+	return storage.Grant{
+		ID: storage.NewID(now), UserID: user, ClientID: client, SessionID: session,
 		Scope: []string{"openid", "profile", "email", "offline_access"}, Nonce: rand.Text(), AuthTime: now,
-		AMR: session.AMR, ACR: session.ACR, Offline: true, CreatedAt: now, LastUsed: now, ExpiresAt: now.AddDate(0, 6, 0),
-		CodeHash: code, CodeExpiresAt: now.Add(time.Minute), CodeUsedAt: now, RedirectURI: callback,
-		CodeChallenge:     challenge,
+		Offline: true, CreatedAt: now, LastUsed: now, ExpiresAt: now.AddDate(0, 6, 0),
+		CodeHash: storage.Hash(rand.Text()), CodeExpiresAt: now.Add(time.Minute), CodeUsedAt: now,
+		RedirectURI: callback, CodeChallenge: challenge,
 		RefreshGeneration: 1, RefreshedAt: now, RefreshIdleAt: now.AddDate(0, 1, 0),
 	}
-	return store.CreateGrant(ctx, grant)
 }

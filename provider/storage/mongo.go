@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,6 +32,7 @@ type MongoDB struct {
 	db          *mongo.Database
 	collections map[*Table]*mongo.Collection
 	meta        *mongo.Collection
+	observer    atomic.Pointer[Observer]
 }
 
 const (
@@ -68,8 +70,10 @@ func openMongoDB(ctx context.Context, uri string) (*MongoDB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open MongoDB: %w", err)
 	}
-	client, err := mongo.Connect(options.Client().ApplyURI(uri).
+	m := &MongoDB{collections: make(map[*Table]*mongo.Collection)}
+	m.client, err = mongo.Connect(options.Client().ApplyURI(uri).
 		SetAppName("latchkey").
+		SetMonitor(m.monitor()).
 		SetTimeout(mongoTimeout).
 		SetServerSelectionTimeout(mongoSelectionTimeout).
 		SetWriteConcern(mongoWriteConcern()).
@@ -80,7 +84,7 @@ func openMongoDB(ctx context.Context, uri string) (*MongoDB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open MongoDB: %w", redactURI(err, uri))
 	}
-	m := &MongoDB{client: client, db: client.Database(name), collections: make(map[*Table]*mongo.Collection)}
+	m.db = m.client.Database(name)
 	m.meta = m.db.Collection("meta")
 	for _, t := range tables {
 		m.collections[t] = m.db.Collection(t.Name)

@@ -42,9 +42,11 @@ type SQLite struct {
 	yields atomic.Bool
 	stats  struct{ committed, failed, writes atomic.Int64 }
 	closed chan struct{} // closed when the last write is through
+
+	observer atomic.Pointer[Observer]
 }
 
-// busyTimeout is how long a statement waits for another process that holds the write lock, before
+// busyTimeout is how long a statement or a transaction waits for another process that holds the write lock, before
 // it fails.
 const busyTimeout = 5 * time.Second
 
@@ -95,6 +97,9 @@ func openSQLite(ctx context.Context, path string) (*SQLite, error) {
 	if err == nil {
 		if err = migrate(ctx, writer, createSchema, upgrades); err == nil {
 			err = makeTables(writer)
+		}
+		if err == nil {
+			_, err = writer.exec("PRAGMA busy_timeout = 0") // from now on begin waits
 		}
 		if err != nil {
 			writer.close()
@@ -150,8 +155,9 @@ type conn struct {
 	statements map[string]statement
 	args       []driver.NamedValue
 	row        []driver.Value
-	changed    int     // rows changed since the current write began
-	touched    []touch // by the current write, in tables that are remembered
+	changed    int           // rows changed since the current write began
+	touched    []touch       // by the current write, in tables that are remembered
+	patience   time.Duration // how long begin waits for another process
 }
 
 type statement interface {
@@ -186,7 +192,7 @@ func (s *SQLite) connect() (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{db: db, statements: make(map[string]statement)}
+	c := &conn{db: db, statements: make(map[string]statement), patience: busyTimeout}
 	pragmas := []string{fmt.Sprintf("PRAGMA busy_timeout = %d", busyTimeout.Milliseconds())}
 	if s.memory {
 		pragmas = append(pragmas, "PRAGMA journal_mode = MEMORY", "PRAGMA synchronous = OFF")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // write is one change that waits to be committed along with others.
@@ -81,14 +83,15 @@ func (s *SQLite) commit(own *conn) {
 			c = <-s.idle
 		}
 		if s.transact(c, batch) {
-			s.count(batch)
+			s.count(batch, time.Since(began))
 		} else {
 			// One of them ended the transaction of all. Each gets a transaction of its own now.
 			for i := range batch {
+				again := time.Now()
 				if !s.transact(c, batch[i:i+1]) {
 					panic("storage: a write alone was not answered")
 				}
-				s.count(batch[i : i+1])
+				s.count(batch[i:i+1], time.Since(again))
 			}
 		}
 		if s.memory {
@@ -101,7 +104,7 @@ func (s *SQLite) commit(own *conn) {
 }
 
 // count notes what became of a transaction.
-func (s *SQLite) count(batch []*write) {
+func (s *SQLite) count(batch []*write, took time.Duration) {
 	for _, w := range batch {
 		if w.err != nil && !answer(w.err) && w.ctx.Err() == nil {
 			s.stats.failed.Add(1)
@@ -110,6 +113,9 @@ func (s *SQLite) count(batch []*write) {
 	}
 	s.stats.committed.Add(1)
 	s.stats.writes.Add(int64(len(batch)))
+	if o := s.observer.Load(); o != nil && o.Commit != nil {
+		o.Commit(took, len(batch))
+	}
 }
 
 // transact runs the writes in one transaction and answers them all. One that fails, or refuses
@@ -117,7 +123,7 @@ func (s *SQLite) count(batch []*write) {
 // nobody, if a write has ended the transaction for all, as SQLite does on a full disk say: each can
 // then be done by itself.
 func (s *SQLite) transact(c *conn, batch []*write) (answered bool) {
-	if _, err := c.exec("BEGIN IMMEDIATE"); err != nil {
+	if err := c.begin(); err != nil {
 		return reply(batch, err)
 	}
 	before, committed := s.cache.begin(), false
@@ -149,6 +155,31 @@ func (s *SQLite) transact(c *conn, batch []*write) (answered bool) {
 		close(w.done)
 	}
 	return true
+}
+
+// How often begin tries, at first and after a while.
+const (
+	beginPoll     = 100 * time.Microsecond
+	beginPollLate = time.Millisecond
+	beginLate     = 100 * time.Millisecond
+)
+
+// begin begins a transaction that writes. SQLite itself looks for the lock after ever longer
+// pauses, up to 100 ms: beside a process that writes all the time, which leaves it alone for some
+// 50 µs between two transactions, that is hardly ever at the right moment.
+func (c *conn) begin() error {
+	for began := time.Now(); ; {
+		_, err := c.exec("BEGIN IMMEDIATE")
+		waited := time.Since(began)
+		if sqliteCode(err)&0xff != sqlite3.SQLITE_BUSY || waited > c.patience {
+			return err
+		}
+		if waited < beginLate {
+			time.Sleep(beginPoll)
+		} else {
+			time.Sleep(beginPollLate)
+		}
+	}
 }
 
 // attemptWrite runs a write, and notes its error. A write of several statements that has company

@@ -343,8 +343,8 @@ func TestALockedDatabaseIsAFault(t *testing.T) {
 	t.Parallel()
 	s := openFile(t, filepath.Join(t.TempDir(), "db"))
 	if err := set(t.Context(), s, func(c *conn) error {
-		_, err := c.exec("PRAGMA busy_timeout = 1")
-		return err
+		c.patience = time.Millisecond
+		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -643,4 +643,35 @@ func TestSharedAddressesAreNoNamesAfterTheUpgrade(t *testing.T) {
 	if err := s.UpdateUser(t.Context(), bob); err != nil {
 		t.Error(err)
 	}
+}
+
+// SQLite's own waiting looks for the lock every 100 ms at last, and the process that writes all the
+// time leaves it alone for microseconds.
+func TestAProcessGetsItsTurnBesideOneThatWritesAllTheTime(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "db")
+	busy, other := openFile(t, path), openFile(t, path)
+	ctx, stop := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	for i := range 8 {
+		writers.Go(func() {
+			for ctx.Err() == nil {
+				_, _, _ = New(busy).CountAttempt(ctx, fmt.Sprint(i), time.Now(), time.Hour)
+			}
+		})
+	}
+	const turns = 50
+	before := busy.Stats().Committed
+	began := time.Now()
+	for i := range turns {
+		if _, err := New(other).SetOnce(t.Context(), fmt.Sprint(i), []byte("1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if between := (busy.Stats().Committed - before) / turns; between > 20 {
+		t.Errorf("it waited for %d transactions of the other, %v, for each of its own", between,
+			time.Since(began)/turns)
+	}
+	stop()
+	writers.Wait()
 }

@@ -94,7 +94,11 @@ func (s *Store) Close() error { return s.engine.Close() }
 
 // Embedded returns the embedded database behind the store, nil if it is another one.
 func (s *Store) Embedded() *SQLite {
-	db, _ := s.engine.(*SQLite)
+	engine := s.engine
+	if t, traced := engine.(*tracedEngine); traced {
+		engine = t.Engine
+	}
+	db, _ := engine.(*SQLite)
 	return db
 }
 
