@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"latchkey/provider"
+	"latchkey/provider/storage"
 )
 
 // counts is what the timed work of a server leaves in its metrics.
@@ -28,6 +29,9 @@ func newCounts() counts {
 			Buckets: []float64{.01, .1, 1, 10, 60, 300, 600}}),
 	}
 }
+
+// storeBuckets are the seconds in which the times of a database are counted.
+var storeBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}
 
 // observe adds to the provider's metrics what the program knows: the build, the certificate, the
 // embedded database and the cleanup.
@@ -55,7 +59,30 @@ func (s *site) observe(p *provider.Provider, cert *certificate, lostLines func()
 		all = append(all, gauge("latchkey_certificate_expires_timestamp_seconds", "When the certificate in use ends.", nil,
 			func() float64 { return float64(cert.expires().Unix()) }))
 	}
+	commits := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "latchkey_store_commit_duration_seconds",
+		Help:    "How long a transaction of the embedded database took, the sync of the disk included.",
+		Buckets: storeBuckets})
+	commands := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "latchkey_store_command_duration_seconds", Help: "How long MongoDB took for a command, by its name.",
+		Buckets: storeBuckets}, []string{"command"})
+	failed := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "latchkey_store_commands_failed_total", Help: "Commands that MongoDB did not answer, or refused.",
+	}, []string{"command"})
+	s.store.Observe(storage.Observer{
+		Commit: func(took time.Duration, _ int) { commits.Observe(took.Seconds()) },
+		Command: func(name string, took time.Duration, fault bool) {
+			commands.WithLabelValues(name).Observe(took.Seconds())
+			if fault {
+				failed.WithLabelValues(name).Inc()
+			}
+		},
+	})
+	if s.store.Embedded() == nil {
+		all = append(all, commands, failed)
+	}
 	if db := s.store.Embedded(); db != nil {
+		all = append(all, commits)
 		all = append(all,
 			counter("latchkey_store_transactions_total", "Transactions that were committed to the embedded database.",
 				func() float64 { return float64(db.Stats().Committed) }),

@@ -30,9 +30,14 @@ func TestAlertsAndDashboardNameMetricsThatThereAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	there := string(text)
-	// Counters with labels appear with their first count.
+	// Counters with labels appear with their first count, and those of MongoDB where there is one.
 	counted := []string{"latchkey_http_request_duration_seconds", "latchkey_logins_total",
-		"latchkey_tokens_issued_total", "latchkey_token_errors_total"}
+		"latchkey_tokens_issued_total", "latchkey_token_errors_total", "latchkey_store_command_duration_seconds",
+		"latchkey_store_commands_failed_total"}
+	if !strings.Contains(there, "latchkey_store_commit_duration_seconds_count") ||
+		strings.Contains(there, "latchkey_store_commit_duration_seconds_count 0\n") {
+		t.Errorf("no commit was timed: %s", there)
+	}
 	name := regexp.MustCompile(`latchkey_[a-z_]+`)
 	for _, file := range []string{"docs/deploy/prometheus/latchkey.rules.yml", "docs/deploy/grafana/latchkey.json",
 		"docs/operations.md"} {

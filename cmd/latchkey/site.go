@@ -214,6 +214,9 @@ func (s *site) outbound() (*outbound.Client, error) {
 			return nil, fmt.Errorf("outbound.ca_file: %w", err)
 		}
 	}
+	if s.tracer != nil {
+		calls.Span = outboundSpans(s.tracer)
+	}
 	return outbound.New(calls), nil
 }
 
@@ -249,16 +252,20 @@ func (s *site) provider() (*provider.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
+	store := s.store
+	if s.tracer != nil {
+		store = store.Traced(storeSpans(s.tracer))
+	}
 	number, _ := version()
 	return provider.New(provider.Config{
 		Issuer:    issuer,
 		Version:   number,
 		Name:      c.Name,
-		Store:     s.store,
+		Store:     store,
 		Keys:      s.ring,
 		Sealer:    s.sealer,
 		Templates: pages,
-		People: &people.Authenticator{Store: s.store, Hasher: s.hasher, Throttle: s.throttle, Now: s.now,
+		People: &people.Authenticator{Store: store, Hasher: s.hasher, Throttle: s.throttle, Now: s.now,
 			Logger: s.logger},
 		Outbound: calls,
 		Audit:    s.audit,

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	otelattribute "go.opentelemetry.io/otel/attribute"
@@ -18,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"latchkey/cmd/latchkey/config"
+	"latchkey/provider/storage"
 )
 
 // tracesTimeout bounds one call of the collector.
@@ -40,6 +42,46 @@ func newTracer(c config.Config, logger *slog.Logger) (_ trace.Tracer, end func()
 		ctx, cancel := context.WithTimeout(context.Background(), tracesTimeout)
 		defer cancel()
 		_ = p.Shutdown(ctx) // what went wrong is in the log
+	}
+}
+
+// storeSpans makes spans of what requests do with the database. What the server does by itself,
+// every few seconds, has none.
+func storeSpans(tracer trace.Tracer) storage.StartSpan {
+	return func(ctx context.Context, operation, table string) (context.Context, func(error)) {
+		if !trace.SpanFromContext(ctx).IsRecording() {
+			return ctx, func(error) {}
+		}
+		ctx, span := tracer.Start(ctx, strings.TrimSpace("store "+operation+" "+table),
+			trace.WithSpanKind(trace.SpanKindClient),
+			trace.WithAttributes(otelattribute.String("db.operation.name", operation)))
+		if table != "" {
+			span.SetAttributes(otelattribute.String("db.collection.name", table))
+		}
+		return ctx, func(err error) {
+			if err != nil {
+				span.SetStatus(codes.Error, "the database did not do it")
+			}
+			span.End()
+		}
+	}
+}
+
+// outboundSpans makes spans of calls to addresses that applications have named. The trace is not
+// passed on to them.
+func outboundSpans(tracer trace.Tracer) func(context.Context, string, string) (context.Context, func(int, error)) {
+	return func(ctx context.Context, method, host string) (context.Context, func(int, error)) {
+		ctx, span := tracer.Start(ctx, "call "+method, trace.WithSpanKind(trace.SpanKindClient),
+			trace.WithAttributes(otelattribute.String("http.request.method", method),
+				otelattribute.String("server.address", host)))
+		return ctx, func(status int, err error) {
+			if err != nil {
+				span.SetStatus(codes.Error, "no answer")
+			} else {
+				span.SetAttributes(otelattribute.Int("http.response.status_code", status))
+			}
+			span.End()
+		}
 	}
 }
 

@@ -49,7 +49,7 @@ func TestTracesAreSentToTheCollector(t *testing.T) {
 		}
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		req.Header.Set("Traceparent", "00-"+traceID+"-"+parentID+"-01")
-		req.SetBasicAuth("robot", "a wrong secret that must not be traced")
+		req.SetBasicAuth("robot", "a-wrong-secret-that-must-not-be-traced")
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
@@ -62,10 +62,23 @@ func TestTracesAreSentToTheCollector(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if service != "latchkey" || len(got) != 1 {
+	var requests, below []otlpSpan
+	for _, s := range got {
+		if s.Kind == 2 {
+			requests = append(requests, s)
+		} else if strings.HasPrefix(s.Name, "store ") {
+			below = append(below, s)
+		}
+	}
+	if service != "latchkey" || len(requests) != 1 || len(below) == 0 {
 		t.Fatalf("%s: %+v", service, got)
 	}
-	span := got[0]
+	span := requests[0]
+	for _, s := range below {
+		if s.TraceID != traceID || s.ParentSpanID != span.SpanID || s.Kind != 3 {
+			t.Errorf("a span of the database: %+v", s)
+		}
+	}
 	if span.TraceID != traceID || span.ParentSpanID != parentID || span.Name != "POST /token" || span.Kind != 2 ||
 		span.Status.Code != 0 {
 		t.Errorf("%+v", span)
@@ -77,7 +90,7 @@ func TestTracesAreSentToTheCollector(t *testing.T) {
 			t.Errorf("no %s in %s", want, text)
 		}
 	}
-	if strings.Contains(string(text), "must not be traced") {
+	if strings.Contains(string(text), "must-not-be-traced") {
 		t.Errorf("a secret is in %s", text)
 	}
 	if !strings.Contains(r.stderr.String(), `"trace_id":"`+traceID+`","span_id":"`+span.SpanID+`"`) {

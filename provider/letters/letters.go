@@ -41,8 +41,20 @@ type Letters struct {
 // New makes Letters.
 func New(c Config) *Letters {
 	l := &Letters{Config: c}
-	l.Queue = mail.NewQueue(c.Store, c.Transport, l.compose, c.Web.Now, c.Logger)
+	l.Queue = mail.NewQueue(c.Store, c.Transport, l.compose, c.Web.Now, c.Logger, l.count)
 	return l
+}
+
+// count counts an attempt to send a mail.
+func (l *Letters) count(sent, givenUp bool) {
+	outcome := web.Delivered
+	switch {
+	case !sent && givenUp:
+		outcome = web.GivenUp
+	case !sent:
+		outcome = web.Failing
+	}
+	l.Web.Metrics.Mail(outcome)
 }
 
 // Kinds of storage.Mail that are dispatched rather than sent: somebody typed who they are, and

@@ -14,7 +14,9 @@ import (
 	netmail "net/mail"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -243,6 +245,15 @@ type post struct {
 	sent  chan mail.Message
 	fail  error
 	none  bool
+
+	mu   sync.Mutex
+	told []string // what became of the attempts
+}
+
+func (p *post) tell(sent, givenUp bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.told = append(p.told, fmt.Sprintf("sent %t, given up %t", sent, givenUp))
 }
 
 func newPost(t *testing.T, store *storage.Store) *post {
@@ -254,7 +265,7 @@ func newPost(t *testing.T, store *storage.Store) *post {
 		}
 		return mail.Message{To: m.To, Subject: m.Kind}, nil
 	}
-	p.Queue = mail.NewQueue(store, p, compose, p.clock.Now, slog.New(slog.DiscardHandler))
+	p.Queue = mail.NewQueue(store, p, compose, p.clock.Now, slog.New(slog.DiscardHandler), p.tell)
 	return p
 }
 
@@ -301,8 +312,12 @@ func TestAMailIsTriedAgainLaterAndLater(t *testing.T) {
 		next.clock = p.clock
 		next.Queue = mail.NewQueue(s, next, func(_ context.Context, m storage.Mail) (mail.Message, error) {
 			return mail.Message{To: m.To, Subject: m.Kind}, nil
-		}, p.clock.Now, slog.New(slog.DiscardHandler))
+		}, p.clock.Now, slog.New(slog.DiscardHandler), next.tell)
 		next.due(t, 1)
+		if !slices.Equal(p.told, slices.Repeat([]string{"sent false, given up false"}, 4)) ||
+			!slices.Equal(next.told, []string{"sent true, given up true"}) {
+			t.Errorf("they told %v %v", p.told, next.told)
+		}
 		m := next.only(t)
 		if sent := <-next.sent; sent.To != "ada@example.com" || sent.ID != m.ID+"-5" || m.LastError != "" ||
 			m.DoneAt.IsZero() {
@@ -336,6 +351,9 @@ func TestAMailIsGivenUp(t *testing.T) {
 		p.due(t, 1)
 		if m := p.only(t); m.DoneAt.IsZero() || m.LastError == "" {
 			t.Errorf("%s: %+v", name, m)
+		}
+		if want := "sent false, given up true"; p.none != (len(p.told) == 0) || !p.none && p.told[0] != want {
+			t.Errorf("%s: it told %v", name, p.told)
 		}
 		p.clock.Advance(time.Hour)
 		p.due(t, 0)

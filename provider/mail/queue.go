@@ -36,14 +36,15 @@ type Queue struct {
 	compose   func(context.Context, storage.Mail) (Message, error)
 	now       func() time.Time
 	logger    *slog.Logger
+	tell      func(sent, givenUp bool)
 	wake      chan struct{}
 }
 
 // NewQueue makes a Queue. compose writes the text of a mail just before it is sent; ErrNobody drops
-// the mail, and ErrDispatched ends it.
+// the mail, and ErrDispatched ends it. tell hears what became of each attempt to send one.
 func NewQueue(store *storage.Store, transport Transport, compose func(context.Context, storage.Mail) (Message, error),
-	now func() time.Time, logger *slog.Logger) *Queue {
-	return &Queue{store: store, transport: transport, compose: compose, now: now, logger: logger,
+	now func() time.Time, logger *slog.Logger, tell func(sent, givenUp bool)) *Queue {
+	return &Queue{store: store, transport: transport, compose: compose, now: now, logger: logger, tell: tell,
 		wake: make(chan struct{}, 1)}
 }
 
@@ -138,6 +139,9 @@ func (q *Queue) attempt(ctx context.Context, m storage.Mail) {
 		attrs = append(attrs, slog.String("reason", m.LastError), slog.Bool("given_up", !m.DoneAt.IsZero()))
 	}
 	q.logger.LogAttrs(ctx, level, message, attrs...)
+	if level != slog.LevelDebug && !errors.Is(err, ErrNobody) { // otherwise there was none to send
+		q.tell(err == nil, !m.DoneAt.IsZero())
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := q.store.UpdateMail(ctx, m); err != nil {

@@ -78,6 +78,9 @@ type Config struct {
 	Timeout time.Duration // 0: DefaultTimeout
 	Logger  *slog.Logger  // one line per failure, with the cause; nil: none
 	Now     func() time.Time
+	// Span begins a span of a request to a host, and returns what ends it with the status of the
+	// answer, or with the cause that there is none. nil: nobody traces.
+	Span func(ctx context.Context, method, host string) (_ context.Context, end func(status int, err error))
 
 	Resolver Resolver // nil: net.DefaultResolver
 	// gets checked addresses only; nil: a net.Dialer
@@ -200,7 +203,12 @@ func (c *Client) PostForm(ctx context.Context, rawURL string, form url.Values) (
 // do makes the request; a negative maxBytes leaves the body unread.
 func (c *Client) do(ctx context.Context, method, rawURL string, header http.Header, body string, maxBytes int64) (int,
 	[]byte, error) {
+	end := func(int, error) {}
+	if u, err := url.Parse(rawURL); err == nil && c.c.Span != nil {
+		ctx, end = c.c.Span(ctx, method, u.Host)
+	}
 	status, answer, err := c.try(ctx, method, rawURL, header, body, maxBytes)
+	end(status, err)
 	if err != nil {
 		return 0, nil, c.failed(ctx, method, rawURL, err)
 	}

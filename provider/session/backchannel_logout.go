@@ -239,12 +239,20 @@ func (ss *Sessions) deliver(ctx context.Context, d storage.LogoutDelivery) {
 	}
 	attrs := []slog.Attr{slog.String("client_id", d.ClientID), slog.String("sid", d.SessionID),
 		slog.Int("attempt", d.Attempts)}
+	outcome := web.Delivered
 	if err != nil {
 		d.LastError, d.NextAt = web.Clip(outbound.Cause(err).Error(), 500), d.ExpiresAt
 		if again {
 			d.NextAt = now.Add(logoutBackoff(d.Attempts))
 		}
-		attrs = append(attrs, slog.String("reason", d.LastError), slog.Bool("given_up", GivenUp(d, now)))
+		outcome = web.Failing
+		if GivenUp(d, now) {
+			outcome = web.GivenUp
+		}
+		attrs = append(attrs, slog.String("reason", d.LastError), slog.Bool("given_up", outcome == web.GivenUp))
+	}
+	if !errors.Is(err, errNobodyToTell) {
+		ss.Web.Metrics.LogoutDelivery(outcome)
 	}
 	ss.Logger.LogAttrs(ctx, level, message, attrs...)
 	ctx, cancel := context.WithTimeout(ctx, logoutAttempt)

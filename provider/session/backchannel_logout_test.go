@@ -235,6 +235,12 @@ func TestLogoutDelivery(t *testing.T) {
 		if d := w.Delivery(id); d.Attempts != session.LogoutRefusalsMax || !session.GivenUp(d, w.Web.Now()) {
 			t.Errorf("%+v", d)
 		}
+		for outcome, n := range map[string]int{"delivered": 0, "failed": session.LogoutRefusalsMax - 1, "given_up": 1} {
+			want := fmt.Sprintf("latchkey_logout_deliveries_total{outcome=%q} %d\n", outcome, n)
+			if text := w.MetricsText(); !strings.Contains(text, want) {
+				t.Errorf("no %s in %s", want, text)
+			}
+		}
 	})
 
 	t.Run("an application that was deleted in the meantime is given up", func(t *testing.T) {

@@ -23,6 +23,8 @@ type Metrics struct {
 	tokens   *prometheus.CounterVec
 	errors   *prometheus.CounterVec
 	proofs   *prometheus.CounterVec
+	logouts  *prometheus.CounterVec
+	mails    *prometheus.CounterVec
 
 	grantTypes []string
 }
@@ -49,9 +51,20 @@ func NewMetrics(grantTypes []string, more ...prometheus.Collector) *Metrics {
 			Name: "latchkey_dpop_proofs_total",
 			Help: "DPoP proofs that came with an otherwise good request, by result (accepted, replayed).",
 		}, []string{"result"}),
+		logouts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "latchkey_logout_deliveries_total",
+			Help: "Attempts to deliver a logout token, by outcome (delivered, failed, given_up).",
+		}, []string{"outcome"}),
+		mails: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "latchkey_mails_total", Help: "Attempts to send a mail, by outcome (delivered, failed, given_up).",
+		}, []string{"outcome"}),
 	}
-	m.Registry.MustRegister(append(more, m.requests, m.logins, m.tokens, m.errors, m.proofs,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))...)
+	for _, o := range []Outcome{Delivered, Failing, GivenUp} { // an increase is seen from zero only
+		m.logouts.WithLabelValues(string(o))
+		m.mails.WithLabelValues(string(o))
+	}
+	m.Registry.MustRegister(append(more, m.requests, m.logins, m.tokens, m.errors, m.proofs, m.logouts,
+		m.mails, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))...)
 	return m
 }
 
@@ -75,6 +88,22 @@ func (m *Metrics) observe(route, method string, status int, took time.Duration) 
 // Login counts a sign-in by its method (password) and result (success, failure, throttled).
 func (m *Metrics) Login(method, result string) { m.logins.WithLabelValues(method, result).Inc() }
 
+// Outcome is what became of an attempt to deliver something.
+type Outcome string
+
+// Outcomes. What failed is tried again, what was given up is not.
+const (
+	Delivered Outcome = "delivered"
+	Failing   Outcome = "failed"
+	GivenUp   Outcome = "given_up"
+)
+
+// LogoutDelivery counts an attempt to deliver a logout token.
+func (m *Metrics) LogoutDelivery(o Outcome) { m.logouts.WithLabelValues(string(o)).Inc() }
+
+// Mail counts an attempt to send a mail.
+func (m *Metrics) Mail(o Outcome) { m.mails.WithLabelValues(string(o)).Inc() }
+
 // Token counts one answer of the token endpoint: tokens, or the error.
 func (m *Metrics) Token(grantType string, err error) {
 	if err != nil {
@@ -95,8 +124,8 @@ func (m *Metrics) grantLabel(grantType string) string {
 	return "other"
 }
 
-// knownMethod is a method that some route takes, or other: made-up ones are not to fill what is kept
-// by method.
+// knownMethod is a method that some route takes, or other: made-up ones are not to fill what is
+// kept by method.
 func knownMethod(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions,
