@@ -181,7 +181,9 @@ func TestTheSamplesBehindAProxyBeforeTwoInstances(t *testing.T) {
 			}
 			for i, want := range []string{"created", "unchanged"} {
 				r := latchkey(t, "", env, "samples", "register", "--domain", domain, "--json")
-				if r.code != exitOK || strings.Count(r.stdout, want) != 6 || strings.Contains(r.stdout, "secret") {
+				shown := regexp.MustCompile(`"client_secret",\s+"(before|after)"`).MatchString(r.stdout)
+				if r.code != exitOK || strings.Count(r.stdout, `"action": "`+want+`"`) != 6 || shown ||
+					strings.Contains(r.stdout, samplesSecret) {
 					t.Fatalf("registered %d times: exit %d\n%s%s", i+1, r.code, r.stdout, r.stderr)
 				}
 			}

@@ -3,8 +3,6 @@ package storage
 import (
 	"context"
 	"time"
-
-	"go.mongodb.org/mongo-driver/v2/event"
 )
 
 // Observer hears what a database does. Its functions are called often, by many at once, and return
@@ -28,19 +26,6 @@ func (s *Store) Observe(o Observer) {
 		e.observer.Store(&o)
 	case *MongoDB:
 		e.observer.Store(&o)
-	}
-}
-
-// monitor tells the observer of the commands that the driver sends.
-func (m *MongoDB) monitor() *event.CommandMonitor {
-	tell := func(e event.CommandFinishedEvent, failed bool) {
-		if o := m.observer.Load(); o != nil && o.Command != nil {
-			o.Command(e.CommandName, e.Duration, failed)
-		}
-	}
-	return &event.CommandMonitor{
-		Succeeded: func(_ context.Context, e *event.CommandSucceededEvent) { tell(e.CommandFinishedEvent, false) },
-		Failed:    func(_ context.Context, e *event.CommandFailedEvent) { tell(e.CommandFinishedEvent, true) },
 	}
 }
 
