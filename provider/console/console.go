@@ -44,6 +44,7 @@ type Console struct {
 	operations []operation
 	recipes    []recipe
 	document   *web.Document // the OpenAPI document
+	answersKey []byte        // of the fingerprints of requests that are carried out once
 
 	requests *web.Limit // by credential
 	wrong    *web.Limit // wrong credentials, by address
@@ -52,7 +53,7 @@ type Console struct {
 // New makes a Console.
 func New(cfg Config) (*Console, error) {
 	c := &Console{Config: cfg, requests: web.NewLimit(perCredential, limitWindow), wrong: web.NewLimit(wrongPerHost,
-		limitWindow)}
+		limitWindow), answersKey: cfg.Sealer.Derive("idempotency keys", 32)}
 	var err error
 	if c.recipes, err = readRecipes(); err != nil {
 		return nil, err

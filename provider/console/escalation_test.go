@@ -1,10 +1,16 @@
 package console_test
 
 import (
+	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	"latchkey/keys"
+	"latchkey/provider"
+	"latchkey/provider/admin"
 	"latchkey/provider/clients"
 	"latchkey/provider/console"
 	"latchkey/provider/providertest"
@@ -88,4 +94,50 @@ func TestAnApplicationOwnerTakesNoGroupOver(t *testing.T) {
 	own.want(own.call("PUT", "/groups/readers/members/"+mallory.ID, nil), http.StatusNoContent)
 	own.want(own.call("PATCH", "/applications/notes", map[string]any{"allowed_groups": []string{"readers"}},
 		"If-Match", "*"), http.StatusOK)
+}
+
+func TestAnAnswerIsNotRepeatedToWhoHasNoRoleForItAnyMore(t *testing.T) {
+	t.Parallel()
+	w := providertest.New(t)
+	u := person(t, w, "ada", storage.RoleAdministrator)
+	a := api{t, w, keyOf(t, w, u)}
+	body := map[string]any{"type": "web", "redirect_uris": []string{"https://once.example/cb"}}
+	a.want(a.call("POST", "/applications", body, "Idempotency-Key", "k"), http.StatusCreated)
+	if _, err := w.Admin.SetRole(t.Context(), command, u.ID, storage.RoleAuditor); err != nil {
+		t.Fatal(err)
+	}
+	got := a.want(a.call("POST", "/applications", body, "Idempotency-Key", "k"), http.StatusForbidden)
+	if strings.Contains(string(got.text), "client_secret") {
+		t.Errorf("%s", got.text)
+	}
+}
+
+func TestTheStoreHasNothingToTryPasswordsAgainst(t *testing.T) {
+	t.Parallel()
+	kept := func(master string) string {
+		w := providertest.New(t, func(c *provider.Config) {
+			var err error
+			if c.Sealer, err = keys.NewSealer([]byte(master)); err != nil {
+				t.Fatal(err)
+			}
+		})
+		root := person(t, w, "root", storage.RoleOwner)
+		k, value, err := w.Admin.CreateAPIKey(t.Context(), command, admin.NewAPIKey{UserID: root.ID, Name: "test",
+			Scope: console.Scopes(), Life: time.Hour}, console.Scopes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := api{t, w, value}
+		a.want(a.call("POST", "/people", `{"username":"eve","password":"a long enough phrase"}`,
+			"Idempotency-Key", "k"), http.StatusCreated)
+		there, err := w.Store.BeginAnswer(t.Context(), storage.KeptAnswer{ID: storage.Hash("key:" + k.ID + "\x00k"),
+			Fingerprint: "another", ExpiresAt: w.Web.Now().Add(time.Hour)}, w.Web.Now())
+		if !errors.Is(err, storage.ErrConsumed) || there.Fingerprint == "" {
+			t.Fatalf("%v %+v", err, there)
+		}
+		return there.Fingerprint
+	}
+	if one, other := kept("a master key that only tests use"), kept("another one that only tests use."); one == other {
+		t.Errorf("a request with a password is kept as %s, whatever the master key", one)
+	}
 }

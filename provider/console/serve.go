@@ -2,6 +2,9 @@ package console
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +19,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"latchkey/provider/admin"
 	"latchkey/provider/storage"
 	"latchkey/provider/web"
 )
@@ -56,6 +60,9 @@ func (c *Console) serve(w http.ResponseWriter, r *http.Request, op *operation) e
 		return err
 	}
 	if kept != nil {
+		if op.verb != "" && !slices.Contains(admin.RolesFor(op.verb), who.user.Role) {
+			return problemOf(admin.ErrForbidden) // what was told then is not for who they are now
+		}
 		kept.write(w)
 		return nil
 	}
@@ -298,8 +305,8 @@ func (c *Console) claim(cl *call) (finish func(*written, error), kept *written, 
 			Detail: "must be there once, with 1 to 200 visible characters"})
 	}
 	id := storage.Hash(cl.who.credential + "\x00" + key)
-	asked := storage.Hash(cl.op.id + "\x00" + strings.Join(sortedPairs(cl.path), "\x00") + "\x00" + cl.query.Encode() +
-		"\x00" + string(cl.raw))
+	asked := c.fingerprint(cl.op.id + "\x00" + strings.Join(sortedPairs(cl.path), "\x00") + "\x00" +
+		cl.query.Encode() + "\x00" + string(cl.raw))
 	there, err := c.Store.BeginAnswer(cl.ctx, storage.KeptAnswer{ID: id, Fingerprint: asked,
 		ExpiresAt: c.Web.Now().Add(keepAnswerFor)}, c.Web.Now())
 	switch {
@@ -339,6 +346,14 @@ func (c *Console) claim(cl *call) (finish func(*written, error), kept *written, 
 			web.Note(cl.Request, c.Store.ForgetAnswer(ctx, id))
 		} // else it may have been done: the claim stays, and says so
 	}, nil, nil
+}
+
+// fingerprint stands for a request. A body may have a password in it, so whoever has the database
+// must not be able to try passwords against it.
+func (c *Console) fingerprint(request string) string {
+	mac := hmac.New(sha256.New, c.answersKey)
+	mac.Write([]byte(request))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
 func keptData(id string) string { return "kept answer:" + id }
