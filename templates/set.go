@@ -53,8 +53,8 @@ func (s *Set) newest() *Set {
 	return s
 }
 
-// New parses everything once, and renders every sample of every page. What it returns as an error
-// names the file.
+// New parses everything once. Where an operator has put templates or words of their own, it renders
+// every sample of every page as well. What it returns as an error names the file.
 func New(o Options) (*Set, error) {
 	if o.ProviderName == "" {
 		o.ProviderName = "Latchkey"
@@ -85,6 +85,9 @@ func New(o Options) (*Set, error) {
 		}
 		if s.pages[page.file], err = t.Parse(source); err != nil {
 			return nil, fmt.Errorf("templates: %s.html: %w", page.file, err)
+		}
+		if o.Overrides == nil {
+			continue // the tests render what is embedded
 		}
 		for _, sample := range page.samples() {
 			if err := s.Render(io.Discard, "en", sample.page); err != nil {
