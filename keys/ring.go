@@ -34,6 +34,9 @@ type Config struct {
 	// PublishAhead is the least time for which a key is published before it signs on schedule. 0:
 	// 24 hours.
 	PublishAhead time.Duration
+	// PublishWait is how long JWKS waits for a newer set before it answers with the one it has. 0: 40
+	// milliseconds.
+	PublishWait time.Duration
 	// PublishAfter is how long a key stays in the JWK Set after it signed last: the life of the
 	// longest token that others verify, and MaxAge. 0: one hour.
 	PublishAfter time.Duration
@@ -64,9 +67,6 @@ const (
 
 	// readTimeout bounds one read of the stored set, which all callers share.
 	readTimeout = 5 * time.Second
-
-	// publishWait is how long JWKS waits for a newer set before it answers with the one it has.
-	publishWait = 40 * time.Millisecond
 
 	// maxKeysPerAlgorithm ends rotations until old keys have been removed.
 	maxKeysPerAlgorithm = 64
@@ -99,6 +99,7 @@ type Ring struct {
 	sealer                                             *Sealer
 	now                                                func() time.Time
 	rotateEvery, publishAhead, publishAfter, keepAfter time.Duration
+	publishWait                                        time.Duration
 	log                                                *slog.Logger
 	newRSA                                             func() (*rsa.PrivateKey, error)
 
@@ -145,6 +146,7 @@ func Open(ctx context.Context, c Config) (*Ring, error) {
 	r := &Ring{
 		store: c.Store, sealer: c.Sealer, now: c.Now, log: c.Logger, newRSA: c.newRSA,
 		rotateEvery: c.RotateEvery, publishAhead: c.PublishAhead, publishAfter: c.PublishAfter, keepAfter: c.KeepAfter,
+		publishWait: c.PublishWait,
 	}
 	if r.now == nil {
 		r.now = time.Now
@@ -154,7 +156,7 @@ func Open(ctx context.Context, c Config) (*Ring, error) {
 		what time.Duration
 	}{
 		{&r.rotateEvery, 90 * 24 * time.Hour}, {&r.publishAhead, 24 * time.Hour},
-		{&r.publishAfter, time.Hour}, {&r.keepAfter, 30 * 24 * time.Hour},
+		{&r.publishAfter, time.Hour}, {&r.keepAfter, 30 * 24 * time.Hour}, {&r.publishWait, 40 * time.Millisecond},
 	} {
 		if *d.v <= 0 {
 			*d.v = d.what
@@ -411,7 +413,7 @@ func (r *Ring) Decrypt(ctx context.Context, jwe string) ([]byte, error) {
 func (r *Ring) JWKS(ctx context.Context) (body []byte, etag string, maxAge time.Duration, err error) {
 	v := r.current.Load()
 	if !r.recent(v, FreshFor) {
-		wait, cancel := context.WithTimeout(ctx, publishWait)
+		wait, cancel := context.WithTimeout(ctx, r.publishWait)
 		newer, err := r.read(wait)
 		cancel()
 		if err == nil {

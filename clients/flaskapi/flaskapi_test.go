@@ -2,9 +2,11 @@ package flaskapi_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,14 +32,19 @@ func python(t *testing.T) string {
 	return ""
 }
 
+// freeAddress returns one that nobody listens at. It is below the ports that systems choose
+// themselves: somebody else's connection could take such a one.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 50 {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+rand.IntN(12000))))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free ports")
+	return ""
 }
 
 func start(t *testing.T, p *optest.Provider) string {

@@ -120,7 +120,9 @@ func New(t testing.TB, bend ...func(*provider.Config)) *World {
 func TestRing(t testing.TB, cfg provider.Config) *keys.Ring {
 	t.Helper()
 	ring, err := keys.Open(context.Background(), keys.Config{Store: cfg.Store, Sealer: cfg.Sealer, Now: cfg.Now,
-		Algorithms: []string{provider.DefaultAccessTokenAlg}})
+		// A busy machine answers late, too, but not with what was published before.
+		PublishWait: time.Minute,
+		Algorithms:  []string{provider.DefaultAccessTokenAlg}})
 	if err != nil {
 		t.Fatal(err)
 	}
