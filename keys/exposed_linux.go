@@ -1,8 +1,13 @@
 package keys
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
 
-func readOnlyMount(path string) bool {
+	"golang.org/x/sys/unix"
+)
+
+// readOnlyMount asks about the open file: what is at its path may be another one by now.
+func readOnlyMount(f *os.File) bool {
 	var at unix.Statfs_t
-	return unix.Statfs(path, &at) == nil && at.Flags&unix.ST_RDONLY != 0
+	return unix.Fstatfs(int(f.Fd()), &at) == nil && at.Flags&unix.ST_RDONLY != 0
 }

@@ -2,4 +2,6 @@
 
 package keys
 
-func readOnlyMount(string) bool { return false }
+import "os"
+
+func readOnlyMount(*os.File) bool { return false }

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -24,12 +25,64 @@ func TestSecretsThatOthersCanReadAreExposed(t *testing.T) {
 		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}
-		info, err := os.Stat(file)
-		if err != nil {
+		f, info := opened(t, file)
+		if Exposed(f, info, 0o077) != want {
+			t.Errorf("mode %o: exposed: %v", mode, !want)
+		}
+	}
+}
+
+func opened(t *testing.T, path string) (*os.File, fs.FileInfo) {
+	t.Helper()
+	f, err := OpenSecret(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, info
+}
+
+// Kubernetes puts a new folder beside the old one, lets the link ..data lead to it, and removes the
+// old one: whoever has followed the link before that finds nothing.
+func TestASecretIsReadAgainWhenItsMountIsBeingUpdated(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("not every user may make links there")
+	}
+	mount := t.TempDir()
+	path := filepath.Join(mount, "secret")
+	if err := errors.Join(os.Symlink("..2026_1", filepath.Join(mount, "..data")),
+		os.Symlink(filepath.Join("..data", "secret"), path)); err != nil {
+		t.Fatal(err)
+	}
+	waited := 0
+	f, err := openSecret(path, func() {
+		waited++
+		if err := errors.Join(os.Mkdir(filepath.Join(mount, "..2026_2"), 0o700),
+			os.WriteFile(filepath.Join(mount, "..2026_2", "secret"), []byte("x"), 0o600),
+			os.Symlink("..2026_2", filepath.Join(mount, "..data_tmp")),
+			os.Rename(filepath.Join(mount, "..data_tmp"), filepath.Join(mount, "..data"))); err != nil {
 			t.Fatal(err)
 		}
-		if Exposed(file, info, 0o077) != want {
-			t.Errorf("mode %o: exposed: %v", mode, !want)
+	})
+	if err != nil || waited != 1 {
+		t.Fatalf("waited %d times: %v", waited, err)
+	}
+	_ = f.Close()
+	for name, want := range map[string]bool{"another": false, "secret": true} {
+		_ = os.Remove(filepath.Join(mount, "..2026_2", "secret"))
+		waited := false
+		_, err := openSecret(filepath.Join(mount, name), func() {
+			if waited = true; os.Remove(path) != nil {
+				t.Error("it looks for a link that is gone")
+			}
+		})
+		if !errors.Is(err, fs.ErrNotExist) || waited != want {
+			t.Errorf("%s: waited %t, %v", name, waited, err)
 		}
 	}
 }
@@ -42,11 +95,8 @@ func TestSecretsOnReadOnlyMountsMayHaveAnyMode(t *testing.T) {
 		t.Skip("mounts are looked at on Linux alone")
 	}
 	if file := os.Getenv("LATCHKEY_TEST_READ_ONLY"); file != "" {
-		info, err := os.Stat(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !readOnlyMount(file) || Exposed(file, info, 0o077) {
+		f, info := opened(t, file)
+		if !readOnlyMount(f) || Exposed(f, info, 0o077) {
 			t.Error("a file on a read-only mount counts as exposed")
 		}
 		return
@@ -56,7 +106,7 @@ func TestSecretsOnReadOnlyMountsMayHaveAnyMode(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil { //nolint:gosec // it is to be readable
 		t.Fatal(err)
 	}
-	if readOnlyMount(file) {
+	if f, _ := opened(t, file); readOnlyMount(f) {
 		t.Fatal("a folder that can be written counts as read-only")
 	}
 	const script = `mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" || exit 77; LATCHKEY_TEST_READ_ONLY="$1/secret" exec "$2" -test.run "^$3$"`

@@ -95,7 +95,7 @@ func syncDirectory(dir string) error {
 // read, and whatever ParseMasterKey refuses. fs.ErrNotExist is in the error's chain when there is
 // no file.
 func ReadMasterKey(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := OpenSecret(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the master key: %w", err)
 	}
@@ -107,7 +107,7 @@ func ReadMasterKey(path string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("master key %s is not a file", path)
 	}
-	if perm := info.Mode().Perm(); Exposed(path, info, 0o077) {
+	if perm := info.Mode().Perm(); Exposed(f, info, 0o077) {
 		return nil, fmt.Errorf("master key %s can be read or written by others (mode %04o); run: chmod 600 %s",
 			path, perm, path)
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"latchkey/cmd/latchkey/config"
 )
 
 // certificate is the provider's own, read again when its files have changed: whoever renews it need
@@ -44,7 +46,7 @@ func changed(before, now os.FileInfo) bool {
 func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificate, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger, stamp: [2]os.FileInfo{stamp(certFile),
 		stamp(keyFile)}}
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	pair, err := config.ReadCertificate(certFile, keyFile)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"crypto/tls"
 	"encoding"
 	"errors"
 	"fmt"
@@ -498,7 +497,7 @@ func Load(file string, environ []string, flags map[string]string) (Config, error
 			c.Data = RelativeTo(file, c.Data)
 		}
 		if c.MasterKey != "" || c.OldMasterKey != "" || c.Mail.SMTP.Password != "" || hasPassword(c.MongoDB) {
-			if info, err := os.Stat(file); err == nil && keys.Exposed(file, info, 0o077) {
+			if exposed(file, 0o077) {
 				fs = append(fs, Fault{file, 0, "", "holds a secret and can be read by others; run: chmod 600 " + file})
 			}
 		}
@@ -974,10 +973,10 @@ func ParsePrefixes(list []string) []netip.Prefix {
 // checkTLS reports whether the two files are a certificate and its key, and the key is nobody
 // else's to read.
 func checkTLS(certFile, keyFile string) error {
-	if _, err := tls.LoadX509KeyPair(certFile, keyFile); err != nil {
+	if _, err := ReadCertificate(certFile, keyFile); err != nil {
 		return fmt.Errorf("cert_file and key_file cannot be used: %w", err)
 	}
-	if info, err := os.Stat(keyFile); err == nil && keys.Exposed(keyFile, info, 0o007) {
+	if exposed(keyFile, 0o007) {
 		return fmt.Errorf("key_file can be read or written by everybody; run: chmod 600 %s", keyFile)
 	}
 	return nil
