@@ -57,6 +57,10 @@ const (
 	cookieLife  = time.Hour
 	mostCarried = 2000 // bytes of the reference to an interaction: cookies have to stay small
 	maxName     = 200
+
+	// How many usernames one link may be tried with: whether one can be had tells who has an
+	// account.
+	mostNames = 20
 )
 
 // Show asks for the address. i, if given, is the interaction to go on with.
@@ -229,6 +233,9 @@ func (p *Pages) Finish(w http.ResponseWriter, r *http.Request) error {
 	case othersAddress(page.Username, link.Address):
 		page.Taken = true
 	default:
+		if err := p.countName(r.Context(), link); err != nil {
+			return err
+		}
 		if page.Taken, err = refused(p.Admin.CheckUser(r.Context(), n)); err != nil {
 			return err
 		}
@@ -257,6 +264,19 @@ func (p *Pages) Finish(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return p.Web.Render(w, r, http.StatusOK, done)
+}
+
+// countName counts a username that is looked up for a link, and refuses one too many.
+func (p *Pages) countName(ctx context.Context, link storage.Link) error {
+	now := p.Web.Now()
+	tried, until, err := p.Store.CountAttempt(ctx, "sign-up names "+link.Hash, now, link.ExpiresAt.Sub(link.CreatedAt))
+	if err != nil {
+		return fmt.Errorf("count the usernames that were tried: %w", err)
+	}
+	if tried > mostNames {
+		return web.RefusePage(http.StatusTooManyRequests, templates.TooMany).RetryAfter(until.Sub(now))
+	}
+	return nil
 }
 
 // othersAddress reports whether a username that somebody chose is an e-mail address other than the

@@ -274,3 +274,32 @@ func TestNobodySendsWordsOfTheirOwnToAStranger(t *testing.T) {
 		t.Errorf("%d mails", strangers)
 	}
 }
+
+func TestOneLinkDoesNotTellWhoHasAnAccount(t *testing.T) {
+	t.Parallel()
+	w := providertest.NewPost(t, mode(signup.Open))
+	w.AddUser("alice")
+	b := w.Browser()
+	ask(b, "/sign-up", "eve@example.org")
+	p := b.Open(w.Link("eve@example.org"))
+	told := 0
+	for range 30 {
+		if finish(b, p, "alice").Has("username-error") {
+			told++
+		}
+	}
+	if told != 20 {
+		t.Errorf("%d usernames were looked up", told)
+	}
+	if got := finish(b, p, "eve"); got.StatusCode != http.StatusTooManyRequests || got.Header.Get("Retry-After") == "" {
+		t.Errorf("one more: %d", got.StatusCode)
+	}
+	// Another link of the same person has names of its own, and a person who needs few gets in.
+	w.Clock.Advance(time.Hour)
+	ask(b, "/sign-up", "eve@example.org")
+	p = b.Open(w.Link("eve@example.org"))
+	finish(b, p, "alice")
+	if got := finish(b, p, "eve"); !got.Has("signed-up") {
+		t.Errorf("%d %s", got.StatusCode, got.Body)
+	}
+}
