@@ -90,6 +90,8 @@ type export struct {
 type exportedMethod struct {
 	Kind     string    `json:"kind"`
 	Name     string    `json:"name,omitempty"`
+	Model    string    `json:"model,omitempty"`  // of a passkey's authenticator
+	Synced   bool      `json:"synced,omitempty"` // the passkey may be on other devices, too
 	Added    time.Time `json:"added,omitzero"`
 	LastUsed time.Time `json:"last_used,omitzero"`
 	Left     int       `json:"codes_left,omitempty"`
@@ -169,6 +171,10 @@ func (p *Pages) kept(ctx context.Context, user storage.User) (export, error) {
 	for _, t := range user.Factors.Confirmed() {
 		out.Methods = append(out.Methods, exportedMethod{Kind: "totp", Name: t.Name, Added: t.ConfirmedAt,
 			LastUsed: t.LastUsed})
+	}
+	for _, k := range user.Factors.Passkeys {
+		out.Methods = append(out.Methods, exportedMethod{Kind: "passkey", Name: k.Name, Model: people.Model(k.AAGUID),
+			Added: k.CreatedAt, LastUsed: k.LastUsed, Synced: k.Synced})
 	}
 	if n := user.Factors.RecoveryLeft(); n > 0 {
 		out.Methods = append(out.Methods, exportedMethod{Kind: "recovery_codes", Left: n})

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -413,6 +414,10 @@ func TestAPersonHasWhatIsKeptAboutThem(t *testing.T) {
 	alice, shop := w.AddUser("alice", "staff"), w.AddClient("shop")
 	b, s := w.SignedIn(alice)
 	w.Granted(s, shop, func(g *storage.Grant) { g.CodeHash = "secret-code-hash" })
+	if _, err := w.Store.AddPasskey(t.Context(), alice.ID, storage.Passkey{CredentialID: []byte("secret-credential"),
+		PublicKey: []byte("secret-key"), Name: "the laptop", Synced: true, CreatedAt: w.Clock.Now()}, nil, 5); err != nil {
+		t.Fatal(err)
+	}
 	bobs, bobSession := w.SignedIn(w.AddUser("bob"))
 	_ = bobs
 	p := b.Submit(b.Get("/account/data"), "data-export", url.Values{"action": {"export"}})
@@ -427,6 +432,13 @@ func TestAPersonHasWhatIsKeptAboutThem(t *testing.T) {
 	account, _ := got["account"].(map[string]any)
 	if account["username"] != "alice" || got["issuer"] != w.Issuer || len(got["sessions"].([]any)) != 1 {
 		t.Errorf("%s", p.Body)
+	}
+	ways, _ := got["sign_in_methods"].([]any)
+	if !slices.ContainsFunc(ways, func(one any) bool {
+		m, _ := one.(map[string]any)
+		return m["kind"] == "passkey" && m["name"] == "the laptop" && m["synced"] == true && m["added"] != nil
+	}) {
+		t.Errorf("the passkey is not in it: %v", ways)
 	}
 	for _, no := range []string{alice.PasswordHash, s.SecretHash, bobSession.ID, "secret-code-hash", "argon2"} {
 		if strings.Contains(p.Body, no) {
