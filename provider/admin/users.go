@@ -178,6 +178,17 @@ func (a *Admin) CheckPassword(u storage.User, password string) error {
 	return err
 }
 
+// HashPassword puts the hash of the new user's password in its place. It comes before something is
+// used up for the user: a machine that is busy (people.ErrBusy) must not cost anybody their link.
+// The password must have been checked.
+func (a *Admin) HashPassword(ctx context.Context, n *NewUser) error {
+	hash, err := a.Hasher.Hash(ctx, n.Password)
+	if err == nil {
+		n.Password, n.PasswordHash = "", hash
+	}
+	return err
+}
+
 // CreateUser stores a new user. Faults if anything is wrong with it, also if somebody else signs in
 // by the address, ErrTaken if somebody does by the username.
 func (a *Admin) CreateUser(ctx context.Context, actor Actor, n NewUser) (storage.User, error) {

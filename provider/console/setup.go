@@ -146,6 +146,9 @@ func (c *Console) setUp(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := c.Admin.HashPassword(ctx, &n); err != nil {
+		return err
+	}
 	gone := web.RefusePage(http.StatusGone, templates.SetUpGone)
 	if _, err := c.Store.ConsumeToken(ctx, storage.TokenSetUp, hash, c.Web.Now()); err != nil {
 		if errors.Is(err, storage.ErrConsumed) || errors.Is(err, storage.ErrNotFound) {

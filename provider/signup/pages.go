@@ -243,6 +243,9 @@ func (p *Pages) Finish(w http.ResponseWriter, r *http.Request) error {
 	if page.Error != "" || page.Taken {
 		return p.renderFinish(w, r, http.StatusBadRequest, link, page)
 	}
+	if err := p.Admin.HashPassword(r.Context(), &n); err != nil {
+		return err
+	}
 	if err := p.Letters.Use(r.Context(), link); err != nil {
 		return err
 	}

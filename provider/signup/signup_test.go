@@ -1,8 +1,10 @@
 package signup_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"latchkey/provider"
+	"latchkey/provider/people"
 	"latchkey/provider/providertest"
 	"latchkey/provider/signup"
 	"latchkey/provider/storage"
@@ -301,5 +304,43 @@ func TestOneLinkDoesNotTellWhoHasAnAccount(t *testing.T) {
 	finish(b, p, "alice")
 	if got := finish(b, p, "eve"); !got.Has("signed-up") {
 		t.Errorf("%d %s", got.StatusCode, got.Body)
+	}
+}
+
+func TestABusyMachineUsesUpNoLink(t *testing.T) {
+	t.Parallel()
+	hasher := people.NewHasher(people.Params{Memory: 64, Time: 1, Threads: 1}, 1)
+	w := providertest.NewPost(t, mode(signup.Open), func(c *provider.Config) {
+		c.People = &people.Authenticator{Store: c.Store, Hasher: hasher, Now: c.Now,
+			Throttle: &people.Throttle{Counters: c.Store, Key: []byte("a key of tests")}}
+	})
+	b := w.Browser()
+	ask(b, "/sign-up", "eve@example.org")
+	p := b.Open(w.Link("eve@example.org"))
+	// More hashes than may wait, each of them long.
+	const long = "$argon2id$v=19$m=65536,t=16,p=1$c2FsdHNhbHRzYWx0c2FsdA$ZPidoNOWM3jRl0AD+3mGdZsq+GvHprGL+ccPXPy6Nvs"
+	ctx, stop := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range 40 {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				_, _, _ = hasher.Verify(ctx, long, "x")
+			}
+		})
+	}
+	for hasher.Waiting() < 32 {
+		runtime.Gosched()
+	}
+	busy := finish(b, p, "eve")
+	stop()
+	all.Wait()
+	if busy.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("busy: %d", busy.StatusCode)
+	}
+	if got := finish(b, p, "eve"); !got.Has("signed-up") {
+		t.Errorf("the link was used up: %d %s", got.StatusCode, got.Body)
+	}
+	if !w.SignsIn("eve", password) {
+		t.Error("another password was set")
 	}
 }
