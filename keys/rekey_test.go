@@ -158,6 +158,21 @@ func TestADatabaseFromBeforeKeepsEveryValue(t *testing.T) {
 	}
 }
 
+func TestValueThatAnotherInstanceHasSealedByTheNewKeyIsNotSealedAgain(t *testing.T) {
+	t.Parallel()
+	m, c, first, second := &memory{}, newClock(), random(32), random(32)
+	here, there := openSealer(t, m, c, first, second), openSealer(t, m, c, first, second)
+	rekey(t, there, second)
+	value := seal(t, there, "a client secret") // by a key that is not known here yet
+	again, changed, err := here.Reseal(value, "row")
+	if err != nil || changed || !slices.Equal(again, value) {
+		t.Errorf("changed: %t, %v", changed, err)
+	}
+	if got, err := here.Open(value, "row"); err != nil || string(got) != "a client secret" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestAnotherMasterKeyChangesNothingThatAnybodyHas(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func(t *testing.T, m *memory, c *testclock.Clock, master []byte){

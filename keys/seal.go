@@ -376,7 +376,8 @@ func (s *Sealer) ResealDue() bool {
 // Reseal returns the value sealed by the current key; changed is false if it is so already.
 // ErrSealed if it does not open.
 func (s *Sealer) Reseal(sealed []byte, aad string) (again []byte, changed bool, err error) {
-	if number, _, ok := split(sealed); ok && number == s.state.Load().current {
+	number, _, ok := split(sealed)
+	if ok && number == s.state.Load().current {
 		return sealed, false, nil
 	}
 	plain, err := s.Open(sealed, aad)
@@ -384,6 +385,9 @@ func (s *Sealer) Reseal(sealed []byte, aad string) (again []byte, changed bool, 
 		return nil, false, err
 	}
 	defer clear(plain)
+	if ok && number == s.state.Load().current { // another instance's new key, of which Open has just learned
+		return sealed, false, nil
+	}
 	again, err = s.Seal(plain, aad)
 	return again, true, err
 }
