@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 
@@ -28,6 +29,9 @@ func TestNoPolicyOfABrowserSwallowsASignIn(t *testing.T) {
 		t.Helper()
 		listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 		if err != nil {
+			if os.Getenv("CI") == "true" {
+				t.Fatal(err)
+			}
 			t.Skipf("no %s on this machine: %v", host, err)
 		}
 		s := httptest.NewUnstartedServer(nil)
