@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html"
@@ -207,9 +208,23 @@ func (t *trial) run(ctx context.Context) {
 		t.fail("admin.try.discovery", err.Error(), c.Web.Issuer, "")
 		return
 	}
+	var pushing pushing
+	if err := provider.Claims(&pushing); err != nil {
+		t.fail("admin.try.discovery", err.Error(), c.Web.Issuer, "")
+		return
+	}
 	t.done("admin.try.discovery", c.Web.URL("/.well-known/openid-configuration"))
 	if !client.MayRespond("code") || len(client.RedirectURIs) == 0 {
 		t.wait("admin.try.authorize", "the application does not ask for codes")
+		return
+	}
+	if client.RequireSignedRequestObject {
+		t.wait("admin.try.authorize", "the application signs its requests, which is not done here")
+		return
+	}
+	pushed := pushing.Required || client.RequirePushedAuthorizationRequests
+	if lack := t.lacks(); pushed && lack != "" {
+		t.wait("admin.try.authorize", lack)
 		return
 	}
 	// 2. Authorization, in the session of whoever asks.
@@ -220,18 +235,20 @@ func (t *trial) run(ctx context.Context) {
 		config.Endpoint.AuthStyle = oauth2.AuthStyleInParams
 	}
 	verifier, state, nonce := oauth2.GenerateVerifier(), storage.Random(), storage.Random()
-	code, ok := t.authorize(ctx, config.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)),
-		state)
+	address := config.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier))
+	if pushed {
+		if address, err = t.push(ctx, pushing.Endpoint, address); err != nil {
+			t.fail("admin.try.authorize", "the request cannot be pushed", pushing.Endpoint, err.Error())
+			return
+		}
+	}
+	code, ok := t.authorize(ctx, address, state)
 	if !ok {
 		return
 	}
 	// 3. PKCE: the code is worth nothing without its verifier, and is not used up by a wrong one.
-	switch {
-	case client.UsesSecret() && t.secret == "":
-		t.wait("admin.try.token", "enter the client secret to try what comes next")
-		return
-	case !client.UsesSecret() && !client.Public():
-		t.wait("admin.try.token", "the application proves who it is by its own key, which is not here")
+	if lack := t.lacks(); lack != "" {
+		t.wait("admin.try.token", lack)
 		return
 	}
 	if client.RequiresPKCE() {
@@ -283,6 +300,68 @@ func (t *trial) run(ctx context.Context) {
 		return
 	}
 	t.done("admin.try.logout", client.PostLogoutRedirectURIs[0])
+}
+
+// lacks says what is missing here to authenticate as the application and to get its tokens; "" for
+// nothing.
+func (t *trial) lacks() string {
+	switch method := t.client.TokenEndpointAuthMethod; {
+	case method == oauth.AuthClientSecretJWT:
+		return "the application proves who it is by a JWT that its secret signs, which is not done here"
+	case t.client.UsesSecret() && t.secret == "":
+		return "enter the client secret to try what comes next"
+	case !t.client.UsesSecret() && !t.client.Public():
+		return "the application proves who it is by its own key, which is not here"
+	case t.client.DPoPBoundAccessTokens:
+		return "the tokens of the application are bound to a key of its own (DPoP), which is not here"
+	}
+	return ""
+}
+
+// pushing is what discovery says about pushed authorization requests (RFC 9126 §5).
+type pushing struct {
+	Endpoint string `json:"pushed_authorization_request_endpoint"`
+	Required bool   `json:"require_pushed_authorization_requests"`
+}
+
+// push sends the request at an address ahead, and returns the address that refers to it (RFC 9126
+// §2, §4).
+func (t *trial) push(ctx context.Context, endpoint, address string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", err
+	}
+	form := u.Query()
+	basic := t.client.TokenEndpointAuthMethod == oauth.AuthClientSecretBasic
+	if !basic && t.client.UsesSecret() {
+		form.Set("client_secret", t.secret)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if basic {
+		r.SetBasicAuth(url.QueryEscape(t.client.ID), url.QueryEscape(t.secret))
+	}
+	resp, err := t.http.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		RequestURI  string `json:"request_uri"`
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return "", err
+	}
+	if resp.StatusCode != http.StatusCreated {
+		return "", fmt.Errorf("%s: %s", answer.Error, answer.Description)
+	}
+	u.RawQuery = url.Values{"client_id": {t.client.ID}, "request_uri": {answer.RequestURI}}.Encode()
+	return u.String(), nil
 }
 
 // scope is what the trial asks for: what most applications do, as far as this one may.

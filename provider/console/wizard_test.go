@@ -90,6 +90,18 @@ func TestEveryRecipeRegistersAnApplicationThatWorks(t *testing.T) {
 	}
 }
 
+func TestTheRelyingPartyInsidePushesWhereEverybodyHasTo(t *testing.T) {
+	t.Parallel()
+	w := providertest.New(t, func(c *provider.Config) { c.RequirePushedAuthorizationRequests = true })
+	b, _ := visitor(t, w, storage.RoleOwner)
+	c := w.AddClient("green", func(c *clients.Client) { c.PostLogoutRedirectURIs = []string{"https://green.example/bye"} })
+	p := b.Submit(b.Open("/admin/applications/"+c.ID), "try-form-submit",
+		url.Values{"action": {"try"}, "client_secret": {providertest.TestSecret}})
+	if !p.Has("console-notice") || strings.Contains(p.Body, `<li class="failed">`) {
+		t.Errorf("%s", p.Body)
+	}
+}
+
 func TestTheRelyingPartyInsideSaysGreenOrTheStepThatFails(t *testing.T) {
 	t.Parallel()
 	for _, below := range []string{"", "/id"} {
@@ -143,11 +155,25 @@ func TestTheRelyingPartyInsideSaysGreenOrTheStepThatFails(t *testing.T) {
 		if p := try(w.AddClient("public", good, providertest.Public), ""); !green(p) {
 			t.Errorf("%s", p.Body)
 		}
+		pushes := func(c *clients.Client) { c.RequirePushedAuthorizationRequests = true }
+		if p := try(w.AddClient("pushes", good, pushes), providertest.TestSecret); !green(p) {
+			t.Errorf("%s", p.Body)
+		}
+		if p := try(w.AddClient("pushes-in-public", good, pushes, providertest.Public), ""); !green(p) {
+			t.Errorf("%s", p.Body)
+		}
 		for what, c := range map[string]struct {
 			client clients.Client
 			secret string
 			says   string
 		}{
+			"pushed with a wrong secret": {w.AddClient("pushes-wrong", good, pushes), "another-secret-that-is-long-enough",
+				"the request cannot be pushed"},
+			"pushed without a secret": {w.AddClient("pushes-later", good, pushes), "", "enter the client secret"},
+			"bound tokens": {w.AddClient("bound", good, func(c *clients.Client) { c.DPoPBoundAccessTokens = true }),
+				providertest.TestSecret, "a key of its own (DPoP)"},
+			"signed requests": {w.AddClient("signs", good,
+				func(c *clients.Client) { c.RequireSignedRequestObject = true }), providertest.TestSecret, "signs its requests"},
 			"a wrong secret": {w.AddClient("wrong", good), "another-secret-that-is-long-enough",
 				"the client secret is wrong"},
 			"no secret": {w.AddClient("later", good), "", "enter the client secret"},
